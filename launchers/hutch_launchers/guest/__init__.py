@@ -1,0 +1,1 @@
+"""What runs inside a sandbox or its namespaces: standard library only, works with `python -I -S`."""

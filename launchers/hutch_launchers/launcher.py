@@ -1,0 +1,104 @@
+"""The two protocols between the daemon and a sandbox method, and what a method says of itself."""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from hutch_launchers.spec import Command, ExitStatus, Guarantee, SandboxSpec
+
+
+class LauncherError(Exception):
+    """A sandbox that cannot be given; never the failure of a command inside one.
+
+    Codes: `method_unavailable`, `guarantee_missing`, `sandbox_failed`, `sandbox_gone`, `command_invalid`.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one canary showed."""
+
+    held: bool
+    mechanism: str  # what enforces it here: "user namespace", "cgroup v1", "rlimit", ...
+    detail: str  # what was tried and seen; when not held, why
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a method can give on this host, and on what evidence."""
+
+    method: str
+    available: bool
+    reason: str = ""  # when not available: why
+    fix: str = ""  # the exact command or setting that would mend it
+    version: str = ""
+    evidence: Mapping[Guarantee, Evidence] = field(default_factory=dict)
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        return frozenset(g for g, shown in self.evidence.items() if shown.held)
+
+
+class SandboxProcess(Protocol):
+    """A running command. Streams end when it and all that hold its pipes end, or when the block is left."""
+
+    @property
+    def pid(self) -> int | None:
+        """The host's pid of the front process, for a person's eyes and for the freezer; None: not known."""
+
+    @property
+    def stdin(self) -> ByteSendStream: ...
+    @property
+    def stdout(self) -> ByteReceiveStream: ...
+    @property
+    def stderr(self) -> ByteReceiveStream: ...
+
+    async def wait(self) -> ExitStatus:
+        """Return when the command itself has ended, even while a descendant holds a pipe."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask the command itself to end (SIGTERM); after `grace_s` seconds kill all of it. Idempotent."""
+
+
+class KeptSandbox(Protocol):
+    """A sandbox that stays and takes further commands."""
+
+    def start(self, command: Command) -> AbstractAsyncContextManager[SandboxProcess]:
+        """Start one more command in it. Raises LauncherError `sandbox_gone`."""
+
+    async def wait(self) -> ExitStatus:
+        """Return when the sandbox as a whole has ended, for whatever reason."""
+
+
+class Launcher(Protocol):
+    """A sandbox method. Configuration only; one instance serves all runs."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def probe(self, *, fresh: bool = False) -> Probe:
+        """Measure on this host by canaries. Never raises.
+
+        Cached by configuration, kernel and binary unless `fresh`.
+        """
+
+    def launch(self, spec: SandboxSpec) -> AbstractAsyncContextManager[SandboxProcess]:
+        """Start `spec.command`; leaving the block kills all of it. Raises LauncherError."""
+
+    def keep(self, spec: SandboxSpec) -> AbstractAsyncContextManager[KeptSandbox]:
+        """Start a sandbox without a command; leaving the block kills all of it. Raises LauncherError."""
+
+    async def reap(self, run_id: str) -> bool:
+        """End what a dead daemon left of a run: processes, control groups, files. Idempotent.
+
+        Returns whether there was something.
+        """

@@ -1,0 +1,102 @@
+"""The complete desired state of one sandbox, as plain frozen data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+
+class Guarantee(StrEnum):
+    """What a method promises and a probe has shown on this host."""
+
+    FILESYSTEM = "filesystem"  # nothing outside the mounts is read or changed
+    NETWORK = "network"  # no packet leaves but through the egress endpoint
+    PROCESSES = "processes"  # sees and signals only its own; nothing outlives it
+    MEMORY = "memory"  # the memory limit holds for the whole sandbox
+    CPU = "cpu"  # the CPU limit holds for the whole sandbox
+    PIDS = "pids"  # a fork bomb stays inside its limit
+    DISK = "disk"  # private folders cannot fill the host's disk
+    SYSCALLS = "syscalls"  # a filter refuses the kernel's risky calls, nested namespaces among them
+    KERNEL = "kernel"  # a kernel of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host file or folder at a path inside. The source must exist; it is never followed as a link."""
+
+    source: Path
+    target: PurePosixPath
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one sandbox; None: not limited by us."""
+
+    wall_s: float
+    memory_bytes: int | None = None
+    pids: int | None = None
+    cpus: float | None = None
+    disk_bytes: int | None = None  # of /tmp, /dev/shm and home together, not of mounts
+    open_files: int | None = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One granted destination: inside, `name` resolves to `address` and a listener waits at its port."""
+
+    name: str  # host name as the program inside knows it; an IP literal stands for itself
+    address: str  # loopback address inside, 127.0.0.0/8
+    port: int  # 1-65535
+
+
+@dataclass(frozen=True, slots=True)
+class EgressEndpoint:
+    """The only way out of a sandbox.
+
+    The launcher makes a listening TCP socket for every door *inside* the sandbox's network namespace
+    and sends each, by SCM_RIGHTS with its door's index as 4 bytes big-endian, over one connection to the
+    host unix socket `socket`; the egress answers one byte when it serves them all. Only then may the
+    command start.
+    """
+
+    socket: Path
+    doors: tuple[Door, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process to start inside a sandbox."""
+
+    argv: tuple[str, ...]  # never a shell string
+    cwd: PurePosixPath
+    env: Mapping[str, str] = field(
+        repr=False
+    )  # the whole environment, nothing inherited; it may hold secrets
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """Two equal specs start the same sandbox.
+
+    `command` is None for a kept sandbox, whose commands come later.
+    """
+
+    run_id: str  # names it on the host, for `reap`
+    command: Command | None
+    mounts: tuple[Mount, ...]  # later mounts cover earlier ones
+    limits: Limits
+    egress: EgressEndpoint | None  # None: no network at all
+    needs: frozenset[Guarantee]  # a launcher that cannot give one refuses
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended: exactly one of `code` and `signal` is set.
+
+    A method whose front process reports a signal as 128+n gives that code: it cannot know better.
+    """
+
+    code: int | None
+    signal: int | None
+    limit: Guarantee | None = None  # the limit that ended it, where the mechanism can tell

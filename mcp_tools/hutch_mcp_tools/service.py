@@ -1,0 +1,281 @@
+"""The service that the tools stand on, and the records that cross the wire to it.
+
+The daemon implements `SandboxService`; so does its client, over the daemon's socket. Imports pydantic only,
+so that a program may use the records without the MCP SDK.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, Protocol
+
+from anyio.abc import ObjectSendStream
+from pydantic import BaseModel, ConfigDict, Field
+
+Stream = Literal["stdout", "stderr"]
+RunStatus = Literal[
+    "starting", "running", "exited", "timed_out", "oom", "killed", "cancelled", "failed", "lost"
+]
+SessionKind = Literal["agent", "sandbox"]
+SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]
+
+DEFAULT_WAIT_S = 45.0
+MAX_WAIT_S = 50.0  # the shortest client limit met is 60 s
+DEFAULT_OUTPUT = 16_000  # characters of output in one answer
+MAX_OUTPUT = 200_000
+
+WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
+OutputChars = Annotated[int, Field(ge=200, le=MAX_OUTPUT)]
+
+
+class ServiceError(Exception):
+    """A refusal or failure that the caller may be able to mend."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class Wire(BaseModel):
+    """A record on the wire: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# Requests ------------------------------------------------------------
+
+
+class RunRequest(Wire):
+    """One command. A string is run by the sandbox's own shell, a list of words as it is."""
+
+    command: str | list[str]
+    session_id: str | None = None  # a kept sandbox; "new" opens one
+    volumes: list[str] = []  # "name:path" or "name:path:ro"
+    workspace: str | None = None  # "DIR" or "DIR:ro"
+    method: str | None = None
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    network: str | None = None  # "none", or the name of a configured network
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    pids: Annotated[int, Field(gt=0)] | None = None
+
+
+class AgentRequest(Wire):
+    """An agent's first turn in a new session, or, on a volume that holds one already, its next turn."""
+
+    agent: str
+    prompt: Annotated[str, Field(min_length=1)]
+    volume: str | None = None  # "name" (mounted at /workspace); None: a volume named for the session is made
+    name: str | None = None
+    model: str | None = None
+    method: str | None = None
+    network: str | None = None
+    instructions: str | None = None  # added to the agent's system prompt for this run
+    skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
+    resume: bool = True  # False: a new conversation though the volume holds one
+    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
+    budget_usd: Annotated[float, Field(gt=0)] | None = None
+
+
+class LogRequest(Wire):
+    """A part of a run's output, by byte offsets into its stored log."""
+
+    run_id: str
+    stream: Stream
+    start: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
+
+
+class ReadVolumeRequest(Wire):
+    """A file's bytes or a folder's entries at a snapshot."""
+
+    volume: str
+    path: str = "/"
+    at: str | None = None  # a snapshot's number; None: the newest
+    offset: Annotated[int, Field(ge=0)] = 0  # bytes of a file, entries of a folder
+    limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
+
+
+class WriteVolumeRequest(Wire):
+    """One file's new content; base64 in `content_base64`, so that any byte may be written."""
+
+    volume: str
+    path: str
+    content_base64: str
+    mode: Literal["create", "overwrite", "append"] = "create"
+    executable: bool = False
+
+
+# Answers ------------------------------------------------------------
+
+
+class Usage(Wire):
+    """What a model was asked and answered; cost only where the agent's own price list knows the model."""
+
+    input_tokens: int = 0  # without cache reads and writes
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class RunRecord(Wire):
+    """A run as it stands, without its output."""
+
+    run_id: str
+    status: RunStatus
+    command: str  # for a person's eyes, shortened
+    method: str
+    session_id: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""  # which limit hit, who cancelled, why it failed
+    created_at: datetime
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    stdout_bytes: int = 0  # kept in the log
+    stderr_bytes: int = 0
+    dropped_bytes: int = 0  # beyond what a log keeps
+    volumes: list[str] = []
+    snapshots: dict[str, int] = {}  # volume -> the snapshot that this run committed
+    changed: dict[str, list[str]] = {}  # volume -> "A path", "M path", "D path", the first 50
+    usage: Usage | None = None
+    policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status not in ("starting", "running")
+
+
+class LogChunk(Wire):
+    """Bytes of a log, base64. `next` is where to go on; `end` is how far the log reaches now."""
+
+    data_base64: str
+    next: int
+    end: int
+
+
+class SessionRecord(Wire):
+    """A piece of work that lasts over several runs."""
+
+    session_id: str
+    kind: SessionKind
+    status: SessionStatus
+    name: str | None = None
+    agent: str | None = None
+    agent_session_id: str | None = None  # the agent's own
+    method: str
+    volume: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    turns: int = 0  # runs so far
+    run_id: str | None = None  # the newest run
+    usage: Usage = Usage()  # over all its runs
+    last_message: str | None = None  # the agent's, of its newest turn
+    error: str | None = None
+
+
+class SessionPage(Wire):
+    """Sessions, newest first; `cursor` asks for the next page."""
+
+    sessions: list[SessionRecord]
+    cursor: str | None = None
+
+
+class VolumeEntry(Wire):
+    """One name in a folder of a volume; a name that is not UTF-8 is shown with its odd bytes as %NN."""
+
+    name: str
+    kind: Literal["file", "folder", "link"]
+    size: int = 0
+    mode: int = 0
+    mtime: datetime | None = None
+    target: str | None = None  # of a link
+
+
+class VolumeContent(Wire):
+    """A file's bytes (`data_base64`) or a folder's entries, at `snapshot`."""
+
+    volume: str
+    path: str
+    snapshot: int
+    kind: Literal["file", "folder", "link"]
+    size: int  # bytes of a file, number of entries of a folder
+    offset: int
+    next: int | None = None  # offset to go on from; None: that was all
+    data_base64: str | None = None
+    entries: list[VolumeEntry] | None = None
+    target: str | None = None
+
+
+class VolumeRecord(Wire):
+    """A volume as it stands."""
+
+    name: str
+    snapshot: int  # the newest; 0: nothing committed yet
+    files: int
+    bytes: int
+    updated_at: datetime | None = None
+    held_by: str | None = None  # run or session that may write it now
+    held_until: datetime | None = None
+
+
+class SnapshotRecord(Wire):
+    """One committed state of a volume."""
+
+    snapshot: int
+    run_id: str
+    created_at: datetime
+    files: int
+    bytes: int
+    changed: list[str] = []  # "A path", "M path", "D path", the first 50
+    changes: int = 0  # how many in all
+
+
+class RunEvent(Wire):
+    """A sign of life on the way to an answer: new output of a run, or what it is waiting for."""
+
+    run_id: str | None = None
+    stream: Stream | None = None
+    text: str = ""
+    note: str = ""
+
+
+Events = ObjectSendStream[RunEvent]
+
+
+class SandboxService(Protocol):
+    """Everything a tool may ask. Every method raises ServiceError, and nothing else a caller should see.
+
+    Ids may be given as unique prefixes, sessions by name too. An `events` stream receives what happens until
+    the method returns; whoever passed it closes it. Waiting ends at `wait_s`, never the run: that is the
+    daemon's.
+    """
+
+    async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord: ...
+    async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord: ...
+    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]: ...
+    async def read_log(self, request: LogRequest) -> LogChunk: ...
+    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord: ...
+
+    async def start_agent(
+        self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord: ...
+    async def send_to_agent(
+        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord: ...
+    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord: ...
+    async def list_sessions(
+        self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
+    ) -> SessionPage: ...
+    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+        """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
+
+    async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent: ...
+    async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord: ...
+    async def list_volumes(self) -> list[VolumeRecord]: ...
+    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]: ...
