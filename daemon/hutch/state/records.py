@@ -1,0 +1,94 @@
+"""Rows of the state database as frozen records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+RunStatus = Literal[
+    "starting", "running", "exited", "timed_out", "oom", "killed", "cancelled", "failed", "lost"
+]
+SessionKind = Literal["agent", "sandbox"]
+SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A model's usage; `cost_usd` is None where no price is known."""
+
+    input: int = 0  # without cache reads and writes
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One process in one sandbox, from start to end. Times are seconds since 1970 UTC."""
+
+    id: str
+    status: RunStatus
+    command: str  # for a person's eyes, shortened
+    method: str
+    created_at: float
+    session_id: str | None = None
+    policy: Mapping[str, object] = field(default_factory=dict)
+    ended_at: float | None = None
+    duration_s: float | None = None  # of the process alone, by a monotonic clock
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    dropped_bytes: int = 0
+    volumes: tuple[str, ...] = ()  # as asked for: "name:path" or "name:path:ro"
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tokens: Tokens | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status not in ("starting", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A piece of work that lasts over several runs."""
+
+    id: str
+    kind: SessionKind
+    status: SessionStatus
+    method: str
+    created_at: float
+    updated_at: float
+    name: str | None = None
+    agent: str | None = None
+    agent_session_id: str | None = None
+    volume: str | None = None
+    request: Mapping[str, object] = field(default_factory=dict)
+    last_message: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTotals:
+    """What the runs of one session add up to."""
+
+    turns: int
+    newest_run: str | None
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection out of a sandbox, or its refusal."""
+
+    run_id: str
+    at: float
+    host: str
+    address: str | None
+    port: int
+    sent: int
+    received: int
+    duration_s: float
+    refused: str | None

@@ -1,0 +1,194 @@
+"""The state database: one connection, one writer, every statement a transaction of its own.
+
+Write-ahead log with `synchronous = NORMAL`: a killed daemon loses nothing; a power cut may lose the newest
+rows, whose processes it has ended as well.
+"""
+
+import json
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import aiosqlite
+
+from hutch.errors import HutchError
+from hutch.state.migrate import migrate
+from hutch.state.records import Connection, Run, Session, SessionStatus, SessionTotals, Tokens
+
+Table = Literal["runs", "sessions"]
+
+_TOKENS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "cost_usd": "cost_usd",
+}
+
+
+class State:
+    """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
+
+    def __init__(self, db: aiosqlite.Connection) -> None:
+        self._db = db
+
+    async def put_run(self, run: Run) -> None:
+        """Insert or replace the whole row."""
+        await self._put("runs", _run_row(run))
+
+    async def put_session(self, session: Session) -> None:
+        """Insert or replace the whole row."""
+        await self._put("sessions", _session_row(session))
+
+    async def run(self, run_id: str) -> Run | None:
+        rows = await self._all("SELECT * FROM runs WHERE id = ?", run_id)
+        return _run(rows[0]) if rows else None
+
+    async def session(self, session_id: str) -> Session | None:
+        rows = await self._all("SELECT * FROM sessions WHERE id = ?", session_id)
+        return _session(rows[0]) if rows else None
+
+    async def runs(self, limit: int, session_id: str | None = None) -> list[Run]:
+        """Return the newest runs first."""
+        rows = await self._all(
+            "SELECT * FROM runs WHERE ?1 IS NULL OR session_id = ?1 ORDER BY created_at DESC, id LIMIT ?2",
+            session_id,
+            limit,
+        )
+        return [_run(row) for row in rows]
+
+    async def unfinished_runs(self) -> list[Run]:
+        return [_run(row) for row in await self._all("SELECT * FROM runs WHERE ended_at IS NULL")]
+
+    async def sessions(
+        self, limit: int, status: SessionStatus | None = None, before: tuple[float, str] | None = None
+    ) -> list[Session]:
+        """Return the newest first; `before` is the (created_at, id) of the last one already seen."""
+        at, after_id = before or (None, "")
+        rows = await self._all(
+            "SELECT * FROM sessions WHERE (?1 IS NULL OR status = ?1)"
+            " AND (?2 IS NULL OR created_at < ?2 OR (created_at = ?2 AND id > ?3))"
+            " ORDER BY created_at DESC, id LIMIT ?4",
+            status,
+            at,
+            after_id,
+            limit,
+        )
+        return [_session(row) for row in rows]
+
+    async def newest_agent_session(self, volume: str, agent: str) -> Session | None:
+        """Return the session that last worked with this agent in this volume."""
+        rows = await self._all(
+            "SELECT * FROM sessions WHERE volume = ? AND agent = ? AND kind = 'agent'"
+            " ORDER BY updated_at DESC LIMIT 1",
+            volume,
+            agent,
+        )
+        return _session(rows[0]) if rows else None
+
+    async def totals(self, session_id: str) -> SessionTotals:
+        rows = await self._all(
+            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
+            " coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), sum(cost_usd),"
+            " (SELECT id FROM runs WHERE session_id = ?1 ORDER BY created_at DESC LIMIT 1)"
+            " FROM runs WHERE session_id = ?1",
+            session_id,
+        )
+        turns, given, made, read, written, cost, newest = rows[0]
+        return SessionTotals(turns, newest, Tokens(given, made, read, written, cost))
+
+    async def forget_session(self, session_id: str) -> None:
+        await self._execute("DELETE FROM sessions WHERE id = ?", session_id)
+
+    async def ids(self, table: Table, prefix: str) -> list[str]:
+        """Return up to three ids that begin with `prefix`, or are named so."""
+        named = " OR name = ?1" if table == "sessions" else ""
+        rows = await self._all(
+            f"SELECT id FROM {table} WHERE substr(id, 1, length(?1)) = ?1{named} LIMIT 3",  # noqa: S608
+            prefix,
+        )
+        return [row[0] for row in rows]
+
+    async def add_connection(self, connection: Connection) -> None:
+        await self._execute(
+            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *asdict(connection).values()
+        )
+
+    async def connections(self, run_id: str) -> list[Connection]:
+        rows = await self._all("SELECT * FROM connections WHERE run_id = ? ORDER BY at", run_id)
+        return [Connection(*row) for row in rows]
+
+    async def _put(self, table: Table, row: Mapping[str, object]) -> None:
+        columns = ", ".join(row)
+        marks = ", ".join("?" * len(row))
+        update = ", ".join(f"{name} = excluded.{name}" for name in row if name != "id")
+        await self._execute(
+            f"INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {update}",  # noqa: S608
+            *row.values(),
+        )
+
+    async def _execute(self, sql: str, *values: object) -> None:
+        try:
+            await self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _failed(error) from error
+
+    async def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        try:
+            return list(await self._db.execute_fetchall(sql, values))
+        except sqlite3.Error as error:
+            raise _failed(error) from error
+
+
+@asynccontextmanager
+async def open_state(path: Path) -> AsyncGenerator[State]:
+    """Open or create the database at `path`, private to its owner, at the newest schema."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    # isolation_level None: every statement commits itself, so none waits on a forgotten transaction
+    async with aiosqlite.connect(path, isolation_level=None) as db:
+        db.row_factory = sqlite3.Row
+        await db.execute("PRAGMA journal_mode = WAL")
+        await db.execute("PRAGMA synchronous = NORMAL")
+        await db.execute("PRAGMA foreign_keys = ON")
+        await migrate(db)
+        yield State(db)
+
+
+def _failed(error: sqlite3.Error) -> HutchError:
+    return HutchError(
+        "state_failed",
+        f"the state database could not be used: {error}",
+        "free space on its disk, then try again; nothing was started",
+    )
+
+
+def _run_row(run: Run) -> dict[str, object]:
+    row: dict[str, object] = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "tokens"}
+    row |= {name: json.dumps(row[name]) for name in ("policy", "volumes", "snapshots", "changed")}
+    tokens = asdict(run.tokens) if run.tokens else {}
+    return row | {column: tokens.get(name) for name, column in _TOKENS.items()}
+
+
+def _run(row: sqlite3.Row) -> Run:
+    values: dict[str, Any] = dict(row)
+    counted = {name: values.pop(column) for name, column in _TOKENS.items()}
+    known = counted["input"] is not None
+    for name in ("policy", "snapshots", "changed"):
+        values[name] = json.loads(values[name])
+    values["volumes"] = tuple(json.loads(values["volumes"]))
+    values["changed"] = {name: tuple(lines) for name, lines in values["changed"].items()}
+    return Run(**values, tokens=Tokens(**counted) if known else None)
+
+
+def _session_row(session: Session) -> dict[str, object]:
+    row: dict[str, object] = {f.name: getattr(session, f.name) for f in fields(session)}
+    return row | {"request": json.dumps(session.request)}
+
+
+def _session(row: sqlite3.Row) -> Session:
+    values: dict[str, Any] = dict(row)
+    return Session(**values | {"request": json.loads(values["request"])})

@@ -1,0 +1,126 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hutch.errors import HutchError
+from hutch.state import Connection, Run, Session, Tokens
+from hutch.state.migrate import steps
+from hutch.state.records import SessionTotals
+from hutch.state.store import open_state
+
+RUN = Run(
+    id="r-1",
+    status="running",
+    command="make test",
+    method="bubblewrap",
+    created_at=100.0,
+    policy={"network": "none"},
+    volumes=("web:/workspace",),
+)
+SESSION = Session(
+    id="s-1",
+    kind="agent",
+    status="idle",
+    method="bubblewrap",
+    created_at=50.0,
+    updated_at=60.0,
+    agent="claude",
+)
+
+
+async def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    ended = replace(
+        RUN,
+        status="exited",
+        ended_at=101.0,
+        exit_code=3,
+        snapshots={"web": 7},
+        changed={"web": ("A x",)},
+        tokens=Tokens(1, 2, 3, 4, 0.5),
+    )
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_run(RUN)
+        await state.put_run(ended)
+        assert await state.run("r-1") == ended
+        assert await state.unfinished_runs() == []
+
+
+async def test_what_was_written_survives_reopening(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(SESSION)
+        await state.put_run(replace(RUN, session_id="s-1"))
+    async with open_state(tmp_path / "state.db") as state:
+        assert await state.session("s-1") == SESSION
+        assert [run.id for run in await state.unfinished_runs()] == ["r-1"]
+
+
+async def test_a_sessions_totals_add_up_over_its_runs(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(SESSION)
+        for n in range(3):
+            tokens = Tokens(10, 1, cost_usd=0.25) if n else None
+            await state.put_run(
+                replace(RUN, id=f"r-{n}", session_id="s-1", created_at=100.0 + n, tokens=tokens)
+            )
+        assert await state.totals("s-1") == SessionTotals(3, "r-2", Tokens(20, 2, cost_usd=0.5))
+
+
+async def test_sessions_come_newest_first_and_page_on_without_gap(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        for n in range(7):
+            await state.put_session(replace(SESSION, id=f"s-{n}", created_at=float(n // 2)))
+        seen: list[str] = []
+        before = None
+        while page := await state.sessions(2, before=before):
+            seen += [session.id for session in page]
+            before = (page[-1].created_at, page[-1].id)
+        assert seen == ["s-6", "s-4", "s-5", "s-2", "s-3", "s-0", "s-1"]
+
+
+async def test_an_id_is_found_by_its_prefix_and_a_session_by_its_name(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(replace(SESSION, id="s-abc", name="docs"))
+        assert await state.ids("sessions", "s-a") == ["s-abc"]
+        assert await state.ids("sessions", "docs") == ["s-abc"]
+        assert await state.ids("sessions", "%") == []
+
+
+async def test_connections_of_a_run_are_kept_in_order(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_run(RUN)
+        made = Connection("r-1", 2.0, "api.example.org", "192.0.2.1", 443, 10, 20, 0.5, None)
+        refused = Connection("r-1", 1.0, "api.example.org", None, 443, 0, 0, 0.0, "private address")
+        await state.add_connection(made)
+        await state.add_connection(refused)
+        assert await state.connections("r-1") == [refused, made]
+
+
+async def test_the_database_is_private_to_its_owner(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "deep" / "state.db"):
+        assert (tmp_path / "deep" / "state.db").stat().st_mode & 0o077 == 0
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute("PRAGMA user_version = 9999")
+    db.close()
+    with pytest.raises(HutchError) as refused:
+        async with open_state(tmp_path / "state.db"):
+            pass
+    assert refused.value.code == "state_newer"
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [number for number, _ in steps()] == list(range(1, len(steps()) + 1))
+
+
+async def test_a_full_disk_is_a_clean_error_and_the_rows_before_it_stay(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_run(RUN)
+        await state._db.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(HutchError) as refused:
+            await state.put_run(replace(RUN, id="r-2", command="x" * 100_000))
+        assert refused.value.code == "state_failed"
+        assert await state.run("r-1") is not None
