@@ -239,10 +239,16 @@ class SnapshotRecord(Wire):
 class RunEvent(Wire):
     """A sign of life on the way to an answer: new output of a run, or what it is waiting for."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
     run_id: str | None = None
     stream: Stream | None = None
-    text: str = ""
+    data: bytes = b""  # exactly as it was written; a character may be split between two events
     note: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.data.decode("utf-8", "replace")
 
 
 Events = ObjectSendStream[RunEvent]
