@@ -1,10 +1,13 @@
-"""What an agent adapter is: it builds a command and reads event lines; it starts nothing and stores nothing."""
+"""What an agent adapter is: it builds a command and reads event lines; it starts and stores nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+GIVEN = PurePosixPath("/opt/given")  # inside, read-only: what a turn is given beside its prompt
+WORKSPACE = PurePosixPath("/workspace")
 
 # What goes in ------------------------------------------------------------
 
@@ -16,7 +19,7 @@ class AgentTurn:
     prompt: str
     session_id: str  # to resume; of a new conversation: the id to give it, where the agent lets us choose
     resumes: bool
-    volume: PurePosixPath = PurePosixPath("/workspace")  # where the volume is mounted inside
+    volume: PurePosixPath = WORKSPACE  # where the volume is mounted inside
     model: str | None = None  # None: the agent's own default
     instructions: str = ""  # added to the system prompt, for this turn alone
     skills: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> path within -> text
@@ -26,7 +29,7 @@ class AgentTurn:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A host folder that the agent needs inside, read-only."""
+    """A host file or folder that the agent needs inside, read-only. No part of `source` is a link."""
 
     source: Path
     target: PurePosixPath
@@ -39,7 +42,7 @@ class AgentCommand:
     argv: tuple[str, ...]
     env: Mapping[str, str]  # no secrets
     stdin: bytes = field(repr=False)  # the prompt; close after writing: an argument list is short and public
-    given: Mapping[str, bytes] = field(repr=False)  # path beneath the volume's `.hutch/given/` -> content
+    given: Mapping[str, bytes] = field(repr=False)  # path beneath `GIVEN` -> content
     bindings: tuple[Binding, ...]
     hosts: tuple[str, ...]  # "name:port" that it cannot work without
     secrets: tuple[str, ...]  # environment variables that may carry its credential; one of them suffices
@@ -136,7 +139,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One turn as its events told it. All text is the sandbox's and hostile: valid Unicode, bounded, no more."""
+    """One turn as its events told it.
+
+    All text is the sandbox's and hostile: valid Unicode of bounded length, and nothing more is known of it.
+    """
 
     ending: Ending
     text: str  # the agent's last message
@@ -160,7 +166,10 @@ class Reading(Protocol):
         """Take any piece of the output; return the events that it completes."""
 
     def finish(self, *, exit_code: int | None, stderr: str = "") -> Outcome:
-        """Say how it ended; `exit_code` None: by a signal. `stderr`: its last part, used when no event says why."""
+        """Say how it ended; `exit_code` is None after a signal.
+
+        `stderr` is the last part of its standard error, used when no event says why it ended.
+        """
 
 
 class Agent(Protocol):

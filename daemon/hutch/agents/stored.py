@@ -1,11 +1,21 @@
-"""What a volume says of its agent's conversation, and what a turn is given, under the volume's `.hutch/`."""
+"""What a volume says of its agent's conversation, and what a turn is given beside its prompt."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from hutch.agents.adapter import Agent
+from hutch.agents.beneath import folder_beneath, invalid_state, read_small, write_whole
+
+STATE = ".hutch"  # in a volume's root
+_SESSION = "session.json"
+_SESSION_BYTES = 4096
+_FORMAT = 1
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_AGENT = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,28 +27,60 @@ class StoredSession:
 
 
 def new_session_id() -> str:
+    """Make an id for a new conversation."""
     return str(uuid4())
+
+
+def is_session_id(text: object) -> bool:
+    """Whether this is a UUID in canonical form: nothing else is ever given back to an agent as an id."""
+    return isinstance(text, str) and _UUID.fullmatch(text) is not None
 
 
 def read_session(folder: Path) -> StoredSession | None:
     """Read `.hutch/session.json`; None: there is none, or it cannot be trusted."""
-    raise NotImplementedError
+    try:
+        with folder_beneath(folder, STATE) as state:
+            record = json.loads(read_small(state, _SESSION, _SESSION_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        return None
+    agent, session_id = record.get("agent"), record.get("session_id")
+    if not (isinstance(agent, str) and _AGENT.fullmatch(agent)) or not is_session_id(session_id):
+        return None
+    return StoredSession(agent, str(session_id))
 
 
 def write_session(folder: Path, session: StoredSession) -> None:
     """Write `.hutch/session.json` and `.hutch/.gitignore`, each whole or not at all."""
-    raise NotImplementedError
+    record = {"format": _FORMAT, "agent": session.agent, "session_id": session.session_id}
+    try:
+        with folder_beneath(folder, STATE, create=True) as state:
+            write_whole(state, ".gitignore", b"*\n")
+            write_whole(state, _SESSION, json.dumps(record).encode() + b"\n")
+    except OSError as error:
+        raise invalid_state(STATE, error) from error
 
 
 def find_session(folder: Path, agent: Agent) -> StoredSession | None:
     """Return the conversation that `agent` can resume here.
 
-    It is the one that `session.json` names, if its transcript exists; else the only transcript there is;
-    else none: of several, none is guessed.
+    It is the one that `session.json` names, if its transcript is there; else the only transcript there is,
+    which a run that was killed leaves before `session.json` could be written; else none: of several, none is
+    guessed.
     """
-    raise NotImplementedError
+    transcripts = agent.sessions(folder)
+    named = read_session(folder)
+    if named is not None and named.agent == agent.name and named.session_id in transcripts:
+        return named
+    if len(transcripts) == 1:
+        return StoredSession(agent.name, transcripts[0])
+    return None
 
 
-def give(folder: Path, given: Mapping[str, bytes]) -> None:
-    """Make `.hutch/given/` hold exactly these files: what an earlier turn was given is gone."""
-    raise NotImplementedError
+def give(private: Path, given: Mapping[str, bytes]) -> None:
+    """Write what a turn is given into a new, empty folder of the run. Raises OSError."""
+    for name, content in given.items():
+        path = private / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -1,0 +1,70 @@
+"""Files beneath a folder that a hostile program has written: reached by descriptor, no link followed."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from hutch.errors import HutchError
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def folder_beneath(root: Path, *names: str, create: bool = False) -> Iterator[int]:
+    """Open `root/names...` as a descriptor. Raises OSError; a link on the way is one (ELOOP or ENOTDIR)."""
+    fd = os.open(root, _FOLDER)
+    try:
+        for name in names:
+            if create:
+                _make(name, fd)
+            inner = os.open(name, _FOLDER, dir_fd=fd)
+            os.close(fd)
+            fd = inner
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_small(folder: int, name: str, limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes. Raises OSError, ValueError."""
+    # O_NONBLOCK: a FIFO in the file's place must not hold the reader.
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError("larger than expected")
+    return data
+
+
+def write_whole(folder: int, name: str, data: bytes) -> None:
+    """Put `data` in place of `name` in one step; a link there is replaced, not followed. Raises OSError."""
+    passing = f".{name}.{token_hex(8)}"
+    fd = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    try:
+        with open(fd, "wb") as file:  # noqa: PTH123 - a descriptor has no path
+            file.write(data)
+        os.replace(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(passing, dir_fd=folder)
+        raise
+
+
+def _make(name: str, folder: int) -> None:
+    try:
+        os.mkdir(name, 0o755, dir_fd=folder)
+    except FileExistsError:
+        return
+
+
+def invalid_state(name: str, error: OSError) -> HutchError:
+    """Say that the volume's own state cannot be written where it belongs."""
+    return HutchError(
+        "volume_state_invalid",
+        f"'{name}' in the volume cannot be written: {error.strerror}",
+        f"something in the sandbox replaced it; remove it there: rm -rf /workspace/{name}",
+    )

@@ -1,0 +1,84 @@
+"""JSON lines out of a hostile stream of bytes, in bounded memory."""
+
+import json
+from collections.abc import Iterator
+
+MAX_LINE = 8 << 20  # bytes; a picture that a tool read comes in one line
+
+
+class JsonLines:
+    """Splits what it is fed into lines and yields the objects among them; all else is counted and skipped."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._is_too_long = False  # drop what comes, up to the next line's end
+        self.skipped = 0
+
+    def feed(self, chunk: bytes) -> Iterator[dict[str, object]]:
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            self._add(chunk[start:end])
+            yield from self._take()
+            start = end + 1
+        self._add(chunk[start:])
+
+    def close(self) -> Iterator[dict[str, object]]:
+        """Yield the last line, which need not have an end."""
+        yield from self._take()
+
+    def _add(self, piece: bytes) -> None:
+        if len(self._rest) + len(piece) > MAX_LINE:
+            self._is_too_long = True
+            self._rest.clear()
+        elif not self._is_too_long:
+            self._rest += piece
+
+    def _take(self) -> Iterator[dict[str, object]]:
+        line, is_too_long = bytes(self._rest), self._is_too_long
+        self._rest.clear()
+        self._is_too_long = False
+        if not line and not is_too_long:
+            return
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of absurd length
+            value = None
+        if isinstance(value, dict):
+            yield value
+        else:
+            self.skipped += 1
+
+
+# Values of a form that somebody else chose ----------------------------------------
+
+
+def text_of(value: object, limit: int) -> str:
+    """Return a string as valid Unicode of at most `limit` characters, else an empty one."""
+    if not isinstance(value, str):
+        return ""
+    cut = value if len(value) <= limit else value[: limit - 1] + "…"
+    return cut.encode(
+        "utf-8", "replace"
+    ).decode()  # JSON may hold half a surrogate pair, which SQLite refuses
+
+
+def count_of(value: object) -> int:
+    """Return a plausible count, else 0."""
+    return value if type(value) is int and 0 <= value < 1 << 48 else 0  # a bool is an int, but no count
+
+
+def amount_of(value: object) -> float | None:
+    """Return a plausible amount of money, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 1e9 else None  # false for NaN
+
+
+def object_of(value: object) -> dict[str, object]:
+    """Return a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects_of(value: object) -> list[dict[str, object]]:
+    """Return the objects of a JSON array."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
