@@ -90,6 +90,9 @@ class ClaudeCode:
         env = {
             "CLAUDE_CONFIG_DIR": str(turn.volume / STATE / _CONFIG),
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",  # then it talks to the model and nobody else
+            # The prompt is on disk before the model hears of it: without this a kill in the first tenth of a
+            # second leaves no conversation to resume.
+            "CLAUDE_CODE_EAGER_FLUSH": "1",
             "CLAUDE_CODE_MAX_RETRIES": str(self.max_retries),
             "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",  # a refusal to start becomes an event
             "DISABLE_AUTOUPDATER": "1",

@@ -58,7 +58,7 @@ class ClaudeReading:
         ending = self._ending(exit_code)
         return Outcome(
             ending,
-            text=text_of(result.get("result"), _TEXT) or self._said,
+            text=(text_of(result.get("result"), _TEXT) if ending is Ending.DONE else "") or self._said,
             session_id=self._session_id,
             model=self._model,
             usage=self._usage,
@@ -180,8 +180,9 @@ def _classify(result: dict[str, object]) -> Ending:
 
 def _error(result: dict[str, object]) -> str:
     errors = result.get("errors")
-    said = "; ".join(text_of(error, 2000) for error in errors) if isinstance(errors, list) else ""
-    return text_of(said or result.get("result"), 2000)
+    said = [text_of(error, 2000) for error in errors] if isinstance(errors, list) else []
+    for_people = "; ".join(text for text in said if not text.startswith("[ede_diagnostic]"))
+    return text_of(for_people or result.get("result"), 2000)
 
 
 def _retry(line: dict[str, object]) -> Retrying:
