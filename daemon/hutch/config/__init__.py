@@ -1,0 +1,29 @@
+"""The owner's configuration: TOML to frozen records, complete and checked before anything starts.
+
+    config = load(None, os.environ)                # the file that `find` finds; no file: the defaults
+    config = parse(text, os.environ)               # raises HutchError `config_invalid`
+
+Every key stands in config.example.toml with its default.
+"""
+
+from hutch.config.kinds import Address, parse_size
+from hutch.config.load import load, parse
+from hutch.config.places import find, store_folder
+from hutch.config.records import Agent, Config, Daemon, Limits, Method, Network, Policy, Storage
+
+__all__ = [
+    "Address",
+    "Agent",
+    "Config",
+    "Daemon",
+    "Limits",
+    "Method",
+    "Network",
+    "Policy",
+    "Storage",
+    "find",
+    "load",
+    "parse",
+    "parse_size",
+    "store_folder",
+]

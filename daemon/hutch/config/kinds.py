@@ -1,0 +1,215 @@
+"""The kinds of value that a key may have: each reads one TOML value, or says what it must be."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Protocol
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?)?B", re.ASCII)
+_POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?", re.ASCII)
+_DESTINATION = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", re.ASCII)
+
+
+class WrongValueError(Exception):
+    """What a value must be: "must be …", without the key's name."""
+
+
+class Kind(Protocol):
+    """How a value is read. Raises WrongValueError."""
+
+    def read(self, value: object) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string; with `pattern`, all of it must match, and `form` says so for a person."""
+
+    pattern: str = ""
+    form: str = ""
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise WrongValueError("must be a string")
+        if self.pattern and not re.fullmatch(self.pattern, value, re.ASCII):
+            raise WrongValueError(f"must be {self.form}, not {value!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: object) -> str:
+        if value not in self.words:
+            raise WrongValueError(f"must be one of {', '.join(self.words)}, not {value!r}")
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def read(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise WrongValueError(f"must be true or false, not {value!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number from `least` to `most`, both included."""
+
+    least: float
+    most: float
+    unit: str = ""
+
+    def read(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise WrongValueError(f"must be a number{self.unit and f' of {self.unit}'}, not {value!r}")
+        return float(_within(value, self.least, self.most, self.unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from `least` to `most`, both included."""
+
+    least: int
+    most: int
+
+    def read(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise WrongValueError(f"must be a whole number, not {value!r}")
+        return int(_within(value, self.least, self.most, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes, as "512MiB", "10GB" or a plain number; `key` is its name in the file, where it is another."""
+
+    least: int
+    key: str = ""
+
+    def read(self, value: object) -> int:
+        size = value if isinstance(value, int) and not isinstance(value, bool) else None
+        if isinstance(value, str):
+            size = parse_size(value)
+        if size is None:
+            raise WrongValueError(f'must be a size such as "512MiB", not {value!r}')
+        if size < self.least:
+            raise WrongValueError(f"must be at least {self.least} bytes, not {value!r}")
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An absolute path. With `may_be_empty`, "" leaves the choice to Hutch and is read as `Path()`."""
+
+    may_be_empty: bool = False
+
+    def read(self, value: object) -> Path:
+        if not isinstance(value, str) or "\0" in value:
+            raise WrongValueError(f"must be a path, not {value!r}")
+        if not value and self.may_be_empty:
+            return Path()
+        path = Path(value)
+        if not path.is_absolute() or ".." in path.parts:
+            raise WrongValueError(f'must be an absolute path without "..", not {value!r}')
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A list whose items are all of one kind and all different."""
+
+    kind: Kind
+
+    def read(self, value: object) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            raise WrongValueError(f"must be a list, not {value!r}")
+        items = tuple(self.kind.read(item) for item in value)
+        if len(set(items)) != len(items):
+            raise WrongValueError(f"must not name anything twice: {value!r}")
+        return items
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """A set of words of an enumeration."""
+
+    words: type[StrEnum]
+
+    def read(self, value: object) -> frozenset[StrEnum]:
+        read = Each(Choice(tuple(word.value for word in self.words))).read(value)
+        return frozenset(self.words(str(word)) for word in read)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where to listen."""
+
+    host: str  # an IP literal or "localhost"
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An `Address`; port 0 lets the system choose."""
+
+    def read(self, value: object) -> Address:
+        found = _DESTINATION.fullmatch(value) if isinstance(value, str) else None
+        host = found[1].strip("[]") if found else ""
+        if not found or int(found[2]) > 65535 or not _is_literal(host):
+            raise WrongValueError(f'must be an address and a port such as "127.0.0.1:8750", not {value!r}')
+        return Address(host, int(found[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A host and a port that may be dialled, "host:port" or "[v6]:port"."""
+
+    def read(self, value: object) -> str:
+        found = _DESTINATION.fullmatch(value) if isinstance(value, str) else None
+        if not found or not 1 <= int(found[2]) <= 65535:
+            raise WrongValueError(f'must be a host and a port such as "api.example.org:443", not {value!r}')
+        return found[0].lower()
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes of "10GB" (powers of 1000), "512MiB" (of 1024) or "100B"; None: not a size."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        return None
+    number, unit = found[1], found[2] or ""
+    base = 1024 if unit.endswith("i") else 1000
+    return int(float(number) * base ** _POWER[unit[0]]) if unit else int(float(number))
+
+
+def is_name(text: str) -> bool:
+    """Whether a method, an agent or a network may be called so."""
+    return bool(_NAME.fullmatch(text))
+
+
+def _within(value: float, least: float, most: float, unit: str) -> float:
+    if not least <= value <= most:  # also what is not a number: nan
+        raise WrongValueError(f"must be from {least:g} to {most:g}{unit and f' {unit}'}, not {value!r}")
+    return value
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True

@@ -1,0 +1,151 @@
+"""Reads the file, fills in what depends on the host, and checks what spans several keys."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from hutch.config.kinds import is_name
+from hutch.config.places import expand_home, find, place
+from hutch.config.reader import Reader, keys_of
+from hutch.config.records import Agent, Config, Daemon, Limits, Method, Network, Policy, Storage
+from hutch.errors import HutchError
+
+METHOD_KINDS = ("bubblewrap", "wrapper")
+METHODS = {"bubblewrap": Method("bubblewrap")}
+AGENTS = {"claude": Agent()}
+NETWORKS = {"anthropic": Network(allow=("api.anthropic.com:443",))}
+
+R = TypeVar("R")
+
+_SECTIONS = ("daemon", "storage", "policy", "methods", "agents", "network")
+_SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Read `path`, else the file that `find` finds; where there is none, the defaults hold.
+
+    A file that somebody named must exist: another policy than the one meant is no fallback.
+
+    Raises:
+        HutchError: `config_missing`, `config_invalid`.
+    """
+    file = path or find(env, is_root=os.geteuid() == 0)
+    if file is None:
+        return parse("", env)
+    try:
+        text = file.read_bytes().decode()
+    except FileNotFoundError:
+        raise HutchError(
+            "config_missing", f"{file} does not exist", "correct --config or HUTCH_CONFIG, or write the file"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HutchError("config_invalid", f"{file}: cannot be read: {error}") from None
+    return parse(text, env, file)
+
+
+def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config:
+    """Read a configuration's text; `env` gives the places that it leaves open. Pure.
+
+    Raises:
+        HutchError: `config_invalid`.
+    """
+    reader = Reader(str(file) if file else "configuration")
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise HutchError("config_invalid", f"{reader.source}: is not TOML: {error}") from None
+    document = {name: expand_home(value, env) for name, value in document.items()}
+    reader.refuse_unknown(document, _SECTIONS, "")
+    daemon = place(reader.record(Daemon, document.get("daemon", {}), "daemon", Daemon()), env)
+    storage = reader.record(Storage, document.get("storage", {}), "storage", Storage())
+    config = Config(
+        daemon=daemon,
+        storage=storage if storage.url else Storage((daemon.state / "store").as_uri()),
+        policy=reader.record(Policy, document.get("policy", {}), "policy", Policy()),
+        methods=_methods(reader, document.get("methods", {})),
+        agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
+        networks=_named(reader, Network, document.get("network", {}), "network", NETWORKS),
+        file=file,
+    )
+    _check_daemon(reader, config.daemon)
+    _check_policy(reader, config)
+    _check_agents(reader, config)
+    return config
+
+
+# Named tables ------------------------------------------------------------
+
+
+def _methods(reader: Reader, value: object) -> Mapping[str, Method]:
+    methods = dict(METHODS)
+    for name, raw in reader.table(value, "methods").items():
+        where = _checked_name(reader, "methods", name)
+        options = dict(reader.table(raw, where))
+        kind = options.pop("kind", name)
+        if kind not in METHOD_KINDS:
+            raise reader.error(f"{where}.kind", f"must be one of {', '.join(METHOD_KINDS)}, not {kind!r}")
+        methods[name] = Method(str(kind), MappingProxyType(options))
+    return MappingProxyType(methods)
+
+
+def _named(
+    reader: Reader, record: type[R], value: object, section: str, built_in: Mapping[str, R]
+) -> Mapping[str, R]:
+    records = dict(built_in)
+    for name, raw in reader.table(value, section).items():
+        where = _checked_name(reader, section, name)
+        records[name] = reader.record(record, raw, where, built_in.get(name) or record())
+    return MappingProxyType(records)
+
+
+def _checked_name(reader: Reader, section: str, name: str) -> str:
+    if not is_name(name) or name == "none":
+        raise reader.error(f"{section}.{name!r}", "must be named by a-z, 0-9, - and _, and not 'none'")
+    return f"{section}.{name}"
+
+
+# What spans several keys ------------------------------------------------------------
+
+
+def _check_daemon(reader: Reader, daemon: Daemon) -> None:
+    if not daemon.listen.is_loopback and not daemon.allow_remote:
+        raise reader.error(
+            "daemon.listen",
+            f"is {daemon.listen}, which other machines can reach",
+            "listen on 127.0.0.1, or state daemon.allow_remote = true",
+        )
+    if len(os.fsencode(daemon.socket)) > _SOCKET_BYTES:
+        raise reader.error(
+            "daemon.socket",
+            f"is longer than the {_SOCKET_BYTES} bytes that the kernel takes: {daemon.socket}",
+            "give daemon.socket a shorter path",
+        )
+
+
+def _check_policy(reader: Reader, config: Config) -> None:
+    policy = config.policy
+    if policy.method not in config.methods:
+        raise reader.error("policy.method", f"names no method: {policy.method!r}", _known(config.methods))
+    for network in policy.networks:
+        if network not in config.networks:
+            raise reader.error("policy.networks", f"names no network: {network!r}", _known(config.networks))
+    for name, key in keys_of(Limits).items():
+        default, most = getattr(policy.limits, key.field), getattr(policy.max_limits, key.field)
+        if default > most:
+            raise reader.error(
+                f"policy.limits.{name}", f"is {default}, above policy.max_limits.{name}, {most}"
+            )
+
+
+def _check_agents(reader: Reader, config: Config) -> None:
+    for name, agent in config.agents.items():
+        if agent.network not in config.networks:
+            where = f"agents.{name}.network"
+            raise reader.error(where, f"names no network: {agent.network!r}", _known(config.networks))
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return f"known: {', '.join(sorted(names))}"

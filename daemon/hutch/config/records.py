@@ -1,0 +1,136 @@
+"""The records of the configuration: a field is a key, its annotation says what may stand there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from hutch.config.kinds import (
+    Address,
+    AnyOf,
+    Choice,
+    Destination,
+    Each,
+    Flag,
+    Listen,
+    Number,
+    Place,
+    Size,
+    Text,
+    Whole,
+)
+from hutch_launchers.spec import Guarantee
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_DAY_S = 86_400.0
+_LISTEN = Address("127.0.0.1", 8750)
+
+_WORKSPACE = Text(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}[A-Za-z0-9]", "2 to 255 of A-Z a-z 0-9 . _ -, alphanumeric at both ends"
+)
+_HOST = Text(
+    r"[A-Za-z0-9.*-]+(:([0-9]{1,5}|\*))?|\[[0-9a-fA-F:]+\](:([0-9]{1,5}|\*))?",
+    "a host name, with :PORT or :*",
+)
+_ORIGIN = Text(r"https?://[A-Za-z0-9.\[\]:*-]+", "an origin such as http://localhost:8750")
+_VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
+_URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
+_STORE = Text(r"(file:///[^\s]*)?", "a file:/// URL, or empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """The process: where it listens, keeps things and how it ends. Paths are absolute once loaded."""
+
+    listen: Annotated[Address, Listen()] = _LISTEN
+    allow_remote: Annotated[bool, Flag()] = False
+    allowed_hosts: Annotated[tuple[str, ...], Each(_HOST)] = ()
+    allowed_origins: Annotated[tuple[str, ...], Each(_ORIGIN)] = ()
+    socket: Annotated[Path, Place(may_be_empty=True)] = Path()
+    state: Annotated[Path, Place(may_be_empty=True)] = Path()
+    cache: Annotated[Path, Place(may_be_empty=True)] = Path()
+    workspace: Annotated[str, _WORKSPACE] = "default"
+    log_level: Annotated[str, Choice(("debug", "info", "warning", "error"))] = "info"
+    log_max_bytes: Annotated[int, Size(64 * 1024)] = 64 * _MIB
+    stop_grace_s: Annotated[float, Number(0, 300, "seconds")] = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where volumes are kept."""
+
+    url: Annotated[str, _STORE] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one sandbox."""
+
+    wall_s: Annotated[float, Number(1, 7 * _DAY_S, "seconds")] = 120.0
+    memory_bytes: Annotated[int, Size(16 * _MIB, key="memory")] = 2 * _GIB
+    pids: Annotated[int, Whole(2, 1 << 22)] = 512
+    cpus: Annotated[float, Number(0.01, 4096)] = 2.0
+    disk_bytes: Annotated[int, Size(_MIB, key="disk")] = _GIB
+
+
+_MAX_LIMITS = Limits(wall_s=_DAY_S, memory_bytes=32 * _GIB, pids=8192, cpus=64.0, disk_bytes=32 * _GIB)
+_NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a caller may have: `limits` where none is asked for, `max_limits` at most."""
+
+    method: Annotated[str, Text()] = "bubblewrap"
+    needs: Annotated[frozenset[Guarantee], AnyOf(Guarantee)] = _NEEDS
+    readable: Annotated[tuple[Path, ...], Each(Place())] = ()
+    workspaces: Annotated[tuple[Path, ...], Each(Place())] = ()
+    networks: Annotated[tuple[str, ...], Each(Text())] = ()
+    max_volumes: Annotated[int, Whole(0, 100)] = 10
+    max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
+    limits: Limits = Limits()
+    max_limits: Limits = _MAX_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A configured way to make a sandbox; what `options` mean is its kind's to know and to check."""
+
+    kind: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent that may be started by its name."""
+
+    adapter: Annotated[str, Choice(("claude",))] = "claude"
+    command: Annotated[Path, Place(may_be_empty=True)] = Path()  # `Path()`: the adapter looks for it
+    model: Annotated[str, Text()] = ""  # "": the agent's own default
+    network: Annotated[str, Text()] = "anthropic"
+    base_url: Annotated[str, _URL] = ""  # "": the agent's own
+    pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ("ANTHROPIC_API_KEY",)
+    memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
+    max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Destinations that a sandbox may be given. Only a host service may be a private or loopback address."""
+
+    allow: Annotated[tuple[str, ...], Each(Destination())] = ()
+    host_services: Annotated[tuple[str, ...], Each(Destination())] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything, checked. `file` is None where no file was read."""
+
+    daemon: Daemon = Daemon()
+    storage: Storage = Storage()
+    policy: Policy = Policy()
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    file: Path | None = None

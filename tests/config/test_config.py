@@ -1,0 +1,286 @@
+"""Reading the configuration: the example is the defaults, and every mistake is named."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hutch.config import (
+    Address,
+    Agent,
+    Config,
+    Daemon,
+    Limits,
+    Method,
+    Network,
+    Policy,
+    Storage,
+    find,
+    load,
+    parse,
+    parse_size,
+    store_folder,
+)
+from hutch.config.reader import Reader, keys_of
+from hutch.errors import HutchError
+from hutch_launchers.spec import Guarantee
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "config.example.toml").read_text()
+ENV = {"HOME": "/home/ada"}
+
+
+def refusal(text: str, env: Mapping[str, str] = ENV) -> tuple[str, str]:
+    with pytest.raises(HutchError) as caught:
+        parse(text, env, Path("/etc/h.toml"))
+    assert caught.value.code == "config_invalid"
+    return caught.value.message, caught.value.hint
+
+
+def test_the_example_is_exactly_the_defaults() -> None:
+    assert parse(EXAMPLE, ENV) == parse("", ENV)
+
+
+def missing(record: type, table: object, where: str) -> list[str]:
+    assert isinstance(table, dict)
+    found = []
+    for name, key in keys_of(record).items():
+        if name not in table:
+            found.append(f"{where}.{name}")
+        elif key.kind is None:
+            found += missing(key.record, table[name], f"{where}.{name}")
+    return found
+
+
+def test_the_example_shows_every_key() -> None:
+    shown = tomllib.loads(EXAMPLE)
+    defaults = parse("", ENV)
+    for section in ("daemon", "storage", "policy"):
+        assert missing(type(getattr(defaults, section)), shown[section], section) == []
+    assert missing(Agent, shown["agents"]["claude"], "agents.claude") == []
+    assert missing(Network, shown["network"]["anthropic"], "network.anthropic") == []
+
+
+def test_without_a_file_the_defaults_are_complete() -> None:
+    config = parse("", ENV)
+    assert config.daemon.listen == Address("127.0.0.1", 8750)
+    assert config.daemon.state == Path("/home/ada/.local/state/hutch")
+    assert config.daemon.cache == Path("/home/ada/.cache/hutch")
+    assert config.daemon.socket == Path("/home/ada/.local/state/hutch/hutch.sock")
+    assert config.storage.url == "file:///home/ada/.local/state/hutch/store"
+    assert config.policy.limits == Limits(120.0, 2 << 30, 512, 2.0, 1 << 30)
+    assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
+    assert config.agents == {"claude": Agent()}
+    assert config.networks == {"anthropic": Network(allow=("api.anthropic.com:443",))}
+
+
+def test_the_xdg_folders_are_honoured_and_relative_ones_ignored() -> None:
+    env = {
+        "HOME": "/home/ada",
+        "XDG_STATE_HOME": "/s p",
+        "XDG_CACHE_HOME": "cache",
+        "XDG_RUNTIME_DIR": "/run/user/7",
+    }
+    config = parse("", env)
+    assert (config.daemon.state, config.daemon.cache, config.daemon.socket) == (
+        Path("/s p/hutch"),
+        Path("/home/ada/.cache/hutch"),
+        Path("/run/user/7/hutch/hutch.sock"),
+    )
+    assert config.storage.url == "file:///s%20p/hutch/store"
+    assert store_folder(config.storage) == Path("/s p/hutch/store")
+
+
+def test_a_home_is_needed_only_where_nothing_else_says_the_place() -> None:
+    places = 'state = "/s"\ncache = "/c"'
+    assert parse(f"[daemon]\n{places}", {}).daemon.socket == Path("/s/hutch.sock")
+    assert refusal("", {})[0] == "HOME is not set"
+
+
+def test_what_is_said_replaces_the_default_and_nothing_else() -> None:
+    text = """
+        [daemon]
+        listen = "[::1]:0"
+        state = "~/hutch"
+        [policy]
+        needs = ["filesystem", "kernel"]
+        workspaces = ["~/src"]
+        networks = ["local"]
+        [policy.limits]
+        memory = "512MiB"
+        [policy.max_limits]
+        cpus = 4
+        [methods.mine]
+        kind = "wrapper"
+        command = ["~/bin/wrap", "{command}"]
+        [agents.claude]
+        base_url = "http://127.0.0.1:8787"
+        network = "local"
+        [network.local]
+        host_services = ["127.0.0.1:8787"]
+    """
+    default = parse("", ENV)
+    state = Path("/home/ada/hutch")
+    assert parse(text, ENV) == Config(
+        daemon=replace(default.daemon, listen=Address("::1", 0), state=state, socket=state / "hutch.sock"),
+        storage=replace(default.storage, url="file:///home/ada/hutch/store"),
+        policy=replace(
+            default.policy,
+            needs=frozenset({Guarantee.FILESYSTEM, Guarantee.KERNEL}),
+            workspaces=(Path("/home/ada/src"),),
+            networks=("local",),
+            limits=replace(default.policy.limits, memory_bytes=512 << 20),
+            max_limits=replace(default.policy.max_limits, cpus=4.0),
+        ),
+        methods={
+            "bubblewrap": Method("bubblewrap", {}),
+            "mine": Method("wrapper", {"command": ["/home/ada/bin/wrap", "{command}"]}),
+        },
+        agents={"claude": Agent(base_url="http://127.0.0.1:8787", network="local")},
+        networks={**default.networks, "local": Network(host_services=("127.0.0.1:8787",))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("[polcy]", "polcy is not a key", "did you mean 'policy'?"),
+        ("[policy]\nmax_volume = 3", "policy.max_volume is not a key", "did you mean 'max_volumes'?"),
+        ("[policy.limits]\nmem = 3", "policy.limits.mem is not a key", "did you mean 'memory'?"),
+        ("[agents.claude]\nzzz = 3", "agents.claude.zzz is not a key", "docs/configuration.md"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_file_and_the_nearest_known_one(
+    text: str, message: str, hint: str
+) -> None:
+    said = refusal(text)
+    assert said[0] == f"/etc/h.toml: {message}"
+    assert said[1].startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("policy = 3", "policy must be a table"),
+        ("[policy]\nlimits = 3", "policy.limits must be a table"),
+        ("[policy]\nmax_volumes = true", "policy.max_volumes must be a whole number, not True"),
+        ("[policy]\nmax_volumes = 3.0", "policy.max_volumes must be a whole number, not 3.0"),
+        ("[policy]\nmax_volumes = -1", "policy.max_volumes must be from 0 to 100, not -1"),
+        ("[policy.limits]\nwall_s = nan", "policy.limits.wall_s must be from 1 to 604800 seconds, not nan"),
+        ("[policy.limits]\nwall_s = '2m'", "policy.limits.wall_s must be a number of seconds, not '2m'"),
+        (
+            "[policy.limits]\nmemory = '2G'",
+            "policy.limits.memory must be a size such as \"512MiB\", not '2G'",
+        ),
+        (
+            "[policy.limits]\nmemory = '1KB'",
+            "policy.limits.memory must be at least 16777216 bytes, not '1KB'",
+        ),
+        (
+            "[policy.limits]\nmemory = '64GiB'",
+            "policy.limits.memory is 68719476736, above policy.max_limits.memory, 34359738368",
+        ),
+        ("[policy]\nneeds = ['memroy']", "policy.needs must be one of filesystem, network"),
+        ("[policy]\nneeds = ['pids', 'pids']", "policy.needs must not name anything twice"),
+        ("[policy]\nreadable = ['src']", "policy.readable must be an absolute path"),
+        ("[policy]\nreadable = ['/a/../b']", "policy.readable must be an absolute path"),
+        ("[policy]\nworkspaces = ['']", "policy.workspaces must be an absolute path"),
+        ("[policy]\nmethod = 'docker'", "policy.method names no method: 'docker'"),
+        ("[policy]\nnetworks = ['x']", "policy.networks names no network: 'x'"),
+        ("[daemon]\nlisten = 'localhost'", "daemon.listen must be an address and a port"),
+        ("[daemon]\nlisten = 'example.org:80'", "daemon.listen must be an address and a port"),
+        ("[daemon]\nlisten = '127.0.0.1:65536'", "daemon.listen must be an address and a port"),
+        ("[daemon]\nlisten = '0.0.0.0:80'", "daemon.listen is 0.0.0.0:80, which other machines can reach"),
+        ("[daemon]\nlog_level = 'loud'", "daemon.log_level must be one of debug"),
+        ("[daemon]\nworkspace = '../x'", "daemon.workspace must be 2 to 255 of"),
+        ("[daemon]\nallow_remote = 1", "daemon.allow_remote must be true or false, not 1"),
+        (f"[daemon]\nsocket = '/{'x' * 107}'", "daemon.socket is longer than the 107 bytes"),
+        ("[storage]\nurl = 's3://b'", "storage.url must be a file:/// URL"),
+        ("[methods.x]", "methods.x.kind must be one of bubblewrap, wrapper, not 'x'"),
+        ("[methods.'../x']", "methods.'../x' must be named by"),
+        ("[agents.claude]\nnetwork = 'x'", "agents.claude.network names no network: 'x'"),
+        ("[agents.claude]\npass_env = ['A=B']", "agents.claude.pass_env must be the name of an environment"),
+        ("[network.none]", "network.'none' must be named by"),
+        ("[network.x]\nallow = ['a.org']", "network.x.allow must be a host and a port"),
+        ("[network.x]\nallow = ['*.a.org:443']", "network.x.allow must be a host and a port"),
+        ("[network.x]\nallow = ['a.org:0']", "network.x.allow must be a host and a port"),
+        ("[network.x]\nallow = ['https://a.org:443']", "network.x.allow must be a host and a port"),
+        ("[daemon", "is not TOML: "),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_it_must_be(text: str, message: str) -> None:
+    assert refusal(text)[0].startswith(f"/etc/h.toml: {message}")
+
+
+def test_another_machine_reaches_the_daemon_only_if_that_is_said() -> None:
+    config = parse('[daemon]\nlisten = "0.0.0.0:80"\nallow_remote = true', ENV)
+    assert config.daemon.listen == Address("0.0.0.0", 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0B", 0),
+        ("10GB", 10**10),
+        ("512MiB", 512 << 20),
+        ("1.5 KiB", 1536),
+        ("2G", None),
+        ("", None),
+        ("-1B", None),
+    ],
+)
+def test_a_size_has_a_unit(text: str, size: int | None) -> None:
+    assert parse_size(text) == size
+
+
+TOML_VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = [
+    (record, key) for record in (Daemon, Storage, Policy, Agent, Network) for key in sorted(keys_of(record))
+]
+
+
+@given(st.sampled_from(KEYS), TOML_VALUES)
+def test_any_value_is_read_or_refused_and_never_ends_otherwise(key: tuple[type, str], value: object) -> None:
+    record, name = key
+    refused: HutchError | None = None
+    try:
+        Reader("file").record(record, {name: value}, "section", record())
+    except HutchError as error:
+        refused = error
+    assert refused is None or refused.message.startswith(f"file: section.{name}")
+
+
+# Files ------------------------------------------------------------
+
+
+def test_a_named_file_must_exist_and_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(HutchError) as caught:
+        load(None, {**ENV, "HUTCH_CONFIG": str(tmp_path / "absent.toml")})
+    assert caught.value.code == "config_missing"
+    with pytest.raises(HutchError) as caught:
+        load(tmp_path, ENV)
+    assert caught.value.code == "config_invalid"
+    (tmp_path / "odd.toml").write_bytes(b"\xff")
+    with pytest.raises(HutchError) as caught:
+        load(tmp_path / "odd.toml", ENV)
+    assert caught.value.code == "config_invalid"
+
+
+def test_the_user_s_own_file_is_found_and_none_is_needed(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path)}
+    assert find(env, is_root=False) is None
+    file = tmp_path / ".config" / "hutch" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("[policy]\nmax_volumes = 1")
+    assert find(env, is_root=True) == file
+    assert load(None, env).policy.max_volumes == 1
+    assert load(None, env).file == file
+    assert find({**env, "XDG_CONFIG_HOME": str(tmp_path / "x")}, is_root=False) is None
