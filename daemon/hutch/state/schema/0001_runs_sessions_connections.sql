@@ -48,7 +48,7 @@ CREATE INDEX runs_by_session ON runs (session_id, created_at);
 CREATE INDEX runs_unfinished ON runs (status) WHERE ended_at IS NULL;
 
 CREATE TABLE connections (
-  run_id     TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  run_id     TEXT NOT NULL,      -- a run's id, or the session's of a kept sandbox
   at         REAL NOT NULL,
   host       TEXT NOT NULL,
   address    TEXT,

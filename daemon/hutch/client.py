@@ -1,0 +1,199 @@
+"""The service over the daemon's unix socket: the CLI and the stdio MCP server stand on it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import httpx2
+from pydantic import TypeAdapter
+
+from hutch.config import Config
+from hutch.errors import HutchError
+from hutch_mcp_tools.service import (
+    AgentRequest,
+    Events,
+    LogChunk,
+    LogRequest,
+    ReadVolumeRequest,
+    RunEvent,
+    RunRecord,
+    RunRequest,
+    ServiceError,
+    SessionPage,
+    SessionRecord,
+    SessionStatus,
+    SnapshotRecord,
+    VolumeContent,
+    VolumeRecord,
+    WriteVolumeRequest,
+)
+
+T = TypeVar("T")
+
+_START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
+_POLL_S = 0.05
+_CONNECT_S = 5.0
+
+
+class Client:
+    """`SandboxService`, each method a request to the daemon. Raises what the protocol says."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
+        return await self._call("run", RunRecord, events, request=request, wait_s=wait_s)
+
+    async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
+        return await self._call("get_run", RunRecord, events, run_id=run_id, wait_s=wait_s)
+
+    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]:
+        return await self._call("list_runs", list[RunRecord], limit=limit, session_id=session_id)
+
+    async def read_log(self, request: LogRequest) -> LogChunk:
+        return await self._call("read_log", LogChunk, request=request)
+
+    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
+        return await self._call("stop_run", RunRecord, run_id=run_id, grace_s=grace_s)
+
+    async def start_agent(
+        self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        return await self._call("start_agent", SessionRecord, events, request=request, wait_s=wait_s)
+
+    async def send_to_agent(
+        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        return await self._call(
+            "send_to_agent", SessionRecord, events, session_id=session_id, message=message, wait_s=wait_s
+        )
+
+    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
+        return await self._call("get_session", SessionRecord, session_id=session_id, wait_s=wait_s)
+
+    async def list_sessions(
+        self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
+    ) -> SessionPage:
+        return await self._call("list_sessions", SessionPage, status=status, limit=limit, cursor=cursor)
+
+    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+        return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
+
+    async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent:
+        return await self._call("read_volume", VolumeContent, request=request)
+
+    async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord:
+        return await self._call("write_volume", VolumeRecord, request=request)
+
+    async def list_volumes(self) -> list[VolumeRecord]:
+        return await self._call("list_volumes", list[VolumeRecord])
+
+    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
+        return await self._call("volume_log", list[SnapshotRecord], volume=volume, limit=limit)
+
+    async def doctor(self, *, fresh: bool = False) -> dict[str, Any]:
+        """Return what the daemon measured of itself: methods, storage, agents."""
+        answer = await self._http.get("/api/doctor", params={"fresh": str(fresh).lower()})
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def _call(self, name: str, answer: type[T], events: Events | None = None, **arguments: object) -> T:
+        body = TypeAdapter(dict[str, Any]).dump_json(arguments)
+        try:
+            async with self._http.stream("POST", f"/api/{name}", content=body) as response:
+                async for line in response.aiter_lines():
+                    message = json.loads(line)
+                    if "event" not in message:
+                        return _answer(message, answer)
+                    if events is not None:
+                        await events.send(RunEvent.model_validate(message["event"]))
+        except httpx2.HTTPError as error:
+            raise ServiceError(
+                "daemon_gone", f"the daemon went away during {name}: {error}", "see: hutch doctor"
+            ) from error
+        raise ServiceError(
+            "daemon_gone", f"the daemon ended without an answer to {name}", "see: hutch doctor"
+        )
+
+
+@asynccontextmanager
+async def connect(config: Config, *, start: bool = False) -> AsyncGenerator[Client]:
+    """Connect to the running daemon; with `start`, start one that outlives us when none runs.
+
+    Raises:
+        HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up.
+    """
+    socket = config.daemon.socket
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    timeout = httpx2.Timeout(None, connect=_CONNECT_S)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://hutch", timeout=timeout) as http:
+        if not await is_alive(http):
+            if not start:
+                raise HutchError("daemon_absent", f"no daemon answers at {socket}", "start one: hutch serve")
+            await _start(config, http)
+        http.headers["Authorization"] = f"Bearer {read_token(token_path(config))}"
+        yield Client(http)
+
+
+async def is_alive(http: httpx2.AsyncClient) -> bool:
+    """Say whether a daemon answers."""
+    try:
+        return (await http.get("/health", timeout=_CONNECT_S)).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def token_path(config: Config) -> Path:
+    """Return where the daemon of this configuration keeps its bearer token, readable by its owner only."""
+    return config.daemon.state / "token"
+
+
+def read_token(path: Path) -> str:
+    """Read the daemon's bearer token. Raises HutchError `token_missing`."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise HutchError(
+            "token_missing",
+            f"the daemon's token cannot be read from {path}",
+            "run as the user that started the daemon",
+        ) from error
+
+
+async def _start(config: Config, http: httpx2.AsyncClient) -> None:
+    log = config.daemon.state / "daemon.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    print(f"starting the daemon (its log: {log})", file=sys.stderr)  # noqa: T201 - a sign of life
+    daemon = _spawn(config, log)
+    with anyio.move_on_after(_START_S):
+        while daemon.poll() is None:
+            if await is_alive(http):
+                return
+            await anyio.sleep(_POLL_S)
+    raise HutchError("daemon_failed", "the daemon did not come up", f"see the end of {log}")
+
+
+def _spawn(config: Config, log: Path) -> "subprocess.Popen[bytes]":
+    """Start a daemon that outlives us: no task group may own it."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hutch", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=os.environ | ({"HUTCH_CONFIG": str(config.file)} if config.file else {}),
+            start_new_session=True,
+        )
+
+
+def _answer(message: dict[str, Any], answer: type[T]) -> T:
+    if error := message.get("error"):
+        raise ServiceError(error["code"], error["message"], error["hint"])
+    return TypeAdapter(answer).validate_python(message["result"])

@@ -1,0 +1,1 @@
+"""The path of a run, and all that waits on it: one-off commands, kept sandboxes, turns of agents."""

@@ -1,0 +1,148 @@
+"""Sessions that are an agent at work: its turns, one at a time, over any number of runs."""
+
+import os
+import time
+from dataclasses import replace
+
+import anyio
+
+from hutch.agents import Agent, AgentTurn
+from hutch.config import Agent as AgentConfig
+from hutch.errors import HutchError
+from hutch.policy import Plan, Wish, decide, shown
+from hutch.runs.live import LiveRun
+from hutch.runs.lookup import find_session
+from hutch.runs.rooms import new_id
+from hutch.runs.runs import Runs
+from hutch.runs.turn import AgentWork
+from hutch.state import Session
+from hutch_mcp_tools.service import AgentRequest
+
+_STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
+_STORED = ("model", "method", "network", "max_minutes", "budget_usd")  # what later turns repeat
+
+
+class AgentSessions:
+    """Every agent session of this daemon. Methods raise HutchError."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._rooms = runs.rooms
+        self._turns: dict[str, LiveRun] = {}  # session id -> the turn it is at
+
+    async def start(self, request: AgentRequest) -> Session:
+        """Begin a session, or go on with the one that this agent has in this volume."""
+        known = None
+        if request.volume and request.resume:
+            known = await self._rooms.state.newest_agent_session(request.volume, request.agent)
+        session = known or self._new(request)
+        changes = {name: getattr(request, name) for name in _STORED if getattr(request, name) is not None}
+        session = replace(session, name=request.name or session.name, request={**session.request, **changes})
+        return await self._turn(session, request)
+
+    async def send(self, session: Session, message: str) -> Session:
+        """Give an agent its next prompt."""
+        if session.kind != "agent":
+            raise HutchError(
+                "session_invalid",
+                f"session {session.id} is a kept sandbox, not an agent",
+                "use run_in_sandbox",
+            )
+        said = {"agent": session.agent, "prompt": message, "volume": session.volume}
+        request = AgentRequest.model_validate({**session.request, **said})
+        return await self._turn(session, request)
+
+    def turn_of(self, session_id: str) -> LiveRun | None:
+        """Return the run that a session is at, if any."""
+        return self._turns.get(session_id)
+
+    async def ended(self, session_id: str) -> Session:
+        """Note that nobody means to go on with this session; its volume and conversation stay."""
+        session = await find_session(self._rooms.state, session_id)
+        if session.status in ("running", "idle"):
+            session = replace(session, status="ended", updated_at=time.time())
+            await self._rooms.state.put_session(session)
+        return session
+
+    def _new(self, request: AgentRequest) -> Session:
+        session_id, now = new_id("s"), time.time()
+        return Session(
+            id=session_id,
+            kind="agent",
+            status="idle",
+            method=request.method or self._rooms.config.policy.method,
+            created_at=now,
+            updated_at=now,
+            agent=request.agent,
+            volume=request.volume or f"{request.agent}-{session_id.removeprefix('s-')}",
+        )
+
+    async def _turn(self, session: Session, request: AgentRequest) -> Session:
+        if live := self._turns.get(session.id):
+            raise HutchError(
+                "session_busy",
+                f"session {session.id} is at work in run {live.id}",
+                f"wait for it, or end its turn with: hutch stop {live.id}",
+            )
+        agent, settings = self._agent(request.agent)
+        plan = self._plan(session, request, settings)
+        await self._rooms.state.put_session(session)
+        live = await self._runs.admit(plan, f"{request.agent}: {shown(request.prompt)}", session.id)
+        self._turns[session.id] = live
+        session = replace(session, status="running", updated_at=time.time(), error=None)
+        await self._rooms.state.put_session(session)
+        work = AgentWork(
+            agent=agent,
+            turn=_turn(plan, request, settings),
+            session=session,
+            plan=plan,
+            live=live,
+            rooms=self._rooms,
+            may_resume=request.resume,
+            passed_env={name: os.environ[name] for name in settings.pass_env if name in os.environ},
+        )
+        self._runs.tasks.start_soon(self._follow, session.id, live, plan, work)
+        with anyio.move_on_after(_STARTS_WITHIN_S):
+            await live.started.wait()
+        if live.error is not None and live.record.duration_s is None:
+            raise live.error
+        return await self._rooms.state.session(session.id) or session
+
+    async def _follow(self, session_id: str, live: LiveRun, plan: Plan, work: AgentWork) -> None:
+        try:
+            await self._runs.follow(live, plan, work)
+        finally:
+            self._turns.pop(session_id, None)
+
+    def _agent(self, name: str) -> tuple[Agent, AgentConfig]:
+        find = self._rooms.agents.get(name)
+        if find is None:
+            known = ", ".join(sorted(self._rooms.agents)) or "none"
+            raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
+        return find(), self._rooms.config.agents[name]
+
+    def _plan(self, session: Session, request: AgentRequest, settings: AgentConfig) -> Plan:
+        config = self._rooms.config
+        wish = Wish(
+            command=(request.agent,),  # the adapter builds the real one once the volume is there
+            volumes=(session.volume or "",),
+            method=request.method,
+            network=request.network or settings.network,
+            wall_s=(request.max_minutes or settings.max_minutes) * 60,
+            memory_bytes=settings.memory_bytes,
+        )
+        networks = {*config.policy.networks, settings.network}
+        return decide(wish, config, shell=self._rooms.shell, networks=networks)
+
+
+def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:
+    return AgentTurn(
+        prompt=request.prompt,
+        session_id="",  # settled once the volume is there
+        resumes=False,
+        volume=plan.volumes[0].target,
+        model=request.model or settings.model or None,
+        instructions=request.instructions or "",
+        skills=request.skills,
+        budget_usd=request.budget_usd,
+    )

@@ -1,0 +1,119 @@
+"""Kept sandboxes: one stays under a session, holds its volumes, and takes commands until it is ended."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import anyio
+
+from hutch.errors import HutchError
+from hutch.policy import Plan
+from hutch.runs.folders import Folders, folders_of
+from hutch.runs.live import LiveRun
+from hutch.runs.path import OneCommand, end, fail, finished, policy_record, private_folder, running, way_out
+from hutch.runs.rooms import Rooms
+from hutch.supervisor import supervise
+from hutch_launchers.launcher import KeptSandbox, LauncherError
+
+logger = logging.getLogger(__name__)
+
+_STOP_GRACE_S = 2.0  # for commands that still run when their sandbox is ended
+
+
+@dataclass(slots=True)
+class Kept:
+    """A kept sandbox. Owned by the task in `keep`; others wait for `ready`, then run commands in it."""
+
+    session_id: str
+    plan: Plan
+    idle_s: float  # without a command for so long, it ends
+    ready: anyio.Event = field(default_factory=anyio.Event)  # it takes commands, or `error` says why not
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    error: HutchError | None = None
+    reason: str = ""  # why it ended
+    policy: dict[str, object] = field(default_factory=dict)
+    sandbox: KeptSandbox | None = None
+    folders: Folders | None = None
+    running: dict[str, LiveRun] = field(default_factory=dict)
+    _stop: anyio.Event = field(default_factory=anyio.Event)
+    _used_at: float = field(default_factory=time.monotonic)
+
+    def stop(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self._stop.set()
+
+    async def keep(self, rooms: Rooms) -> None:
+        """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends."""
+        try:
+            await self._keep(rooms)
+        except (HutchError, LauncherError) as error:
+            self.error = HutchError(error.code, error.message, error.hint)
+            logger.warning("session=%s failed: %s: %s", self.session_id, error.code, error.message)
+        finally:
+            self.sandbox = None
+            self.ready.set()
+
+    async def run(self, rooms: Rooms, live: LiveRun, work: OneCommand, wall_s: float) -> None:
+        """Take one command along the inner part of a run's path, to a final record."""
+        self.running[live.id] = live
+        try:
+            if self.sandbox is None or self.folders is None:
+                raise _gone(self)
+            live.change(policy=self.policy)
+            async with self.sandbox.start(work.command) as process:
+                await running(rooms.state, live)
+                ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
+            await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
+        except (HutchError, LauncherError) as error:
+            await fail(rooms.state, live, work, error)
+        finally:
+            self.running.pop(live.id, None)
+            self._used_at = time.monotonic()
+
+    async def _keep(self, rooms: Rooms) -> None:
+        launcher = rooms.launchers[self.plan.method]
+        async with folders_of(rooms, self.plan.volumes, self.session_id) as folders:
+            with private_folder(rooms, self.session_id):
+                async with way_out(rooms, self.session_id, self.plan.grants) as endpoint:
+                    self.policy = await policy_record(launcher, self.plan)
+                    spec = self.plan.spec(self.session_id, folders.paths, endpoint)
+                    async with launcher.keep(spec) as sandbox:
+                        self.folders, self.sandbox = folders, sandbox
+                        self.ready.set()
+                        await self._until_end(sandbox)
+                        self.sandbox = None  # no more commands
+                        await self._end_commands()
+            # what background processes wrote since the last command
+            await folders.commit(self.session_id)
+
+    async def _until_end(self, sandbox: KeptSandbox) -> None:
+        async def ends_itself() -> None:
+            await sandbox.wait()
+            self.stop("the sandbox ended from within")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ends_itself)
+            group.start_soon(self._watch_idle)
+            await self._stop.wait()
+            group.cancel_scope.cancel()
+
+    async def _watch_idle(self) -> None:
+        while True:
+            idle_s = 0.0 if self.running else time.monotonic() - self._used_at
+            if idle_s >= self.idle_s:
+                self.stop(f"no command for {self.idle_s:g} s")
+            await anyio.sleep(max(self.idle_s - idle_s, 0.05))
+
+    async def _end_commands(self) -> None:
+        for live in list(self.running.values()):
+            live.stop.ask(self.reason, _STOP_GRACE_S)
+        for live in list(self.running.values()):
+            await live.ended.wait()
+
+
+def _gone(kept: Kept) -> HutchError:
+    return kept.error or HutchError(
+        "session_ended",
+        f"session {kept.session_id} has ended: {kept.reason}",
+        "open another with session_id=new",
+    )

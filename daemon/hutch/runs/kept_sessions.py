@@ -1,0 +1,124 @@
+"""Sessions that are a kept sandbox: opened, given commands, ended."""
+
+import time
+from dataclasses import replace
+
+import anyio
+
+from hutch.errors import HutchError
+from hutch.policy import Wish, command_for, decide, shown, wall_limit
+from hutch.runs.kept import Kept
+from hutch.runs.live import LiveRun
+from hutch.runs.path import OneCommand
+from hutch.runs.rooms import new_id
+from hutch.runs.runs import Runs
+from hutch.state import Session
+
+_IDLE_S = 3600.0
+
+
+class KeptSessions:
+    """Every kept sandbox of this daemon. Methods raise HutchError."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._rooms = runs.rooms
+        self._kept: dict[str, Kept] = {}
+
+    async def open(self, wish: Wish) -> Session:
+        """Open a kept sandbox and return when it takes commands."""
+        config, now = self._rooms.config, time.time()
+        plan = decide(
+            replace(wish, command=None), config, shell=self._rooms.shell, networks=config.policy.networks
+        )
+        session = Session(
+            id=new_id("s"),
+            kind="sandbox",
+            status="running",
+            method=plan.method,
+            created_at=now,
+            updated_at=now,
+        )
+        kept = self._kept[session.id] = Kept(session.id, plan, _IDLE_S)
+        await self._rooms.state.put_session(session)
+        self._runs.tasks.start_soon(self._keep, session, kept)
+        await kept.ready.wait()
+        if kept.error:
+            raise kept.error
+        return session
+
+    async def run_in(self, session: Session, wish: Wish, stdin: bytes) -> LiveRun:
+        """Start one more command in a kept sandbox."""
+        kept = self._kept.get(session.id)
+        if kept is None:
+            raise HutchError(
+                "session_ended",
+                f"session {session.id} takes no commands: it is {_described(session)}",
+                "open a kept sandbox with session_id=new",
+            )
+        _refuse_fixed(wish)
+        wall_s = wall_limit(wish, self._rooms.config)
+        command = command_for(wish, kept.plan, self._rooms.shell)
+        live = await self._runs.admit(kept.plan, shown(wish.command), session.id)
+        self._runs.tasks.start_soon(self._follow, kept, live, OneCommand(live, command, stdin), wall_s)
+        return live
+
+    async def stop(self, session_id: str, reason: str) -> None:
+        """End a kept sandbox and return when it is gone; one that is gone already is no error."""
+        if kept := self._kept.get(session_id):
+            kept.stop(reason)
+            await kept.ended.wait()
+
+    async def close(self) -> None:
+        """End all of them."""
+        async with anyio.create_task_group() as group:
+            for session_id in list(self._kept):
+                group.start_soon(self.stop, session_id, "the daemon is shutting down")
+
+    async def _follow(self, kept: Kept, live: LiveRun, work: OneCommand, wall_s: float) -> None:
+        try:
+            await kept.run(self._rooms, live, work, wall_s)
+        finally:
+            self._runs.discharge(live)
+
+    async def _keep(self, session: Session, kept: Kept) -> None:
+        try:
+            await kept.keep(self._rooms)
+        finally:
+            self._kept.pop(session.id, None)
+            with anyio.CancelScope(shield=True):
+                await self._rooms.state.put_session(
+                    replace(
+                        session,
+                        status="failed" if kept.error else "ended",
+                        updated_at=time.time(),
+                        error=kept.error.message if kept.error else kept.reason,
+                    )
+                )
+            kept.ended.set()
+
+
+def _refuse_fixed(wish: Wish) -> None:
+    """Refuse what cannot change in a sandbox that stands already."""
+    fixed = {
+        "volumes": wish.volumes,
+        "workspace": wish.workspace,
+        "method": wish.method,
+        "network": wish.network,
+        "memory_bytes": wish.memory_bytes,
+        "cpus": wish.cpus,
+        "pids": wish.pids,
+    }
+    for name, value in fixed.items():
+        if value:
+            raise HutchError(
+                "session_invalid",
+                f"{name} cannot be chosen for a command in a kept sandbox",
+                "it was settled when the session was opened; open another with session_id=new",
+            )
+
+
+def _described(session: Session) -> str:
+    if session.kind == "agent":
+        return "an agent; give it a prompt instead"
+    return f"{session.status}{f' ({session.error})' if session.error else ''}"

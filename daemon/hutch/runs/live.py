@@ -1,0 +1,53 @@
+"""A run while it lives: its record as it stands, its log, and the events that others wait for."""
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from hutch.errors import HutchError
+from hutch.runs.log import RunLog
+from hutch.state import Run
+from hutch.supervisor import Stop, Stream
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """Owned by the task that takes it along its path; others read, wait, and ask it to stop."""
+
+    record: Run
+    log: RunLog
+    stop: Stop = field(default_factory=Stop)
+    error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
+    note: str = "preparing"  # what it is doing, for a person who waits
+    started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
+    ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    def sink(self, stream: Stream, data: bytes) -> None:
+        self.log.write(stream, data)
+
+    def change(self, **values: Any) -> Run:
+        """Change the record and return it."""
+        self.record = replace(self.record, **values)
+        return self.record
+
+    def end(self, **values: Any) -> Run:
+        """Make the record final, with what the log came to; the caller stores it, then announces it."""
+        self.log.close()
+        return self.change(
+            ended_at=time.time(),
+            stdout_bytes=self.log.size("stdout"),
+            stderr_bytes=self.log.size("stderr"),
+            dropped_bytes=self.log.dropped_bytes,
+            **values,
+        )
+
+    def announce_end(self) -> None:
+        self.started.set()
+        self.ended.set()
+        self.log.wake()

@@ -1,0 +1,193 @@
+"""The path of one run, top to bottom. The nesting of its blocks is the proof of the order.
+
+The process is dead before the last commit, and the commit is made before the lease is released.
+"""
+
+import logging
+import math
+import shutil
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from hutch.egress import Connection as Passed
+from hutch.egress import Grant, open_doors
+from hutch.errors import HutchError, unwrapped
+from hutch.policy import Plan
+from hutch.runs.folders import Folders, changed_paths, folders_of, snapshot_numbers
+from hutch.runs.live import LiveRun
+from hutch.runs.rooms import Rooms
+from hutch.state import Connection, State
+from hutch.supervisor import Ended, Sink, supervise
+from hutch_launchers.launcher import Launcher, LauncherError
+from hutch_launchers.spec import Command, EgressEndpoint, Mount
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A process to start: what it is, what it reads, who takes its output."""
+
+    command: Command
+    stdin: bytes = field(repr=False)
+    sink: Sink
+    mounts: tuple[Mount, ...] = ()  # beside those of the plan
+
+
+class Work(Protocol):
+    """What a run does in its sandbox, once its volumes are there."""
+
+    async def start(self, folders: Folders, private: Path) -> Start:
+        """Prepare the volumes and say what to start. `private` is an empty host folder, gone with the run."""
+
+    async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
+        """The process is dead, nothing is committed yet. Return what the record shall say besides."""
+
+    async def settle(self) -> None:
+        """The run's record is final and stored; write down what follows from it before anybody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneCommand:
+    """A plain command."""
+
+    live: LiveRun
+    command: Command
+    stdin: bytes = field(repr=False)
+
+    async def start(self, folders: Folders, private: Path) -> Start:
+        return Start(self.command, self.stdin, self.live.sink)
+
+    async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
+        return {}
+
+    async def settle(self) -> None:
+        return
+
+
+async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
+    """Take a run along its whole path, to a final record. Raises nothing of its own."""
+    logger.info("run=%s begins method=%s", live.id, plan.method)
+    try:
+        async with folders_of(rooms, plan.volumes, live.id) as folders:
+            with private_folder(rooms, live.id) as private:
+                start = await work.start(folders, private)
+                ended = await _in_sandbox(rooms, live, plan, folders, start)
+            extra = await finished(live, work, folders, ended)
+        await end(rooms.state, live, work, **extra)
+    except (HutchError, LauncherError) as error:
+        await fail(rooms.state, live, work, error)
+
+
+async def finished(live: LiveRun, work: Work, folders: Folders, ended: Ended) -> dict[str, Any]:
+    """Commit what the process left, and return what its record shall say."""
+    live.note = "committing its volumes"
+    values: dict[str, Any] = {
+        "status": ended.outcome,
+        "exit_code": ended.exit.code,
+        "signal": ended.exit.signal,
+        "reason": ended.reason,
+        "duration_s": ended.duration_s,
+    }
+    values |= await work.finish(folders, ended)
+    made = await folders.commit(live.id)
+    return values | {"snapshots": snapshot_numbers(made), "changed": changed_paths(made)}
+
+
+async def running(state: State, live: LiveRun) -> None:
+    """Say that the process runs."""
+    live.note = "running"
+    await state.put_run(live.change(status="running"))
+    live.started.set()
+
+
+async def end(state: State, live: LiveRun, work: Work, **values: Any) -> None:
+    """Make the record final and tell everybody."""
+    with anyio.CancelScope(shield=True):  # the process is gone: its record must say so
+        record = live.end(**values)
+        try:
+            await state.put_run(record)
+            await work.settle()
+        except HutchError:
+            logger.exception("run=%s ended, and its record could not be stored", live.id)
+        live.announce_end()
+    logger.info("run=%s ends status=%s exit_code=%s", live.id, record.status, record.exit_code)
+
+
+async def fail(state: State, live: LiveRun, work: Work, error: HutchError | LauncherError) -> None:
+    """End a run whose sandbox could not be given, or whose volumes could not be committed."""
+    live.error = HutchError(error.code, error.message, error.hint)
+    logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
+    await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}")
+
+
+async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
+    launcher = rooms.launchers[plan.method]
+    live.note = "starting its sandbox"
+    async with way_out(rooms, live.id, plan.grants) as endpoint:
+        spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
+        live.change(policy=await policy_record(launcher, plan))
+        async with launcher.launch(spec) as process:
+            await running(rooms.state, live)
+            return await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
+
+
+@contextmanager
+def private_folder(rooms: Rooms, run_id: str) -> Generator[Path]:
+    """Make a folder of the run's own on the host, 0700, for the length of the block."""
+    folder = rooms.private / run_id
+    folder.mkdir(mode=0o700)
+    inner = folder / "given"
+    inner.mkdir(mode=0o755)  # its content is mounted into the sandbox, whose user may be another
+    try:
+        yield inner
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def way_out(
+    rooms: Rooms, run_id: str, grants: Sequence[Grant]
+) -> AsyncGenerator[EgressEndpoint | None]:
+    """Open the granted doors, within the run's private folder, and keep a log of what passes."""
+    if not grants:
+        yield None
+        return
+    sender, passed = anyio.create_memory_object_stream[Passed](math.inf)  # bounded by the egress' own bounds
+    with unwrapped():
+        async with anyio.create_task_group() as group:
+            group.start_soon(_store_connections, rooms.state, passed)
+            with sender:
+                async with open_doors(grants, run_id, rooms.private / run_id, sender.send_nowait) as endpoint:
+                    yield endpoint
+
+
+async def _store_connections(state: State, passed: MemoryObjectReceiveStream[Passed]) -> None:
+    with passed:
+        async for c in passed:
+            await state.add_connection(
+                Connection(
+                    run_id=c.run_id,
+                    at=c.started_at.timestamp(),
+                    host=c.host,
+                    address=c.address,
+                    port=c.port,
+                    sent=c.bytes_out,
+                    received=c.bytes_in,
+                    duration_s=c.duration_s,
+                    refused=c.refused,
+                )
+            )
+
+
+async def policy_record(launcher: Launcher, plan: Plan) -> dict[str, object]:
+    """Return the policy in force: what was asked, what is granted, and by what mechanism it is enforced."""
+    probe = await launcher.probe()
+    enforced = {str(name): shown.mechanism for name, shown in probe.evidence.items() if shown.held}
+    return {"requested": plan.requested, "granted": plan.granted, "enforced": enforced, "method": plan.method}

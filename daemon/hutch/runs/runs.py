@@ -1,0 +1,108 @@
+"""All runs of this daemon: starts them as tasks that no caller's going away can end, finds, stops them."""
+
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from hutch.errors import HutchError
+from hutch.policy import Plan
+from hutch.runs.live import LiveRun
+from hutch.runs.log import RunLog
+from hutch.runs.path import Work, take
+from hutch.runs.rooms import Rooms, new_id
+from hutch.state import Run
+
+_STOP_SLACK_S = 10.0  # beyond the grace: to kill, to commit, to store
+
+
+class Runs:
+    """Owned by the composition root, which also owns the task group that every run lives in."""
+
+    def __init__(self, rooms: Rooms, tasks: TaskGroup) -> None:
+        self.rooms = rooms
+        self.tasks = tasks
+        self._live: dict[str, LiveRun] = {}
+        self._is_closing = False
+
+    async def admit(self, plan: Plan, command: str, session_id: str | None = None) -> LiveRun:
+        """Write down a new run before anything of it exists on the host.
+
+        Raises:
+            HutchError: `busy` at the bound of concurrent runs, `closing`, `state_failed`.
+        """
+        bound = self.rooms.config.policy.max_concurrent_runs
+        if self._is_closing:
+            raise HutchError("closing", "the daemon is shutting down", "try again when it is back")
+        if len(self._live) >= bound:
+            raise HutchError(
+                "busy", f"{bound} runs are at work already", "wait for one to end; see: hutch ps"
+            )
+        record = Run(
+            id=new_id("r"),
+            status="starting",
+            command=command,
+            method=plan.method,
+            created_at=time.time(),
+            session_id=session_id,
+            volumes=tuple(f"{v.name}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
+        )
+        await self.rooms.state.put_run(record)
+        log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
+        live = self._live[record.id] = LiveRun(record, log)
+        return live
+
+    async def launch(self, plan: Plan, command: str, work: Callable[[LiveRun], Work]) -> LiveRun:
+        """Admit a run and take it along its path in a task of its own."""
+        live = await self.admit(plan, command)
+        self.tasks.start_soon(self.follow, live, plan, work(live))
+        return live
+
+    async def follow(self, live: LiveRun, plan: Plan, work: Work) -> None:
+        """Take an admitted run along its path, here and now."""
+        try:
+            await take(self.rooms, live, plan, work)
+        finally:
+            self.discharge(live)
+
+    def discharge(self, live: LiveRun) -> None:
+        """Forget a run that has ended; its record and log stay."""
+        self._live.pop(live.id, None)
+        live.log.close()
+        live.announce_end()  # also when its task was cancelled: nobody may wait for ever
+
+    def live(self, run_id: str) -> LiveRun | None:
+        return self._live.get(run_id)
+
+    async def find(self, run_id: str) -> Run:
+        """Return a run's record as it stands; a unique prefix of the id will do. Raises `run_unknown`."""
+        if live := self._live.get(run_id):
+            return live.record
+        ids = await self.rooms.state.ids("runs", run_id) if run_id else []
+        if len(ids) > 1 and run_id not in ids:
+            raise HutchError("run_unknown", f"several runs begin with {run_id!r}", "give more of the id")
+        found = self._live.get(ids[0]) if ids else None
+        record = found.record if found else await self.rooms.state.run(ids[0]) if ids else None
+        if record is None:
+            raise HutchError("run_unknown", f"no run is called {run_id!r}", "see: hutch ps, list_sessions")
+        return record
+
+    async def stop(self, run_id: str, reason: str, grace_s: float) -> Run:
+        """Ask a run to end, wait until it has, and return its record; one that has ended stays as it is."""
+        record = await self.find(run_id)
+        if live := self._live.get(record.id):
+            live.stop.ask(reason, grace_s)
+            with anyio.move_on_after(grace_s + _STOP_SLACK_S):
+                await live.ended.wait()
+            return live.record
+        return record
+
+    async def close(self, grace_s: float) -> None:
+        """Take no more runs, end those that live, and return when their volumes are committed."""
+        self._is_closing = True
+        for live in self._live.values():
+            live.stop.ask("the daemon is shutting down", grace_s)
+        with anyio.move_on_after(grace_s + _STOP_SLACK_S):
+            for live in list(self._live.values()):
+                await live.ended.wait()

@@ -1,0 +1,246 @@
+"""`SandboxService` as the daemon gives it: requests in, records out, every refusal as a ServiceError."""
+
+import base64
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from hutch.errors import HutchError
+from hutch.policy import Wish, decide, shown
+from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.kept_sessions import KeptSessions
+from hutch.runs.live import LiveRun
+from hutch.runs.log import read_log
+from hutch.runs.lookup import find_session
+from hutch.runs.path import OneCommand
+from hutch.runs.reading import read_volume
+from hutch.runs.runs import Runs
+from hutch.runs.waiting import wait_for
+from hutch.runs.wire import run_record, session_record, snapshot_record, volume_record
+from hutch.state import Session
+from hutch_launchers.launcher import LauncherError
+from hutch_mcp_tools.service import (
+    AgentRequest,
+    Events,
+    LogChunk,
+    LogRequest,
+    ReadVolumeRequest,
+    RunRecord,
+    RunRequest,
+    ServiceError,
+    SessionPage,
+    SessionRecord,
+    SessionStatus,
+    SnapshotRecord,
+    VolumeContent,
+    VolumeRecord,
+    WriteVolumeRequest,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Method = Callable[Concatenate["Service", P], Coroutine[Any, Any, R]]
+
+_MAX_PAGE = 200
+_WRITER = "write_volume"  # who holds a volume for the moment of a single write
+
+
+def answers(method: Method[P, R]) -> Method[P, R]:
+    """Translate the daemon's errors into those of the wire, once, for every method."""
+
+    @wraps(method)
+    async def translated(self: "Service", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        except (HutchError, LauncherError) as error:
+            raise ServiceError(error.code, error.message, error.hint) from error
+
+    return translated
+
+
+class Service:
+    """The one door to the daemon: MCP tools, the CLI and the page stand on it."""
+
+    def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions) -> None:
+        self._runs = runs
+        self._agents = agents
+        self._kept = kept
+        self._rooms = runs.rooms
+        self._state = runs.rooms.state
+
+    # Runs ------------------------------------------------------------------
+
+    @answers
+    async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
+        wish, stdin = _wish(request), (request.stdin or "").encode()
+        if request.session_id is None:
+            live = await self._start(wish, stdin)
+        else:
+            live = await self._start_in_session(request.session_id, wish, stdin)
+        return await self._watch(live, wait_s, events)
+
+    @answers
+    async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
+        record = await self._runs.find(run_id)
+        live = self._runs.live(record.id)
+        return run_record(record) if live is None else await self._watch(live, wait_s, events)
+
+    @answers
+    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]:
+        if session_id is not None:
+            session_id = (await find_session(self._state, session_id)).id
+        stored = await self._state.runs(min(limit, _MAX_PAGE), session_id)
+        return [run_record(live.record if (live := self._runs.live(run.id)) else run) for run in stored]
+
+    @answers
+    async def read_log(self, request: LogRequest) -> LogChunk:
+        record = await self._runs.find(request.run_id)
+        data, end = read_log(self._rooms.logs / record.id / request.stream, request.start, request.limit)
+        return LogChunk(data_base64=_base64(data), next=request.start + len(data), end=end)
+
+    @answers
+    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
+        return run_record(await self._runs.stop(run_id, "stopped on request", grace_s))
+
+    # Sessions ----------------------------------------------------------------
+
+    @answers
+    async def start_agent(
+        self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        session = await self._agents.start(request)
+        return await self._watch_session(session, wait_s, events)
+
+    @answers
+    async def send_to_agent(
+        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        session = await self._agents.send(await find_session(self._state, session_id), message)
+        return await self._watch_session(session, wait_s, events)
+
+    @answers
+    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
+        return await self._watch_session(await find_session(self._state, session_id), wait_s, None)
+
+    @answers
+    async def list_sessions(
+        self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
+    ) -> SessionPage:
+        limit = max(1, min(limit, _MAX_PAGE))
+        found = await self._state.sessions(limit + 1, status, _before(cursor))
+        page = found[:limit]
+        more = f"{page[-1].created_at!r}~{page[-1].id}" if len(found) > limit else None
+        return SessionPage(sessions=[await self._record(session) for session in page], cursor=more)
+
+    @answers
+    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+        session = await find_session(self._state, session_id)
+        if live := self._agents.turn_of(session.id):
+            await self._runs.stop(live.id, "its session was stopped", self._rooms.config.daemon.stop_grace_s)
+        await self._kept.stop(session.id, "its session was stopped")
+        record = await self._record(await self._agents.ended(session.id))
+        if remove:
+            await self._state.forget_session(session.id)
+        return record
+
+    # Volumes -----------------------------------------------------------------
+
+    @answers
+    async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent:
+        return await read_volume(self._rooms.volumes, self._rooms.volume(request.volume), request)
+
+    @answers
+    async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord:
+        name = self._rooms.volume(request.volume)
+        await self._rooms.volumes.write(
+            name,
+            request.path,
+            _content(request.content_base64),
+            mode=request.mode,
+            executable=request.executable,
+            holder=_WRITER,
+        )
+        return volume_record(await self._rooms.volumes.info(name))
+
+    @answers
+    async def list_volumes(self) -> list[VolumeRecord]:
+        return [volume_record(info) for info in await self._rooms.volumes.list()]
+
+    @answers
+    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
+        snapshots = await self._rooms.volumes.log(self._rooms.volume(volume), limit=min(limit, _MAX_PAGE))
+        return [snapshot_record(snapshot) for snapshot in snapshots]
+
+    # ---------------------------------------------------------------------------
+
+    async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
+        config = self._rooms.config
+        plan = decide(wish, config, shell=self._rooms.shell, networks=config.policy.networks)
+        live = await self._runs.admit(plan, shown(wish.command))
+        work = OneCommand(live, plan.command, stdin)
+        self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
+        return live
+
+    async def _start_in_session(self, session_id: str, wish: Wish, stdin: bytes) -> LiveRun:
+        if session_id != "new":
+            return await self._kept.run_in(await find_session(self._state, session_id), wish, stdin)
+        session = await self._kept.open(wish)
+        return await self._kept.run_in(session, _for_opened(wish), stdin)
+
+    async def _watch(self, live: LiveRun, wait_s: float, events: Events | None) -> RunRecord:
+        await wait_for(live, self._rooms.logs / live.id, wait_s, events)
+        if live.error is not None and live.record.duration_s is None:
+            raise live.error  # no sandbox was given: that is an exception, not a result
+        return run_record(live.record)
+
+    async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
+        if live := self._agents.turn_of(session.id):
+            await wait_for(live, self._rooms.logs / live.id, wait_s, events)
+        return await self._record(await find_session(self._state, session.id))
+
+    async def _record(self, session: Session) -> SessionRecord:
+        return session_record(session, await self._state.totals(session.id))
+
+
+def _wish(request: RunRequest) -> Wish:
+    return Wish(
+        command=request.command,
+        volumes=request.volumes,
+        workspace=request.workspace,
+        method=request.method,
+        cwd=request.cwd,
+        env=request.env,
+        network=request.network,
+        wall_s=request.timeout_s,
+        memory_bytes=request.memory_bytes,
+        cpus=request.cpus,
+        pids=request.pids,
+    )
+
+
+def _for_opened(wish: Wish) -> Wish:
+    """Return what remains to be asked of a sandbox that was opened for this wish."""
+    return Wish(command=wish.command, cwd=wish.cwd, env=wish.env, wall_s=wish.wall_s)
+
+
+def _before(cursor: str | None) -> tuple[float, str] | None:
+    if cursor is None:
+        return None
+    at, _, session_id = cursor.partition("~")
+    try:
+        return float(at), session_id
+    except ValueError as error:
+        raise HutchError(
+            "cursor_invalid", "the cursor is not one of ours", "leave it out to start again"
+        ) from error
+
+
+def _content(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise HutchError("request_invalid", "content_base64 is not base64") from error
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

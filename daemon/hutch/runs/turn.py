@@ -1,0 +1,139 @@
+"""One turn of an agent as the work of a run: its command, its events, its conversation in the volume."""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+
+from hutch.agents import (
+    GIVEN,
+    Agent,
+    AgentTurn,
+    Outcome,
+    Reading,
+    StoredSession,
+    Usage,
+    find_session,
+    give,
+    new_session_id,
+    write_session,
+)
+from hutch.errors import HutchError
+from hutch.policy import Plan
+from hutch.runs.folders import Folders
+from hutch.runs.live import LiveRun
+from hutch.runs.log import read_log
+from hutch.runs.path import Start
+from hutch.runs.rooms import Rooms
+from hutch.state import Session, SessionStatus, Tokens
+from hutch.supervisor import Ended, Stream
+from hutch_launchers.spec import Mount
+
+_STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
+
+
+@dataclass(slots=True)
+class AgentWork:
+    """A turn of the agent of `session`, whose volume is the first of `plan`."""
+
+    agent: Agent
+    turn: AgentTurn
+    session: Session
+    plan: Plan
+    live: LiveRun
+    rooms: Rooms
+    may_resume: bool
+    passed_env: dict[str, str] = field(repr=False)  # the owner's explicit exception: values that go inside
+    _reading: Reading | None = None
+    _outcome: Outcome | None = None
+
+    async def start(self, folders: Folders, private: Path) -> Start:
+        folder = folders.paths[self.plan.volumes[0].name]
+        self.turn = await to_thread.run_sync(self._settled, folder)
+        command = self.agent.command(self.turn)
+        self._refuse_missing(command.hosts)
+        await to_thread.run_sync(give, private, command.given)
+        # Before the start: a turn that is killed at once can still be found again
+        await self._name_session(folder, self.turn.session_id)
+        self._reading = self.agent.reading()
+        base = self.plan.command
+        return Start(
+            command=replace(base, argv=command.argv, env={**base.env, **command.env, **self.passed_env}),
+            stdin=command.stdin,
+            sink=self._sink,
+            mounts=(*(Mount(b.source, b.target) for b in command.bindings), Mount(private, GIVEN)),
+        )
+
+    async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
+        assert self._reading is not None
+        end = self.live.log.size("stderr")
+        path = self.rooms.logs / self.live.id / "stderr"
+        stderr, _ = read_log(path, max(end - _STDERR_TAIL, 0), _STDERR_TAIL)
+        outcome = self._reading.finish(exit_code=ended.exit.code, stderr=stderr.decode("utf-8", "replace"))
+        self._outcome = outcome
+        if outcome.session_id and outcome.session_id != self.turn.session_id:
+            self.turn = replace(self.turn, session_id=outcome.session_id)
+            await self._name_session(folders.paths[self.plan.volumes[0].name], outcome.session_id)
+        values: dict[str, Any] = {"tokens": _tokens(outcome.usage)}
+        if outcome.error and ended.outcome == "exited":
+            values["reason"] = f"{outcome.ending}: {outcome.error}"
+        return values
+
+    async def settle(self) -> None:
+        await self.rooms.state.put_session(
+            replace(
+                self.session,
+                status=self._status(),
+                updated_at=time.time(),
+                agent_session_id=self.turn.session_id or self.session.agent_session_id,
+                last_message=(self._outcome and self._outcome.text) or self.session.last_message,
+                error=self._error(),
+            )
+        )
+
+    def _status(self) -> SessionStatus:
+        if self.live.record.status == "cancelled" or (self._outcome and self._outcome.ok):
+            return "idle"
+        return "failed"
+
+    def _error(self) -> str | None:
+        if self._outcome and self._outcome.ok:
+            return None
+        return self.live.record.reason or (self._outcome and self._outcome.error) or None
+
+    async def _name_session(self, folder: Path, session_id: str) -> None:
+        await to_thread.run_sync(write_session, folder, StoredSession(self.agent.name, session_id))
+
+    def _refuse_missing(self, hosts: tuple[str, ...]) -> None:
+        granted = {str(grant) for grant in self.plan.grants}
+        for host in hosts:
+            if host not in granted:
+                raise HutchError(
+                    "network_denied",
+                    f"{self.agent.name} needs {host}; this run's network grants "
+                    + (", ".join(sorted(granted)) or "nothing"),
+                    f"the daemon's owner sets agents.{self.session.agent}.network to one that allows it",
+                )
+
+    def _settled(self, folder: Path) -> AgentTurn:
+        stored = find_session(folder, self.agent) if self.may_resume else None
+        session_id = stored.session_id if stored else new_session_id()
+        return replace(self.turn, session_id=session_id, resumes=stored is not None)
+
+    def _sink(self, stream: Stream, data: bytes) -> None:
+        assert self._reading is not None
+        self.live.sink(stream, data)
+        if stream == "stdout":
+            self._reading.feed(data)
+
+
+def _tokens(usage: Usage) -> Tokens:
+    return Tokens(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cost_usd,
+    )

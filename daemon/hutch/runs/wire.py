@@ -1,0 +1,94 @@
+"""Turns the daemon's records into those of the wire."""
+
+from datetime import UTC, datetime
+
+from hutch.state import Run, Session, Tokens
+from hutch.state.records import SessionTotals
+from hutch.volumes import Snapshot, VolumeInfo
+from hutch_mcp_tools.service import RunRecord, SessionRecord, SnapshotRecord, Usage, VolumeRecord
+
+
+def run_record(run: Run) -> RunRecord:
+    """A run, without its output."""
+    return RunRecord(
+        run_id=run.id,
+        status=run.status,
+        command=run.command,
+        method=run.method,
+        session_id=run.session_id,
+        exit_code=run.exit_code,
+        signal=run.signal,
+        reason=run.reason,
+        created_at=_time(run.created_at),
+        ended_at=None if run.ended_at is None else _time(run.ended_at),
+        duration_s=run.duration_s,
+        stdout_bytes=run.stdout_bytes,
+        stderr_bytes=run.stderr_bytes,
+        dropped_bytes=run.dropped_bytes,
+        volumes=list(run.volumes),
+        snapshots=dict(run.snapshots),
+        changed={name: list(lines) for name, lines in run.changed.items()},
+        usage=_usage(run.tokens) if run.tokens else None,
+        policy=dict(run.policy),
+    )
+
+
+def session_record(session: Session, totals: SessionTotals) -> SessionRecord:
+    """A session, with what its runs add up to."""
+    return SessionRecord(
+        session_id=session.id,
+        kind=session.kind,
+        status=session.status,
+        name=session.name,
+        agent=session.agent,
+        agent_session_id=session.agent_session_id,
+        method=session.method,
+        volume=session.volume,
+        created_at=_time(session.created_at),
+        updated_at=_time(session.updated_at),
+        turns=totals.turns,
+        run_id=totals.newest_run,
+        usage=_usage(totals.tokens),
+        last_message=session.last_message,
+        error=session.error,
+    )
+
+
+def volume_record(info: VolumeInfo) -> VolumeRecord:
+    """A volume as it stands."""
+    return VolumeRecord(
+        name=info.name,
+        snapshot=info.snapshot,
+        files=info.files,
+        bytes=info.bytes,
+        updated_at=info.updated_at,
+        held_by=info.held_by,
+        held_until=info.held_until,
+    )
+
+
+def snapshot_record(snapshot: Snapshot) -> SnapshotRecord:
+    """One committed state of a volume."""
+    return SnapshotRecord(
+        snapshot=snapshot.number,
+        run_id=snapshot.run_id,
+        created_at=snapshot.created_at,
+        files=snapshot.files,
+        bytes=snapshot.bytes,
+        changed=[str(change) for change in snapshot.changes],
+        changes=snapshot.change_count,
+    )
+
+
+def _usage(tokens: Tokens) -> Usage:
+    return Usage(
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_tokens=tokens.cache_write,
+        cost_usd=tokens.cost_usd,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

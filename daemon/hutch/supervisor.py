@@ -1,0 +1,128 @@
+"""Runs one process to its end: input, output, deadline, stop. Knows nothing of volumes, sessions or state."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from hutch_launchers.launcher import SandboxProcess
+from hutch_launchers.spec import ExitStatus, Guarantee
+
+Stream = Literal["stdout", "stderr"]
+Sink = Callable[[Stream, bytes], None]  # takes output at once, never blocks for long
+Outcome = Literal["exited", "timed_out", "oom", "killed", "cancelled"]
+
+_DRAIN_S = 0.5  # a descendant may hold the pipe; its output is not ours to wait for
+_STDIN_CHUNK = 64 * 1024  # bytes; what a pipe holds
+
+
+@dataclass(slots=True)
+class Stop:
+    """A request to end a process, made once by whoever asks first."""
+
+    reason: str = ""
+    grace_s: float = 5.0
+    _asked: anyio.Event = field(default_factory=anyio.Event)
+
+    def ask(self, reason: str, grace_s: float) -> None:
+        if not self._asked.is_set():
+            self.reason, self.grace_s = reason, grace_s
+            self._asked.set()
+
+    @property
+    def is_asked(self) -> bool:
+        return self._asked.is_set()
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a supervised process ended."""
+
+    outcome: Outcome
+    exit: ExitStatus
+    duration_s: float  # of the process, by a monotonic clock
+    reason: str = ""  # which limit hit, or who asked
+
+
+async def supervise(process: SandboxProcess, stdin: bytes, sink: Sink, wall_s: float, stop: Stop) -> Ended:
+    """Feed `stdin`, pass all output to `sink`, and return when the process has ended.
+
+    It is stopped at `wall_s` seconds or when `stop` is asked. Output that arrives up to half a second after
+    its end is still taken.
+    """
+    started = time.monotonic()
+    pumped = [anyio.Event(), anyio.Event()]
+    async with anyio.create_task_group() as pumps:
+        pumps.start_soon(_feed, process.stdin, stdin)
+        pumps.start_soon(_pump, process.stdout, "stdout", sink, pumped[0])
+        pumps.start_soon(_pump, process.stderr, "stderr", sink, pumped[1])
+        ended = await _end(process, wall_s, stop, started)
+        with anyio.move_on_after(_DRAIN_S):
+            for event in pumped:
+                await event.wait()
+        pumps.cancel_scope.cancel()
+    return ended
+
+
+async def _end(process: SandboxProcess, wall_s: float, stop: Stop, started: float) -> Ended:
+    """Wait for the first of: its own end, the deadline, a request to stop."""
+    status: ExitStatus | None = None
+
+    async def wait() -> None:
+        nonlocal status
+        status = await process.wait()
+        race.cancel_scope.cancel()
+
+    async def until_asked() -> None:
+        await stop.wait()
+        race.cancel_scope.cancel()
+
+    with anyio.move_on_after(wall_s):
+        async with anyio.create_task_group() as race:
+            race.start_soon(wait)
+            race.start_soon(until_asked)
+    if status is not None:
+        return Ended(_outcome(status), status, time.monotonic() - started, _limit(status))
+    asked = stop.is_asked
+    await process.stop(stop.grace_s)
+    status = await process.wait()
+    duration_s = time.monotonic() - started
+    if asked:
+        return Ended("cancelled", status, duration_s, stop.reason)
+    return Ended("timed_out", status, duration_s, f"wall time limit of {wall_s:g} s")
+
+
+def _outcome(status: ExitStatus) -> Outcome:
+    if status.limit is Guarantee.MEMORY:
+        return "oom"
+    return "exited" if status.signal is None else "killed"
+
+
+def _limit(status: ExitStatus) -> str:
+    return f"{status.limit} limit" if status.limit else ""
+
+
+async def _feed(stream: ByteSendStream, data: bytes) -> None:
+    """Write all of `data`, then close: a program that reads to the end of its input must see one."""
+    try:
+        for start in range(0, len(data), _STDIN_CHUNK):
+            await stream.send(data[start : start + _STDIN_CHUNK])
+        await stream.aclose()
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        return  # it does not read its input, which is its right
+
+
+async def _pump(stream: ByteReceiveStream, name: Stream, sink: Sink, done: anyio.Event) -> None:
+    try:
+        async for data in stream:
+            sink(name, data)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass
+    finally:
+        done.set()

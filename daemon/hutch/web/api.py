@@ -1,0 +1,162 @@
+"""The service's own wire: `POST /api/<method>`, arguments as a JSON object, the answer as JSON Lines.
+
+Lines are `{"event": ...}` while it works, then one `{"result": ...}` or `{"error": {code, message, hint}}`.
+The routes are read off `SandboxService`, so that a method added there is served here.
+"""
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from hutch_mcp_tools.service import Events, RunEvent, SandboxService, ServiceError
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 16 << 20  # bytes; a file of 4 MiB in base64 fits well
+_EVENTS = 64  # events waiting for a slow client before the sender waits too
+
+_JSON_LINES = "application/jsonl"
+_OTHER_VERSION = "the client is of another version than the daemon"
+
+Method = Callable[..., Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of the service as it is called from outside."""
+
+    name: str
+    arguments: type[BaseModel]
+    answer: TypeAdapter[Any]
+    has_events: bool
+
+
+def operations() -> dict[str, Operation]:
+    """Read every public method off the service's protocol."""
+    methods = inspect.getmembers(SandboxService, inspect.isfunction)
+    return {name: _operation(name, method) for name, method in methods if not name.startswith("_")}
+
+
+def routes(service: SandboxService) -> list[Route]:
+    """Serve every operation of `service`."""
+    known = operations()
+
+    async def call(request: Request) -> Response | Answer:
+        operation = known.get(request.path_params["operation"])
+        if operation is None:
+            return _refuse(404, ServiceError("request_invalid", "no such operation", _OTHER_VERSION))
+        try:
+            arguments = operation.arguments.model_validate_json(await _body(request))
+        except ServiceError as error:
+            return _refuse(413, error)
+        except ValidationError as error:
+            return _refuse(422, _invalid(error))
+        return Answer(operation, getattr(service, operation.name), arguments)
+
+    return [Route("/api/{operation}", call, methods=["POST"])]
+
+
+class Answer:
+    """An ASGI response that works while it is sent; ends its waiting, not the run, when the client goes."""
+
+    def __init__(self, operation: Operation, method: Method, arguments: BaseModel) -> None:
+        self._operation = operation
+        self._method = method
+        self._values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", _JSON_LINES.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with anyio.create_task_group() as group:
+            group.start_soon(_cancel_on_disconnect, receive, group.cancel_scope)
+            last = await (self._work_with_events(send) if self._operation.has_events else self._work())
+            await send({"type": "http.response.body", "body": last})
+            group.cancel_scope.cancel()
+
+    async def _work(self, **events: Events) -> bytes:
+        return await _last_line(self._operation, self._method(**self._values, **events))
+
+    async def _work_with_events(self, send: Send) -> bytes:
+        sender, receiver = anyio.create_memory_object_stream[RunEvent](_EVENTS)
+        last = b""
+        async with anyio.create_task_group() as group:
+            group.start_soon(_send_events, receiver, send)
+            with sender:
+                last = await self._work(events=sender)
+        return last
+
+
+async def _send_events(events: MemoryObjectReceiveStream[RunEvent], send: Send) -> None:
+    with events:
+        async for event in events:
+            line = b'{"event":%s}\n' % event.model_dump_json().encode()
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+
+
+async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _last_line(operation: Operation, answer: Coroutine[Any, Any, Any]) -> bytes:
+    try:
+        return b'{"result":%s}\n' % operation.answer.dump_json(await answer)
+    except ServiceError as error:
+        return _error(error)
+    except Exception:  # the edge of the daemon: no exception type, path or traceback may cross it
+        logger.exception("%s failed", operation.name)
+        return _error(ServiceError("internal", "an internal error", "the daemon's log has the details"))
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise ServiceError(
+                "request_too_large", f"a request is at most {MAX_BODY} bytes", "send it in parts"
+            )
+    return bytes(body)
+
+
+def _operation(name: str, method: Method) -> Operation:
+    hints = get_type_hints(method)
+    fields: dict[str, Any] = {
+        parameter.name: (
+            hints[parameter.name],
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(method).parameters.values()
+        if parameter.name not in ("self", "events")
+    }
+    arguments = create_model(
+        f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields
+    )
+    return Operation(name, arguments, TypeAdapter(hints["return"]), "events" in hints)
+
+
+def _invalid(error: ValidationError) -> ServiceError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ServiceError("request_invalid", f"{where}: {first['msg']}" if where else first["msg"])
+
+
+def _refuse(status: int, error: ServiceError) -> Response:
+    return Response(_error(error), status, media_type=_JSON_LINES)
+
+
+def _error(error: ServiceError) -> bytes:
+    body = {"code": error.code, "message": error.message, "hint": error.hint}
+    return json.dumps({"error": body}).encode() + b"\n"

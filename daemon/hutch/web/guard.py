@@ -1,0 +1,75 @@
+"""Who may come in: one ASGI layer before everything else, for TCP and the unix socket alike.
+
+A browser is the enemy that reaches a loopback port: a page of another site may send requests (so an Origin
+must be ours), may rebind its own name to 127.0.0.1 (so the Host must be ours), and knows no token. A local
+user who may open the port knows no token either.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "hutch"})  # the last: clients of the unix socket
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?P<port>\d{1,5}))?")
+_OPEN_PATHS = frozenset({"/health"})
+
+
+class Guard:
+    """Refuses a foreign Host (421), a foreign Origin (403) and a missing or wrong token (401)."""
+
+    def __init__(
+        self, app: ASGIApp, token: str, hosts: Iterable[str] = (), origins: Iterable[str] = ()
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = LOCAL_HOSTS | {host.lower() for host in hosts}
+        self._origins = {origin.lower() for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        refusal = self._refuse(Headers(scope=scope), scope["path"])
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refuse(self, headers: Headers, path: str) -> Response | None:
+        if not self._is_our_host(headers.getlist("host")):
+            return _answer(421, "host_refused", "the Host header names another server", _HOSTS_HINT)
+        if not all(self._is_our_origin(origin) for origin in headers.getlist("origin")):
+            return _answer(
+                403, "origin_refused", "requests from this web origin are not taken", _ORIGINS_HINT
+            )
+        if path not in _OPEN_PATHS and not self._knows_token(headers.getlist("authorization")):
+            answer = _answer(401, "token_missing", "a bearer token is needed", "its file: hutch doctor")
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="hutch"'
+            return answer
+        return None
+
+    def _is_our_host(self, values: list[str]) -> bool:
+        match = _HOST.fullmatch(values[0].lower()) if len(values) == 1 else None
+        return match is not None and match["name"] in self._hosts
+
+    def _is_our_origin(self, origin: str) -> bool:
+        origin = origin.lower()
+        if origin in self._origins:
+            return True
+        scheme, _, host = origin.partition("://")
+        match = _HOST.fullmatch(host)
+        return scheme == "http" and match is not None and match["name"] in LOCAL_HOSTS
+
+    def _knows_token(self, values: list[str]) -> bool:
+        scheme, _, given = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+
+
+_HOSTS_HINT = "use 127.0.0.1 or localhost, or list the name in daemon.allowed_hosts"
+_ORIGINS_HINT = "list it in daemon.allowed_origins if it is yours"
+
+
+def _answer(status: int, code: str, message: str, hint: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status_code=status)
