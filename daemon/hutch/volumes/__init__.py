@@ -1,0 +1,55 @@
+"""Directories that outlive runs: leased, committed, read at any snapshot. Format: docs/volume-format.md."""
+
+from hutch.volumes.directory_store import DirectoryStore
+from hutch.volumes.failures import (
+    ConflictError,
+    DamagedError,
+    LeaseHeldError,
+    LeaseLostError,
+    NotFoundError,
+    StoreError,
+)
+from hutch.volumes.names import VolumeName
+from hutch.volumes.records import (
+    Change,
+    CheckReport,
+    FileRead,
+    FolderList,
+    LeftOut,
+    LinkTarget,
+    Recovered,
+    Snapshot,
+    TreeEntry,
+    VolumeInfo,
+)
+from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
+from hutch.volumes.store_wrappers import CountingStore, FaultyStore
+from hutch.volumes.volumes import Lease, Volumes
+
+__all__ = [
+    "Change",
+    "CheckReport",
+    "ConflictError",
+    "CountingStore",
+    "DamagedError",
+    "DirectoryStore",
+    "FaultyStore",
+    "FileRead",
+    "FolderList",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "LeftOut",
+    "LinkTarget",
+    "MemoryStore",
+    "NotFoundError",
+    "ObjectInfo",
+    "ObjectStore",
+    "Recovered",
+    "Snapshot",
+    "StoreError",
+    "TreeEntry",
+    "VolumeInfo",
+    "VolumeName",
+    "Volumes",
+]

@@ -1,0 +1,195 @@
+"""A store in a folder: the embedded default.
+
+A write goes to a temporary file beside its place, is synced, is linked or renamed, and the folder is synced.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from anyio import to_thread
+
+from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
+from hutch.volumes.store import Condition, ObjectInfo
+
+_KEY = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]*(/[A-Za-z0-9_@-][A-Za-z0-9._@-]*)*")
+_TEMPORARY = ".new-"  # no key's part begins with a dot
+
+
+class DirectoryStore:
+    """Objects as files below `root`, which is made at the first write. Several processes may share it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        return await to_thread.run_sync(self._get, key, start, end)
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        return await to_thread.run_sync(self._put, key, data, if_match)
+
+    async def delete(self, key: str) -> None:
+        await to_thread.run_sync(self._delete, key)
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        for info in await to_thread.run_sync(_list, self._root, prefix):
+            yield info
+
+    def _get(self, key: str, start: int, end: int | None) -> tuple[bytes, str]:
+        with _failures(key):
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                status = os.fstat(fd)
+                stop = status.st_size if end is None else min(end, status.st_size)
+                return _read(fd, start, stop), _etag(status)
+            finally:
+                os.close(fd)
+
+    def _put(self, key: str, data: bytes, if_match: Condition) -> str:
+        path = self._path(key)
+        with _failures(key):
+            _make_folders(path.parent)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return _write(folder, path.name, data, if_match)
+            except FileExistsError:
+                raise ConflictError(key) from None
+            finally:
+                os.close(folder)
+
+    def _delete(self, key: str) -> None:
+        path = self._path(key)
+        with _failures(key):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                return
+            _sync_folder(path.parent)
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise StoreError(f"not a key: {key!r}")
+        return self._root / key
+
+
+@contextmanager
+def _failures(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFoundError(key) from None
+    except OSError as error:
+        raise StoreError(f"object {key!r}: {error.strerror or error}") from error
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    # A folder that cannot be listed must never look like an empty one.
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _list(root: Path, prefix: str) -> list[ObjectInfo]:
+    found: list[ObjectInfo] = []
+    with _failures(prefix):
+        # A prefix need not end at a slash, so its last part is compared with names.
+        for folder, folders, names in os.walk(
+            root / prefix.rpartition("/")[0], onerror=_raise_unless_missing
+        ):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(root).as_posix()
+                if key.startswith(prefix) and not name.startswith("."):
+                    found += _listed(path, key)
+    return sorted(found, key=lambda info: info.key)
+
+
+def _listed(path: Path, key: str) -> list[ObjectInfo]:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # deleted since
+        return []
+    return [ObjectInfo(key, status.st_size)] if stat.S_ISREG(status.st_mode) else []
+
+
+def _read(fd: int, start: int, stop: int) -> bytes:
+    data = os.pread(fd, max(0, stop - start), start)
+    if len(data) == max(0, stop - start):
+        return data
+    parts = [data]
+    while parts[-1]:  # one read stops at 2 GiB
+        start += len(parts[-1])
+        parts.append(os.pread(fd, stop - start, start))
+    return b"".join(parts)
+
+
+def _etag(status: os.stat_result) -> str:
+    # Every write makes a new inode. A number that the file system uses again meets another time.
+    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def _make_folders(path: Path) -> None:
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write(folder: int, name: str, data: bytes, if_match: Condition) -> str:
+    """Raises FileExistsError where the condition does not hold."""
+    temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+        etag = _etag(os.fstat(fd))
+        if if_match == "absent":
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        else:
+            with _locked(folder):  # so that nothing moves between the comparison and the rename
+                if if_match is not None and _etag_of(folder, name) != if_match:
+                    raise FileExistsError
+                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                temporary = ""
+        os.fsync(folder)
+    finally:
+        os.close(fd)
+        if temporary:
+            os.unlink(temporary, dir_fd=folder)
+    return etag
+
+
+def _etag_of(folder: int, name: str) -> str | None:
+    try:
+        return _etag(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _locked(folder: int) -> Iterator[None]:
+    fcntl.flock(
+        folder, fcntl.LOCK_EX
+    )  # each caller opened the folder itself, so threads exclude each other too
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)

@@ -1,0 +1,55 @@
+"""What can go wrong with a volume. Codes are stable and listed in docs/errors.md."""
+
+from hutch.errors import HutchError
+
+
+class StoreError(HutchError):
+    """The store did not do what was asked; whether the request took effect is unknown."""
+
+    def __init__(self, message: str, code: str = "store_unavailable") -> None:
+        super().__init__(
+            code, message, "see that the store can be reached and written; nothing was thrown away"
+        )
+
+
+class NotFoundError(StoreError):
+    """The store answered that the object is not there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the store has no object {key!r}", "object_missing")
+        self.key = key
+
+
+class ConflictError(StoreError):
+    """A conditional write was refused: the object is not (or no longer) what the condition says."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"object {key!r} was written by someone else", "object_conflict")
+        self.key = key
+
+
+class DamagedError(HutchError):
+    """Stored bytes are not what was written."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            "volume_damaged", f"{what} is damaged: {why}", "restore the object from a backup of the store"
+        )
+
+
+class LeaseHeldError(HutchError):
+    """Someone else holds the volume."""
+
+    def __init__(self, name: object, holder: str, until: str) -> None:
+        super().__init__(
+            "volume_held",
+            f"volume '{name}' is held by {holder} until {until}",
+            f"wait, or end it with: hutch stop {holder.removeprefix('run ')}",
+        )
+
+
+class LeaseLostError(HutchError):
+    """The lease was taken over: this writer can never commit again under it."""
+
+    def __init__(self, name: object, hint: str = "") -> None:
+        super().__init__("lease_lost", f"the lease on volume '{name}' was taken over", hint)

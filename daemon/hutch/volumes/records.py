@@ -1,0 +1,139 @@
+"""What the engine answers with: plain frozen records. Times are UTC, sizes bytes.
+
+A path is shown as text that is always valid UTF-8: bytes that are not stand as `%NN`. `raw` has the bytes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+NodeKind = Literal["file", "folder", "link"]
+ChangeKind = Literal["A", "M", "D"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path added, modified or deleted; a deleted folder stands for all that was in it."""
+
+    kind: ChangeKind
+    path: str
+    raw: bytes
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in the folder that a volume does not keep, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One committed state. `changes` and `left_out` are the first 50; the counts are of all."""
+
+    number: int
+    run_id: str
+    created_at: datetime
+    files: int
+    bytes: int
+    changes: tuple[Change, ...]
+    change_count: int
+    left_out: tuple[LeftOut, ...]
+    left_out_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInfo:
+    """A volume as it stands. Snapshot 0: nothing was committed yet."""
+
+    name: str
+    snapshot: int
+    files: int
+    bytes: int
+    updated_at: datetime | None
+    held_by: str | None
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file, folder or link of a snapshot; `path` begins with '/', `size` is 0 unless a file."""
+
+    path: str
+    raw: bytes
+    kind: NodeKind
+    mode: int
+    mtime_ns: int
+    size: int
+    target: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """Bytes of a file from `offset`; `next` is where to go on, None at its end."""
+
+    entry: TreeEntry
+    snapshot: int
+    data: bytes
+    offset: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderList:
+    """Entries of a folder from `offset`, by name; `total` counts all of them."""
+
+    entry: TreeEntry
+    snapshot: int
+    entries: tuple[TreeEntry, ...]
+    total: int
+    offset: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTarget:
+    """A symbolic link: its target is told, never followed."""
+
+    entry: TreeEntry
+    snapshot: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of a working folder that a dead daemon left: committed to `name`, or kept in `conflict`.
+
+    `snapshot` is None where nothing had changed; `problem` tells why it must wait for the next attempt.
+    """
+
+    name: str
+    snapshot: int | None
+    conflict: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The outcome of proving a volume whole. `problems` is empty, or names each damaged or missing object."""
+
+    name: str
+    snapshot: int
+    entries: int
+    checkpoints: int
+    packs: int
+    blocks: int
+    bytes_read: int
+    problems: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.problems

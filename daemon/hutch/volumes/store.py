@@ -1,0 +1,73 @@
+"""The protocol of an object store, and the store in memory that tests use."""
+
+import itertools
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hutch.volumes.failures import ConflictError, NotFoundError
+
+Condition = str | Literal["absent"] | None  # an ETag that must match; nothing there yet; no condition
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a listing."""
+
+    key: str
+    size: int
+
+
+class ObjectStore(Protocol):
+    """Objects under relative ASCII keys, whose parts are of `A-Za-z0-9._@-` and never begin with a dot.
+
+    A write is whole and durable when it returns. Every method raises StoreError; a write that raised it may
+    or may not have taken effect, only ConflictError says that it did not.
+    """
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        """Bytes `start` to `end` (exclusive) and the ETag. Raises NotFoundError."""
+        ...
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        """Write the object and return its ETag. Raises ConflictError where the condition does not hold."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        ...
+
+    def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, in the order of keys."""
+        ...
+
+
+class MemoryStore:
+    """A store that ends with its process."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, tuple[bytes, str]] = {}
+        self._tags = itertools.count(1)
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        if key not in self._objects:
+            raise NotFoundError(key)
+        data, tag = self._objects[key]
+        return data[start:end], tag
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        if if_match is not None:
+            _, tag = self._objects.get(key, (b"", "absent"))
+            if tag != if_match:
+                raise ConflictError(key)
+        tag = f"m{next(self._tags)}"
+        self._objects[key] = (bytes(data), tag)
+        return tag
+
+    async def delete(self, key: str) -> None:
+        self._objects.pop(key, None)
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        for key in sorted(self._objects):
+            if key.startswith(prefix) and key in self._objects:
+                yield ObjectInfo(key, len(self._objects[key][0]))
