@@ -1,0 +1,31 @@
+# Everything that a checkout can do. Needs make and Python 3.11 or newer; the rest is installed into .venv.
+SHELL = /bin/sh
+.DEFAULT_GOAL = help
+.PHONY: help setup demo test check fmt clean
+export PYTHON
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+setup:  ## install everything into .venv
+	@scripts/setup runtime agents dev clients
+
+demo:  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
+	@scripts/setup runtime agents
+	@.venv/bin/python scripts/demo.py
+
+test: setup  ## check, and all tests; FAST=1 leaves the slow ones out, ARGS="-k name" chooses
+	@scripts/check && checked=0 || { checked=1; echo "check: failed; the tests run all the same"; }; \
+	.venv/bin/python -m pytest $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
+
+check:  ## formatting, lint, types, architecture
+	@scripts/setup runtime dev
+	@scripts/check
+
+fmt:  ## put the code into form
+	@scripts/setup runtime dev
+	@.venv/bin/python -m ruff format .
+	@.venv/bin/python -m ruff check --fix .
+
+clean:  ## remove what was installed and what the demo left
+	rm -rf .venv .demo
