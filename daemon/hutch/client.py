@@ -154,6 +154,20 @@ def token_path(config: Config) -> Path:
     return config.daemon.state / "token"
 
 
+def daemon_file(config: Config) -> Path:
+    """Return where a running daemon says its URL, process and version, as JSON."""
+    return config.daemon.state / "daemon.json"
+
+
+def daemon_url(config: Config) -> str:
+    """Return the base URL of the running daemon. Raises HutchError `daemon_absent`."""
+    try:
+        url = json.loads(daemon_file(config).read_bytes())["url"]
+    except (OSError, ValueError, KeyError) as error:
+        raise HutchError("daemon_absent", "no daemon has run here yet", "start one: hutch serve") from error
+    return str(url)
+
+
 def read_token(path: Path) -> str:
     """Read the daemon's bearer token. Raises HutchError `token_missing`."""
     try:

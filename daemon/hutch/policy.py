@@ -197,7 +197,7 @@ def _volume(text: str) -> VolumeMount:
 
 def _inside(text: str, code: str, what: str) -> PurePosixPath:
     """Read an absolute path inside the sandbox; relative ones start at /workspace."""
-    path = WORKSPACE / text
+    path = WORKSPACE / re.sub(r"^/+", "/", text)  # two slashes at the front would be a root of their own
     if "\0" in text or "\n" in text or ".." in path.parts or not text.strip():
         raise HutchError(code, f"{what} cannot be {text!r}", "use an absolute path without '..'")
     return path

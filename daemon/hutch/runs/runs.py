@@ -24,7 +24,7 @@ class Runs:
         self.rooms = rooms
         self.tasks = tasks
         self._live: dict[str, LiveRun] = {}
-        self._is_closing = False
+        self.is_closing = False
 
     async def admit(self, plan: Plan, command: str, session_id: str | None = None) -> LiveRun:
         """Write down a new run before anything of it exists on the host.
@@ -33,7 +33,7 @@ class Runs:
             HutchError: `busy` at the bound of concurrent runs, `closing`, `state_failed`.
         """
         bound = self.rooms.config.policy.max_concurrent_runs
-        if self._is_closing:
+        if self.is_closing:
             raise HutchError("closing", "the daemon is shutting down", "try again when it is back")
         if len(self._live) >= bound:
             raise HutchError(
@@ -100,7 +100,7 @@ class Runs:
 
     async def close(self, grace_s: float) -> None:
         """Take no more runs, end those that live, and return when their volumes are committed."""
-        self._is_closing = True
+        self.is_closing = True
         for live in self._live.values():
             live.stop.ask("the daemon is shutting down", grace_s)
         with anyio.move_on_after(grace_s + _STOP_SLACK_S):

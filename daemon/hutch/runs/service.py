@@ -49,7 +49,7 @@ def answers(method: Method[P, R]) -> Method[P, R]:
     """Translate the daemon's errors into those of the wire, once, for every method."""
 
     @wraps(method)
-    async def translated(self: "Service", *args: P.args, **kwargs: P.kwargs) -> R:
+    async def translated(self: "Service", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(self, *args, **kwargs)
         except (HutchError, LauncherError) as error:

@@ -1,0 +1,270 @@
+"""The composition root: configuration -> rooms -> one process that serves. Only here the rooms meet."""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import anyio
+import uvicorn
+from hutch_mcp_tools.server import build_server
+from mcp.server import MCPServer
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from hutch import __version__
+from hutch.agents import Agent, ClaudeCode
+from hutch.client import connect, daemon_file, token_path
+from hutch.config import Agent as AgentConfig
+from hutch.config import Config
+from hutch.errors import HutchError, unwrapped
+from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.doctor import examine
+from hutch.runs.kept_sessions import KeptSessions
+from hutch.runs.recovery import recover
+from hutch.runs.rooms import Rooms
+from hutch.runs.runs import Runs
+from hutch.runs.service import Service
+from hutch.state.store import open_state
+from hutch.volumes import DirectoryStore, Volumes
+from hutch.web import api, systemd
+from hutch.web.guard import Guard
+from hutch.web.listeners import listeners, url_of
+from hutch.web.peer import PeerCheckedProtocol
+from hutch_launchers import registry
+from hutch_launchers.launcher import Launcher, LauncherError
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_S = 2  # for open answers, once every run has ended
+_MAX_PRIVATE = 70  # characters of the private folder: a unix socket's path holds 107, and a run's id goes in
+_SHELLS = ("/bin/bash", "/bin/sh")
+
+
+async def serve(config: Config) -> None:
+    """Be the daemon until SIGINT or SIGTERM; then end every run, commit its volumes, and return.
+
+    Raises:
+        HutchError: `daemon_running`, `listen_failed`, `listen_refused`, and what an unusable folder gives.
+    """
+    _log_to_stderr(config.daemon.log_level)
+    with _only_one(config.daemon.state), listeners(config) as sockets:
+        async with open_rooms(config) as rooms:
+            with unwrapped():
+                async with anyio.create_task_group() as tasks:
+                    await _serve(rooms, sockets, Runs(rooms, tasks))
+                    tasks.cancel_scope.cancel()
+
+
+async def serve_stdio(config: Config) -> None:
+    """Be an MCP server on stdin and stdout: a client of the daemon, which is started when none runs."""
+    async with connect(config, start=True) as service:
+        await build_server(service, version=__version__).run_stdio_async()
+
+
+async def diagnose(config: Config, *, fresh: bool = False) -> dict[str, Any]:
+    """Examine this host without a daemon."""
+    async with open_rooms(config) as rooms:
+        return await examine(rooms, fresh=fresh)
+
+
+@asynccontextmanager
+async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
+    """Open the state and put the rooms together."""
+    state, cache = config.daemon.state, config.daemon.cache
+    for folder in (state, cache):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with open_state(state / "state.db") as opened:
+        yield Rooms(
+            config=config,
+            launchers=_launchers(config),
+            volumes=Volumes(DirectoryStore(_store_folder(config)), cache / "volumes"),
+            state=opened,
+            agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+            logs=state / "runs",
+            private=_private_folder(config),
+            shell=next(shell for shell in _SHELLS if Path(shell).exists()),
+        )
+
+
+def build_app(service: Service, rooms: Rooms, token: str, server: MCPServer) -> ASGIApp:
+    """Return everything that is served over HTTP, guarded."""
+    # The guard in front checks Host and Origin for every route, so the SDK need not do it for one of them
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    server.streamable_http_app(transport_security=security)  # makes the session manager
+
+    async def health(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    async def doctor(request: Request) -> JSONResponse:
+        return JSONResponse(await examine(rooms, fresh=request.query_params.get("fresh") == "true"))
+
+    app = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/mcp", endpoint=StreamableHTTPASGIApp(server.session_manager)),
+            Route("/api/doctor", doctor),
+            *api.routes(service),
+        ]
+    )
+    daemon = rooms.config.daemon
+    return Guard(app, token, daemon.allowed_hosts, daemon.allowed_origins)
+
+
+async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None:
+    await recover(rooms)
+    agents, kept = AgentSessions(runs), KeptSessions(runs)
+    service = Service(runs, agents, kept)
+    server = build_server(service, version=__version__)
+    app = build_app(service, rooms, _token(token_path(rooms.config)), server)
+    http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
+    async with server.session_manager.run(), anyio.create_task_group() as helpers:
+        helpers.start_soon(_warm_up, rooms.launchers)
+        helpers.start_soon(systemd.keep_alive)
+        helpers.start_soon(_end_on_signal, http, runs, kept)
+        await http.serve(sockets)
+        helpers.cancel_scope.cancel()
+
+
+async def _end_on_signal(http: "_Server", runs: Runs, kept: KeptSessions) -> None:
+    """At the first signal end the work and then the server, so that whoever waits gets an answer."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if runs.is_closing:
+                logger.warning("second %s: leaving at once", number.name)
+                http.force_exit = True
+                break
+            logger.info("%s: ending every run", number.name)
+            systemd.notify("STOPPING=1")
+            runs.tasks.start_soon(_end_work, http, runs, kept)
+    http.should_exit = True
+
+
+async def _end_work(http: "_Server", runs: Runs, kept: KeptSessions) -> None:
+    await runs.close(runs.rooms.config.daemon.stop_grace_s)
+    await kept.close()
+    http.should_exit = True
+
+
+async def _warm_up(launchers: Mapping[str, Launcher]) -> None:
+    """Measure every method now, so that no first run waits for it."""
+    for launcher in launchers.values():
+        probe = await launcher.probe()
+        logger.info("method=%s available=%s %s", probe.method, probe.available, probe.reason)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which leaves the signals to us: its own way of ending skips what must follow it."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+def _http_config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=PeerCheckedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_ANSWER_S,
+    )
+
+
+def _announce(config: Config, url: str | None) -> None:
+    document = {"url": url, "pid": os.getpid(), "version": __version__}
+    daemon_file(config).write_text(json.dumps(document), encoding="utf-8")
+    systemd.notify("READY=1")
+    logger.info("hutch %s serves %s/mcp and %s", __version__, url, config.daemon.socket)
+
+
+@contextmanager
+def _only_one(state: Path) -> Generator[None]:
+    """Hold the state folder for this daemon alone; the kernel lets go of it when we end, however we end."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / "daemon.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "stop it first, or give this one another daemon.state"
+            raise HutchError("daemon_running", f"another daemon uses {state}", hint) from None
+        yield
+
+
+def _token(path: Path) -> str:
+    """Read the bearer token, made at the first start."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        token = secrets.token_urlsafe(32)
+        file.write(token + "\n")
+    return token
+
+
+def _launchers(config: Config) -> dict[str, Launcher]:
+    try:
+        return {
+            name: registry.build(name, method.kind, method.options) for name, method in config.methods.items()
+        }
+    except LauncherError as error:
+        raise HutchError(error.code, error.message, error.hint) from error
+
+
+def _find_agent(agent: AgentConfig) -> Agent:
+    path = agent.command if agent.command != Path() else None
+    return ClaudeCode.find(path, base_url=agent.base_url) if agent.base_url else ClaudeCode.find(path)
+
+
+def _store_folder(config: Config) -> Path:
+    return Path(unquote(urlsplit(config.storage.url).path))
+
+
+def _private_folder(config: Config) -> Path:
+    """Return a folder for sockets, beside the daemon's own, or where that path is too long for them."""
+    folder = config.daemon.socket.with_name(config.daemon.socket.name + ".runs")
+    if len(str(folder)) > _MAX_PRIVATE:
+        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"hutch-{os.geteuid()}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077 or folder.is_symlink():
+        raise HutchError(
+            "folder_unsafe", f"{folder} is not private to this user", "remove it, then start again"
+        )
+    return folder
+
+
+def _log_to_stderr(level: str) -> None:
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=level.upper(), format=form)
+    for chatty in ("mcp", "httpx2", "sse_starlette"):
+        logging.getLogger(chatty).setLevel(max(logging.getLogger().level, logging.WARNING))

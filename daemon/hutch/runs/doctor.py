@@ -1,0 +1,60 @@
+"""What works here and what does not: methods by their probes, storage, agents."""
+
+from typing import Any
+
+import anyio
+
+from hutch.errors import HutchError
+from hutch.runs.rooms import Rooms
+from hutch_launchers.launcher import Launcher, Probe
+
+
+async def examine(rooms: Rooms, *, fresh: bool = False) -> dict[str, Any]:
+    """Return a document for programs; `fresh` measures every method again instead of using what is known."""
+    probes: dict[str, Probe] = {}
+
+    async def probe(name: str, launcher: Launcher) -> None:
+        probes[name] = await launcher.probe(fresh=fresh)
+
+    async with anyio.create_task_group() as group:
+        for name, launcher in rooms.launchers.items():
+            group.start_soon(probe, name, launcher)
+    return {
+        "methods": [_method(rooms, probes[name]) for name in rooms.launchers],
+        "storage": await _storage(rooms),
+        "agents": [_agent(rooms, name) for name in rooms.agents],
+    }
+
+
+def _method(rooms: Rooms, probe: Probe) -> dict[str, Any]:
+    missing = sorted(rooms.config.policy.needs - probe.guarantees)
+    return {
+        "name": probe.method,
+        "available": probe.available,
+        "usable": probe.available and not missing,
+        "version": probe.version,
+        "reason": probe.reason,
+        "fix": probe.fix,
+        "missing": missing,
+        "guarantees": {
+            str(name): {"held": shown.held, "mechanism": shown.mechanism, "detail": shown.detail}
+            for name, shown in probe.evidence.items()
+        },
+    }
+
+
+async def _storage(rooms: Rooms) -> dict[str, Any]:
+    document = {"url": rooms.config.storage.url, "works": True, "reason": ""}
+    try:
+        document["volumes"] = len(await rooms.volumes.list())
+    except (HutchError, OSError) as error:
+        document |= {"works": False, "reason": str(error)}
+    return document
+
+
+def _agent(rooms: Rooms, name: str) -> dict[str, Any]:
+    try:
+        rooms.agents[name]()
+    except HutchError as error:
+        return {"name": name, "works": False, "reason": error.message, "fix": error.hint}
+    return {"name": name, "works": True, "reason": "", "fix": ""}

@@ -1,0 +1,194 @@
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hutch.config import Config, Limits, Network, parse
+from hutch.errors import HutchError
+from hutch.policy import Plan, VolumeMount, Wish, command_for, decide, shown
+from hutch_launchers.spec import Guarantee, Mount
+
+CONFIG = replace(
+    parse("", {"HOME": "/home/someone"}),
+    networks={"model": Network(allow=("api.example.org:443",), host_services=("127.0.0.1:8787",))},
+)
+POLICY = CONFIG.policy
+
+
+def plan_for(wish: Wish, config: Config = CONFIG, networks: tuple[str, ...] = ()) -> Plan:
+    return decide(wish, config, shell="/bin/sh", networks=networks)
+
+
+def code_of(wish: Wish, config: Config = CONFIG, networks: tuple[str, ...] = ()) -> str:
+    with pytest.raises(HutchError) as refused:
+        plan_for(wish, config, networks)
+    assert refused.value.hint or refused.value.message
+    return refused.value.code
+
+
+def test_by_default_there_is_no_network_no_volume_and_a_home_of_ones_own() -> None:
+    plan = plan_for(Wish(command="id"))
+    assert plan.grants == ()
+    assert plan.volumes == ()
+    assert plan.mounts == ()
+    assert plan.needs >= {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES}
+    assert plan.command.argv == ("/bin/sh", "-c", "id")
+    assert plan.command.cwd == PurePosixPath("/home/agent")
+    assert plan.spec("r-1", {}, None).egress is None
+
+
+def test_a_list_of_words_is_run_as_it_is() -> None:
+    assert plan_for(Wish(command=["echo", "$HOME; ls"])).command.argv == ("echo", "$HOME; ls")
+
+
+def test_nothing_of_the_daemons_environment_reaches_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", "from the host")
+    assert "CANARY" not in plan_for(Wish(command="id")).command.env
+
+
+def test_the_first_volume_is_where_work_begins() -> None:
+    plan = plan_for(Wish(command="id", volumes=("web:/data", "lib:/lib-data:ro")))
+    assert plan.volumes == (
+        VolumeMount("web", PurePosixPath("/data"), writable=True),
+        VolumeMount("lib", PurePosixPath("/lib-data"), writable=False),
+    )
+    assert plan.command.cwd == PurePosixPath("/data")
+
+
+def test_a_volume_without_a_path_is_at_workspace() -> None:
+    assert plan_for(Wish(command="id", volumes=("web",))).volumes[0].target == PurePosixPath("/workspace")
+
+
+def test_a_relative_path_starts_at_workspace() -> None:
+    plan = plan_for(Wish(command="id", volumes=("web:src",), cwd="src/a"))
+    assert plan.volumes[0].target == PurePosixPath("/workspace/src")
+    assert plan.command.cwd == PurePosixPath("/workspace/src/a")
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        "",
+        ":/data",
+        "web:",
+        "web:/data:rx",
+        "web:/data:ro:ro",
+        "web:/",
+        "web://",
+        "web:/usr/bin",
+        "web:/etc",
+        "web:/proc/self",
+        "web:/dev/shm",
+        "web:/run/x",
+        "web:/home",
+        "web:/data/../etc",
+        "web:/da\0ta",
+        "web:/da\nta",
+    ],
+)
+def test_a_volume_cannot_hide_or_leave_the_sandbox(volume: str) -> None:
+    assert code_of(Wish(command="id", volumes=(volume,))) == "volume_invalid"
+
+
+def test_two_mounts_cannot_overlap() -> None:
+    assert code_of(Wish(command="id", volumes=("a:/x", "b:/x/y"))) == "volume_invalid"
+    assert code_of(Wish(command="id", volumes=("a:/x", "b:/x"))) == "volume_invalid"
+    assert code_of(Wish(command="id", volumes=("a:/x", "a:/y"))) == "volume_invalid"
+
+
+def test_more_volumes_than_configured_are_refused() -> None:
+    many = tuple(f"v{n}:/data{n}" for n in range(POLICY.max_volumes + 1))
+    assert code_of(Wish(command="id", volumes=many)) == "volume_invalid"
+
+
+def test_a_network_is_given_by_the_owners_list_only() -> None:
+    assert code_of(Wish(command="id", network="model")) == "network_denied"
+    assert code_of(Wish(command="id", network="full"), networks=("full",)) == "network_denied"
+    granted = plan_for(Wish(command="id", network="model"), networks=("model",)).grants
+    assert [str(grant) for grant in granted] == ["api.example.org:443", "127.0.0.1:8787"]
+    assert [grant.is_host_service for grant in granted] == [False, True]
+
+
+def test_a_workspace_is_read_only_and_within_the_owners_folders() -> None:
+    config = replace(CONFIG, policy=replace(POLICY, workspaces=(Path("/src"),)))
+    plan = plan_for(Wish(command="id", workspace="/src/app"), config)
+    assert plan.mounts == (Mount(Path("/src/app"), PurePosixPath("/workspace"), writable=False),)
+    for workspace in ("/src/app:rw", "/srcs", "/", "src", "/src/../etc", "/etc:ro", ""):
+        assert code_of(Wish(command="id", workspace=workspace), config) == "workspace_denied"
+    assert code_of(Wish(command="id", workspace="/src/app")) == "workspace_denied"
+
+
+def test_no_limit_goes_over_the_owners_bound() -> None:
+    most = POLICY.max_limits
+    for wish in (
+        Wish(command="id", wall_s=most.wall_s + 1),
+        Wish(command="id", memory_bytes=most.memory_bytes + 1),
+        Wish(command="id", cpus=most.cpus + 1),
+        Wish(command="id", pids=most.pids + 1),
+    ):
+        assert code_of(wish) == "limit_exceeded"
+
+
+@pytest.mark.parametrize("command", ["", "  ", [], [""], "a\0b", "x" * 200_000, ["x"] * 1_100_000])
+def test_a_command_that_cannot_be_started_is_refused(command: str | list[str]) -> None:
+    assert code_of(Wish(command=command)) == "command_invalid"
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A=B", "A B", "Ä", "A\0"])
+def test_an_environment_name_has_its_form(name: str) -> None:
+    assert code_of(Wish(command="id", env={name: "x"})) == "env_invalid"
+
+
+def test_a_secret_in_the_environment_is_in_no_representation() -> None:
+    wish = Wish(command="id", env={"TOKEN": "hunter2"})
+    plan = plan_for(wish)
+    assert plan.command.env["TOKEN"] == "hunter2"
+    for shown_to_somebody in (repr(wish), repr(plan), str(plan.granted), str(plan.requested)):
+        assert "hunter2" not in shown_to_somebody
+
+
+def test_a_further_command_keeps_the_kept_sandboxs_working_folder() -> None:
+    plan = plan_for(Wish(command=None, volumes=("web:/data",)))
+    assert plan.is_kept
+    assert plan.spec("s-1", {"web": Path("/v")}, None).command is None
+    assert command_for(Wish(command="id"), plan, "/bin/sh").cwd == PurePosixPath("/data")
+    assert command_for(Wish(command="id", cwd="/tmp"), plan, "/bin/sh").cwd == PurePosixPath("/tmp")
+
+
+def test_a_command_is_shown_in_one_short_line() -> None:
+    assert shown("a\n  b") == "a b"
+    assert len(shown("x" * 1000)) == 200
+
+
+LIMITS = st.builds(
+    Limits,
+    wall_s=st.floats(1, 1000),
+    memory_bytes=st.integers(16 << 20, 1 << 40),
+    pids=st.integers(2, 5000),
+    cpus=st.floats(0.1, 64),
+    disk_bytes=st.integers(1 << 20, 1 << 40),
+)
+
+
+@given(LIMITS, LIMITS, st.floats(1, 1000), st.booleans(), st.booleans())
+def test_a_stricter_configuration_never_yields_a_looser_plan(
+    one: Limits, other: Limits, wall_s: float, has_network: bool, fewer_needs: bool
+) -> None:
+    """Whatever the strict configuration grants, the loose one grants at least."""
+    strict_limits = Limits(*(min(getattr(one, f), getattr(other, f)) for f in Limits.__dataclass_fields__))
+    wish = Wish(command="id", wall_s=wall_s, network="model" if has_network else None)
+    needs = POLICY.needs - {Guarantee.SYSCALLS} if fewer_needs else POLICY.needs
+    loose = replace(CONFIG, policy=replace(POLICY, limits=one, max_limits=one, needs=needs))
+    strict = replace(CONFIG, policy=replace(POLICY, limits=strict_limits, max_limits=strict_limits))
+    try:
+        narrow = plan_for(wish, strict, ())
+    except HutchError:
+        return  # refused: nothing is looser than that
+    wide = plan_for(wish, loose, ("model",))
+    assert set(narrow.grants) <= set(wide.grants)
+    assert narrow.needs >= wide.needs
+    assert (narrow.limits.memory_bytes or 0) <= (wide.limits.memory_bytes or 0)
+    assert narrow.limits.wall_s <= wide.limits.wall_s
+    assert narrow.mounts == wide.mounts

@@ -1,0 +1,123 @@
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+
+from hutch.supervisor import Ended, Stop, Stream, supervise
+from hutch_launchers.spec import ExitStatus, Guarantee
+
+
+class Child:
+    """A real child process that stands for a sandbox; `limit` is what its launcher would report."""
+
+    def __init__(self, process: Process, limit: Guarantee | None = None) -> None:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        self._process = process
+        self._limit = limit
+        self.stdin: ByteSendStream = process.stdin
+        self.stdout: ByteReceiveStream = process.stdout
+        self.stderr: ByteReceiveStream = process.stderr
+        self.pid: int | None = process.pid
+
+    async def wait(self) -> ExitStatus:
+        code = await self._process.wait()
+        return ExitStatus(code, None, self._limit) if code >= 0 else ExitStatus(None, -code, self._limit)
+
+    async def stop(self, grace_s: float) -> None:
+        self._process.terminate()
+        with anyio.move_on_after(grace_s):
+            await self._process.wait()
+            return
+        self._process.kill()
+
+
+@asynccontextmanager
+async def child(script: str, limit: Guarantee | None = None) -> AsyncGenerator[Child]:
+    async with await anyio.open_process(["/bin/sh", "-c", script]) as process:
+        try:
+            yield Child(process, limit)
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+class Output:
+    def __init__(self) -> None:
+        self.taken: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
+        self.ready = anyio.Event()
+
+    def __call__(self, stream: Stream, data: bytes) -> None:
+        self.taken[stream] += data
+        if b"ready" in self.taken[stream]:
+            self.ready.set()
+
+
+async def run(
+    script: str, *, stdin: bytes = b"", wall_s: float = 20, limit: Guarantee | None = None
+) -> tuple[Ended, Output]:
+    output = Output()
+    async with child(script, limit) as process:
+        return await supervise(process, stdin, output, wall_s, Stop()), output
+
+
+async def test_a_failing_command_is_a_result_with_both_its_streams() -> None:
+    ended, output = await run("echo out; echo err >&2; exit 3")
+    assert (ended.outcome, ended.exit, ended.reason) == ("exited", ExitStatus(3, None), "")
+    assert output.taken == {"stdout": b"out\n", "stderr": b"err\n"}
+
+
+async def test_input_larger_than_a_pipe_arrives_whole_and_ends() -> None:
+    data = bytes(range(256)) * 4096
+    _, output = await run("cat", stdin=data)
+    assert output.taken["stdout"] == data
+
+
+async def test_a_command_that_ignores_its_input_is_no_error() -> None:
+    ended, _ = await run("exec <&-; exit 0", stdin=b"x" * 1_000_000)
+    assert ended.exit == ExitStatus(0, None)
+
+
+async def test_the_deadline_stops_a_command_and_says_so() -> None:
+    ended, _ = await run("exec sleep 100", wall_s=0.1)
+    assert ended.outcome == "timed_out"
+    assert ended.reason == "wall time limit of 0.1 s"
+    assert ended.exit == ExitStatus(None, signal.SIGTERM)
+
+
+async def test_a_request_to_stop_names_who_asked() -> None:
+    output, stop = Output(), Stop()
+    script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+
+    async def ask() -> None:
+        await output.ready.wait()
+        stop.ask("a person", grace_s=5)
+        stop.ask("somebody later", grace_s=0)
+
+    async with child(script) as process, anyio.create_task_group() as group:
+        group.start_soon(ask)
+        ended = await supervise(process, b"", output, 20, stop)
+    assert (ended.outcome, ended.reason, ended.exit) == ("cancelled", "a person", ExitStatus(7, None))
+    assert b"bye" in output.taken["stdout"]
+
+
+async def test_a_command_that_ignores_the_request_is_killed_after_the_grace() -> None:
+    ended, _ = await run("trap '' TERM; while :; do sleep 0.05; done", wall_s=0.2)
+    assert ended.outcome == "timed_out"
+
+
+async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run() -> None:
+    with anyio.fail_after(5):
+        ended, output = await run("sleep 30 & echo $!; exit 0")
+    assert ended.exit == ExitStatus(0, None)
+    await anyio.run_process(["kill", output.taken["stdout"].decode().strip()])
+
+
+async def test_the_memory_limit_is_told_apart_from_a_plain_kill() -> None:
+    ended, _ = await run("kill -9 $$", limit=Guarantee.MEMORY)
+    assert (ended.outcome, ended.reason) == ("oom", "memory limit")
+    ended, _ = await run("kill -9 $$")
+    assert (ended.outcome, ended.exit) == ("killed", ExitStatus(None, signal.SIGKILL))

@@ -1,0 +1,111 @@
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from hutch.web.guard import Guard
+
+TOKEN = "t" * 43
+
+
+def answer(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("in")
+
+
+APP = Guard(
+    Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST"]), Route("/health", answer)]),
+    TOKEN,
+    hosts=["hutch.example.org"],
+    origins=["https://page.example.org"],
+)
+
+
+async def status(path: str = "/mcp", host: str = "127.0.0.1:8750", **headers: str) -> int:
+    transport = httpx2.ASGITransport(APP)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x") as http:
+        given = {"Host": host, "Authorization": f"Bearer {TOKEN}", **headers}
+        answered = (
+            await http.post(path, headers=given) if path == "/mcp" else await http.get(path, headers=given)
+        )
+        return answered.status_code
+
+
+async def test_the_owner_with_the_token_comes_in() -> None:
+    assert await status() == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8750", "hutch.example.org:443", "hutch"]
+)
+async def test_our_own_names_are_taken_with_any_port(host: str) -> None:
+    assert await status(host=host) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "127.0.0.1@evil.example",
+        "",
+        "localhost:1:2",
+        "127.0.0.2",
+        "[::2]",
+        "2130706433",
+        "localhost.",
+    ],
+)
+async def test_a_foreign_host_is_refused_before_the_token_is_looked_at(host: str) -> None:
+    assert await status(host=host) == 421
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "http://evil.example",
+        "https://localhost",
+        "http://localhost.evil.example",
+        "file://",
+        "",
+        "http://",
+    ],
+)
+async def test_a_foreign_origin_is_refused(origin: str) -> None:
+    assert await status(Origin=origin) == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:8750", "http://127.0.0.1:3", "https://page.example.org"]
+)
+async def test_our_own_origins_are_taken(origin: str) -> None:
+    assert await status(Origin=origin) == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN} x",
+    ],
+)
+async def test_no_token_or_a_wrong_one_is_refused(authorization: str) -> None:
+    assert await status(Authorization=authorization) == 401
+
+
+async def test_health_needs_no_token_but_one_of_our_names() -> None:
+    assert await status("/health", Authorization="") == 200
+    assert await status("/health", host="evil.example", Authorization="") == 421
+
+
+async def test_a_page_cannot_learn_by_a_missing_route_that_there_is_none() -> None:
+    assert await status("/nothing", Authorization="") == 401
