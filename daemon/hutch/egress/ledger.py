@@ -1,0 +1,51 @@
+"""The log of one run's connections: each by itself, and where they are very many, sums."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from hutch.egress.rules import Connection, Grant, Refusal
+
+SINGLY = 1000  # connections of a run that are logged one by one
+FLUSH_S = 60.0  # how long a sum is held back at most
+
+Log = Callable[[Connection], None]
+
+
+class Ledger:
+    """Passes connections on to `log`; a sandbox that makes thousands must not fill the disk with them."""
+
+    def __init__(self, run_id: str, log: Log) -> None:
+        self._run_id = run_id
+        self._log = log
+        self._seen = 0
+        self._sums: dict[tuple[str, int, Refusal | None], Connection] = {}
+
+    def add(self, record: Connection) -> None:
+        self._seen += 1
+        if self._seen <= SINGLY:
+            self._log(record)
+            return
+        key = record.host, record.port, record.refused
+        held = self._sums.get(key)
+        self._sums[key] = record if held is None else _sum(held, record)
+
+    def refuse(self, grant: Grant, refused: Refusal, at: datetime) -> None:
+        """Log a connection that was closed as soon as it came."""
+        self.add(Connection(self._run_id, grant.host, grant.port, None, at, 0.0, 0, 0, refused))
+
+    def flush(self) -> None:
+        """Log the sums so far."""
+        for record in self._sums.values():
+            self._log(record)
+        self._sums.clear()
+
+
+def _sum(held: Connection, record: Connection) -> Connection:
+    return replace(
+        held,
+        duration_s=held.duration_s + record.duration_s,
+        bytes_out=held.bytes_out + record.bytes_out,
+        bytes_in=held.bytes_in + record.bytes_in,
+        count=held.count + record.count,
+    )

@@ -1,0 +1,62 @@
+"""Non-blocking sockets under anyio, unbuffered: what was sent is the kernel's, so closing loses nothing.
+
+anyio's own streams hold sent data back in the process and drop it when they are closed.
+"""
+
+import errno
+import os
+import socket
+
+from anyio import lowlevel, wait_readable, wait_writable
+
+CHUNK = 64 << 10  # bytes
+
+
+async def accept(listener: socket.socket) -> socket.socket:
+    """Wait for a client. Raises OSError, as when no descriptor is left."""
+    while True:
+        await wait_readable(listener)
+        try:
+            client, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            continue
+        client.settimeout(0)
+        return client
+
+
+async def receive(sock: socket.socket) -> bytes:
+    """Return what is there, at most `CHUNK` bytes; empty at the other side's end. Raises OSError."""
+    await lowlevel.checkpoint()  # a stream that never stops must not hold the loop
+    while True:
+        try:
+            return sock.recv(CHUNK)
+        except BlockingIOError:
+            await wait_readable(sock)
+
+
+async def send(sock: socket.socket, data: bytes) -> None:
+    """Give all of it to the kernel. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest) :]
+        except BlockingIOError:
+            await wait_writable(sock)
+
+
+async def connect(host: str, port: int) -> socket.socket:
+    """Connect to an address, never a name. Raises OSError."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        failure = sock.connect_ex((host, port))
+        if failure == errno.EINPROGRESS:
+            await wait_writable(sock)
+            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
