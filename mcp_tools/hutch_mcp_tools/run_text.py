@@ -1,0 +1,143 @@
+"""What a model reads of a run: a line for machines, its output within a budget, then what to do next."""
+
+import json
+from datetime import UTC, datetime
+
+from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
+from hutch_mcp_tools.service import RunRecord, SandboxService, Stream
+from hutch_mcp_tools.text import one_line
+
+STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
+_PATHS_SHOWN = 20
+_RECORDED_PATHS = 50  # a record names no more of the changed paths of a volume
+
+
+async def whole_answer(service: SandboxService, run: RunRecord, max_output: int) -> str:
+    """Both streams from their two ends."""
+    sizes = (run.stdout_bytes, run.stderr_bytes)
+    logs = [Log(service, run.run_id, stream) for stream in STREAMS]
+    excerpts = [
+        await log.excerpt(budget) for log, budget in zip(logs, shares(max_output, *sizes), strict=True)
+    ]
+    sections = [
+        _section(run, stream, excerpt)
+        for stream, excerpt in zip(STREAMS, excerpts, strict=True)
+        if excerpt.size
+    ]
+    cut = [stream for stream, excerpt in zip(STREAMS, excerpts, strict=True) if excerpt.bytes_left_out]
+    body = "".join(sections) or "(no output)\n"
+    return "".join([first_line(run), body, *_closing(run, cut), _poll(run, [e.size for e in excerpts])])
+
+
+async def page_answer(
+    service: SandboxService, run: RunRecord, stream: Stream, cursor: int, max_output: int
+) -> str:
+    """One stream from an offset on, with nothing left out."""
+    log = Log(service, run.run_id, stream)
+    piece = await log.page(cursor, max_output)
+    return "".join([first_line(run), _paged(run, stream, piece, log.size), piece.text, *_closing(run, [])])
+
+
+async def search_answer(
+    service: SandboxService, run: RunRecord, streams: tuple[Stream, ...], words: str, start: int, budget: int
+) -> str:
+    """The matching lines of one stream or both."""
+    parts = [first_line(run)]
+    for stream in streams:
+        log = Log(service, run.run_id, stream)
+        piece = await log.search(words, start, budget // len(streams))
+        more = "all of it searched"
+        if piece.end < log.size:
+            more = f"more: {_call(run, stream, piece.end, grep=words)}"
+        parts.append(f"--- {stream} (matching {json.dumps(one_line(words, 100), ensure_ascii=False)}: ")
+        parts.append(f"{_count(piece.lines, 'line')} by offset; {more}) ---\n{piece.text}")
+    return "".join([*parts, f"note: around a line: {_call(run, streams[0], None, hint='its offset')}\n"])
+
+
+def shares(budget: int, stdout_bytes: int, stderr_bytes: int) -> tuple[int, int]:
+    """A fair division: neither stream can push the other out, and neither keeps what it does not need."""
+    half = budget // 2
+    spare = 64  # a log shown whole takes a newline and some backslashes more than its bytes
+    stderr = min(max(stderr_bytes + spare, spare), max(half, budget - stdout_bytes - spare))
+    return budget - stderr, stderr
+
+
+def first_line(run: RunRecord) -> str:
+    """`name=value` pairs in a fixed order; a value that is free text is a JSON string."""
+    duration = run.duration_s
+    if duration is None and not run.is_ended:
+        duration = max(0.0, (datetime.now(UTC) - run.created_at).total_seconds())
+    pairs = {
+        "exit_code": run.exit_code,
+        "status": run.status,
+        "duration": None if duration is None else f"{duration:.2f}s",
+        "run": run.run_id,
+        "session": run.session_id,
+    }
+    if run.signal is not None:
+        pairs["signal"] = run.signal
+    if run.reason:
+        pairs["reason"] = json.dumps(one_line(run.reason, 300), ensure_ascii=False)
+    return " ".join(f"{name}={'none' if value is None else value}" for name, value in pairs.items()) + "\n"
+
+
+def _section(run: RunRecord, stream: Stream, excerpt: Excerpt) -> str:
+    head, tail = excerpt.head, excerpt.tail
+    if not excerpt.bytes_left_out:
+        return f"--- {stream} ({_count(head.lines, 'line')}) ---\n{head.text}"
+    shown = excerpt.size - excerpt.bytes_left_out
+    lines, left_out = "", f"{excerpt.bytes_left_out} bytes"
+    if excerpt.lines_left_out is not None:
+        lines = f", {head.lines + tail.lines} of {head.lines + tail.lines + excerpt.lines_left_out} lines"
+        left_out += f" in {_count(excerpt.lines_left_out, 'line')}"
+    return (
+        f"--- {stream} ({shown} of {excerpt.size} bytes{lines}) ---\n{head.text}"
+        f"[… {left_out} left out; to read on: {_call(run, stream, head.end)}]\n{tail.text}"
+    )
+
+
+def _paged(run: RunRecord, stream: Stream, piece: Piece, size: int) -> str:
+    if piece.end < size:
+        more = f"more: {_call(run, stream, piece.end)}"
+    else:
+        more = "that is all" if run.is_ended else "that is all so far"
+    return f"--- {stream} (bytes {piece.start} to {piece.end} of {size}; {more}) ---\n"
+
+
+def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
+    lines = []
+    for volume in run.snapshots.keys() | run.changed.keys():
+        paths = run.changed.get(volume, [])
+        more = len(paths) - _PATHS_SHOWN
+        shown = ", ".join(one_line(path, 200) for path in paths[:_PATHS_SHOWN])
+        if more > 0:
+            shown += f" and {more}{' or more' if len(paths) >= _RECORDED_PATHS else ''} others"
+        snapshot = f" (snapshot {run.snapshots[volume]})" if volume in run.snapshots else ""
+        lines.append(f"changed: volume {volume}{snapshot}: {shown or 'nothing listed'}\n")
+    if run.dropped_bytes:
+        lines.append(f"note: {run.dropped_bytes} bytes of output beyond the log's limit were not kept\n")
+    if cut:
+        uris = ", ".join(f"hutch://runs/{run.run_id}/{stream}" for stream in cut)
+        lines.append(f"full log: {uris}\n")
+    return lines
+
+
+def _poll(run: RunRecord, sizes: list[int]) -> str:
+    if run.is_ended:
+        return ""
+    stream = STREAMS[0] if sizes[0] >= sizes[1] else STREAMS[1]
+    return (
+        f'still running: get_run(run_id="{run.run_id}", wait_s=45) waits for its end; '
+        f"{_call(run, stream, max(sizes))} shows only what comes; "
+        f'stop_run(run_id="{run.run_id}") ends it\n'
+    )
+
+
+def _call(run: RunRecord, stream: Stream, cursor: int | None, *, grep: str = "", hint: str = "") -> str:
+    """The call that shows the rest, ready to be made."""
+    more = f", grep={json.dumps(one_line(grep, 100), ensure_ascii=False)}" if grep else ""
+    return f'get_run(run_id="{run.run_id}", stream="{stream}", cursor={hint or cursor}{more})'
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

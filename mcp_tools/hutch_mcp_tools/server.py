@@ -1,0 +1,41 @@
+"""The MCP server over a service: registers the tools and the resources, nothing else."""
+
+from mcp.server import MCPServer
+
+from hutch_mcp_tools.progress import Pace
+from hutch_mcp_tools.resources import Resources
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.tools.agents import AgentTools
+from hutch_mcp_tools.tools.runs import RunTools
+from hutch_mcp_tools.tools.sessions import SessionTools
+from hutch_mcp_tools.tools.volumes import VolumeTools
+
+# Some clients show a model this and nothing else until it searches for tools; 500 characters are enough.
+INSTRUCTIONS = """\
+Hutch runs commands and coding agents in isolated sandboxes on this machine. Prefer run_in_sandbox to your \
+own shell for code you did not write or do not trust, for anything destructive or experimental, and for what \
+needs a clean environment; use your own shell for the user's real files. What must last goes into a volume. \
+start_agent puts another coding agent to work unattended. Calls return within 50 s; then poll get_run or \
+get_session."""
+
+
+def build_server(service: SandboxService, *, version: str, pace: Pace | None = None) -> MCPServer:
+    """One server for every transport and both eras of the protocol. The caller owns the service.
+
+    `pace`: how often a waiting client hears of its call.
+    """
+    pace = pace or Pace()
+    server = MCPServer(
+        "hutch",
+        title="Hutch",
+        version=version,
+        instructions=INSTRUCTIONS,
+        tools=[
+            *RunTools(service, pace).tools(),
+            *AgentTools(service, pace).tools(),
+            *SessionTools(service, pace).tools(),
+            *VolumeTools(service).tools(),
+        ],
+    )
+    Resources(service).register(server)
+    return server

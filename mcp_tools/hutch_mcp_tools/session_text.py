@@ -1,0 +1,66 @@
+"""What a model reads of a session: a line of facts, then its last words."""
+
+from hutch_mcp_tools.service import SessionRecord, Usage
+from hutch_mcp_tools.text import harmless, one_line
+
+MESSAGE_CHARS = 16_000  # of an agent's last message, in an answer about that session
+ROW_CHARS = 200  # in a list
+
+
+def shown(session: SessionRecord, message_chars: int = MESSAGE_CHARS) -> SessionRecord:
+    """The record as it may leave: what came from inside is harmless and of bounded length."""
+    return session.model_copy(
+        update={
+            "last_message": _cut(session.last_message, message_chars),
+            "error": _cut(session.error, ROW_CHARS * 5),
+            "name": session.name and one_line(session.name, ROW_CHARS),
+        }
+    )
+
+
+def session_line(session: SessionRecord) -> str:
+    """The facts of a session as `name=value` pairs."""
+    pairs: dict[str, object] = {
+        "session": session.session_id,
+        "kind": session.kind,
+        "status": session.status,
+        "name": session.name,
+        "agent": session.agent,
+        "agent_session": session.agent_session_id,
+        "volume": session.volume,
+        "turns": session.turns,
+        "run": session.run_id,
+        "updated": f"{session.updated_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    facts = " ".join(f"{name}={value}" for name, value in pairs.items() if value is not None)
+    return f"{facts} {_usage(session.usage)}".strip()
+
+
+def session_text(session: SessionRecord) -> str:
+    """All about one session."""
+    parts = [session_line(session)]
+    if session.error:
+        parts.append(f"error: {session.error}")
+    if session.last_message:
+        parts.append(f"--- last message ---\n{session.last_message}")
+    elif session.status == "running":
+        parts.append(
+            f'at work: get_session(session_id="{session.session_id}", wait_s=45) waits for its answer'
+        )
+    return "\n".join(parts)
+
+
+def _usage(usage: Usage) -> str:
+    tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    if not tokens and not usage.output_tokens:
+        return ""
+    cost = "" if usage.cost_usd is None else f" cost_usd={usage.cost_usd:.4f}"
+    return f"tokens_in={tokens} tokens_out={usage.output_tokens}{cost}"
+
+
+def _cut(text: str | None, limit: int) -> str | None:
+    if text is None:
+        return None
+    if len(text) <= limit:
+        return harmless(text)
+    return f"{harmless(text[:limit])}\n[…{len(text) - limit} characters left out]"

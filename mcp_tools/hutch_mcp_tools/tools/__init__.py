@@ -1,0 +1,1 @@
+"""The tools, by the noun they are about. A tool's docstring is what the model reads."""

@@ -1,0 +1,103 @@
+"""Coding agents in a sandbox of their own: `start_agent`, `send_to_agent`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from mcp.server.mcpserver.context import Context
+from mcp.server.mcpserver.tools import Tool
+from pydantic import Field
+
+from hutch_mcp_tools.progress import Pace, Progress
+from hutch_mcp_tools.service import AgentRequest, SandboxService, WaitS
+from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
+from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
+
+Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
+Prompt = Annotated[
+    str, Field(min_length=1, description="The whole task: the agent sees nothing else of yours.")
+]
+Home = Annotated[
+    str, Field(description="Volume that is its /workspace; one that holds a conversation goes on with it.")
+]
+Name = Annotated[str, Field(description="To find the session by.")]
+Network = Annotated[str, Field(description="A configured network by name, besides what its model needs.")]
+Instructions = Annotated[str, Field(description="Added to its system prompt, for this turn.")]
+Skills = Annotated[
+    Mapping[str, Mapping[str, str]], Field(description="Skill name to its files, each path to text.")
+]
+NO_SKILLS: Mapping[str, Mapping[str, str]] = {}
+Resume = Annotated[bool, Field(description="False: a new conversation though the volume holds one.")]
+MaxMinutes = Annotated[float | None, Field(gt=0, le=1440)]
+BudgetUsd = Annotated[float | None, Field(gt=0)]
+TurnWaitS = Annotated[WaitS, Field(description="Wait so long for the turn to end; 0 answers at once.")]
+
+
+class AgentTools:
+    """A turn is a run of the daemon's: no call ends one by going away."""
+
+    def __init__(self, service: SandboxService, pace: Pace) -> None:
+        self._service = service
+        self._pace = pace
+
+    def tools(self) -> list[Tool]:
+        return [
+            tool(self.start_agent, "Start agent", STARTS, ALWAYS_LOADED, structured=True),
+            tool(self.send_to_agent, "Send to agent", STARTS, structured=True),
+        ]
+
+    async def start_agent(
+        self,
+        ctx: Context[Any, Any],
+        *,
+        agent: Agent,
+        prompt: Prompt,
+        volume: Home = "",
+        name: Name = "",
+        model: str = "",
+        method: str = "",
+        network: Network = "",
+        instructions: Instructions = "",
+        skills: Skills = NO_SKILLS,
+        resume: Resume = True,
+        max_minutes: MaxMinutes = None,
+        budget_usd: BudgetUsd = None,
+        wait_s: TurnWaitS = 0.0,
+    ) -> SessionAnswer:
+        """Start a coding agent on a task, unattended, in a sandbox of its own; answers with a session id.
+
+        It never asks for permission, and reaches nothing but its volume and its model. Its files and its
+        conversation stay in the volume. Follow it with get_session(session_id, wait_s=45), go on with
+        send_to_agent, read its work with read_volume, end it with stop_session.
+        """
+        request = AgentRequest(
+            agent=agent,
+            prompt=prompt,
+            volume=volume or None,
+            name=name or None,
+            model=model or None,
+            method=method or None,
+            network=network or None,
+            instructions=instructions or None,
+            skills=skills,
+            resume=resume,
+            max_minutes=max_minutes,
+            budget_usd=budget_usd,
+        )
+        progress = Progress(ctx, self._pace)
+        session = await progress.during(lambda events: self._service.start_agent(request, wait_s, events))
+        return session_answer(session)
+
+    async def send_to_agent(
+        self,
+        ctx: Context[Any, Any],
+        *,
+        session_id: SessionId,
+        message: Annotated[str, Field(min_length=1)],
+        wait_s: TurnWaitS = 0.0,
+    ) -> SessionAnswer:
+        """Give an agent its next message; it remembers the conversation. Its turn before must have ended."""
+        progress = Progress(ctx, self._pace)
+        session = await progress.during(
+            lambda events: self._service.send_to_agent(session_id, message, wait_s, events)
+        )
+        return session_answer(session)
