@@ -7,8 +7,9 @@ two. A log is read through a window, never as a whole.
 from base64 import b64decode
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Protocol
 
-from hutch_mcp_tools.service import LogRequest, SandboxService, Stream
+from hutch_mcp_tools.service import LogChunk, LogRequest, Stream
 from hutch_mcp_tools.text import harmless, quoted, whole_characters
 
 LINE_BYTES = 2000  # of one line, in an answer: a minified file is one line of megabytes
@@ -37,17 +38,23 @@ class Excerpt:
     head: Piece
     tail: Piece
     size: int
-    lines_left_out: int | None  # None: too many bytes to count in
+    lines: int | None  # in all; None: too much was left out to count them
 
     @property
     def bytes_left_out(self) -> int:
         return self.tail.start - self.head.end
 
 
+class Logs(Protocol):
+    """What is needed of a service here."""
+
+    async def read_log(self, request: LogRequest) -> LogChunk: ...
+
+
 class Log:
     """One stream of one run."""
 
-    def __init__(self, service: SandboxService, run_id: str, stream: Stream) -> None:
+    def __init__(self, service: Logs, run_id: str, stream: Stream) -> None:
         self._service = service
         self._run_id = run_id
         self._stream = stream
@@ -77,14 +84,16 @@ class Log:
         size = self.size  # a log may grow meanwhile
         whole = first_lines(data, 0, budget, is_all=len(data) == size)
         if whole.end == size:
-            return Excerpt(whole, Piece("", 0, size, size), size, 0)
+            return Excerpt(whole, Piece("", 0, size, size), size, whole.lines)
         head = first_lines(data, 0, budget // 4, is_all=len(data) == size)
         start = max(head.end, size - window)
         tail_data = await self.read(start, size - start)
         tail = last_lines(tail_data, start, budget - len(head.text), is_all=start == head.end)
-        gap = tail.start - head.end
-        left_out = await self._count_lines(head.end, tail.start) if gap <= COUNTED_BYTES else None
-        return Excerpt(head, tail, size, left_out)
+        if tail.start - head.end > COUNTED_BYTES:
+            return Excerpt(head, tail, size, None)
+        ends = data[: head.end].count(b"\n") + tail_data[tail.start - start :].count(b"\n")
+        ends += await self._count_line_ends(head.end, tail.start)
+        return Excerpt(head, tail, size, ends + (tail_data[-1:] != b"\n"))
 
     async def page(self, start: int, budget: int) -> Piece:
         """As much as the budget holds, from `start` on. Nothing is left out between one page and the next."""
@@ -128,13 +137,12 @@ class Log:
         if rest:
             yield start, rest
 
-    async def _count_lines(self, start: int, end: int) -> int:
-        count, last = 0, b"\n"
+    async def _count_line_ends(self, start: int, end: int) -> int:
+        count = 0
         while start < end and (data := await self.read(start, min(_SCAN_CHUNK, end - start))):
             count += data.count(b"\n")
-            last = data[-1:]
             start += len(data)
-        return count + (last != b"\n")
+        return count
 
 
 def first_lines(data: bytes, start: int, budget: int, *, is_all: bool, line_bytes: int = LINE_BYTES) -> Piece:

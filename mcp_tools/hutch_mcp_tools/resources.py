@@ -22,15 +22,14 @@ class Resources:
         self._service = service
 
     def register(self, server: MCPServer) -> None:
-        for template, read, name in (
-            ("hutch://runs/{run_id}/stdout", self.stdout, "A run's stdout"),
-            ("hutch://runs/{run_id}/stderr", self.stderr, "A run's stderr"),
-            ("hutch://sessions/{session_id}/log", self.session_log, "The stdout of a session's newest run"),
-            ("hutch://volumes/{name}/{+path}", self.volume_file, "A file or a folder of a volume"),
-        ):
-            server.resource(template, name=template.split("/", 2)[2].replace("/", "_"), description=name)(
-                read
-            )
+        server.resource("hutch://runs/{run_id}/stdout", title="A run's stdout")(self.stdout)
+        server.resource("hutch://runs/{run_id}/stderr", title="A run's stderr")(self.stderr)
+        server.resource("hutch://sessions/{session_id}/log", title="Stdout of a session's newest run")(
+            self.session_log
+        )
+        server.resource(
+            "hutch://volumes/{name}/{+path}", title="A file of a volume", mime_type="application/octet-stream"
+        )(self.volume_file)
 
     async def stdout(self, run_id: str) -> str:
         return await self._log(run_id, "stdout")

@@ -86,13 +86,12 @@ def _section(run: RunRecord, stream: Stream, excerpt: Excerpt) -> str:
     if not excerpt.bytes_left_out:
         return f"--- {stream} ({_count(head.lines, 'line')}) ---\n{head.text}"
     shown = excerpt.size - excerpt.bytes_left_out
-    lines, left_out = "", f"{excerpt.bytes_left_out} bytes"
-    if excerpt.lines_left_out is not None:
-        lines = f", {head.lines + tail.lines} of {head.lines + tail.lines + excerpt.lines_left_out} lines"
-        left_out += f" in {_count(excerpt.lines_left_out, 'line')}"
+    lines = ""
+    if excerpt.lines is not None:
+        lines = f", {head.lines + tail.lines} of {excerpt.lines} lines"
     return (
         f"--- {stream} ({shown} of {excerpt.size} bytes{lines}) ---\n{head.text}"
-        f"[… {left_out} left out; to read on: {_call(run, stream, head.end)}]\n{tail.text}"
+        f"[…{excerpt.bytes_left_out} bytes left out; to read on: {_call(run, stream, head.end)}]\n{tail.text}"
     )
 
 

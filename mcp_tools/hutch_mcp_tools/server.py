@@ -30,6 +30,7 @@ def build_server(service: SandboxService, *, version: str, pace: Pace | None = N
         title="Hutch",
         version=version,
         instructions=INSTRUCTIONS,
+        log_level="WARNING",  # counts only where nobody has set up logging
         tools=[
             *RunTools(service, pace).tools(),
             *AgentTools(service, pace).tools(),
