@@ -1,0 +1,65 @@
+"""The `hutch` command: one noun a module, loaded when it is asked for, so that `hutch --help` is quick."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from hutch import __version__
+from hutch.cli.invocation import Invocation
+from hutch.cli.lazy import LazyGroup
+from hutch.cli.refusal import INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
+from hutch.errors import HutchError
+
+COMMANDS = {
+    "run": ("hutch.cli.run:run", "Run a command in a sandbox."),
+    "agent": ("hutch.cli.agent:agent", "Give an agent a task in a sandbox."),
+    "sessions": ("hutch.cli.sessions:sessions", "List the sessions."),
+    "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
+    "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
+    "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
+    "stop": ("hutch.cli.runs:stop", "End a run or session."),
+    "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
+    "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
+    "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
+    "token": ("hutch.cli.connect:token", "Print the daemon's bearer token."),
+    "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),
+    "mcp": ("hutch.cli.daemon:mcp", "Serve MCP over stdin and stdout."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="hutch")
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The configuration's file.")
+@click.pass_context
+def hutch(context: click.Context, config: Path | None) -> None:
+    """A home for coding agents on a machine you own: isolated, persistent, resumable."""
+    invocation = context.obj or Invocation()
+    context.obj = replace(invocation, file=config or invocation.file)
+
+
+def main(arguments: Sequence[str] | None = None, invocation: Invocation | None = None) -> int:
+    """Run the command line; return its exit code. Every error ends here as `error: …` and `hint: …`."""
+    try:
+        code = hutch.main(arguments, prog_name="hutch", standalone_mode=False, obj=invocation)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        report(error.format_message(), f"{context.command_path} --help" if context else "hutch --help")
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # nothing that is still buffered can be delivered: say nothing about it at exit
+        return PIPE_CLOSED
+    except HutchError as error:
+        report(f"{error.code}: {error.message}", error.hint)
+        return exit_code_of(error.code)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,191 @@
+"""`hutch agent`: a task for an agent in a sandbox, told as it works; its volume keeps work and session."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hutch.cli.follow import Display, Follower
+from hutch.cli.invocation import Invocation
+from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
+from hutch.cli.refusal import FAILED, report
+from hutch.cli.run import Collecting, exit_code
+from hutch.cli.story import READINGS, Story
+from hutch.cli.waiting import Waiting
+from hutch.errors import HutchError
+from hutch_mcp_tools.service import AgentRequest, Events, RunRecord, SandboxService, SessionRecord
+
+
+@click.command()
+@click.argument("name")
+@click.argument("prompt")
+@click.option("-v", "--volume", metavar="NAME", help="Its home, at /workspace; a new one unless given.")
+@click.option("--session", metavar="ID", help="Go on with this session.")
+@click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")
+@click.option(
+    "--instructions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file: how to work, for this turn.",
+)
+@click.option(
+    "--skills",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder that holds skills, a folder each.",
+)
+@click.option("--model", metavar="NAME", help="The model to ask.")
+@click.option("--net", metavar="NAME", help="A network of the configuration instead of the agent's own.")
+@click.option("--method", metavar="NAME", help="How the sandbox is made.")
+@click.option(
+    "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
+)
+@click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend.")
+@click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
+@json_option
+@click.pass_obj
+def agent(
+    invocation: Invocation, /, *, name: str, prompt: str, detach: bool, as_json: bool, **options: Any
+) -> int:
+    r"""Give the agent NAME a task: PROMPT, or "-" for standard input.
+
+    A volume that holds a session of the agent goes on with it.
+
+    \b
+      hutch agent claude -v web 'Write a test for the parser.'
+      hutch agent claude -v web 'Now make it pass.'
+    """
+    task = _task(name, prompt, options)
+    if detach:
+        _print(invocation.call(lambda service: task.begin(service, 0, None)), as_json=as_json)
+        return 0
+
+    async def work(service: SandboxService) -> int:
+        display: Display = Collecting() if as_json else _story(invocation, name)
+        follower = Follower(service, display, Waiting("waiting for the daemon"), owns=True)
+
+        async def begin(wait_s: float, events: Events) -> RunRecord:
+            session = await task.begin(service, wait_s, events)
+            return await service.get_run(session.run_id or "")
+
+        run = await follower.follow(begin)
+        if run is None:
+            return 128 + follower.signal
+        session = await service.get_session(run.session_id or "")
+        if as_json:
+            print_json(session)
+        _tell(session, run)
+        return 128 + follower.signal if follower.signal else _exit_code(session, run)
+
+    return invocation.call(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewTask:
+    """A task for an agent in a volume."""
+
+    request: AgentRequest
+
+    async def begin(self, service: SandboxService, wait_s: float, events: Events | None) -> SessionRecord:
+        return await service.start_agent(self.request, wait_s, events)
+
+
+@dataclass(frozen=True, slots=True)
+class _NextTask:
+    """A task for an agent that is at work in a session."""
+
+    agent: str
+    session_id: str
+    prompt: str
+
+    async def begin(self, service: SandboxService, wait_s: float, events: Events | None) -> SessionRecord:
+        session = await service.get_session(self.session_id)
+        if session.agent != self.agent:
+            whose = session.agent or session.kind
+            raise HutchError(
+                "session_invalid",
+                f"session {session.session_id} is one of {whose!r}, not of {self.agent!r}",
+                "see: hutch sessions",
+            )
+        return await service.send_to_agent(self.session_id, self.prompt, wait_s, events)
+
+
+def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTask:
+    session = options.pop("session")
+    if prompt == "-":
+        prompt = sys.stdin.read()
+    if session:
+        if given := [option for option, value in options.items() if value]:
+            word = given[0].replace("_", "-")
+            raise click.UsageError(
+                f"--session repeats what the session began with; --{word} goes with --volume"
+            )
+        return _NextTask(name, session, prompt)
+    instructions, skills = options["instructions"], options["skills"]
+    request = AgentRequest(
+        agent=name,
+        prompt=prompt,
+        volume=options["volume"],
+        model=options["model"],
+        method=options["method"],
+        network=options["net"],
+        instructions=_text(instructions) if instructions else None,
+        skills=_skills(skills) if skills else {},
+        resume=not options["new"],
+        max_minutes=options["max_minutes"],
+        budget_usd=options["budget_usd"],
+    )
+    return _NewTask(request)
+
+
+def _skills(folder: Path) -> dict[str, dict[str, str]]:
+    """The skills in a folder: itself one, or a folder for each."""
+    places = [folder.resolve()] if (folder / "SKILL.md").exists() else sorted(folder.iterdir())
+    skills = {
+        place.name: {
+            str(file.relative_to(place)): _text(file) for file in sorted(place.rglob("*")) if file.is_file()
+        }
+        for place in places
+        if (place / "SKILL.md").is_file()
+    }
+    if not skills:
+        raise click.UsageError(f"{folder} holds no skill: a folder with a SKILL.md")
+    return skills
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file} is not UTF-8 text") from None
+
+
+def _story(invocation: Invocation, name: str) -> Display:
+    configured = invocation.config.agents.get(name)
+    if configured is None:
+        known = ", ".join(sorted(invocation.config.agents))
+        raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
+    return Story(READINGS[configured.adapter]())
+
+
+def _print(session: SessionRecord, *, as_json: bool) -> None:
+    if as_json:
+        print_json(session)
+    else:
+        print(session.session_id)
+        note(f"it is at work; follow it: hutch logs -f {session.session_id}")
+
+
+def _tell(session: SessionRecord, run: RunRecord) -> None:
+    if session.status == "failed":
+        report(session.error or f"the turn ended: {run.status}", f"hutch show {run.run_id}")
+    parts = [f"{run.status} in {duration(run.duration_s)}", tokens(run.usage), cost(run.usage)]
+    parts += [f"volume {volume} at snapshot {number}" for volume, number in run.snapshots.items()]
+    note("· " + ", ".join(part for part in parts if part))
+    note(f"· go on: hutch agent {session.agent} --session {session.session_id} '…'")
+
+
+def _exit_code(session: SessionRecord, run: RunRecord) -> int:
+    if run.status == "exited":
+        return FAILED if session.status == "failed" else 0
+    return exit_code(run)

@@ -1,0 +1,32 @@
+"""`hutch serve` and `hutch mcp`: the daemon itself, and its MCP tools over stdio."""
+
+import click
+
+from hutch.cli.invocation import Invocation
+
+
+@click.command()
+@click.pass_obj
+def serve(invocation: Invocation, /) -> None:
+    """Run the daemon in the foreground, until it is interrupted.
+
+    It serves MCP at /mcp and its state at /health on loopback, and the command line on a unix socket.
+    """
+    import anyio
+
+    from hutch import app
+
+    anyio.run(app.serve, invocation.config)
+
+
+@click.command()
+@click.pass_obj
+def mcp(invocation: Invocation, /) -> None:
+    """Serve the MCP tools over stdin and stdout; starts the daemon when none runs."""
+    import anyio
+
+    from hutch import app
+    from hutch.errors import unwrapped
+
+    with unwrapped():
+        anyio.run(app.serve_stdio, invocation.config)

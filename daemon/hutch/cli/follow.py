@@ -1,0 +1,147 @@
+"""Follows a run to its end: shows what it writes as it comes, and ends it when we are told to end."""
+
+import base64
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from hutch.cli.output import note
+from hutch.cli.waiting import Waiting
+from hutch.errors import unwrapped
+from hutch_mcp_tools.service import (
+    Events,
+    LogRequest,
+    RunEvent,
+    RunRecord,
+    SandboxService,
+    ServiceError,
+    Stream,
+)
+
+T = TypeVar("T")
+Begin = Callable[[float, Events], Awaitable[RunRecord]]  # begins a run, or waits on one: wait_s, events
+
+_WAIT_S = 3600.0  # of one call; a run that lasts longer is asked for again
+_STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
+_STOP_S = 10.0  # for the daemon to answer that it ends a run whose reader has gone
+
+
+class Display(Protocol):
+    """Where a run's output goes; it may block."""
+
+    def output(self, stream: Stream, data: bytes) -> None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Follower:
+    """One run as somebody watches it. `owns`: an interrupt ends the run itself, not the watching alone."""
+
+    service: SandboxService
+    display: Display
+    waiting: Waiting
+    owns: bool
+    signal: int = 0  # that ended it or the watching
+    _run_id: str = ""
+    _named: anyio.Event = field(default_factory=anyio.Event)
+    _seen: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(_STREAMS, 0))
+
+    async def follow(self, begin: Begin) -> RunRecord | None:
+        """Return the record of the run at its end; None: the watching was ended before."""
+        try:
+            with unwrapped():
+                return await self._watch(begin)
+        except BrokenPipeError:
+            with anyio.move_on_after(_STOP_S, shield=True):
+                await self._stop()
+            raise
+        finally:
+            self.waiting.over()
+
+    async def catch_up(self, record: RunRecord) -> None:
+        """Show what a run has written so far, and return."""
+        await self._show_rest(record)
+        self.display.end()
+
+    async def _watch(self, begin: Begin) -> RunRecord | None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._obey_signals, group)
+            group.start_soon(self.waiting.show)
+            record = await self._shown(lambda events: begin(_WAIT_S, events))
+            while not record.is_ended:
+                record = await self._shown(lambda events: self.service.get_run(self._run_id, _WAIT_S, events))
+            await self._show_rest(record)
+            self.waiting.over()
+            await to_thread.run_sync(self.display.end)
+            group.cancel_scope.cancel()
+            return record
+        return None
+
+    async def _shown(self, call: Callable[[Events], Awaitable[RunRecord]]) -> RunRecord:
+        sender, receiver = anyio.create_memory_object_stream[RunEvent](64)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._show, receiver)
+            async with sender:
+                record = await call(sender)
+        self._name(record.run_id)
+        return record
+
+    async def _show(self, events: MemoryObjectReceiveStream[RunEvent]) -> None:
+        at = dict.fromkeys(_STREAMS, 0)  # every call tells the output from its beginning
+        async with events:
+            async for event in events:
+                self._name(event.run_id)
+                if event.note:
+                    self.waiting.now(event.note)
+                if event.stream:
+                    news = event.data[max(self._seen[event.stream] - at[event.stream], 0) :]
+                    at[event.stream] += len(event.data)
+                    await self._output(event.stream, news)
+
+    async def _show_rest(self, record: RunRecord) -> None:
+        """What no event told: a run that had ended before we asked has only its log."""
+        for stream, end in zip(_STREAMS, (record.stdout_bytes, record.stderr_bytes), strict=True):
+            while self._seen[stream] < end:
+                request = LogRequest(run_id=record.run_id, stream=stream, start=self._seen[stream])
+                data = base64.b64decode((await self.service.read_log(request)).data_base64)
+                if not data:
+                    break
+                await self._output(stream, data)
+
+    async def _output(self, stream: Stream, data: bytes) -> None:
+        if data:
+            self.waiting.over()
+            self._seen[stream] += len(data)
+            # In a thread: a reader that does not read, like a pager, must not keep us from hearing Ctrl-C
+            await to_thread.run_sync(self.display.output, stream, data, abandon_on_cancel=True)
+
+    def _name(self, run_id: str | None) -> None:
+        if run_id and not self._run_id:
+            self._run_id = run_id
+            self._named.set()
+
+    async def _obey_signals(self, group: TaskGroup) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if self.signal or not self.owns:
+                    self.signal = self.signal or number
+                    group.cancel_scope.cancel()
+                    return
+                self.signal = number
+                note("ending the run (once more: leave it to the daemon)")
+                group.start_soon(self._stop)
+
+    async def _stop(self) -> None:
+        if not self.owns:
+            return
+        await self._named.wait()
+        try:
+            await self.service.stop_run(self._run_id)
+        except ServiceError as error:
+            note(f"it could not be ended: {error.message}")

@@ -1,0 +1,53 @@
+"""One call of the command line: its configuration, and the service that it talks to."""
+
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:  # what these cost to import is paid by the commands that need them
+    from hutch.config import Config
+    from hutch_mcp_tools.service import SandboxService
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What every command is given. `connect` stands in for the daemon's client where it is set."""
+
+    file: Path | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    connect: "Callable[[Config], AbstractAsyncContextManager[SandboxService]] | None" = None
+
+    @property
+    def config(self) -> "Config":
+        from hutch.config import load
+
+        return load(self.file, self.env)
+
+    def call(self, work: "Callable[[SandboxService], Coroutine[Any, Any, T]]") -> T:
+        """Run `work` with the service, starting a daemon when none runs.
+
+        Raises:
+            HutchError: also for what the service refuses.
+        """
+        import anyio
+
+        from hutch import client
+        from hutch.errors import HutchError, unwrapped
+        from hutch_mcp_tools.service import ServiceError
+
+        async def connected() -> T:
+            config = self.config
+            service = self.connect(config) if self.connect else client.connect(config, start=True)
+            with unwrapped():
+                async with service as given:
+                    return await work(given)
+
+        try:
+            return anyio.run(connected)
+        except ServiceError as error:
+            raise HutchError(error.code, error.message, error.hint) from None

@@ -1,0 +1,91 @@
+"""What commands print: JSON for programs, columns for a person. Results go to stdout, all else to stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from pydantic import BaseModel, TypeAdapter
+
+from hutch_mcp_tools.service import Usage
+from hutch_mcp_tools.text import one_line
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+_CELL = 60  # characters of one column
+
+
+def print_json(value: BaseModel | Sequence[BaseModel | Mapping[str, Any]] | Mapping[str, Any]) -> None:
+    """Print one JSON document."""
+    if isinstance(value, BaseModel):
+        print(value.model_dump_json(indent=2))
+    else:
+        print(TypeAdapter(Any).dump_json(value, indent=2).decode())
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns; what a sandbox may have written is made harmless."""
+    lines = [[one_line(cell, _CELL) for cell in row] for row in rows]
+    table = [list(heads), *lines]
+    widths = [max(len(line[n]) for line in table) for n in range(len(heads))]
+    for n, line in enumerate(table):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        click.secho(text, bold=n == 0)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print names and values, one a line; what is empty is left out."""
+    shown = {name: value for name, value in fields.items() if value not in (None, "", [], {}, ())}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        print(f"{name.ljust(width)}  {one_line(text, 400)}")
+
+
+def note(text: str) -> None:
+    """Say something that is not a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def age(moment: datetime | None) -> str:
+    """How long ago, in the largest unit: "4 s", "3 h"."""
+    return "" if moment is None else duration((datetime.now(UTC) - moment).total_seconds())
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in a unit for a person."""
+    if seconds is None:
+        return ""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes in a unit for a person."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def tokens(usage: Usage | None) -> str:
+    """What a model was asked and answered, "12k in, 3k out"; empty where it was not asked."""
+    if usage is None:
+        return ""
+    asked = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    return f"{_short(asked)} in, {_short(usage.output_tokens)} out" if asked or usage.output_tokens else ""
+
+
+def cost(usage: Usage | None) -> str:
+    """Dollars, where they are known."""
+    return "" if usage is None or usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+
+
+def _short(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count / 1000:.0f}k"

@@ -1,0 +1,183 @@
+"""`hutch run`: one command in a sandbox, its output as it comes, its exit code as ours."""
+
+import os
+import stat
+import sys
+import threading
+from typing import Any
+
+import click
+
+from hutch.cli import kinds
+from hutch.cli.follow import Follower
+from hutch.cli.invocation import Invocation
+from hutch.cli.output import duration, json_option, note, print_json
+from hutch.cli.refusal import FAILED, INTERRUPTED, OUT_OF_MEMORY, TIMED_OUT, report
+from hutch.cli.terminal import Sink
+from hutch.cli.waiting import Waiting
+from hutch.errors import HutchError
+from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Stream
+
+_STDIN_BYTES = 12 << 20  # what a request to the daemon holds besides the rest
+_HINTS = {
+    "timed_out": "give it longer: --timeout 30m",
+    "oom": "give it more: --memory 8GiB",
+    "lost": "the daemon went away while it ran; its log has the reason",
+}
+
+
+class Passing:
+    """Output that goes on to our own stdout and stderr."""
+
+    def __init__(self, *, raw: bool) -> None:
+        self._sinks = {"stdout": Sink(sys.stdout.buffer, raw=raw), "stderr": Sink(sys.stderr.buffer, raw=raw)}
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        self._sinks[stream].write(data)
+
+    def end(self) -> None:
+        for sink in self._sinks.values():
+            sink.end()
+
+
+class Collecting:
+    """Output that is kept for one JSON document."""
+
+    def __init__(self) -> None:
+        self._data = {"stdout": bytearray(), "stderr": bytearray()}
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        self._data[stream] += data
+
+    def end(self) -> None: ...
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {name: data.decode("utf-8", "replace") for name, data in self._data.items()}
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("-v", "--volume", multiple=True, metavar="NAME[:PATH[:ro]]", help="A volume; at /workspace.")
+@click.option(
+    "-w",
+    "--workspace",
+    type=kinds.workspace,
+    metavar="DIR[:ro]",
+    help="A folder of this host, read-only, at /workspace.",
+)
+@click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
+@click.option("--method", metavar="NAME", help="How the sandbox is made.")
+@click.option("--session", metavar="ID", help='A kept sandbox to run in; "new" opens one.')
+@click.option("--cwd", metavar="DIR", help="Where to start, inside.")
+@click.option(
+    "-e",
+    "--env",
+    type=kinds.variable,
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    help="A variable; without =VALUE yours.",
+)
+@click.option("--timeout", type=kinds.duration, metavar="TIME", help="The most time it may take: 90s, 15m.")
+@click.option("--memory", type=kinds.size, metavar="SIZE", help="The most memory: 512MiB.")
+@click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="The most processors: 1.5.")
+@click.option("--pids", type=click.IntRange(min=1), help="The most processes and threads.")
+@click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
+@json_option
+@click.argument("command", nargs=-1, required=True)
+@click.pass_obj
+def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) -> int:
+    r"""Run COMMAND in a sandbox, pass its input and output on, and end with its exit code.
+
+    \b
+      hutch run -- python3 -c 'print(1 + 1)'
+      hutch run -v web:/workspace -- make test
+      echo 'import this' | hutch run python3 -
+    """
+    display = Collecting() if as_json else Passing(raw=raw)
+    waiting = Waiting("waiting for the daemon")
+    request = _request(options, invocation)
+
+    async def work(service: SandboxService) -> int:
+        follower = Follower(service, display, waiting, owns=True)
+        record = await follower.follow(lambda wait_s, events: service.run(request, wait_s, events))
+        if record is None:
+            return 128 + follower.signal
+        if isinstance(display, Collecting):
+            print_json(record.model_dump(mode="json") | display.texts)
+        _tell(record)
+        return 128 + follower.signal if follower.signal else exit_code(record)
+
+    return invocation.call(work)
+
+
+def exit_code(record: RunRecord) -> int:
+    """The code that tells a shell how a run ended: the command's own where it has one."""
+    if record.status == "exited":
+        return record.exit_code if record.exit_code is not None else 128 + (record.signal or 0)
+    ends = {"timed_out": TIMED_OUT, "oom": OUT_OF_MEMORY, "cancelled": INTERRUPTED}
+    killed = 128 + record.signal if record.signal else FAILED
+    return ends.get(record.status, killed)
+
+
+def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
+    return RunRequest(
+        command=list(options["command"]),
+        session_id=options["session"],
+        volumes=list(options["volume"]),
+        workspace=options["workspace"],
+        method=options["method"],
+        cwd=options["cwd"],
+        env=dict(options["env"]),
+        stdin=_piped_input(),
+        network=options["net"],
+        timeout_s=options["timeout"] or invocation.config.policy.limits.wall_s,
+        memory_bytes=options["memory"],
+        cpus=options["cpus"],
+        pids=options["pids"],
+    )
+
+
+def _piped_input() -> str | None:
+    """Standard input, if it is a pipe, a file or a socket; a terminal is not read."""
+    if not _is_data(sys.stdin.fileno() if sys.stdin else None):
+        return None
+    reminder = threading.Timer(
+        1.0, note, ["… waiting for the end of the input (none meant? add: </dev/null)"]
+    )
+    reminder.daemon = True
+    reminder.start()
+    try:
+        data = sys.stdin.buffer.read(_STDIN_BYTES + 1)
+    finally:
+        reminder.cancel()
+    if len(data) > _STDIN_BYTES:
+        raise HutchError(
+            "input_invalid", "the input is over 12 MiB", "put it into a volume: hutch volume put"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise HutchError(
+            "input_invalid", "the input is not UTF-8 text", "put it into a volume: hutch volume put"
+        ) from None
+
+
+def _is_data(descriptor: int | None) -> bool:
+    if descriptor is None:
+        return False
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _tell(record: RunRecord) -> None:
+    """Say on stderr what the output cannot: why it did not end by itself, and what became of its volumes."""
+    if record.status != "exited":
+        took = f" after {duration(record.duration_s)}" if record.duration_s else ""
+        reason = f": {record.reason}" if record.reason else ""
+        report(f"{record.status.replace('_', ' ')}{took}{reason}", _HINTS.get(record.status, ""))
+    if record.dropped_bytes:
+        note(f"note: {record.dropped_bytes} bytes of output were not kept (daemon.log_max_bytes)")
+    if sys.stderr.isatty():
+        for name, snapshot in record.snapshots.items():
+            changed = record.changed.get(name, [])
+            note(f"volume {name}: snapshot {snapshot}, {len(changed)} changed")

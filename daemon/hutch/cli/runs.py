@@ -1,0 +1,149 @@
+"""`hutch ps`, `hutch show`, `hutch stop`: runs and their sessions, by what a person types."""
+
+import click
+
+from hutch.cli.invocation import Invocation
+from hutch.cli.output import (
+    age,
+    cost,
+    duration,
+    json_option,
+    note,
+    print_fields,
+    print_json,
+    print_table,
+    size,
+    tokens,
+)
+from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
+
+Record = RunRecord | SessionRecord
+
+_HEADS = ("RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND")
+
+
+@click.command()
+@click.option("-a", "--all", "every", is_flag=True, help="Those that have ended too.")
+@click.option("-n", "--limit", type=click.IntRange(1, 200), default=100, show_default=True)
+@json_option
+@click.pass_obj
+def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> None:
+    """List the runs that work now, newest first."""
+
+    async def work(service: SandboxService) -> list[RunRecord]:
+        return await service.list_runs(limit)
+
+    records = [record for record in invocation.call(work) if every or not record.is_ended]
+    if as_json:
+        print_json(records)
+    else:
+        print_table(_HEADS, (_row(record) for record in records))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@json_option
+@click.pass_obj
+def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
+    """Show the record of a run or session; ID may be the beginning of one, or a session's name."""
+
+    async def work(service: SandboxService) -> Record:
+        return await find(service, id_)
+
+    record = invocation.call(work)
+    if as_json:
+        print_json(record)
+    else:
+        print_fields(_run(record) if isinstance(record, RunRecord) else _session(record))
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option(
+    "--grace", type=click.FloatRange(0, 300), default=5.0, show_default=True, help="Seconds to end by itself."
+)
+@click.option("--remove", is_flag=True, help="Forget the session's record too; its volume stays.")
+@json_option
+@click.pass_obj
+def stop(invocation: Invocation, /, *, id_: str, grace: float, remove: bool, as_json: bool) -> None:
+    """End a run or a session. Volumes stay."""
+
+    async def work(service: SandboxService) -> Record:
+        found = await find(service, id_)
+        if isinstance(found, RunRecord):
+            return await service.stop_run(found.run_id, grace)
+        return await service.stop_session(found.session_id, remove=remove)
+
+    record = invocation.call(work)
+    if as_json:
+        print_json(record)
+    else:
+        name = record.run_id if isinstance(record, RunRecord) else record.session_id
+        note(f"{name}: {record.status}")
+
+
+async def find(service: SandboxService, text: str) -> Record:
+    """The run or session that a person means. Raises ServiceError `run_unknown` or `session_unknown`."""
+    if not text.startswith("s-"):
+        try:
+            return await service.get_run(text)
+        except ServiceError as error:
+            if error.code != "run_unknown" or text.startswith("r-"):
+                raise
+    return await service.get_session(text)
+
+
+def _row(run: RunRecord) -> tuple[str, ...]:
+    return (
+        run.run_id,
+        run.status,
+        run.method,
+        run.session_id or "",
+        age(run.created_at),
+        duration(run.duration_s),
+        run.command,
+    )
+
+
+def _run(run: RunRecord) -> dict[str, object]:
+    return {
+        "run": run.run_id,
+        "status": run.status,
+        "reason": run.reason,
+        "command": run.command,
+        "exit code": run.exit_code,
+        "signal": run.signal,
+        "method": run.method,
+        "session": run.session_id,
+        "created": f"{run.created_at:%Y-%m-%d %H:%M:%S} UTC, {age(run.created_at)} ago",
+        "took": duration(run.duration_s),
+        "stdout": size(run.stdout_bytes),
+        "stderr": size(run.stderr_bytes),
+        "not kept": size(run.dropped_bytes) if run.dropped_bytes else "",
+        "volumes": ", ".join(run.volumes),
+        "snapshots": ", ".join(f"{name} at {number}" for name, number in run.snapshots.items()),
+        "changed": "; ".join(f"{name}: {', '.join(paths)}" for name, paths in run.changed.items() if paths),
+        "tokens": tokens(run.usage),
+        "cost": cost(run.usage),
+        **{f"policy {name}": value for name, value in run.policy.items()},
+    }
+
+
+def _session(session: SessionRecord) -> dict[str, object]:
+    return {
+        "session": session.session_id,
+        "name": session.name,
+        "status": session.status,
+        "error": session.error,
+        "agent": session.agent,
+        "its own id": session.agent_session_id,
+        "method": session.method,
+        "volume": session.volume,
+        "turns": session.turns,
+        "newest run": session.run_id,
+        "created": f"{session.created_at:%Y-%m-%d %H:%M:%S} UTC, {age(session.created_at)} ago",
+        "updated": f"{age(session.updated_at)} ago",
+        "tokens": tokens(session.usage),
+        "cost": cost(session.usage),
+        "last message": session.last_message,
+    }

@@ -1,0 +1,63 @@
+"""An agent's turn as a person follows it: what it says, what it does, what fails."""
+
+import sys
+from collections.abc import Iterator
+
+from hutch.agents import (
+    AgentEvent,
+    FileChanged,
+    Reading,
+    Retrying,
+    Said,
+    SessionNamed,
+    Spent,
+    ToolEnded,
+    ToolStarted,
+)
+from hutch.agents.claude_events import ClaudeReading
+from hutch.cli.terminal import Sink
+from hutch_mcp_tools.service import Stream
+from hutch_mcp_tools.text import harmless, one_line
+
+READINGS: dict[str, type[Reading]] = {"claude": ClaudeReading}  # by adapter
+
+_LINE = 160
+
+
+class Story:
+    """Tells an agent's event lines on stdout; what it writes to stderr goes on to ours."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._errors = Sink(sys.stderr.buffer)
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        if stream == "stderr":
+            self._errors.write(data)
+            return
+        for event in self._reading.feed(data):
+            for line in told(event):
+                print(line, flush=True)
+
+    def end(self) -> None:
+        self._errors.end()
+
+
+def told(event: AgentEvent) -> Iterator[str]:
+    """The lines that an event is worth."""
+    match event:
+        case SessionNamed(session_id, model):
+            yield f"· its session {one_line(session_id, _LINE)}, model {one_line(model, _LINE)}"
+        case Said(text):
+            yield from harmless(text).strip().splitlines()
+        case ToolStarted(_, tool, summary):
+            yield f"▸ {one_line(tool, _LINE)}: {one_line(summary, _LINE)}"
+        case ToolEnded(_, failed, summary) if failed:
+            yield f"  ✗ {one_line(summary, _LINE)}"
+        case FileChanged(path):
+            yield f"  ✎ {one_line(path, _LINE)}"
+        case Retrying(attempt, of, wait_s, _, message):
+            said = one_line(message, _LINE)
+            yield f"… the model did not answer ({said}); try {attempt} of {of} in {wait_s:.0f} s"
+        case ToolEnded() | Spent():
+            pass

@@ -1,0 +1,50 @@
+"""A sign of life on stderr: what is being waited for, once that takes longer than a second."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import anyio
+
+_PATIENCE_S = 1.0  # what ends sooner needs no words
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Waiting:
+    """On a terminal one line that is kept up to date and vanishes; elsewhere one line for each new state."""
+
+    def __init__(self, note: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._note = note
+        self._clock = clock
+        self._began = clock()
+        self._is_terminal = sys.stderr.isatty()
+        self._said = ""
+        self._is_over = False
+
+    def now(self, note: str) -> None:
+        """Say what is being waited for from now on."""
+        self._note = note
+
+    def over(self) -> None:
+        """There is something better to look at. Idempotent."""
+        if not self._is_over and self._said and self._is_terminal:
+            self._write(_CLEAR_LINE)
+        self._is_over = True
+
+    async def show(self) -> None:
+        """Say it every second until it is over or cancelled."""
+        while not self._is_over:
+            await anyio.sleep(_PATIENCE_S)
+            self.say()
+
+    def say(self) -> None:
+        """Say it now, unless it is over or nothing has changed."""
+        if self._is_over or (self._note == self._said and not self._is_terminal):
+            return
+        self._said = self._note
+        waited = round(self._clock() - self._began)
+        self._write(f"{_CLEAR_LINE}… {self._note}, {waited} s" if self._is_terminal else f"… {self._note}\n")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
