@@ -19,7 +19,8 @@ from hutch.egress.sockets import accept
 from hutch_launchers.spec import Door, EgressEndpoint
 
 CONNECTIONS = 128  # of one run at once; each costs two descriptors of the daemon
-PAUSE_S = 0.05  # before more is accepted, when there is no room: a flood must not become the loop's only work
+PAUSE_S = 0.05  # after every so many refusals: a flood must not become the event loop's only work
+REFUSALS = 32
 
 _log = logging.getLogger(__name__)
 
@@ -31,22 +32,25 @@ async def open_doors(
     """Serve `grants` until the block ends; the package says what that means. `ask` resolves names."""
     doors = allot_doors(grants)
     granted = {(grant.host, grant.port): grant for grant in reversed(grants)}
+    served = [(door, granted[door.name, door.port]) for door in doors]
     path = folder / "egress.sock"
     ledger = Ledger(run_id, log)
     serving = _Doors(run_id, ledger, Resolver(ask))
+    failure: Exception | None = None
     try:
         with listen(path) as listener:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(
-                    serving.serve, listener, [(door, granted[door.name, door.port]) for door in doors]
-                )
+                tasks.start_soon(serving.serve, listener, served)
                 try:
                     yield EgressEndpoint(path, doors)
-                finally:
-                    tasks.cancel_scope.cancel()
+                except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
+                    failure = error
+                tasks.cancel_scope.cancel()
     finally:
         path.unlink(missing_ok=True)
         ledger.flush()
+    if failure is not None:
+        raise failure
 
 
 class _Doors:
@@ -68,6 +72,7 @@ class _Doors:
                     tasks.start_soon(self._serve_door, sock, grant, tasks)
 
     async def _serve_door(self, listener: socket.socket, grant: Grant, tasks: TaskGroup) -> None:
+        refusals = 0
         while True:
             try:
                 client = await accept(listener)
@@ -81,7 +86,9 @@ class _Doors:
                 continue
             client.close()
             self._ledger.refuse(grant, Refusal.TOO_MANY, datetime.now(UTC))
-            await anyio.sleep(PAUSE_S)
+            refusals += 1
+            if refusals % REFUSALS == 0:
+                await anyio.sleep(PAUSE_S)
 
     async def _pass(self, client: socket.socket, grant: Grant) -> None:
         started_at, start, refused = datetime.now(UTC), monotonic(), None

@@ -25,8 +25,6 @@ def server_name(data: bytes) -> str | None:
     try:
         message = _handshake(_Bytes(data))
     except _Truncated:
-        if len(data) > MAX_HELLO:
-            raise NotHelloError("too long") from None
         return None
     try:
         return _name_in(_Bytes(message))
@@ -71,11 +69,11 @@ def _handshake(records: _Bytes) -> bytes:
             raise NotHelloError("a record of no allowed length")
         # What has come of an unfinished record tells already whether this is worth waiting for.
         message += records.data[records.at : records.at + length]
-        if message[0] != _CLIENT_HELLO or int.from_bytes(message[1:4].ljust(3, b"\0"), "big") > MAX_HELLO:
+        size = 4 + int.from_bytes(message[1:4].ljust(3, b"\0"), "big")
+        if message[:1] not in (b"", bytes([_CLIENT_HELLO])) or size > MAX_HELLO:
             raise NotHelloError("not a ClientHello")
         records.take(length)
-        size = 4 + int.from_bytes(message[1:4], "big")
-        if len(message) >= max(size, 4):
+        if len(message) >= size:
             return message[4:size]
     raise NotHelloError("too many records")
 
