@@ -105,7 +105,7 @@ def _paged(run: RunRecord, stream: Stream, piece: Piece, size: int) -> str:
 
 def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
     lines = []
-    for volume in run.snapshots.keys() | run.changed.keys():
+    for volume in sorted({*run.snapshots, *run.changed}):
         paths = run.changed.get(volume, [])
         more = len(paths) - _PATHS_SHOWN
         shown = ", ".join(one_line(path, 200) for path in paths[:_PATHS_SHOWN])

@@ -1,0 +1,77 @@
+"""Agents and sessions through a client: text and record say the same, and both are of bounded size."""
+
+from mcp import Client
+from mcp.types import TextContent
+
+from hutch_mcp_tools.service import AgentRequest, SessionRecord, Usage
+from support.mcp_answers import call, error_of, text_of
+from support.mcp_service import NOW, FakeService
+
+
+async def test_an_agent_is_started_and_sent_a_second_message(client: Client, service: FakeService) -> None:
+    started = await call(client, "start_agent", agent="echo", prompt="hello", name="greeter", budget_usd=2)
+    assert service.requests == [AgentRequest(agent="echo", prompt="hello", name="greeter", budget_usd=2)]
+    again = await call(client, "send_to_agent", session_id="s-0001", message="and again")
+    assert started.structured_content is not None
+    record = SessionRecord.model_validate(again.structured_content)
+    assert record == service.sessions["s-0001"]
+    assert isinstance(again.content[0], TextContent)
+    assert again.content[0].text == (
+        "session=s-0001 kind=agent status=idle name=greeter agent=echo turns=2 run=r-0002 "
+        "updated=2026-01-02T03:04:05Z\n--- last message ---\nand again"
+    )
+
+
+async def test_a_session_shows_what_it_used(client: Client, service: FakeService) -> None:
+    await call(client, "start_agent", agent="echo", prompt="x")
+    usage = Usage(input_tokens=100, cache_read_tokens=20, output_tokens=7, cost_usd=0.5)
+    service.sessions["s-0001"] = service.sessions["s-0001"].model_copy(update={"usage": usage})
+    text = await text_of(client, "get_session", session_id="s-0001")
+    assert " tokens_in=120 tokens_out=7 cost_usd=0.5000\n" in text
+
+
+async def test_a_session_at_work_says_how_to_wait(client: Client, service: FakeService) -> None:
+    service.sessions["s-1"] = SessionRecord(
+        session_id="s-1", kind="agent", status="running", method="none", created_at=NOW, updated_at=NOW
+    )
+    text = await text_of(client, "get_session", session_id="s-1")
+    assert text.endswith('\nat work: get_session(session_id="s-1", wait_s=45) waits for its answer')
+
+
+async def test_what_an_agent_said_is_harmless_and_bounded(client: Client) -> None:
+    result = await call(client, "start_agent", agent="echo", prompt="\x1b[2J" + "x" * 50_000)
+    assert result.structured_content is not None
+    message = result.structured_content["last_message"]
+    assert message.startswith("xxx")
+    assert message.endswith(f"x\n[…{50_004 - 16_000} characters left out]")
+    listed = await call(client, "list_sessions")
+    assert listed.structured_content is not None
+    assert len(listed.structured_content["sessions"][0]["last_message"]) < 300
+
+
+async def test_sessions_are_listed_newest_first_by_pages(client: Client) -> None:
+    assert await text_of(client, "list_sessions") == "no sessions"
+    for prompt in ("one", "two", "three"):
+        await call(client, "start_agent", agent="echo", prompt=prompt)
+    first = await call(client, "list_sessions", limit=2)
+    assert isinstance(first.content[0], TextContent)
+    assert first.content[0].text.endswith('\nmore: list_sessions(cursor="2")')
+    assert first.structured_content is not None
+    assert [s["session_id"] for s in first.structured_content["sessions"]] == ["s-0003", "s-0002"]
+    second = await text_of(client, "list_sessions", limit=2, cursor="2")
+    assert second.startswith("session=s-0001 ")
+    assert await text_of(client, "list_sessions", status="failed") == "no sessions"
+
+
+async def test_a_session_is_stopped_and_forgotten(client: Client, service: FakeService) -> None:
+    await call(client, "start_agent", agent="echo", prompt="x")
+    assert " status=ended " in await text_of(client, "stop_session", session_id="s-0001")
+    assert " status=ended " in await text_of(client, "stop_session", session_id="s-0001", remove=True)
+    assert service.sessions == {}
+    error = await error_of(client, "get_session", session_id="s-0001")
+    assert error == "error: session_unknown: no session is called 's-0001'\nhint: see list_sessions"
+
+
+async def test_an_agent_that_is_not_configured_is_refused(client: Client) -> None:
+    error = await error_of(client, "start_agent", agent="nobody", prompt="x")
+    assert error == "error: agent_unknown: no agent is called 'nobody'\nhint: known: echo"
