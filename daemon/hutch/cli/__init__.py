@@ -1,5 +1,6 @@
 """The `hutch` command: one noun a module, loaded when it is asked for, so that `hutch --help` is quick."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,9 +58,16 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # nothing that is still buffered can be delivered: say nothing about it at exit
+        _drop_what_is_buffered()
         return PIPE_CLOSED
     except HutchError as error:
         report(f"{error.code}: {error.message}", error.hint)
         return exit_code_of(error.code)
     return code if isinstance(code, int) else 0
+
+
+def _drop_what_is_buffered() -> None:
+    """Nobody reads any more: Python would say so on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())

@@ -17,8 +17,15 @@ from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
 from hutch_mcp_tools.service import AgentRequest, Events, RunRecord, SandboxService, SessionRecord
 
+# \b: click keeps the lines as they are
+_EXAMPLES = """\b
+Examples:
+  hutch agent claude -v web 'Write a test for the parser.'
+  hutch agent claude -v web 'Now make it pass.'
+"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("name")
 @click.argument("prompt")
 @click.option("-v", "--volume", metavar="NAME", help="Its home, at /workspace; a new one unless given.")
@@ -47,13 +54,9 @@ from hutch_mcp_tools.service import AgentRequest, Events, RunRecord, SandboxServ
 def agent(
     invocation: Invocation, /, *, name: str, prompt: str, detach: bool, as_json: bool, **options: Any
 ) -> int:
-    r"""Give the agent NAME a task: PROMPT, or "-" for standard input.
+    """Give the agent NAME a task: PROMPT, or "-" for standard input.
 
     A volume that holds a session of the agent goes on with it.
-
-    \b
-      hutch agent claude -v web 'Write a test for the parser.'
-      hutch agent claude -v web 'Now make it pass.'
     """
     task = _task(name, prompt, options)
     if detach:

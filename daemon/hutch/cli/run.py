@@ -24,6 +24,13 @@ _HINTS = {
     "oom": "give it more: --memory 8GiB",
     "lost": "the daemon went away while it ran; its log has the reason",
 }
+# \b: click keeps the lines as they are
+_EXAMPLES = """\b
+Examples:
+  hutch run -- python3 -c 'print(1 + 1)'
+  hutch run -v web -- make test
+  echo 'import this' | hutch run python3 -
+"""
 
 
 class Passing:
@@ -56,7 +63,7 @@ class Collecting:
         return {name: data.decode("utf-8", "replace") for name, data in self._data.items()}
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
 @click.option("-v", "--volume", multiple=True, metavar="NAME[:PATH[:ro]]", help="A volume; at /workspace.")
 @click.option(
     "-w",
@@ -86,13 +93,7 @@ class Collecting:
 @click.argument("command", nargs=-1, required=True)
 @click.pass_obj
 def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) -> int:
-    r"""Run COMMAND in a sandbox, pass its input and output on, and end with its exit code.
-
-    \b
-      hutch run -- python3 -c 'print(1 + 1)'
-      hutch run -v web:/workspace -- make test
-      echo 'import this' | hutch run python3 -
-    """
+    """Run COMMAND in a sandbox, pass its input and output on, and end with its exit code."""
     display = Collecting() if as_json else Passing(raw=raw)
     waiting = Waiting("waiting for the daemon")
     request = _request(options, invocation)
@@ -139,7 +140,7 @@ def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
 
 def _piped_input() -> str | None:
     """Standard input, if it is a pipe, a file or a socket; a terminal is not read."""
-    if not _is_data(sys.stdin.fileno() if sys.stdin else None):
+    if not _is_data(0):
         return None
     reminder = threading.Timer(
         1.0, note, ["… waiting for the end of the input (none meant? add: </dev/null)"]
@@ -162,10 +163,11 @@ def _piped_input() -> str | None:
         ) from None
 
 
-def _is_data(descriptor: int | None) -> bool:
-    if descriptor is None:
-        return False
-    mode = os.fstat(descriptor).st_mode
+def _is_data(descriptor: int) -> bool:
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False  # closed
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 

@@ -12,7 +12,10 @@ from hutch_mcp_tools.text import harmless
 # Kept as they are: colours (ECMA-48 SGR) and a carriage return, which progress bars need.
 _KEPT = re.compile(r"(\x1b\[[0-9;:]*m|\r)")
 # A sequence that the next piece of output may complete.
-_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b\n]*\x1b?|[PX^_][^\x1b\n]*\x1b?)?\Z")
+_BEGUN = re.compile(
+    r"(?:\x1b|(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[ -/]+"
+    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*\x1b?)\Z"
+)
 _HELD = 4096  # characters of a sequence that is not complete; a longer one is not a sequence
 _RESET = "\x1b[0m"
 

@@ -1,0 +1,55 @@
+"""The command line as a whole: quick, helpful, and every error an `error:` with a `hint:`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hutch.cli import COMMANDS, main
+from hutch.cli.invocation import Invocation
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
+    heavy = ("mcp", "uvicorn", "starlette", "pydantic", "anyio", "httpx2", "hutch.app", "hutch.client")
+    code = f"""
+import sys
+from hutch.cli import main
+assert main(["--help"]) == 0
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: hutch {command}")
+
+
+def test_an_unknown_command_is_a_usage_error_that_names_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["rnu"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "error: no command is called 'rnu'; did you mean 'run'?\nhint: hutch --help\n"
+    )
+
+
+def test_a_wrong_option_is_a_usage_error_that_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--memory", "2G", "true"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Invalid value for '--memory': '2G' is not a size such as 512MiB or 2GB\n"
+        "hint: hutch run --help\n"
+    )
+
+
+def test_a_refusal_is_told_with_its_code_and_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    absent = tmp_path / "absent.toml"
+    assert main(["--config", str(absent), "ps"], Invocation(env={"HOME": str(tmp_path)})) == 1
+    assert capsys.readouterr().err == (
+        f"error: config_missing: {absent} does not exist\n"
+        "hint: correct --config or HUTCH_CONFIG, or write the file\n"
+    )

@@ -1,0 +1,154 @@
+"""`hutch run`: what a command writes and how it ends is what we write and how we end."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from select import select
+
+import pytest
+
+from hutch.cli import main
+from hutch.cli.invocation import Invocation
+from support.cli import command, connect_to_fake, environment
+
+
+def hutch(*arguments: str) -> int:
+    return main(arguments, Invocation(env={"HOME": "/nonexistent"}, connect=connect_to_fake))
+
+
+def test_output_is_passed_on_byte_for_byte_and_the_exit_code_too(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    assert hutch("run", "--", "sh", "-c", r"printf '\033[2J\377\r'; printf oops >&2; exit 7") == 7
+    assert capfdbinary.readouterr() == (b"\x1b[2J\xff\r", b"oops")
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "code", "said"),
+    [
+        ((), "exit 0", 0, ""),
+        ((), "kill -9 $$", 137, ""),
+        (("--timeout", "0.2s"), "sleep 60", 124, "error: timed out"),
+    ],
+)
+def test_every_end_has_its_exit_code(
+    options: tuple[str, ...], script: str, code: int, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert hutch("run", *options, "--", "sh", "-c", script) == code
+    assert capfd.readouterr().err.startswith(said)
+
+
+def test_options_after_the_command_belong_to_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert hutch("run", "echo", "--json", "-v", "--") == 0
+    assert capfd.readouterr().out == "--json -v --\n"
+
+
+def test_json_is_one_document_with_the_record_and_the_output(capfd: pytest.CaptureFixture[str]) -> None:
+    assert hutch("run", "--json", "--env", "A=b", "sh", "-c", "echo $A; exit 3") == 3
+    document = json.loads(capfd.readouterr().out)
+    assert {name: document[name] for name in ("status", "exit_code", "stdout", "stderr")} == {
+        "status": "exited",
+        "exit_code": 3,
+        "stdout": "b\n",
+        "stderr": "",
+    }
+
+
+def test_what_the_service_refuses_is_an_error_with_a_hint(capfd: pytest.CaptureFixture[str]) -> None:
+    assert hutch("run", "--method", "x", "true") == 1
+    assert capfd.readouterr().err == "error: method_unknown: no method is called 'x'\nhint: known: none\n"
+
+
+# As a program ------------------------------------------------------------
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return dict(environment(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_ends_the_run_and_waits_for_its_end(
+    number: signal.Signals, environ: dict[str, str]
+) -> None:
+    script = "echo $$; sleep 60 & wait"
+    with subprocess.Popen(
+        command("run", "--", "sh", "-c", script),
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        inside = int(program.stdout.readline())
+        program.send_signal(number)
+        _, said = program.communicate(timeout=20)
+    assert program.returncode == 128 + number
+    assert "error: cancelled" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(inside, 0)
+
+
+def test_piped_input_reaches_the_command(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        command("run", "tr", "a-z", "A-Z"),
+        env=environ,
+        input="höhe\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "HöHE\n"
+
+
+def test_input_that_is_not_text_is_refused_before_anything_runs(environ: dict[str, str]) -> None:
+    done = subprocess.run(command("run", "cat"), env=environ, input=b"\xff", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"error: input_invalid: the input is not UTF-8 text\nhint: ")
+
+
+def test_waiting_for_input_is_said(environ: dict[str, str]) -> None:
+    with subprocess.Popen(
+        command("run", "cat"),
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stderr is not None
+        assert program.stderr.readline().startswith("… waiting for the end of the input")
+        assert program.communicate("x", timeout=20)[0] == "x"
+
+
+def read_terminal(descriptor: int) -> Iterator[bytes]:
+    while select([descriptor], [], [], 20)[0]:
+        try:
+            data = os.read(descriptor, 65536)
+        except OSError:  # EIO: the last program has closed the terminal
+            return
+        yield data
+
+
+@pytest.mark.parametrize(("raw", "shown"), [((), b"\x1b[31mred\x1b[0m"), (("--raw",), b"\x1b[2J\x1b[31mred")])
+def test_a_terminal_gets_colours_and_nothing_that_it_would_obey(
+    raw: tuple[str, ...], shown: bytes, environ: dict[str, str]
+) -> None:
+    ours, theirs = pty.openpty()
+    script = r"printf '\033[2J\033[31mred'"
+    with subprocess.Popen(
+        command("run", *raw, "--", "sh", "-c", script),
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as program:
+        os.close(theirs)
+        seen = b"".join(read_terminal(ours))
+        os.close(ours)
+    assert (program.returncode, seen) == (0, shown)
