@@ -1,0 +1,193 @@
+"""What the demo stands on: its folder, a daemon, a model, and canaries that no sandbox may reach."""
+
+import ctypes
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo_story import DemoError, Story
+from hutch.client import daemon_file, daemon_url, read_token, token_path
+from hutch.config import Config, load
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / ".demo"
+SECRET = "HUTCH_DEMO_SECRET"
+START_S = 30.0
+STOP_S = 20.0
+MAX_SOCKET = 60  # characters of a path with room for what the daemon adds: a socket's has 107 bytes at most
+
+CONFIG = """\
+# Written by the demo. Look around in what it left with: HUTCH_CONFIG={file} .venv/bin/hutch sessions
+[daemon]
+listen = "127.0.0.1:0"
+state = "{folder}/state"
+cache = "{folder}/cache"
+socket = "{socket}"
+"""
+SCRIPTED = """
+[agents.claude]
+base_url = "{url}"
+network = "model"
+
+[network.model]
+host_services = ["{address}"]
+"""
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """Things of the host that are there, so that a sandbox which does not find them was kept from them."""
+
+    diary: Path  # in the home of the demo's daemon
+    planted: Path  # what a sandbox will try to write beside it
+    home: Path  # of whoever runs this
+    port: int  # a service of this machine
+    process: subprocess.Popen[bytes]
+    mark: str  # in that process' command line
+    secret: str  # in the daemon's environment
+
+
+@dataclass(frozen=True)
+class Daemon:
+    config: Config
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return daemon_url(self.config)
+
+    @property
+    def token(self) -> str:
+        return read_token(token_path(self.config))
+
+
+def clear() -> None:
+    """Begin anew; what an earlier demo left is its own."""
+    try:
+        shutil.rmtree(FOLDER)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DemoError(
+            f"{FOLDER} cannot be removed: {error.strerror}", "remove it, and start again"
+        ) from None
+    FOLDER.mkdir(mode=0o700)
+
+
+@contextmanager
+def canaries() -> Iterator[Canaries]:
+    home = FOLDER / "home"
+    home.mkdir()
+    diary = home / "diary.txt"
+    diary.write_text("nobody's business\n")
+    mark = f"canary-{secrets.token_hex(8)}"
+    sleeper = [sys.executable, "-c", "import time; time.sleep(3600)", mark]
+    with socket.create_server(("127.0.0.1", 0)) as service, subprocess.Popen(sleeper) as process:
+        try:
+            real_home = Path.home()
+            port = service.getsockname()[1]
+            yield Canaries(diary, home / "planted", real_home, port, process, mark, secrets.token_hex(16))
+        finally:
+            process.kill()
+
+
+@contextmanager
+def scripted_model() -> Iterator[str]:
+    """A model that does what its prompt says; yields its URL."""
+    script = [sys.executable, str(ROOT / "scripts" / "scripted_model.py")]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            if "http://" not in said:
+                raise DemoError("the scripted model did not start", f"try it: {' '.join(script)}")
+            yield "http://" + said.partition("http://")[2].split()[0].rstrip("/")
+        finally:
+            process.kill()
+
+
+@contextmanager
+def daemon(story: Story, env: Mapping[str, str], model_url: str | None) -> Iterator[Daemon]:
+    """`hutch serve` on a configuration of its own; killed where the block ends before it was stopped."""
+    with tempfile.TemporaryDirectory(prefix="hutch-demo-") as short:
+        folder = FOLDER if len(str(FOLDER)) <= MAX_SOCKET else Path(short)
+        file = FOLDER / "config.toml"
+        text = CONFIG.format(file=file, folder=FOLDER, socket=folder / "hutch.sock")
+        if model_url is not None:
+            text += SCRIPTED.format(url=model_url, address=model_url.removeprefix("http://"))
+        file.write_text(text)
+        config = load(file, env)
+        with (FOLDER / "daemon.log").open("wb") as log, _started(log, env) as process:
+            served = Daemon(config, process)
+            with story.waiting("the daemon starts and measures what sandboxes hold here"):
+                _await_answer(served)
+            try:
+                yield served
+            finally:
+                process.kill()
+
+
+def stop(served: Daemon) -> int:
+    """Ask it to end, as Ctrl-C does; return its exit code."""
+    served.process.send_signal(signal.SIGTERM)
+    try:
+        return served.process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"the daemon did not end within {STOP_S:.0f} s") from None
+
+
+def in_sandboxes() -> list[int]:
+    """Processes that have something of the demo's folder mounted: those in its sandboxes, and no others."""
+    mounted = f"{FOLDER.parent.name}/{FOLDER.name}/"
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mounted in (folder / "mountinfo").read_text():
+                found.append(int(folder.name))
+    return found
+
+
+def log_tail(lines: int = 15) -> str:
+    try:
+        return "\n".join((FOLDER / "daemon.log").read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _started(log: object, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    libc = ctypes.CDLL(None)
+
+    def die_with_us() -> None:
+        libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a demo that is killed leaves no daemon
+
+    command = [sys.executable, "-m", "hutch", "serve"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,  # type: ignore[call-overload]  # a file
+        stderr=subprocess.STDOUT,
+        env=dict(env),
+        cwd=FOLDER,
+        start_new_session=True,
+        preexec_fn=die_with_us,  # noqa: PLW1509 - this process has one thread
+    ) as process:
+        yield process
+
+
+def _await_answer(served: Daemon) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and served.process.poll() is None:
+        if daemon_file(served.config).exists():
+            return
+        time.sleep(0.02)
+    raise DemoError("the daemon did not start")
