@@ -43,6 +43,8 @@ def hutch(context: click.Context, config: Path | None) -> None:
     """A home for coding agents on a machine you own: isolated, persistent, resumable."""
     invocation = context.obj or Invocation()
     context.obj = replace(invocation, file=config or invocation.file)
+    if invocation.env.get("NO_COLOR"):
+        context.color = False
 
 
 def main(arguments: Sequence[str] | None = None, invocation: Invocation | None = None) -> int:
