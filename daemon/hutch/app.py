@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -18,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 import uvicorn
-from hutch_mcp_tools.server import build_server
 from mcp.server import MCPServer
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
@@ -49,11 +49,13 @@ from hutch.web.listeners import listeners, url_of
 from hutch.web.peer import PeerCheckedProtocol
 from hutch_launchers import registry
 from hutch_launchers.launcher import Launcher, LauncherError
+from hutch_mcp_tools.server import build_server
 
 logger = logging.getLogger(__name__)
 
 _ANSWER_S = 2  # for open answers, once every run has ended
 _MAX_PRIVATE = 70  # characters of the private folder: a unix socket's path holds 107, and a run's id goes in
+_OPEN_FILES = 65_536
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
@@ -64,6 +66,7 @@ async def serve(config: Config) -> None:
         HutchError: `daemon_running`, `listen_failed`, `listen_refused`, and what an unusable folder gives.
     """
     _log_to_stderr(config.daemon.log_level)
+    _raise_open_files()
     with _only_one(config.daemon.state), listeners(config) as sockets:
         async with open_rooms(config) as rooms:
             with unwrapped():
@@ -261,6 +264,12 @@ def _private_folder(config: Config) -> Path:
             "folder_unsafe", f"{folder} is not private to this user", "remove it, then start again"
         )
     return folder
+
+
+def _raise_open_files() -> None:
+    """Take all descriptors that we may have: a run needs a dozen."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
 
 
 def _log_to_stderr(level: str) -> None:

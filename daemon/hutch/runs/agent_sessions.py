@@ -33,6 +33,8 @@ class AgentSessions:
     async def start(self, request: AgentRequest) -> Session:
         """Begin a session, or go on with the one that this agent has in this volume."""
         known = None
+        if request.volume:
+            request = request.model_copy(update={"volume": self._rooms.full_name(request.volume)})
         if request.volume and request.resume:
             known = await self._rooms.state.newest_agent_session(request.volume, request.agent)
         session = known or self._new(request)

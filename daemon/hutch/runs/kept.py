@@ -10,7 +10,17 @@ from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
-from hutch.runs.path import OneCommand, end, fail, finished, policy_record, private_folder, running, way_out
+from hutch.runs.path import (
+    OneCommand,
+    end,
+    fail,
+    finished,
+    plain,
+    policy_record,
+    private_folder,
+    running,
+    way_out,
+)
 from hutch.runs.rooms import Rooms
 from hutch.supervisor import supervise
 from hutch_launchers.launcher import KeptSandbox, LauncherError
@@ -46,9 +56,9 @@ class Kept:
         """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends."""
         try:
             await self._keep(rooms)
-        except (HutchError, LauncherError) as error:
-            self.error = HutchError(error.code, error.message, error.hint)
-            logger.warning("session=%s failed: %s: %s", self.session_id, error.code, error.message)
+        except (HutchError, LauncherError, OSError) as error:
+            self.error = plain(error)
+            logger.warning("session=%s failed: %s: %s", self.session_id, self.error.code, self.error.message)
         finally:
             self.sandbox = None
             self.ready.set()
@@ -64,7 +74,7 @@ class Kept:
                 await running(rooms.state, live)
                 ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
-        except (HutchError, LauncherError) as error:
+        except (HutchError, LauncherError, OSError) as error:
             await fail(rooms.state, live, work, error)
         finally:
             self.running.pop(live.id, None)

@@ -28,6 +28,11 @@ class LiveRun:
     def id(self) -> str:
         return self.record.id
 
+    def say(self, note: str) -> None:
+        """Tell those who wait what it is doing."""
+        self.note = note
+        self.log.wake()
+
     def sink(self, stream: Stream, data: bytes) -> None:
         self.log.write(stream, data)
 

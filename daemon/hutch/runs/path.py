@@ -3,6 +3,7 @@
 The process is dead before the last commit, and the commit is made before the lease is released.
 """
 
+import errno
 import logging
 import math
 import shutil
@@ -81,28 +82,33 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
                 ended = await _in_sandbox(rooms, live, plan, folders, start)
             extra = await finished(live, work, folders, ended)
         await end(rooms.state, live, work, **extra)
-    except (HutchError, LauncherError) as error:
+    except (HutchError, LauncherError, OSError) as error:
         await fail(rooms.state, live, work, error)
 
 
 async def finished(live: LiveRun, work: Work, folders: Folders, ended: Ended) -> dict[str, Any]:
     """Commit what the process left, and return what its record shall say."""
-    live.note = "committing its volumes"
-    values: dict[str, Any] = {
-        "status": ended.outcome,
-        "exit_code": ended.exit.code,
-        "signal": ended.exit.signal,
-        "reason": ended.reason,
-        "duration_s": ended.duration_s,
-    }
-    values |= await work.finish(folders, ended)
+    live.say("committing its volumes")
+    # At once, so that it is known also when the commit fails
+    live.change(
+        exit_code=ended.exit.code,
+        signal=ended.exit.signal,
+        reason=ended.reason,
+        duration_s=ended.duration_s,
+    )
+    values = await work.finish(folders, ended)
     made = await folders.commit(live.id)
-    return values | {"snapshots": snapshot_numbers(made), "changed": changed_paths(made)}
+    return {
+        "status": ended.outcome,
+        "snapshots": snapshot_numbers(made),
+        "changed": changed_paths(made),
+        **values,
+    }
 
 
 async def running(state: State, live: LiveRun) -> None:
     """Say that the process runs."""
-    live.note = "running"
+    live.say("running")
     await state.put_run(live.change(status="running"))
     live.started.set()
 
@@ -120,16 +126,28 @@ async def end(state: State, live: LiveRun, work: Work, **values: Any) -> None:
     logger.info("run=%s ends status=%s exit_code=%s", live.id, record.status, record.exit_code)
 
 
-async def fail(state: State, live: LiveRun, work: Work, error: HutchError | LauncherError) -> None:
+async def fail(state: State, live: LiveRun, work: Work, error: HutchError | LauncherError | OSError) -> None:
     """End a run whose sandbox could not be given, or whose volumes could not be committed."""
-    live.error = HutchError(error.code, error.message, error.hint)
+    live.error = error = plain(error)
     logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
     await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}")
 
 
+def plain(error: HutchError | LauncherError | OSError) -> HutchError:
+    """Return what a person is meant to read of an error from any room, or from the host itself."""
+    if isinstance(error, OSError):
+        hint = (
+            "free space on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see: hutch doctor"
+        )
+        return HutchError(
+            "host_failed", f"the host refused: {error.strerror or 'an input or output error'}", hint
+        )
+    return HutchError(error.code, error.message, error.hint)
+
+
 async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
     launcher = rooms.launchers[plan.method]
-    live.note = "starting its sandbox"
+    live.say("starting its sandbox")
     async with way_out(rooms, live.id, plan.grants) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))

@@ -28,6 +28,11 @@ class Rooms:
     private: Path  # short and 0700: a folder per run for sockets, gone with the run
     shell: str  # inside a sandbox, runs a command given as a string
 
+    def full_name(self, text: str) -> str:
+        """Return "name:path" with the name in its one full spelling."""
+        name, colon, path = text.partition(":")
+        return f"{self.volume(name)}{colon}{path}"
+
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
         return VolumeName.parse(text if "/" in text else f"{self.config.daemon.workspace}/{text}")

@@ -12,7 +12,7 @@ from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
-from hutch.runs.path import OneCommand
+from hutch.runs.path import OneCommand, plain
 from hutch.runs.reading import read_volume
 from hutch.runs.runs import Runs
 from hutch.runs.waiting import wait_for
@@ -52,8 +52,9 @@ def answers(method: Method[P, R]) -> Method[P, R]:
     async def translated(self: "Service", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await method(self, *args, **kwargs)
-        except (HutchError, LauncherError) as error:
-            raise ServiceError(error.code, error.message, error.hint) from error
+        except (HutchError, LauncherError, OSError) as error:
+            told = plain(error)
+            raise ServiceError(told.code, told.message, told.hint) from error
 
     return translated
 

@@ -58,7 +58,8 @@ def _tcp(config: Config) -> socket.socket:
             "listen on 127.0.0.1, or set daemon.allow_remote = true if you mean it",
         )
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    tcp = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off: without, every answer waits 40 ms
+    tcp = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind((address.host, address.port))

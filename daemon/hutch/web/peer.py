@@ -1,4 +1,4 @@
-"""HTTP connections over the unix socket are taken from its owner and root only, by the kernel's word."""
+"""Which connections are spoken to at all: a unix-socket peer is its owner or root, and nobody dawdles."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 logger = logging.getLogger(__name__)
 
+_FIRST_REQUEST_S = 10.0  # for a request's headers to arrive; on loopback they take none
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
@@ -17,6 +18,8 @@ class PeerCheckedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 protocol, which drops a unix-socket peer of another user before a byte is read.
 
     The file's mode (0600) says the same; this holds when the socket was passed on or its mode was loosened.
+    A connection whose first request does not arrive is closed: anybody may open the TCP port, and would hold
+    our descriptors for ever.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -30,6 +33,11 @@ class PeerCheckedProtocol(H11Protocol):
             transport.abort()
             return
         super().connection_made(transport)
+        self.loop.call_later(_FIRST_REQUEST_S, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
 
 
 def peer_uid(connected: socket.socket) -> int:

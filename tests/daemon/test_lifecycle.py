@@ -1,0 +1,199 @@
+"""The daemon's own life: how it starts, what it refuses, how it ends, and what a kill leaves."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+
+from hutch_mcp_tools.service import ReadVolumeRequest, RunRequest
+from support.daemon import BASE, daemon, output, run
+
+pytestmark = pytest.mark.slow
+
+
+def serve(folder: Path, more: str = "", **replaced: str) -> "subprocess.CompletedProcess[str]":
+    """Run `hutch serve` with a configuration that it must refuse."""
+    folder.mkdir()
+    text = BASE.format(folder=folder) + more
+    for old, new in replaced.items():
+        text = text.replace(f"{old} = ", f"{old} = {new} # ")
+    (folder / "config.toml").write_text(text)
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "HUTCH_CONFIG": str(folder / "config.toml")}
+    return subprocess.run([sys.executable, "-m", "hutch", "serve"], env=env, capture_output=True, text=True, timeout=30)
+
+
+async def test_it_listens_where_only_its_owner_comes_in(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        assert stat.S_IMODE(made.config.daemon.socket.stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "d/state/token").stat().st_mode) == 0o600
+        assert made.url.startswith("http://127.0.0.1:")
+        async with httpx2.AsyncClient(base_url=made.url) as http:
+            assert (await http.get("/health")).json()["status"] == "ok"
+            assert (await http.post("/mcp", json={})).status_code == 401
+            assert (await http.post("/api/run", json={})).status_code == 401
+            evil = {"Host": "evil.example", "Authorization": f"Bearer {made.token}"}
+            assert (await http.post("/mcp", json={}, headers=evil)).status_code == 421
+    assert not made.config.daemon.socket.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+async def test_another_user_on_the_unix_socket_is_dropped_even_if_its_mode_is_loosened(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        path = made.config.daemon.socket
+        path.chmod(0o666)
+        for folder in (path.parent, *path.parent.parents):
+            folder.chmod(folder.stat().st_mode | 0o111)
+        script = (
+            "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+            "s.sendall(b'GET /health HTTP/1.1\\r\\nHost: hutch\\r\\n\\r\\n'); print(s.recv(99))"
+        )
+        as_other = ["setpriv", "--reuid", "1500", "--regid", "1500", "--clear-groups", "/usr/bin/python3", "-c"]
+        answer = subprocess.run([*as_other, script, str(path)], capture_output=True, text=True, timeout=20)
+        assert "HTTP" not in answer.stdout, answer
+        as_self = subprocess.run(["/usr/bin/python3", "-c", script, str(path)], capture_output=True, text=True)
+        assert "HTTP" in as_self.stdout
+
+
+async def test_a_token_survives_a_restart(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        token = made.token
+        await made.restart()
+        assert made.token == token
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
+def test_an_address_that_others_reach_is_refused(tmp_path: Path, address: str) -> None:
+    refused = serve(tmp_path / "d", listen=f'"{address}"')
+    assert refused.returncode == 1
+    assert "error:" in refused.stderr
+    assert "loopback" in refused.stderr or "other machines" in refused.stderr
+
+
+def test_a_mistyped_key_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    refused = serve(tmp_path / "d", more="[policy]\nmethdo = 'bubblewrap'\n")
+    assert refused.returncode != 0
+    assert "methdo" in refused.stderr
+    assert "method" in refused.stderr
+
+
+async def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        second = subprocess.run(
+            [sys.executable, "-m", "hutch", "serve"],
+            env={"HUTCH_CONFIG": str(made.folder / "config.toml"), "PATH": os.environ["PATH"], "HOME": "/"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert second.returncode == 1
+        assert "daemon_running" in second.stderr or "another daemon" in second.stderr
+        async with made.client() as client:  # the first is not disturbed
+            assert (await run(client, "true")).exit_code == 0
+
+
+async def test_a_request_to_end_ends_runs_and_commits_what_they_wrote(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        async with made.client() as client:
+            record = await client.run(RunRequest(command="echo kept > x; echo ready; sleep 600", volumes=["v"]), 0)
+            await until_said(made, record.run_id, "ready")
+        assert await made.end(signal.SIGTERM) == 0
+        await made.start()
+        async with made.client() as client:
+            ended = await client.get_run(record.run_id)
+            assert (ended.status, ended.reason) == ("cancelled", "the daemon is shutting down")
+            assert ended.snapshots == {"v": 1} or "v" in ended.snapshots
+            assert (await client.read_volume(ReadVolumeRequest(volume="v", path="/x"))).size == 5
+
+
+async def test_a_killed_daemon_leaves_nothing_running_and_loses_nothing(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        async with made.client() as client:
+            await run(client, "echo before > x", volumes=["v"])
+            command = "echo after > x; echo ready; exec sleep 98765"
+            record = await client.run(RunRequest(command=command, volumes=["v"], timeout_s=600), 0)
+            kept = await run(client, "setsid sleep 98765 & echo ok", session_id="new", volumes=["k"])
+            await until_said(made, record.run_id, "ready")
+        await made.end(signal.SIGKILL)
+        await gone("sleep\x0098765\x00")
+        await made.start()
+        async with made.client() as client:
+            lost = await client.get_run(record.run_id)
+            assert lost.status == "lost"
+            assert (await output(client, lost))[0] == "ready\n"
+            assert kept.session_id is not None
+            assert (await client.get_session(kept.session_id)).status == "lost"
+            # the last commit or better: what was written before the kill was committed under the same lease
+            read = await run(client, "cat x", volumes=["v"])
+            assert (await output(client, read))[0] == "after\n"
+            assert all(volume.held_by is None for volume in await client.list_volumes())
+        assert list(Path(f"{made.config.daemon.socket}.runs").iterdir()) == []
+        assert not list(Path("/sys/fs/cgroup").glob("*/hutch/*r-*"))
+
+
+async def test_it_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(path))
+        listening.settimeout(20)
+        async with daemon(tmp_path / "d", env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}):
+            heard = {await anyio.to_thread.run_sync(listening.recv, 100) for _ in range(3)}
+            assert heard == {b"READY=1", b"WATCHDOG=1"}
+        said = b""
+        while said != b"STOPPING=1":
+            said = await anyio.to_thread.run_sync(listening.recv, 100)
+
+
+async def test_a_stalled_client_holds_nobody_up(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        host, _, port = made.url.removeprefix("http://").rpartition(":")
+        stalled = [socket.create_connection((host, int(port))) for _ in range(200)]
+        for one in stalled:
+            one.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")
+        async with made.client() as client:
+            with anyio.fail_after(20):
+                assert (await run(client, "true")).exit_code == 0
+        for one in stalled:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 1_000_000, b'{"request":' * 200_000, b"x" * (17 << 20), b"\xff\xfe", b"{}", b"null", b'{"wait_s": 1e999}'],
+)
+async def test_a_hostile_body_is_refused_and_the_daemon_lives(tmp_path: Path, body: bytes) -> None:
+    async with daemon(tmp_path / "d") as made:
+        headers = {"Authorization": f"Bearer {made.token}", "Content-Type": "application/json"}
+        async with httpx2.AsyncClient(base_url=made.url, headers=headers, timeout=30) as http:
+            assert (await http.post("/api/run", content=body)).status_code in (413, 422)
+            accept = {"Accept": "application/json, text/event-stream"}
+            assert (await http.post("/mcp", content=body, headers=accept)).status_code in (400, 413)
+            assert (await http.get("/health")).status_code == 200
+
+
+async def until_said(made: "object", run_id: str, word: str) -> None:
+    """Return when a run's log on disk holds `word`."""
+    path = Path(made.config.daemon.state) / "runs" / run_id / "stdout"  # type: ignore[attr-defined]
+    with anyio.fail_after(20):
+        while not path.exists() or word not in path.read_text():
+            await anyio.sleep(0.02)
+
+
+async def gone(cmdline: str) -> None:
+    """Return when no process has this command line."""
+    with anyio.fail_after(10):
+        while any(_cmdline(p) == cmdline for p in Path("/proc").glob("[0-9]*/cmdline")):
+            await anyio.sleep(0.02)
+
+
+def _cmdline(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""

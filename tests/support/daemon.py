@@ -1,0 +1,169 @@
+"""A real daemon of its own for a test: its folders, its process, a client, and the scripted model beside it."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+
+import anyio
+from anyio.abc import Process
+
+from hutch.client import Client, connect, daemon_url, read_token, token_path
+from hutch.config import Config, load
+from hutch_mcp_tools.service import AgentRequest, RunRecord, RunRequest, SessionRecord
+
+ROOT = Path(__file__).parents[2]
+_UP_S = 30
+_DOWN_S = 30
+
+BASE = """
+[daemon]
+listen = "127.0.0.1:0"
+socket = "{folder}/d.sock"
+state = "{folder}/state"
+cache = "{folder}/cache"
+stop_grace_s = 2
+"""
+# The adapter talks to the scripted model; the key that it wants is any word.
+MODEL = """
+[agents.claude]
+base_url = "{url}"
+network = "model"
+pass_env = ["ANTHROPIC_API_KEY"]
+
+[network.model]
+host_services = ["{address}"]
+"""
+
+
+@dataclass
+class Daemon:
+    """Folders and configuration that outlive the process, so that it can be killed and started again."""
+
+    folder: Path
+    config: Config
+    env: Mapping[str, str]
+    python: Sequence[str] = (sys.executable,)
+    process: Process | None = field(default=None, init=False)
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = await anyio.open_process(
+                [*self.python, "-m", "hutch", "serve"],
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=STDOUT,
+                env={"HUTCH_CONFIG": str(self.folder / "config.toml"), **self.env},
+                start_new_session=True,
+            )
+        with anyio.fail_after(_UP_S):
+            while True:
+                try:
+                    async with connect(self.config):
+                        return
+                except Exception as error:
+                    if self.process.returncode is not None:
+                        raise AssertionError(f"the daemon did not come up:\n{self.log()}") from error
+                    await anyio.sleep(0.02)
+
+    async def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait until it is gone, and return its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        with anyio.fail_after(_DOWN_S):
+            code = await self.process.wait()
+        await self.process.aclose()
+        self.process = None
+        return code
+
+    async def restart(self, number: int = signal.SIGTERM) -> None:
+        await self.end(number)
+        await self.start()
+
+    def client(self):  # noqa: ANN201 - an async context manager of Client
+        return connect(self.config)
+
+    @property
+    def url(self) -> str:
+        return daemon_url(self.config)
+
+    @property
+    def token(self) -> str:
+        return read_token(token_path(self.config))
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+
+@asynccontextmanager
+async def daemon(
+    folder: Path, more: str = "", *, env: Mapping[str, str] | None = None, python: Sequence[str] = (sys.executable,)
+) -> AsyncGenerator[Daemon]:
+    """A running daemon, configured by `more` on top of folders of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.toml"
+    path.write_text(BASE.format(folder=folder) + more)
+    given = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **(env or {})}
+    made = Daemon(folder, load(path, given), given, python)
+    await made.start()
+    try:
+        yield made
+    finally:
+        with anyio.CancelScope(shield=True):
+            if made.process is not None:
+                await made.end()
+
+
+@asynccontextmanager
+async def scripted_model(log: Path | None = None) -> AsyncGenerator[str]:
+    """The scripted model on a loopback port; yields its URL."""
+    command = [sys.executable, str(ROOT / "scripts/scripted_model.py"), "--port", "0"]
+    command += ["--log", str(log)] if log else []
+    async with await anyio.open_process(command, stdin=DEVNULL, stdout=PIPE, stderr=None) as process:
+        try:
+            assert process.stdout is not None
+            said = (await process.stdout.receive()).decode()
+            yield "http://" + said.partition("http://")[2].split()[0].rstrip("/")
+        finally:
+            process.kill()
+
+
+def model_config(url: str) -> str:
+    """Configuration that sends Claude Code to the scripted model."""
+    return MODEL.format(url=url, address=url.removeprefix("http://"))
+
+
+async def run(client: Client, command: str | list[str], wait_s: float = 45, **values: object) -> RunRecord:
+    """Run one command to its end."""
+    record = await client.run(RunRequest.model_validate({"command": command, **values}), wait_s)
+    while not record.is_ended:
+        record = await client.get_run(record.run_id, 45)
+    return record
+
+
+async def output(client: Client, record: RunRecord) -> tuple[str, str]:
+    """Everything that a run wrote."""
+    import base64
+
+    from hutch_mcp_tools.service import LogRequest
+
+    both = []
+    for stream in ("stdout", "stderr"):
+        chunk = await client.read_log(LogRequest.model_validate({"run_id": record.run_id, "stream": stream}))
+        both.append(base64.b64decode(chunk.data_base64).decode(errors="replace"))
+    return both[0], both[1]
+
+
+async def turn(client: Client, prompt: str, volume: str, **values: object) -> SessionRecord:
+    """Give Claude Code a prompt in a volume and wait for the end of its turn."""
+    said = {"agent": "claude", "prompt": prompt, "volume": volume, "model": "claude-opus-5-5", **values}
+    record = await client.start_agent(AgentRequest.model_validate(said), 45)
+    while record.status == "running":
+        record = await client.get_session(record.session_id, 45)
+    return record
