@@ -135,8 +135,14 @@ def call_of(step: Json, tools: list[Tool]) -> Call | None:
     if "tool" in step:
         name = step["tool"]
         fits = (t for t in tools if t.full_name == name or t.full_name.endswith(f"__{name}"))
-        return Call(next(fits, Tool(name)), step.get("args", {}))
+        return Call(next(fits, _split(name)), step.get("args", {}))
     return None
+
+
+def _split(name: str) -> Tool:
+    """A tool that was not offered: some agents hold back those of MCP servers until they are searched for."""
+    prefix, _, rest = name.removeprefix("mcp__").partition("__")
+    return Tool(rest, f"mcp__{prefix}") if rest and name.startswith("mcp__") else Tool(name)
 
 
 def shell_call(command: str, tools: list[Tool]) -> Call:
