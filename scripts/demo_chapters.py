@@ -137,13 +137,17 @@ async def a_volume(story: Story, hutch: Hutch) -> None:
         "run_in_sandbox", command="cat greeting.txt; hostname", volumes=[f"{VOLUME}:/workspace:ro"]
     )
     story.claim("and so does the next sandbox", holds=there in again, evidence=again.splitlines()[0])
-    kept_volumes = [f"{VOLUME}:/workspace:ro"]
-    kept = await hutch.text(
-        "run_in_sandbox", command="echo one > /tmp/state", session_id="new", volumes=kept_volumes
+    first = await hutch.text(
+        "run_in_sandbox",
+        command="echo I was here before > /tmp/note",
+        session_id="new",
+        volumes=[f"{VOLUME}:/workspace:ro"],
     )
-    session_id = kept.splitlines()[0].partition(" session=")[2].split()[0]
-    more = await hutch.text("run_in_sandbox", command="cat /tmp/state", session_id=session_id)
-    story.claim("a sandbox can be kept, too", holds="one" in more, evidence=more.splitlines()[0])
+    session_id = first.splitlines()[0].partition(" session=")[2].split()[0]
+    second = await hutch.text("run_in_sandbox", command="cat /tmp/note", session_id=session_id)
+    story.claim(
+        "a sandbox can be kept, too", holds="I was here before" in second, evidence=second.splitlines()[0]
+    )
 
 
 async def an_agent(story: Story, hutch: Hutch, *, is_scripted: bool) -> None:
