@@ -1,0 +1,95 @@
+"""`hutch agent`: what is asked of the service, from what a person gives."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hutch.cli import main
+from hutch.cli.invocation import Invocation
+from hutch.config import Config
+from hutch_mcp_tools.service import AgentRequest, SandboxService, SessionRecord
+from support.mcp_service import FakeService
+
+Hutch = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService(None)  # type: ignore[arg-type]  # nothing is started here
+
+
+@pytest.fixture
+def hutch(service: FakeService, tmp_path: Path) -> Hutch:
+    @asynccontextmanager
+    async def connect(_: Config) -> AsyncGenerator[SandboxService]:
+        yield service
+
+    return lambda *arguments: main(arguments, Invocation(env={"HOME": str(tmp_path)}, connect=connect))
+
+
+def test_everything_given_is_asked_for(
+    hutch: Hutch, service: FakeService, tmp_path: Path, capfd: Captured
+) -> None:
+    (tmp_path / "how.md").write_text("Briefly.")
+    skill = tmp_path / "skills" / "tidy"
+    (skill / "more").mkdir(parents=True)
+    (skill / "SKILL.md").write_text("Tidy up.")
+    (skill / "more" / "list.txt").write_text("a\n")
+    (tmp_path / "skills" / "no skill").mkdir()
+    options = ("-v", "web", "--instructions", str(tmp_path / "how.md"), "--skills", str(tmp_path / "skills"))
+    limits = ("--max-minutes", "5", "--budget-usd", "0.5", "--new", "--model", "m")
+    assert hutch("agent", *options, *limits, "--detach", "--", "echo", "- [ ] work") == 0
+    assert service.requests == [
+        AgentRequest(
+            agent="echo",
+            prompt="- [ ] work",
+            volume="web",
+            model="m",
+            instructions="Briefly.",
+            skills={"tidy": {"SKILL.md": "Tidy up.", "more/list.txt": "a\n"}},
+            resume=False,
+            max_minutes=5,
+            budget_usd=0.5,
+        )
+    ]
+    assert capfd.readouterr() == ("s-0001\n", "it is at work; follow it: hutch logs -f s-0001\n")
+
+
+def test_a_single_skill_may_be_given_by_its_own_folder(
+    hutch: Hutch, service: FakeService, tmp_path: Path
+) -> None:
+    (tmp_path / "tidy").mkdir()
+    (tmp_path / "tidy" / "SKILL.md").write_text("Tidy up.")
+    assert hutch("agent", "echo", "go", "--skills", str(tmp_path / "tidy"), "--detach") == 0
+    assert [r.skills for r in service.requests if isinstance(r, AgentRequest)] == [
+        {"tidy": {"SKILL.md": "Tidy up."}}
+    ]
+
+
+def test_a_folder_without_skills_is_a_usage_error(hutch: Hutch, tmp_path: Path, capfd: Captured) -> None:
+    assert hutch("agent", "echo", "go", "--skills", str(tmp_path)) == 2
+    assert capfd.readouterr().err.startswith(f"error: {tmp_path} holds no skill")
+
+
+def test_a_session_goes_on_with_what_it_began_with(
+    hutch: Hutch, service: FakeService, capfd: Captured
+) -> None:
+    assert hutch("agent", "echo", "first", "--detach", "--json") == 0
+    session = SessionRecord.model_validate_json(capfd.readouterr().out)
+    assert hutch("agent", "echo", "second", "--session", session.session_id, "--detach") == 0
+    assert service.sessions[session.session_id].last_message == "second"
+    capfd.readouterr()
+    assert hutch("agent", "echo", "third", "--session", session.session_id, "--max-minutes", "5") == 2
+    assert "--max-minutes goes with --volume" in capfd.readouterr().err
+    assert hutch("agent", "claude", "third", "--session", session.session_id) == 1
+    assert capfd.readouterr().err.startswith(
+        f"error: session_invalid: session {session.session_id} is one of 'echo', not of 'claude'"
+    )
+
+
+def test_an_agent_that_is_not_configured_is_named_with_those_that_are(hutch: Hutch, capfd: Captured) -> None:
+    assert hutch("agent", "clod", "go") == 1
+    assert capfd.readouterr().err == "error: agent_unknown: no agent is called 'clod'\nhint: known: claude\n"
