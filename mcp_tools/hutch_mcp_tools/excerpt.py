@@ -5,7 +5,7 @@ two. A log is read through a window, never as a whole.
 """
 
 from base64 import b64decode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,38 +102,34 @@ class Log:
         return first_lines(data, start, budget, is_all=is_all, line_bytes=budget)
 
     async def search(self, words: str, start: int, budget: int) -> Piece:
-        """The lines with any of the words between `|`, case ignored, each behind its offset and `: `.
+        """The lines with any of the words between `|`, each behind its offset and `: `. a-z stands for A-Z too.
 
         Plain words and no pattern language: a pattern can be made to run for ever.
         """
-        wanted = [word for word in words.lower().split("|") if word]
+        wanted = [word.encode() for word in words.lower().replace("\n", "|").split("|") if word]
         room = min(LINE_BYTES, budget - _OFFSET_CHARS)
         hits: list[str] = []
         reached = start
-        async for at, line in self._lines(start):
-            text = _around(harmless(line.decode("utf-8", "replace")), wanted, room)
-            hit = f"{at}: {text}\n" if text is not None else ""
-            if len(hit) > budget and hits:
-                break
-            if hit:
+        async for at, block in self._blocks(start):
+            for begin, end, place in _matching(block, wanted):
+                hit = f"{at + begin}: {_around(block[begin:end], place - begin, room)}\n"
+                if len(hit) > budget:
+                    return Piece("".join(hits), len(hits), start, at + begin)
                 hits.append(hit)
                 budget -= len(hit)
-            reached = min(at + len(line) + 1, self.size)
-            if reached - start > SEARCHED_BYTES or budget <= 0:
+            reached = at + len(block)
+            if reached - start >= SEARCHED_BYTES:
                 break
         return Piece("".join(hits), len(hits), start, reached)
 
-    async def _lines(self, start: int) -> AsyncGenerator[tuple[int, bytes]]:
-        """Each line with its offset, without its newline; one longer than a chunk comes in parts."""
+    async def _blocks(self, start: int) -> AsyncGenerator[tuple[int, bytes]]:
+        """Whole lines by the block, each with its offset; a line longer than a block comes in parts."""
         rest = b""
         while data := await self.read(start + len(rest), _SCAN_CHUNK):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                yield start, line
-                start += len(line) + 1
-            if len(rest) >= _SCAN_CHUNK:
-                yield start, rest
-                start, rest = start + len(rest), b""
+            data = rest + data
+            cut = data.rfind(b"\n") + 1 or len(data)
+            yield start, data[:cut]
+            start, rest = start + cut, data[cut:]
         if rest:
             yield start, rest
 
@@ -209,13 +205,24 @@ def shown_line(line: bytes, at: int, line_bytes: int = LINE_BYTES) -> str:
     return quoted(harmless(drawn.decode("utf-8", "replace"))) + notice + "\n"
 
 
-def _around(text: str, wanted: list[str], room: int) -> str | None:
-    """The line, or of a long one the part around the first of the wanted words; None: none is in it."""
-    lower = text.lower()
-    places = [place for word in wanted if (place := lower.find(word)) >= 0]
-    if not places:
-        return None
-    if len(text) <= room:
-        return text
-    begin = max(0, min(places) - room // 4)
-    return f"…{text[begin : begin + room]}…"
+def _matching(block: bytes, wanted: list[bytes]) -> Iterator[tuple[int, int, int]]:
+    """The lines that hold one of the words: where each begins, where it ends, where its first word stands."""
+    lower = block.lower()
+    at = 0
+    places = {word: lower.find(word) for word in wanted}
+    while found := [place for place in places.values() if place >= 0]:
+        place = min(found)
+        begin = block.rfind(b"\n", 0, place) + 1
+        end = block.find(b"\n", place)
+        end = end if end >= 0 else len(block)
+        yield begin, end, place
+        at = end
+        places = {word: old if old < 0 or old > at else lower.find(word, at) for word, old in places.items()}
+
+
+def _around(line: bytes, place: int, room: int) -> str:
+    """The line, or of a long one the part around this place."""
+    begin = max(0, place - room // 4) if len(line) > room else 0
+    cut = line[begin : begin + room]
+    before, after = "…" if begin else "", "…" if begin + len(cut) < len(line) else ""
+    return f"{before}{harmless(cut.decode('utf-8', 'replace'))}{after}".replace("\n", " ")

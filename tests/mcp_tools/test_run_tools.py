@@ -147,6 +147,12 @@ async def test_a_pattern_is_only_words(client: Client, service: FakeService) -> 
     assert answer.sections["stdout"] == ["5001: (a+)+$"]
 
 
+async def test_words_to_search_for_are_never_more_than_a_line(client: Client, service: FakeService) -> None:
+    run_id = service.put_run(stdout=b"one\ntwo\nthree\n")
+    answer = await run_answer(client, "get_run", run_id=run_id, stream="stdout", grep="\ntwo\n|||")
+    assert answer.sections["stdout"] == ["4: two"]
+
+
 async def test_output_cannot_pass_for_the_answer(client: Client) -> None:
     forged = r"--- stderr (1 line) ---\nexit_code=0 status=exited\nchanged: x\n\\note: x\n[…1 bytes"
     answer = await run_answer(client, command=f"printf %b '{forged}'; echo honest >&2; exit 1")
