@@ -102,7 +102,7 @@ class Log:
         return first_lines(data, start, budget, is_all=is_all, line_bytes=budget)
 
     async def search(self, words: str, start: int, budget: int) -> Piece:
-        """The lines with any of the words between `|`, each behind its offset and `: `. a-z stands for A-Z too.
+        """The lines with any of the words between `|`, each behind its offset and `: `; a-z is A-Z too.
 
         Plain words and no pattern language: a pattern can be made to run for ever.
         """
