@@ -1,6 +1,7 @@
 """What the demo stands on: its folder, a daemon, a model, and canaries that no sandbox may reach."""
 
 import ctypes
+import os
 import secrets
 import shutil
 import signal
@@ -19,7 +20,8 @@ from hutch.client import daemon_file, daemon_url, read_token, token_path
 from hutch.config import Config, load
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / ".demo"
+FOLDER = Path(os.environ.get("HUTCH_DEMO_FOLDER") or ROOT / ".demo").absolute()
+MARK = FOLDER / ".made-by-the-demo"
 SECRET = "HUTCH_DEMO_SECRET"
 START_S = 30.0
 STOP_S = 20.0
@@ -71,16 +73,15 @@ class Daemon:
 
 
 def clear() -> None:
-    """Begin anew; what an earlier demo left is its own."""
+    """Begin anew: remove what an earlier demo left, and nothing else."""
     try:
-        shutil.rmtree(FOLDER)
-    except FileNotFoundError:
-        pass
+        if MARK.exists():
+            shutil.rmtree(FOLDER)
+        FOLDER.mkdir(mode=0o700)
+        MARK.touch()
     except OSError as error:
-        raise DemoError(
-            f"{FOLDER} cannot be removed: {error.strerror}", "remove it, and start again"
-        ) from None
-    FOLDER.mkdir(mode=0o700)
+        hint = "remove it, or move it away, and start again"
+        raise DemoError(f"{FOLDER} cannot be made: {error.strerror}", hint) from None
 
 
 @contextmanager
