@@ -72,8 +72,6 @@ def agent(
             return await service.get_run(session.run_id or "")
 
         run = await follower.follow(begin)
-        if run is None:
-            return 128 + follower.signal
         session = await service.get_session(run.session_id or "")
         if as_json:
             print_json(session)

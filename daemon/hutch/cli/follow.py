@@ -1,6 +1,7 @@
 """Follows a run to its end: shows what it writes as it comes, and ends it when we are told to end."""
 
 import base64
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -47,13 +48,13 @@ class Follower:
     display: Display
     waiting: Waiting
     owns: bool
-    signal: int = 0  # that ended it or the watching
+    signal: int = 0  # that made us end the run
     _run_id: str = ""
     _named: anyio.Event = field(default_factory=anyio.Event)
     _seen: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(_STREAMS, 0))
 
-    async def follow(self, begin: Begin) -> RunRecord | None:
-        """Return the record of the run at its end; None: the watching was ended before."""
+    async def follow(self, begin: Begin) -> RunRecord:
+        """Return the record of the run at its end. When it is the watching that ends, so does the program."""
         try:
             with unwrapped():
                 return await self._watch(begin)
@@ -69,7 +70,7 @@ class Follower:
         await self._show_rest(record)
         self.display.end()
 
-    async def _watch(self, begin: Begin) -> RunRecord | None:
+    async def _watch(self, begin: Begin) -> RunRecord:
         async with anyio.create_task_group() as group:
             group.start_soon(self._obey_signals, group)
             group.start_soon(self.waiting.show)
@@ -80,8 +81,7 @@ class Follower:
             self.waiting.over()
             await to_thread.run_sync(self.display.end)
             group.cancel_scope.cancel()
-            return record
-        return None
+        return record
 
     async def _shown(self, call: Callable[[Events], Awaitable[RunRecord]]) -> RunRecord:
         sender, receiver = anyio.create_memory_object_stream[RunEvent](64)
@@ -130,9 +130,9 @@ class Follower:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             async for number in signals:
                 if self.signal or not self.owns:
-                    self.signal = self.signal or number
-                    group.cancel_scope.cancel()
-                    return
+                    self.waiting.over()
+                    # Not by unwinding: a write that nobody reads would hold that up for ever
+                    os._exit(128 + number)
                 self.signal = number
                 note("ending the run (once more: leave it to the daemon)")
                 group.start_soon(self._stop)

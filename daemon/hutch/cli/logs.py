@@ -20,23 +20,21 @@ from hutch_mcp_tools.service import RunRecord, SandboxService
 @click.option("--raw", is_flag=True, help="Every byte as it was written; of an agent its event lines.")
 @json_option
 @click.pass_obj
-def logs(invocation: Invocation, /, *, id_: str, follow: bool, raw: bool, as_json: bool) -> int:
+def logs(invocation: Invocation, /, *, id_: str, follow: bool, raw: bool, as_json: bool) -> None:
     """Print what a run has written, of a session its newest; an agent's is told as a story."""
 
-    async def work(service: SandboxService) -> int:
+    async def work(service: SandboxService) -> None:
         run = await _run(service, id_)
         display = Collecting() if as_json else await _display(service, run, invocation.config, raw=raw)
         follower = Follower(service, display, Waiting("waiting for output"), owns=False)
         if follow:
-            ended = await follower.follow(lambda wait_s, events: service.get_run(run.run_id, wait_s, events))
+            await follower.follow(lambda wait_s, events: service.get_run(run.run_id, wait_s, events))
         else:
-            ended = run
             await follower.catch_up(run)
         if isinstance(display, Collecting):
             print_json({"run_id": run.run_id, **display.texts})
-        return 0 if ended else 128 + follower.signal
 
-    return invocation.call(work)
+    invocation.call(work)
 
 
 async def _run(service: SandboxService, text: str) -> RunRecord:

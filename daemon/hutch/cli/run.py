@@ -101,8 +101,6 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) 
     async def work(service: SandboxService) -> int:
         follower = Follower(service, display, waiting, owns=True)
         record = await follower.follow(lambda wait_s, events: service.run(request, wait_s, events))
-        if record is None:
-            return 128 + follower.signal
         if isinstance(display, Collecting):
             print_json(record.model_dump(mode="json") | display.texts)
         _tell(record)
