@@ -1,11 +1,10 @@
 """What a model reads of a run: a line for machines, its output within a budget, then what to do next."""
 
-import json
 from datetime import UTC, datetime
 
 from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
 from hutch_mcp_tools.service import RunRecord, SandboxService, Stream
-from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.text import json_string, one_line
 
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 _PATHS_SHOWN = 20
@@ -15,18 +14,14 @@ _RECORDED_PATHS = 50  # a record names no more of the changed paths of a volume
 async def whole_answer(service: SandboxService, run: RunRecord, max_output: int) -> str:
     """Both streams from their two ends."""
     sizes = (run.stdout_bytes, run.stderr_bytes)
-    logs = [Log(service, run.run_id, stream) for stream in STREAMS]
-    excerpts = [
-        await log.excerpt(budget) for log, budget in zip(logs, shares(max_output, *sizes), strict=True)
-    ]
-    sections = [
-        _section(run, stream, excerpt)
-        for stream, excerpt in zip(STREAMS, excerpts, strict=True)
-        if excerpt.size
-    ]
-    cut = [stream for stream, excerpt in zip(STREAMS, excerpts, strict=True) if excerpt.bytes_left_out]
-    body = "".join(sections) or "(no output)\n"
-    return "".join([first_line(run), body, *_closing(run, cut), _poll(run, [e.size for e in excerpts])])
+    shown: dict[Stream, Excerpt] = {}
+    for stream, size, budget in zip(STREAMS, sizes, shares(max_output, *sizes), strict=True):
+        if size or not run.is_ended:
+            shown[stream] = await Log(service, run.run_id, stream).excerpt(budget)
+    sections = [_section(run, stream, excerpt) for stream, excerpt in shown.items() if excerpt.size]
+    cut = [stream for stream, excerpt in shown.items() if excerpt.bytes_left_out]
+    body = sections or ["(no output)\n"]
+    return "".join([first_line(run), *body, *_closing(run, cut), _poll(run, shown)])
 
 
 async def page_answer(
@@ -49,7 +44,7 @@ async def search_answer(
         more = "all of it searched"
         if piece.end < log.size:
             more = f"more: {_call(run, stream, piece.end, grep=words)}"
-        parts.append(f"--- {stream} (matching {json.dumps(one_line(words, 100), ensure_ascii=False)}: ")
+        parts.append(f"--- {stream} (matching {json_string(words, 200)}: ")
         parts.append(f"{_count(piece.lines, 'line')} by offset; {more}) ---\n{piece.text}")
     return "".join([*parts, f"note: around a line: {_call(run, streams[0], None, hint='its offset')}\n"])
 
@@ -58,7 +53,7 @@ def shares(budget: int, stdout_bytes: int, stderr_bytes: int) -> tuple[int, int]
     """A fair division: neither stream can push the other out, and neither keeps what it does not need."""
     half = budget // 2
     spare = 64  # a log shown whole takes a newline and some backslashes more than its bytes
-    stderr = min(max(stderr_bytes + spare, spare), max(half, budget - stdout_bytes - spare))
+    stderr = min(stderr_bytes + spare, max(half, budget - stdout_bytes - spare))
     return budget - stderr, stderr
 
 
@@ -77,7 +72,7 @@ def first_line(run: RunRecord) -> str:
     if run.signal is not None:
         pairs["signal"] = run.signal
     if run.reason:
-        pairs["reason"] = json.dumps(one_line(run.reason, 300), ensure_ascii=False)
+        pairs["reason"] = json_string(run.reason, 300)
     return " ".join(f"{name}={'none' if value is None else value}" for name, value in pairs.items()) + "\n"
 
 
@@ -121,20 +116,20 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
     return lines
 
 
-def _poll(run: RunRecord, sizes: list[int]) -> str:
+def _poll(run: RunRecord, shown: dict[Stream, Excerpt]) -> str:
     if run.is_ended:
         return ""
-    stream = STREAMS[0] if sizes[0] >= sizes[1] else STREAMS[1]
+    busier = max(shown, key=lambda stream: shown[stream].size)
     return (
         f'still running: get_run(run_id="{run.run_id}", wait_s=45) waits for its end; '
-        f"{_call(run, stream, max(sizes))} shows only what comes; "
+        f"{_call(run, busier, shown[busier].size)} shows only what comes; "
         f'stop_run(run_id="{run.run_id}") ends it\n'
     )
 
 
 def _call(run: RunRecord, stream: Stream, cursor: int | None, *, grep: str = "", hint: str = "") -> str:
     """The call that shows the rest, ready to be made."""
-    more = f", grep={json.dumps(one_line(grep, 100), ensure_ascii=False)}" if grep else ""
+    more = f", grep={json_string(grep, 200)}" if grep else ""
     return f'get_run(run_id="{run.run_id}", stream="{stream}", cursor={hint or cursor}{more})'
 
 

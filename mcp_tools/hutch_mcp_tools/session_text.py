@@ -1,7 +1,7 @@
 """What a model reads of a session: a line of facts, then its last words."""
 
 from hutch_mcp_tools.service import SessionRecord, Usage
-from hutch_mcp_tools.text import harmless, one_line
+from hutch_mcp_tools.text import harmless, json_string, one_line
 
 MESSAGE_CHARS = 16_000  # of an agent's last message, in an answer about that session
 ROW_CHARS = 200  # in a list
@@ -24,7 +24,7 @@ def session_line(session: SessionRecord) -> str:
         "session": session.session_id,
         "kind": session.kind,
         "status": session.status,
-        "name": session.name,
+        "name": session.name and json_string(session.name, ROW_CHARS),
         "agent": session.agent,
         "agent_session": session.agent_session_id,
         "volume": session.volume,

@@ -1,5 +1,6 @@
 """Makes untrusted text harmless: what a sandbox prints cannot move a cursor, hide, or speak in our name."""
 
+import json
 import re
 
 # Escape sequences (ECMA-48, 5.4 to 5.6): CSI; OSC, which BEL or ST ends; DCS, SOS, PM and APC; and others.
@@ -49,6 +50,11 @@ def one_line(text: str, limit: int) -> str:
     """Harmless, in one line, at most `limit` characters."""
     flat = harmless(text[: 4 * limit]).replace("\n", " ").replace("\t", " ").strip()
     return flat if len(flat) <= limit and len(text) <= 4 * limit else flat[: limit - 1] + "…"
+
+
+def json_string(text: str, limit: int) -> str:
+    """One line, between quotes, so that it has an end that it cannot forge."""
+    return json.dumps(one_line(text, limit), ensure_ascii=False)
 
 
 def whole_characters(data: bytes) -> int:

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
 from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.text import harmless
 
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 STARTS = ToolAnnotations(
@@ -90,7 +91,8 @@ class _Untitled(GenerateJsonSchema):
 
 def error_text(error: ServiceError) -> str:
     """How an error reads to a model and to a person."""
-    return f"error: {error.code}: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
+    text = f"error: {error.code}: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
+    return harmless(text)  # a message may name what a sandbox has named
 
 
 def _invalid(error: ValidationError, parameters: dict[str, Any]) -> str:

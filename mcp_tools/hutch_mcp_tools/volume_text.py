@@ -8,7 +8,7 @@ from urllib.parse import quote
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from hutch_mcp_tools.service import VolumeContent, VolumeEntry, VolumeRecord
-from hutch_mcp_tools.text import harmless_source, one_line, whole_characters
+from hutch_mcp_tools.text import harmless_source, json_string, one_line, whole_characters
 
 Encoding = Literal["auto", "text", "base64"]
 
@@ -18,7 +18,7 @@ def content_answer(content: VolumeContent, encoding: Encoding, limit: int) -> Ca
     if content.kind == "folder":
         return _answer(*_folder(content, limit))
     if content.kind == "link":
-        return _answer(_head(content, f"target={one_line(content.target or '', 4096)!r}"), "")
+        return _answer(_head(content, f"target={json_string(content.target or '', 4096)}"), "")
     data = b64decode(content.data_base64 or "")
     if encoding == "base64":
         more = _more(content, content.next, 'encoding="base64"')
@@ -94,9 +94,8 @@ def _entry(entry: VolumeEntry) -> str:
 
 
 def _head(content: VolumeContent, more: str) -> str:
-    path = one_line(content.path, 1024)
     return (
-        f"volume={content.volume} path={path} snapshot={content.snapshot} kind={content.kind} "
+        f"volume={content.volume} path={_path(content)} snapshot={content.snapshot} kind={content.kind} "
         f"size={content.size} {more}"
     )
 
@@ -104,8 +103,12 @@ def _head(content: VolumeContent, more: str) -> str:
 def _more(content: VolumeContent, offset: int | None, *options: str) -> str:
     if offset is None:
         return ""
-    arguments = [f'volume="{content.volume}"', f'path="{one_line(content.path, 1024)}"', f"offset={offset}"]
-    return f"; more: read_volume({', '.join([*arguments, *options])})"
+    where = f'volume="{content.volume}", path={_path(content)}, snapshot="{content.snapshot}"'
+    return f"; more: read_volume({', '.join([where, f'offset={offset}', *options])})"
+
+
+def _path(content: VolumeContent) -> str:
+    return json_string(content.path, 4096)
 
 
 def _answer(head: str, body: str, *links: ResourceLink) -> CallToolResult:

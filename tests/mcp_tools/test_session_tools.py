@@ -17,7 +17,7 @@ async def test_an_agent_is_started_and_sent_a_second_message(client: Client, ser
     assert record == service.sessions["s-0001"]
     assert isinstance(again.content[0], TextContent)
     assert again.content[0].text == (
-        "session=s-0001 kind=agent status=idle name=greeter agent=echo turns=2 run=r-0002 "
+        'session=s-0001 kind=agent status=idle name="greeter" agent=echo turns=2 run=r-0002 '
         "updated=2026-01-02T03:04:05Z\n--- last message ---\nand again"
     )
 

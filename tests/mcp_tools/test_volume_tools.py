@@ -15,7 +15,7 @@ async def test_a_file_is_written_and_read_back(client: Client, service: FakeServ
     written = await text_of(client, "write_volume", volume="web", path="a/b.txt", content="hello\nzwölf\n")
     assert written == "volume=web snapshot=1 files=1 bytes=13"
     read = await text_of(client, "read_volume", volume="web", path="/a/b.txt")
-    assert read == "volume=web path=/a/b.txt snapshot=1 kind=file size=13 bytes=0-13\n---\nhello\nzwölf\n"
+    assert read == 'volume=web path="/a/b.txt" snapshot=1 kind=file size=13 bytes=0-13\n---\nhello\nzwölf\n'
     assert service.volumes == {"web": {"a/b.txt": b"hello\nzw\xc3\xb6lf\n"}}
 
 
@@ -57,7 +57,9 @@ async def test_a_long_file_is_read_in_parts_that_cut_no_character(
         head, _, text = read.partition("\n---\n")
         parts += text
         offset += len(text.encode())
-        assert (f'; more: read_volume(volume="web", path="/f", offset={offset})' in head) == (offset < 1000)
+        assert (f'; more: read_volume(volume="web", path="/f", snapshot="1", offset={offset})' in head) == (
+            offset < 1000
+        )
     assert parts == "ü" * 500
 
 
@@ -67,7 +69,7 @@ async def test_a_binary_file_is_named_and_linked_and_shown_on_demand(
     data = bytes(range(256))
     service.volumes["web"] = {"img/a b.png": data}
     result = await call(client, "read_volume", volume="web", path="img/a b.png")
-    head = "volume=web path=/img/a b.png snapshot=1 kind=file size=256 "
+    head = 'volume=web path="/img/a b.png" snapshot=1 kind=file size=256 '
     assert result.content == [
         TextContent(type="text", text=f'{head}image/png; binary: encoding="base64" shows its bytes'),
         ResourceLink(
@@ -97,7 +99,7 @@ async def test_control_characters_in_a_text_are_shown_and_counted(
 async def test_a_file_cannot_pass_for_the_answer(client: Client, service: FakeService) -> None:
     service.volumes["web"] = {"f": b"---\nvolume=other size=0\n"}
     read = await text_of(client, "read_volume", volume="web", path="f")
-    assert read.startswith("volume=web path=/f snapshot=1 kind=file size=24 ")
+    assert read.startswith('volume=web path="/f" snapshot=1 kind=file size=24 ')
     assert read.partition("\n---\n")[2] == "---\nvolume=other size=0\n"
 
 
@@ -106,7 +108,9 @@ async def test_a_folder_is_listed_in_parts(client: Client, service: FakeService)
     first = await text_of(client, "read_volume", volume="web", limit=200)
     head, _, listing = first.partition("\n---\n")
     shown = len(listing.split("\n"))
-    assert f'entries=0-{shown}; more: read_volume(volume="web", path="/", offset={shown})' in head
+    assert (
+        f'entries=0-{shown}; more: read_volume(volume="web", path="/", snapshot="1", offset={shown})' in head
+    )
     assert listing.split("\n")[1] == "         1  f001"
     last = await text_of(client, "read_volume", volume="web", offset=100)
     assert last.endswith("entries=100-101\n---\n         -  sub/")
