@@ -9,6 +9,7 @@ from hutch.volumes.failures import (
     NotFoundError,
     StoreError,
 )
+from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import (
     Change,
@@ -24,7 +25,7 @@ from hutch.volumes.records import (
 )
 from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.store_wrappers import CountingStore, FaultyStore
-from hutch.volumes.volumes import Lease, Volumes
+from hutch.volumes.volumes import Volumes
 
 __all__ = [
     "Change",

@@ -40,6 +40,11 @@ class VolumeName:
         )
 
     @property
+    def full(self) -> str:
+        """With the workspace, as keys have it."""
+        return f"{self.workspace}/{self.name}"
+
+    @property
     def is_conflict(self) -> bool:
         """Whether it holds work that could not be committed to its own volume."""
         return "@" in self.name
@@ -51,4 +56,4 @@ class VolumeName:
         return VolumeName(self.workspace, f"{base}@conflict-{at:%Y%m%dT%H%M%SZ}{suffix}")
 
     def __str__(self) -> str:
-        return self.name if self.workspace == DEFAULT_WORKSPACE else f"{self.workspace}/{self.name}"
+        return self.name if self.workspace == DEFAULT_WORKSPACE else self.full

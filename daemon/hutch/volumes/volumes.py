@@ -1,13 +1,17 @@
 """The storage engine's door: lease, check out, commit, read, write, recover, check."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
-import anyio
-
+from hutch.errors import HutchError
+from hutch.volumes.clock import Clock, SystemClock
+from hutch.volumes.copies import Copies
+from hutch.volumes.desk import Desk
+from hutch.volumes.engine import build_engine
+from hutch.volumes.leases import TTL_S, Lease
 from hutch.volumes.names import VolumeName
+from hutch.volumes.reading import Reader
 from hutch.volumes.records import (
     CheckReport,
     FileRead,
@@ -18,45 +22,52 @@ from hutch.volumes.records import (
     TreeEntry,
     VolumeInfo,
 )
+from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
-
-WriteMode = Literal["create", "overwrite", "append"]
-
-
-class Lease:
-    """The right to write one volume, renewed until its `async with` ends. `lost`: it was taken over."""
-
-    name: VolumeName
-    holder: str
-    token: int
-    lost: anyio.Event
+from hutch.volumes.writing import WriteMode, Writer
 
 
 class Volumes:
     """All volumes of one store, with `cache` for this host's working folders (a private folder)."""
 
-    def __init__(self, store: ObjectStore, cache: Path) -> None: ...
-
-    async def list(self) -> list[VolumeInfo]:
-        raise NotImplementedError
+    def __init__(
+        self, store: ObjectStore, cache: Path, *, clock: Clock | None = None, lease_ttl_s: float = TTL_S
+    ) -> None:
+        engine = build_engine(store, clock or SystemClock(), lease_ttl_s)
+        self._leases = engine.leases
+        self._publisher = engine.publisher
+        self._copies = Copies(engine)
+        self._desk = Desk(engine, self._copies, cache)
+        self._reader = Reader(engine)
+        self._writer = Writer(engine, self._reader)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         """Raises HutchError `volume_unknown`."""
-        raise NotImplementedError
+        return await self._reader.info(name)
 
-    def lease(
+    @asynccontextmanager
+    async def lease(
         self, name: VolumeName, holder: str, *, create: bool = False, wait_s: float = 0
-    ) -> AbstractAsyncContextManager[Lease]:
-        """The exclusive right to write.
+    ) -> AsyncGenerator[Lease]:
+        """The exclusive right to write. What a dead run on this host left is committed first.
 
         Raises:
             HutchError: `volume_unknown` (and not `create`), `volume_held` after `wait_s` seconds.
         """
-        raise NotImplementedError
+        async with self._leases.held(name, holder, create=create, wait_s=wait_s) as lease:
+            if lease.was_left:
+                await self._publisher.fence(lease, State(name, lease.record.volume))
+            try:
+                await self._desk.settle_leftover(lease)
+                yield lease
+            finally:
+                await self._desk.put_down(lease)
 
     async def check_out(self, lease: Lease) -> Path:
         """This host's working folder, equal to the newest snapshot. Valid until the lease ends."""
-        raise NotImplementedError
+        lease.assert_held()
+        copy = self._desk.copy(lease) or await self._desk.check_out(lease)
+        return copy.place.tree
 
     async def commit(self, lease: Lease, run_id: str) -> Snapshot | None:
         """Make the working folder's state the newest snapshot; None: nothing had changed.
@@ -64,17 +75,22 @@ class Volumes:
         Raises:
             HutchError: `lease_lost`: the hint names the volume that keeps the work.
         """
-        raise NotImplementedError
+        copy = self._desk.copy(lease)
+        if copy is None:
+            raise HutchError(
+                "not_checked_out", f"volume '{lease.name}' is not checked out", "check it out first"
+            )
+        return await self._copies.commit(copy, run_id)
 
-    def check_out_read_only(
-        self, name: VolumeName, at: int | None = None
-    ) -> AbstractAsyncContextManager[Path]:
+    @asynccontextmanager
+    async def check_out_read_only(self, name: VolumeName, at: int | None = None) -> AsyncGenerator[Path]:
         """A folder equal to a snapshot, shared by its readers: mount it read-only."""
-        raise NotImplementedError
+        async with self._desk.snapshot(await self._reader.state(name, at)) as folder:
+            yield folder
 
     async def log(self, name: VolumeName, limit: int = 20) -> Sequence[Snapshot]:
         """Newest first."""
-        raise NotImplementedError
+        return await self._reader.log(name, limit)
 
     async def read(
         self,
@@ -90,13 +106,13 @@ class Volumes:
         Raises:
             HutchError: `volume_unknown`, `snapshot_unknown`, `path_unknown`, `path_invalid`, `not_a_folder`.
         """
-        raise NotImplementedError
+        return await self._reader.read(name, path, at, offset, limit)
 
     def tree(
         self, name: VolumeName, at: int | None = None, prefix: str | bytes = "/"
     ) -> AsyncGenerator[TreeEntry]:
         """Everything below `prefix`, a folder before what is in it."""
-        raise NotImplementedError
+        return self._reader.tree(name, at, prefix)
 
     async def write(
         self,
@@ -113,12 +129,17 @@ class Volumes:
         Raises:
             HutchError: `path_exists`, `path_invalid`, `not_a_folder`, `not_a_file`, and those of `lease`.
         """
-        raise NotImplementedError
+        async with self.lease(name, holder) as lease:
+            return await self._writer.write(lease, path, data, mode=mode, executable=executable)
 
     async def recover(self) -> Sequence[Recovered]:
         """Commit what dead predecessors on this host left in working folders; call once at start-up."""
-        raise NotImplementedError
+        return await self._desk.recover()
 
     async def check(self, name: VolumeName) -> CheckReport:
         """Read everything that the newest snapshot and its history need, and prove it whole."""
         raise NotImplementedError
+
+    async def list(self) -> Sequence[VolumeInfo]:
+        """Every volume, by name."""
+        return await self._reader.list()

@@ -1,0 +1,215 @@
+"""Reads files of a working folder and packs their content. For threads: whole batches, few calls."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from hutch.volumes.beneath import grant, open_beneath
+from hutch.volumes.nodes import File, Folder, Place, Stat, Xattrs, runs_of, walk
+from hutch.volumes.packs import CHUNKERS, SOLID_BYTES, Pack, Packed, pack_block
+from hutch.volumes.scan import Findings, Pending, read_xattrs, stat_of
+
+_TRIES = 3  # to read a file while nobody writes it
+_HUGE_BYTES = 64 << 20  # a file first met with more is cut into larger blocks
+_SEGMENT_BYTES = 4 << 20  # of a large file, read and packed as one job
+_PAGE = 4096  # a smaller file has no hole worth keeping
+
+
+class UnsteadyError(Exception):
+    """The file changed while it was read, or is no file any more."""
+
+
+class Known:
+    """Content that the tree a commit stands on has already: the only content it may re-use (invariant 8)."""
+
+    def __init__(self, tree: Folder, packs: Mapping[int, Pack]) -> None:
+        self.small: dict[str, Place] = {}
+        self.blocks: dict[str, tuple[int, int]] = {}
+        for _, _, node in walk(tree):
+            if isinstance(node, File):
+                if node.hash is not None and node.at is not None:
+                    self.small[node.hash] = node.at
+                for pack, first, count in node.blocks:
+                    for block in range(first, first + count):
+                        self.blocks[packs[pack].blocks[block].hash] = (pack, block)
+
+
+class SmallFile(NamedTuple):
+    """A file as read. `offset` is where it lies in its batch's block; None where `node` says it all."""
+
+    pending: Pending
+    node: File | None  # None: unsteady
+    offset: int | None
+
+
+class SmallBatch(NamedTuple):
+    """Many small files, and the block of what is new of them."""
+
+    block: Packed | None
+    files: list[SmallFile]
+
+
+def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings) -> SmallBatch:
+    """Read small files into one solid block."""
+    parts: list[bytes] = []
+    files: list[SmallFile] = []
+    end = 0
+    for pending in batch:
+        try:
+            content, xattrs, status = _read_small(root, pending, findings)
+        except (UnsteadyError, FileNotFoundError, NotADirectoryError):
+            files.append(SmallFile(pending, None, None))
+            continue
+        node = described(pending, status, findings.trusted(status), xattrs)
+        if not content:
+            files.append(SmallFile(pending, node, None))
+            continue
+        name = blake3(content).hexdigest()
+        at = known.small.get(name)
+        files.append(SmallFile(pending, node._replace(hash=name, at=at), None if at else end))
+        if not at:
+            parts.append(content)
+            end += len(content)
+    return SmallBatch(pack_block(b"".join(parts)) if parts else None, files)
+
+
+def described(pending: Pending, status: os.stat_result, trusted: Stat | None, xattrs: Xattrs) -> File:
+    """A file's node, as yet without content."""
+    return File(pending.mode, status.st_mtime_ns, status.st_size, xattrs=xattrs, stat=trusted)
+
+
+def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, os.stat_result]:
+    fd = open_pending(root, pending)
+    try:
+        status = os.fstat(fd)
+        for _ in range(_TRIES):
+            if not stat.S_ISREG(status.st_mode) or status.st_size > SOLID_BYTES:
+                break
+            content = os.pread(fd, status.st_size + 1, 0)
+            xattrs = read_xattrs(fd, pending.trail, findings)
+            after = os.fstat(fd)
+            if len(content) == after.st_size and stat_of(status) == stat_of(after):
+                return content, xattrs, after
+            status = after
+    finally:
+        os.close(fd)
+    raise UnsteadyError
+
+
+def open_pending(root: int, pending: Pending) -> int:
+    """Raises OSError."""
+    try:
+        return open_beneath(root, pending.path)
+    except PermissionError:
+        # Its owner may have taken its own rights away; the mode to keep was noted before.
+        folder = open_beneath(root, pending.path.rpartition(b"/")[0], os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            grant(folder, pending.trail.name, pending.mode | 0o600)
+        finally:
+            os.close(folder)
+        return open_beneath(root, pending.path)
+
+
+# Large files ---------------------------------------------------------
+
+
+@dataclass(slots=True)
+class LargeFile:
+    """A large file while it is read. The caller closes `fd`."""
+
+    pending: Pending
+    fd: int
+    status: os.stat_result
+    xattrs: Xattrs
+    chunker: str
+    data: tuple[tuple[int, int], ...] | None
+    refs: list[tuple[int, int]] = field(default_factory=list)  # pack and block
+    is_short: bool = False  # it ended early
+
+    def segments(self) -> Iterator[list[tuple[int, int]]]:
+        """Its blocks (offset, length), some MiB at a time, and at last an empty segment."""
+        step = CHUNKERS[self.chunker]
+        segment: list[tuple[int, int]] = []
+        for start, length in ((0, self.status.st_size),) if self.data is None else self.data:
+            position, end = start, start + length
+            while position < end:
+                until = min(end, (position // step + 1) * step)
+                segment.append((position, until - position))
+                position = until
+                if len(segment) * step >= _SEGMENT_BYTES:
+                    yield segment
+                    segment = []
+        if segment:
+            yield segment
+        yield []
+
+    def is_unchanged(self) -> bool:
+        return not self.is_short and stat_of(os.fstat(self.fd)) == stat_of(self.status)
+
+    def node(self, trusted: Stat | None) -> File:
+        """Its description, once all references are there."""
+        node = described(self.pending, self.status, trusted, self.xattrs)
+        return node._replace(blocks=runs_of(self.refs), chunker=self.chunker, data=self.data)
+
+
+def open_large(root: int, pending: Pending, findings: Findings) -> LargeFile:
+    """Raises UnsteadyError, OSError."""
+    fd = open_pending(root, pending)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnsteadyError
+        chunker = "fixed-1m" if status.st_size > _HUGE_BYTES else "fixed-256k"
+        if pending.before and pending.before.chunker in CHUNKERS:
+            chunker = pending.before.chunker
+        xattrs = read_xattrs(fd, pending.trail, findings)
+        return LargeFile(pending, fd, status, xattrs, chunker, _data_of(fd, status))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def has_holes(status: os.stat_result) -> bool:
+    """Whether it looks as if less is stored than its size says."""
+    return status.st_size > _PAGE and status.st_blocks * 512 < status.st_size
+
+
+def _data_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | None:
+    """Offset and length of what is no hole; None: there are no holes."""
+    if not has_holes(status):
+        return None
+    extents: list[tuple[int, int]] = []
+    position = 0
+    while position < status.st_size:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole follows
+            break
+        position = min(os.lseek(fd, start, os.SEEK_HOLE), status.st_size)
+        extents.append((start, position - start))
+    return None if extents == [(0, status.st_size)] else tuple(extents)
+
+
+class Segment(NamedTuple):
+    """Part of a large file as read: for each block its hash, and its bytes unless they are known."""
+
+    file: LargeFile
+    blocks: list[Packed | tuple[int, int]]
+    is_last: bool
+
+
+def read_segment(file: LargeFile, blocks: list[tuple[int, int]], known: Known) -> Segment:
+    """Read, hash and pack some blocks; none: it was the last segment."""
+    packed: list[Packed | tuple[int, int]] = []
+    for offset, length in blocks:
+        content = os.pread(file.fd, length, offset)
+        if len(content) != length:
+            file.is_short = True
+            break
+        name = blake3(content).hexdigest()
+        packed.append(known.blocks.get(name) or pack_block(content, name))
+    return Segment(file, packed, is_last=not blocks)

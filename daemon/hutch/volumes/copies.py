@@ -1,0 +1,188 @@
+"""Working folders against the log: what a folder holds beyond it becomes a commit, or a conflict fork."""
+
+import json
+import logging
+import os
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
+from hutch.volumes.engine import Engine
+from hutch.volumes.failures import LeaseHeldError, LeaseLostError, NotFoundError
+from hutch.volumes.history import forked, volume_key
+from hutch.volumes.ingest import Ingested, ingest
+from hutch.volumes.leases import Lease
+from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import Folder
+from hutch.volumes.packs import digest
+from hutch.volumes.publish import OwnEntryError
+from hutch.volumes.records import Snapshot
+from hutch.volumes.scan import Findings, scan
+from hutch.volumes.state import Commit, State, patch
+from hutch.volumes.store import Condition, ObjectInfo, ObjectStore
+from hutch.volumes.working import Place
+
+_log = logging.getLogger(__name__)
+_WALKS = 5  # of a folder in which folders are being moved about
+_CONFLICTS = 100  # forks of one volume in one second
+
+
+@dataclass(slots=True)
+class Copy:
+    """A working folder under a lease. `state` is what it stands on; its tree has this folder's stats."""
+
+    lease: Lease
+    place: Place
+    state: State
+    is_committed: bool = False  # at least once since it was handed out
+
+
+class Copies:
+    """Compares working folders with the log and commits what differs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._store = engine.store
+        self._history = engine.history
+        self._leases = engine.leases
+        self._publisher = engine.publisher
+        self._clock = engine.clock
+
+    async def commit(self, copy: Copy, run_id: str) -> Snapshot | None:
+        """Put what changed as one entry; None: nothing.
+
+        Raises:
+            LeaseLostError: the hint names the conflict fork that keeps the work.
+        """
+        try:
+            copy.lease.assert_held()
+            snapshot = await self._commit(copy, run_id)
+        except LeaseLostError:
+            name = await self.keep_as_conflict(copy.place, copy.state, run_id)
+            raise LeaseLostError(copy.lease.name, f"what this run changed is in volume '{name}'") from None
+        copy.is_committed = True
+        return snapshot
+
+    async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
+        while True:
+            state = copy.state
+            findings, ingested = await self._compared(self._store, copy.place, state)
+            if ingested is None:
+                return None
+            made = await to_thread.run_sync(patch, state, ingested.tree)
+            snapshot = None
+            if made.changes:
+                commit = self._completed(copy.lease, run_id, findings, ingested)
+                try:
+                    state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
+                except OwnEntryError:
+                    copy.state = await self._history.newest(state, 0)
+                    continue
+            copy.state = replace(state, tree=ingested.tree)
+            await to_thread.run_sync(copy.place.write_index, copy.state)
+            return snapshot
+
+    def _completed(self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested) -> Commit:
+        return replace(
+            self._publisher.commit_of(lease, run_id, ingested.tree),
+            packs=tuple(ingested.packs),
+            inline=ingested.inline,
+            next_inode=ingested.next_inode,
+            left_out=tuple(findings.left_out),
+            left_out_count=findings.left_out_count,
+        )
+
+    async def settled(self, place: Place, base: State) -> State | None:
+        """`base` with this folder's stats if the folder equals it; None: it holds something else."""
+        _, ingested = await self._compared(_Nowhere(self._store), place, base)
+        if ingested is None:
+            return base
+        made = await to_thread.run_sync(patch, base, ingested.tree)
+        return None if made.changes else replace(base, tree=ingested.tree)
+
+    async def _compared(
+        self, store: ObjectStore, place: Place, state: State
+    ) -> tuple[Findings, Ingested | None]:
+        """Compare the folder with the state; None: equal. New content is put into the state's volume."""
+        root = await to_thread.run_sync(os.open, place.tree, FOLDER_FLAGS)
+        try:
+            findings = await _steady_scan(root, state.tree)
+            if findings.tree is state.tree:
+                return findings, None
+            return findings, await ingest(store, root, state, findings)
+        finally:
+            os.close(root)
+
+    async def keep_as_conflict(self, place: Place, base: State, run_id: str) -> VolumeName:
+        """Put what the folder holds, which once stood on `base`, into a fork of its own, and let go of it."""
+        for attempt in range(_CONFLICTS):
+            name = base.name.conflict(self._clock.now(), attempt)
+            try:
+                async with self._leases.held(name, f"rescue of {base.name}", create=True) as lease:
+                    if lease.token == 1:
+                        await self._fill_conflict(lease, place, base, run_id)
+                        _log.warning("volume %s: work that it could not take is in %s", base.name, name)
+                        return name
+            except LeaseHeldError:
+                continue
+        raise HutchError(
+            "conflict_failed", f"no name is free for a conflict fork of '{base.name}'", "try again"
+        )
+
+    async def _fill_conflict(self, lease: Lease, place: Place, base: State, run_id: str) -> None:
+        state = forked(base, lease.name, lease.record.volume)
+        findings, ingested = await self._compared(self._store, place, state)
+        if ingested is None:
+            ingested = Ingested(state.tree, next_inode=state.next_inode)
+        commit = self._completed(lease, run_id, findings, ingested)
+        if base.number:
+            await self._mark_fork(lease, base)
+            told = {"volume": base.name.full, "id": base.id, "number": base.number, "hash": base.hash}
+            commit = replace(commit, fork=told)
+        made = await to_thread.run_sync(patch, state, commit.tree)
+        await self._publisher.put(lease, state, commit, made)
+        mark = place.mark
+        if mark:
+            place.put_mark(
+                replace(mark, phase="restoring")
+            )  # the work is safe; what lies here is worth nothing
+
+    async def _mark_fork(self, lease: Lease, base: State) -> None:
+        """Invariant 11: first the marker, then see that what it protects is still there, then the fork."""
+        marker = {"format": 1, "volume": lease.name.full, "number": base.number}
+        line = json.dumps(marker).encode()
+        key = volume_key(base.name, f"forks/{lease.record.volume}")
+        await self._store.put(key, b"%s\n%s\n" % (line, digest(line).encode()))
+        await self._history.at(base.name, base.id, base.number)
+
+
+async def _steady_scan(root: int, known: Folder) -> Findings:
+    for _ in range(_WALKS):
+        try:
+            return await to_thread.run_sync(scan, root, known)
+        except TreeMovedError:
+            continue
+    raise HutchError(
+        "folder_busy", "folders are being moved about in the working folder", "stop what does it"
+    )
+
+
+class _Nowhere:
+    """Takes packs and keeps nothing: for a comparison that may end in nothing."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        return await self._store.get(key, start=start, end=end)
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        return ""
+
+    async def delete(self, key: str) -> None:
+        raise NotFoundError(key)
+
+    def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        return self._store.list(prefix)

@@ -1,0 +1,156 @@
+"""Hands out folders: a working folder to the one writer, snapshots to any number of readers."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS
+from hutch.volumes.copies import Copies, Copy
+from hutch.volumes.engine import Engine
+from hutch.volumes.holders import this_process
+from hutch.volumes.leases import Lease
+from hutch.volumes.names import VolumeName
+from hutch.volumes.patches import difference
+from hutch.volumes.records import Recovered
+from hutch.volumes.restore import restore
+from hutch.volumes.scan import scan
+from hutch.volumes.settling import Settling, put_mark
+from hutch.volumes.state import State
+from hutch.volumes.working import Mark, Place, places
+
+_PUT_DOWN_S = 10.0  # to note that a folder is clean; not noting it costs a comparison later
+
+
+class Desk:
+    """The folders of this host."""
+
+    def __init__(self, engine: Engine, copies: Copies, cache: Path) -> None:
+        self._store = engine.store
+        self._settling = Settling(engine, copies)
+        self._cache = cache
+        self._out: dict[Lease, tuple[Copy, AsyncExitStack]] = {}
+
+    def place(self, name: VolumeName) -> Place:
+        return Place(self._cache / name.workspace / name.name)
+
+    def copy(self, lease: Lease) -> Copy | None:
+        """The folder that was handed out under a lease."""
+        return self._out[lease][0] if lease in self._out else None
+
+    async def check_out(self, lease: Lease) -> Copy:
+        """A folder equal to the newest snapshot, locked until it is put down."""
+        place = self.place(lease.name)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(place.locked())
+            settled = await self._settling.settle(lease, place)
+            state = await self._up_to_date(lease, place, settled.state, settled.head)
+            put_mark(lease, place, state, "leased")
+            copy = Copy(lease, place, state)
+            self._out[lease] = (copy, stack.pop_all())
+        return copy
+
+    async def put_down(self, lease: Lease) -> None:
+        """Note what the folder is, and unlock it."""
+        out = self._out.pop(lease, None)
+        if out is None:
+            return
+        copy, stack = out
+        with anyio.move_on_after(_PUT_DOWN_S, shield=True):
+            async with stack:
+                mark = copy.place.mark
+                if copy.is_committed and mark and mark.phase == "leased" and not lease.lost.is_set():
+                    put_mark(lease, copy.place, copy.state, "clean")
+                    self._settling.keep_warm(lease.name, copy.place, copy.state)
+
+    async def settle_leftover(self, lease: Lease) -> None:
+        """Save what a dead run left in the folder, before anyone else writes the volume."""
+        place = self.place(lease.name)
+        mark = place.mark
+        if mark and mark.phase == "leased":
+            async with place.locked():
+                await self._settling.settle_leftover(lease, place)
+
+    async def recover(self) -> tuple[Recovered, ...]:
+        """Save what dead runs left in any folder."""
+        found = [await self._settling.recover(name, place) for name, place in places(self._cache)]
+        return tuple(each for each in found if each)
+
+    @asynccontextmanager
+    async def snapshot(self, state: State) -> AsyncGenerator[Path]:
+        """A folder equal to a state, which readers share. It stays as long as one of them uses it."""
+        shelf = self.place(state.name).folder / "snapshots"
+        place = Place(shelf / f"{state.number:020}")
+        while True:
+            async with place.locked(shared=True):
+                if await self._is_whole(place, state):
+                    await _clear_others(shelf, place.folder.name)
+                    yield place.tree
+                    return
+            async with place.locked():
+                if not await self._is_whole(place, state):
+                    await self._materialise(place, state)
+
+    async def _is_whole(self, place: Place, state: State) -> bool:
+        mark = place.mark
+        if mark is None or (mark.volume, mark.number, mark.phase) != (state.id, state.number, "clean"):
+            return False
+        noted = await to_thread.run_sync(place.read_index, state.name)
+        return noted is not None and await to_thread.run_sync(_looks_like, place, noted)
+
+    async def _materialise(self, place: Place, state: State) -> None:
+        await to_thread.run_sync(place.make_empty_tree)
+        await self._restored(place, place.folder / "new", None, state)
+        await to_thread.run_sync(place.publish_tree)
+        place.put_mark(Mark(state.id, state.number, "clean", state.token, this_process()))
+
+    async def _up_to_date(self, lease: Lease, place: Place, state: State | None, head: State) -> State:
+        """Bring the folder, which equals `state`, to `head`."""
+        if state is None:
+            put_mark(lease, place, head, "restoring")
+            await to_thread.run_sync(place.make_empty_tree)
+            fresh = await self._restored(place, place.folder / "new", None, head)
+            await to_thread.run_sync(place.publish_tree)
+            return fresh
+        if next(difference(state.tree, head.tree), None) is None:
+            return replace(head, tree=state.tree)
+        put_mark(lease, place, state, "restoring")
+        return await self._restored(place, place.tree, state, head)
+
+    async def _restored(self, place: Place, folder: Path, old: State | None, head: State) -> State:
+        root = await to_thread.run_sync(os.open, folder, FOLDER_FLAGS)
+        try:
+            tree = await restore(self._store, root, old.tree if old else None, head)
+        finally:
+            os.close(root)
+        state = replace(head, tree=tree)
+        await to_thread.run_sync(place.write_index, state)
+        return state
+
+
+def _looks_like(place: Place, state: State) -> bool:
+    """Whether a folder shows what was noted when it was made; a reader may have had it writable."""
+    root = os.open(place.tree, FOLDER_FLAGS)
+    try:
+        return scan(root, state.tree).tree is state.tree
+    finally:
+        os.close(root)
+
+
+async def _clear_others(shelf: Path, kept: str) -> None:
+    """Remove snapshots that nobody reads, so that at most one a volume stays for the next reader."""
+    for folder in shelf.iterdir():
+        if folder.name == kept:
+            continue
+        other = Place(folder)
+        try:
+            async with other.locked(wait_s=0):
+                for name in ("mark", "tree", "new", "index"):
+                    await to_thread.run_sync(other.remove, name)
+        except HutchError:  # folder_busy
+            continue

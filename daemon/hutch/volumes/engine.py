@@ -1,0 +1,27 @@
+"""The parts that all of the engine stands on, put together once."""
+
+from dataclasses import dataclass
+
+from hutch.volumes.clock import Clock
+from hutch.volumes.history import History
+from hutch.volumes.leases import Leases
+from hutch.volumes.publish import Publisher
+from hutch.volumes.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One store with its logs and leases."""
+
+    store: ObjectStore
+    clock: Clock
+    history: History
+    leases: Leases
+    publisher: Publisher
+
+
+def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine:
+    """Everything that needs nothing of this host."""
+    history = History(store)
+    leases = Leases(store, clock, lease_ttl_s)
+    return Engine(store, clock, history, leases, Publisher(history, leases, clock))

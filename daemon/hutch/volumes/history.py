@@ -1,0 +1,249 @@
+"""Reads and writes a volume's log and checkpoints in its store."""
+
+import logging
+from dataclasses import replace
+
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.codec import (
+    CHECKPOINT,
+    ENTRY,
+    Header,
+    Opened,
+    node_line,
+    opened,
+    pack_record,
+    sealed,
+)
+from hutch.volumes.failures import ConflictError, DamagedError, NotFoundError, StoreError
+from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import File, walk
+from hutch.volumes.records import Snapshot
+from hutch.volumes.state import (
+    Commit,
+    Patch,
+    Reference,
+    State,
+    advanced,
+    checkpoint_header,
+    entry_header,
+    restored_checkpoint,
+    snapshot_of,
+)
+from hutch.volumes.store import ObjectStore
+
+_log = logging.getLogger(__name__)
+
+
+class EntryTakenError(Exception):
+    """Another entry stands where ours should go. `token` is its own."""
+
+    def __init__(self, token: int) -> None:
+        super().__init__(token)
+        self.token = token
+
+
+def volume_key(name: VolumeName, key: str) -> str:
+    """A key in the store, for one below the volume's folder."""
+    return f"volumes/{name.full}/{key}"
+
+
+def entry_key(number: int) -> str:
+    """Below the volume's folder."""
+    return f"log/{number:020}"
+
+
+def checkpoint_key(number: int) -> str:
+    """Below the volume's folder."""
+    return f"checkpoints/{number:020}"
+
+
+class History:
+    """The logs of all volumes of one store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def newest(self, known: State, hint: int) -> State:
+        """The newest state, from `known` on; an entry `hint` exists, or it is 0.
+
+        Raises:
+            HutchError: `volume_damaged`, `store_unavailable`; never less than all of it.
+        """
+        number = max(known.number, hint)
+        entries: dict[int, tuple[Opened, int]] = {}
+        if number > known.number:
+            entries[number] = await self._entry(known.name, number)
+        while True:
+            try:
+                entries[number + 1] = await self._entry(known.name, number + 1)
+            except NotFoundError:
+                break
+            number += 1
+        return await self._replayed(known, number, entries)
+
+    async def at(self, name: VolumeName, volume_id: str, number: int) -> State:
+        """The state of one snapshot. Raises HutchError `snapshot_unknown`, and as `newest`."""
+        try:
+            entry = await self._entry(name, number)
+        except NotFoundError:
+            return await self._thinned_out(name, volume_id, number)
+        return await self._replayed(State(name, volume_id), number, {number: entry})
+
+    async def header(self, name: VolumeName, number: int) -> Header:
+        """An entry's header. Raises NotFoundError."""
+        return (await self._entry(name, number))[0].header
+
+    async def newest_header(self, name: VolumeName, hint: int) -> Header | None:
+        """The header of the newest entry; None: there is none yet."""
+        header = await self.header(name, hint) if hint else None
+        while True:
+            try:
+                header = await self.header(name, (header["number"] if header else 0) + 1)
+            except NotFoundError:
+                return header
+
+    async def append(self, state: State, commit: Commit, made: Patch) -> tuple[State, Snapshot]:
+        """Put the next entry.
+
+        Raises:
+            EntryTakenError: another one stands there.
+            StoreError: it may or may not stand there, or may yet arrive.
+        """
+        header = entry_header(state, commit, made, [pack_record(pack) for pack in commit.packs])
+        data, name = await to_thread.run_sync(sealed, ENTRY, header, made.lines, commit.inline)
+        key = volume_key(state.name, entry_key(state.number + 1))
+        try:
+            await self._store.put(key, data, if_match="absent")  # invariant 2
+        except StoreError as error:
+            await self._look_again(state, commit, error)
+        packs = state.packs | {pack.number: pack for pack in commit.packs}
+        after = replace(
+            state,
+            number=state.number + 1,
+            hash=name,
+            token=commit.token,
+            tree=commit.tree,
+            packs=packs,
+            next_pack=max([state.next_pack, *(pack.number + 1 for pack in commit.packs)]),
+            next_inode=max(state.next_inode, commit.next_inode),
+            files=made.files,
+            bytes=made.size,
+            checkpoint_bytes=state.checkpoint_bytes or len(data),
+            bytes_since=state.bytes_since + (len(data) if state.number else 0),
+        )
+        if after.wants_checkpoint:
+            after = await self._checkpointed(after, header)
+        return after, snapshot_of(header)
+
+    async def _look_again(self, state: State, commit: Commit, error: StoreError) -> None:
+        """After a put that failed: return if it did take effect after all."""
+        try:
+            standing = await self.header(state.name, state.number + 1)
+        except NotFoundError:
+            raise error from None
+        if standing["nonce"] != commit.nonce:
+            raise EntryTakenError(standing["token"]) from error
+
+    async def _checkpointed(self, state: State, header: Header) -> State:
+        """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
+        data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
+        try:
+            await self._store.put(
+                volume_key(state.name, checkpoint_key(state.number)), data, if_match="absent"
+            )
+        except ConflictError:
+            return state
+        except StoreError as error:
+            _log.warning("volume %s: no checkpoint %d: %s", state.name, state.number, error.message)
+            return state
+        reference = Reference(state.number, name)
+        return replace(state, checkpoint=reference, checkpoint_bytes=len(data), bytes_since=0)
+
+    async def until(self, known: State, number: int) -> State:
+        """The state at `number`, which is not before `known`. Raises as `newest`."""
+        return await self._replayed(known, number, {})
+
+    async def _replayed(self, known: State, number: int, entries: dict[int, tuple[Opened, int]]) -> State:
+        if number == known.number:
+            return known
+        if number not in entries:
+            entries[number] = await self._entry(known.name, number)
+        reference = entries[number][0].header["checkpoint"]
+        if reference and reference["number"] > known.number:
+            known = await self._checkpoint(known, Reference(**reference))
+        while known.number < number:
+            entry, size = entries.get(known.number + 1) or await self._entry(known.name, known.number + 1)
+            if entry.header.get("fork") and not known.number:
+                known = await self._parent(known, entry.header["fork"])
+            known = await to_thread.run_sync(advanced, known, entry, size)
+        return known
+
+    async def _checkpoint(self, known: State, reference: Reference) -> State:
+        where = f"checkpoint {reference.number} of volume '{known.name}'"
+        try:
+            data, _ = await self._store.get(volume_key(known.name, checkpoint_key(reference.number)))
+        except NotFoundError as error:
+            raise DamagedError(where, "it is missing") from error
+        checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
+        if checkpoint.hash != reference.hash:
+            raise DamagedError(where, "it is not the one that the log names")
+        return await to_thread.run_sync(restored_checkpoint, known.name, known.id, checkpoint, len(data))
+
+    async def _thinned_out(self, name: VolumeName, volume_id: str, number: int) -> State:
+        """A snapshot whose entry is gone but whose checkpoint was kept."""
+        where = f"checkpoint {number} of volume '{name}'"
+        try:
+            data, _ = await self._store.get(volume_key(name, checkpoint_key(number)))
+        except NotFoundError:
+            raise HutchError(
+                "snapshot_unknown",
+                f"volume '{name}' has no snapshot {number}",
+                f"see: hutch volume log {name}",
+            ) from None
+        checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
+        return await to_thread.run_sync(restored_checkpoint, name, volume_id, checkpoint, len(data))
+
+    async def _parent(self, fork: State, told: Header) -> State:
+        """Where a fork begins: its parent's tree and packs, under its own name and with no entry yet."""
+        name = VolumeName.parse(told["volume"])
+        parent = await self.at(name, told["id"], told["number"])
+        if parent.hash != told["hash"]:
+            raise DamagedError(f"entry 1 of volume '{fork.name}'", "its parent is not the snapshot it names")
+        return forked(parent, fork.name, fork.id)
+
+    async def _entry(self, name: VolumeName, number: int) -> tuple[Opened, int]:
+        data, _ = await self._store.get(volume_key(name, entry_key(number)))
+        where = f"entry {number} of volume '{name}'"
+        return await to_thread.run_sync(opened, ENTRY, data, where), len(data)
+
+
+def forked(parent: State, name: VolumeName, volume_id: str) -> State:
+    """The state in which a fork of `parent` begins."""
+    packs = {
+        number: replace(pack, volume=pack.volume or parent.name) for number, pack in parent.packs.items()
+    }
+    return replace(
+        parent,
+        name=name,
+        id=volume_id,
+        number=0,
+        hash=None,
+        token=0,
+        packs=packs,
+        checkpoint=None,
+        bytes_since=0,
+    )
+
+
+def _encoded_checkpoint(state: State, header: Header) -> tuple[bytes, str]:
+    used: set[int] = set()
+    lines = []
+    for depth, trail, node in walk(state.tree):
+        lines.append(node_line(depth, trail.name if trail else b"", node))
+        if isinstance(node, File):
+            used.update(run[0] for run in node.blocks)
+            used.update((node.at[0],) if node.at else ())
+    packs = [pack_record(pack) for number, pack in sorted(state.packs.items()) if number in used]
+    return sealed(CHECKPOINT, checkpoint_header(state, header, packs), lines)

@@ -1,0 +1,146 @@
+"""A volume's tree in memory.
+
+Nodes are never changed once a tree is published, so trees share what they have in common.
+They are named tuples because a tree has many thousands of them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+Stat = tuple[
+    int, int, int, int, int
+]  # size, mtime_ns, ctime_ns, inode, mode: what shows that a file did not change
+Xattrs = tuple[tuple[bytes, bytes], ...]
+Run = tuple[int, int, int]  # pack, first block, number of blocks
+Place = tuple[int, int, int]  # pack, block, offset in its content
+
+
+class File(NamedTuple):
+    """Content is `at` for a small file, `blocks` for a large one, nothing for an empty one."""
+
+    mode: int
+    mtime: int
+    size: int
+    hash: str | None = None
+    at: Place | None = None
+    blocks: tuple[Run, ...] = ()
+    chunker: str | None = None
+    data: tuple[tuple[int, int], ...] | None = None  # of a sparse file: offset, length
+    inode: int = 0  # hard links share one; 0: no other name
+    xattrs: Xattrs = ()
+    stat: Stat | None = None  # in this host's working folder; None: to be read again
+
+    def is_same(self, other: "Node | None") -> bool:
+        return isinstance(other, File) and self[:-1] == other[:-1]
+
+
+class Link(NamedTuple):
+    """A symbolic link."""
+
+    mtime: int
+    target: bytes
+
+    def is_same(self, other: "Node | None") -> bool:
+        return isinstance(other, Link) and self == other
+
+
+class Folder(NamedTuple):
+    """`children` are in the order of their names' bytes."""
+
+    mode: int
+    mtime: int
+    xattrs: Xattrs
+    children: "dict[bytes, Node]"
+    stat: Stat | None = None
+
+    @property
+    def description(self) -> tuple[int, int, Xattrs]:
+        return self[:3]
+
+
+Node = File | Link | Folder
+EMPTY = Folder(0o755, 0, (), {})
+
+
+class Trail(NamedTuple):
+    """Where a node is: its name and its folder's trail. The root has none. `path_of` tells the path."""
+
+    above: "Trail | None"
+    name: bytes
+
+
+def path_of(trail: Trail | None) -> bytes:
+    """Relative to the root, without a slash at either end."""
+    parts = []
+    while trail is not None:
+        parts.append(trail.name)
+        trail = trail.above
+    return b"/".join(reversed(parts))
+
+
+def walk(root: Folder) -> Iterator[tuple[int, Trail | None, Node]]:
+    """Depth first, a folder before what is in it."""
+    yield 0, None, root
+    stack: list[tuple[Trail | None, Iterator[tuple[bytes, Node]]]] = [(None, iter(root.children.items()))]
+    while stack:
+        above, children = stack[-1]
+        for name, node in children:
+            trail = Trail(above, name)
+            yield len(stack), trail, node
+            if isinstance(node, Folder):
+                stack.append((trail, iter(node.children.items())))
+                break
+        else:
+            stack.pop()
+
+
+def find(root: Folder, path: bytes) -> Node | None:
+    """The node at a path without empty, `.` or `..` parts; b"" is the root. Links are not followed."""
+    node: Node | None = root
+    for name in path.split(b"/") if path else ():
+        if not isinstance(node, Folder):
+            return None
+        node = node.children.get(name)
+    return node
+
+
+SAME = Folder(-1, -1, (), {})  # in a patch: the folder that stands there, with other children
+
+
+def runs_of(refs: list[tuple[int, int]]) -> tuple[Run, ...]:
+    """Blocks (pack, block), one after another, as runs."""
+    runs: list[Run] = []
+    for pack, block in refs:
+        if runs and runs[-1][0] == pack and runs[-1][1] + runs[-1][2] == block:
+            runs[-1] = (pack, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((pack, block, 1))
+    return tuple(runs)
+
+
+def count(node: Node | None) -> tuple[int, int]:
+    """Files and links in a tree, and the sum of its files' sizes."""
+    if not isinstance(node, Folder):
+        return (0, 0) if node is None else (1, node.size if isinstance(node, File) else 0)
+    files = total = 0
+    for _, _, each in walk(node):
+        if not isinstance(each, Folder):
+            files += 1
+            total += each.size if isinstance(each, File) else 0
+    return files, total
+
+
+def edited(root: Folder, path: bytes, change: Callable[[Node | None], Node]) -> Folder:
+    """The tree with one node changed; `path` is not empty and its folders exist."""
+    names = path.split(b"/")
+    folders = [root]
+    for name in names[:-1]:
+        folder = folders[-1].children[name]
+        assert isinstance(folder, Folder)
+        folders.append(folder)
+    node = change(folders[-1].children.get(names[-1]))
+    for folder, name in zip(reversed(folders), reversed(names), strict=True):
+        children = folder.children | {name: node}
+        node = folder._replace(children=dict(sorted(children.items())))
+    assert isinstance(node, Folder)
+    return node

@@ -1,0 +1,73 @@
+"""Puts entries under a lease: commits, and the fence after a take-over."""
+
+import secrets
+from dataclasses import replace
+
+from hutch.volumes.clock import Clock
+from hutch.volumes.failures import DamagedError, LeaseLostError, StoreError
+from hutch.volumes.history import EntryTakenError, History
+from hutch.volumes.leases import Lease, Leases
+from hutch.volumes.nodes import Folder
+from hutch.volumes.records import Snapshot
+from hutch.volumes.state import Commit, Patch, State
+
+
+class OwnEntryError(Exception):
+    """An entry of ours that had seemed to fail stands there after all: read it and try again."""
+
+
+class Publisher:
+    """The one way in which an entry comes into a log."""
+
+    def __init__(self, history: History, leases: Leases, clock: Clock) -> None:
+        self._history = history
+        self._leases = leases
+        self._clock = clock
+
+    def commit_of(self, lease: Lease, run_id: str, tree: Folder) -> Commit:
+        """A commit that is yet without content."""
+        return Commit(lease.token, secrets.token_hex(16), run_id, self._clock.now(), tree)
+
+    async def put(self, lease: Lease, state: State, commit: Commit, made: Patch) -> tuple[State, Snapshot]:
+        """Put the entry after `state`.
+
+        Raises:
+            LeaseLostError: for good.
+            OwnEntryError: nothing was put.
+            StoreError: the entry may yet arrive, so the lease will not be given back.
+        """
+        await self._leases.assure(lease)
+        lease.in_doubt = True
+        try:
+            after, snapshot = await self._history.append(state, commit, made)
+        except EntryTakenError as error:
+            lease.in_doubt = False
+            if error.token == lease.token:
+                raise OwnEntryError from None
+            if error.token < lease.token:  # our fence, or our first entry, stands before it
+                where = f"entry {state.number + 1} of volume '{lease.name}'"
+                raise DamagedError(where, "its token is lower than that of the entry before it") from None
+            lease.lost.set()
+            raise LeaseLostError(lease.name) from None
+        lease.in_doubt = False
+        lease.note_head(after.reference)
+        return after, snapshot
+
+    async def fence(self, lease: Lease, state: State) -> State:
+        """Occupy the next entry before the tree is relied on (invariant 4); returns the state then."""
+        while True:
+            state = await self._history.newest(state, lease.record.hint)
+            commit = replace(self.commit_of(lease, lease.holder, state.tree), kind="fence")
+            nothing = Patch((), state.files, state.bytes, 0, ())
+            try:
+                after, _ = await self._history.append(state, commit, nothing)
+            except EntryTakenError as error:
+                if error.token > lease.token:
+                    lease.lost.set()
+                    raise LeaseLostError(lease.name) from None
+                continue  # the sleeper was quicker: its commit counts
+            except StoreError:
+                lease.in_doubt = True
+                raise
+            lease.note_head(after.reference)
+            return after

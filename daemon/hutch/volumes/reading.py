@@ -1,0 +1,176 @@
+"""Reads snapshots straight from the store: no working folder, no path of the host, no link followed."""
+
+import re
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+
+from hutch.errors import HutchError
+from hutch.volumes.blocks import read_range
+from hutch.volumes.engine import Engine
+from hutch.volumes.failures import NotFoundError
+from hutch.volumes.leases import LeaseRecord
+from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
+from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo
+from hutch.volumes.state import State, shown, snapshot_of
+
+_STATES = 8  # trees kept in memory
+_ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")
+
+
+def parse_path(path: str | bytes) -> bytes:
+    """A path within a volume: `/a/b`, `a/b`, or `/` for its root.
+
+    Raises:
+        HutchError: `path_invalid`: `..`, `.`, an empty part, NUL, or a part that no file system takes.
+    """
+    try:
+        raw = path if isinstance(path, bytes) else path.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raw = b"\0"
+    inner = raw.removeprefix(b"/").removesuffix(b"/")
+    parts = inner.split(b"/") if inner else []
+    if raw == b"//" or any(part in (b"", b".", b"..") or b"\0" in part or len(part) > 255 for part in parts):
+        raise HutchError(
+            "path_invalid",
+            f"not a path in a volume: {shown(raw)[:80]!r}",
+            "give it as /folder/file, without '..'",
+        )
+    return inner
+
+
+class Reader:
+    """Answers about volumes and their snapshots."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._store = engine.store
+        self._history = engine.history
+        self._leases = engine.leases
+        self._states: OrderedDict[tuple[VolumeName, int], State] = OrderedDict()
+
+    async def list(self) -> "tuple[VolumeInfo, ...]":
+        found = []
+        async for entry in self._store.list("leases/"):
+            try:
+                name = VolumeName.parse(entry.key.removeprefix("leases/"))
+            except HutchError:  # not ours
+                continue
+            found.append(await self.info(name))
+        return tuple(found)
+
+    async def info(self, name: VolumeName) -> VolumeInfo:
+        record, _ = await self._leases.read(name)
+        header = await self._history.newest_header(name, record.hint)
+        newest = snapshot_of(header) if header else None
+        return VolumeInfo(
+            name=str(name),
+            snapshot=newest.number if newest else 0,
+            files=newest.files if newest else 0,
+            bytes=newest.bytes if newest else 0,
+            updated_at=newest.created_at if newest else None,
+            held_by=record.holder,
+            held_until=record.expires_at if record.holder is not None else None,
+        )
+
+    async def log(self, name: VolumeName, limit: int) -> "tuple[Snapshot, ...]":
+        """Newest first, as far as history was kept."""
+        record, _ = await self._leases.read(name)
+        header = await self._history.newest_header(name, record.hint)
+        found: list[Snapshot] = []
+        while header and len(found) < limit:
+            if header["kind"] == "commit":
+                found.append(snapshot_of(header))
+            try:
+                header = (
+                    await self._history.header(name, header["number"] - 1) if header["number"] > 1 else None
+                )
+            except NotFoundError:
+                break
+        return tuple(found)
+
+    async def state(self, name: VolumeName, at: int | None) -> State:
+        """The tree and packs of a snapshot. Raises `volume_unknown`, `snapshot_unknown`, `volume_damaged`."""
+        record, _ = await self._leases.read(name)
+        if at is None:
+            state = await self._history.newest(self._nearest(name, record), record.hint)
+        else:
+            known = self._states.get((name, at))
+            if known and known.id == record.volume:
+                state = known
+            else:
+                state = await self._history.at(name, record.volume, at)
+        self._states[name, state.number] = state
+        self._states.move_to_end((name, state.number))
+        while len(self._states) > _STATES:
+            self._states.popitem(last=False)
+        return state
+
+    async def read(
+        self, name: VolumeName, path: str | bytes, at: int | None, offset: int, limit: int
+    ) -> FileRead | FolderList | LinkTarget:
+        parsed = parse_path(path)
+        state = await self.state(name, at)
+        parsed, node = _found(state, parsed)
+        entry = entry_of(parsed, node)
+        if isinstance(node, Link):
+            return LinkTarget(entry, state.number, shown(node.target))
+        if isinstance(node, Folder):
+            return _listed(state, parsed, node, offset, limit)
+        data = await read_range(self._store, state, node, offset, limit)
+        following = offset + len(data)
+        return FileRead(entry, state.number, data, offset, following if following < node.size else None)
+
+    async def tree(self, name: VolumeName, at: int | None, prefix: str | bytes) -> AsyncGenerator[TreeEntry]:
+        parsed = parse_path(prefix)
+        state = await self.state(name, at)
+        parsed, top = _found(state, parsed)
+        if not isinstance(top, Folder):
+            yield entry_of(parsed, top)
+            return
+        for _, trail, node in walk(top):
+            if trail is not None:
+                inner = path_of(trail)
+                yield entry_of(parsed + b"/" + inner if parsed else inner, node)
+
+    def _nearest(self, name: VolumeName, record: LeaseRecord) -> State:
+        known = [state for (of, _), state in self._states.items() if of == name and state.id == record.volume]
+        return max(known, key=lambda state: state.number, default=State(name, record.volume))
+
+
+def _found(state: State, path: bytes) -> tuple[bytes, Node]:
+    """The node at a path, which may be given as it was shown: with %NN for bytes that are not UTF-8."""
+    for candidate in (path, _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), path)):
+        node = find(state.tree, candidate)
+        if node is not None:
+            return candidate, node
+    where = f"volume '{state.name}' at snapshot {state.number}"
+    parent = path
+    while b"/" in parent:
+        parent = parent.rpartition(b"/")[0]
+        node = find(state.tree, parent)
+        if node is not None and not isinstance(node, Folder):
+            raise HutchError(
+                "not_a_folder", f"'/{shown(parent)}' is no folder in {where}", "links are not followed"
+            )
+    raise HutchError(
+        "path_unknown", f"there is no '/{shown(path)[:200]}' in {where}", "list its folder first"
+    )
+
+
+def _listed(state: State, path: bytes, folder: Folder, offset: int, limit: int) -> FolderList:
+    names = list(folder.children)[offset : offset + limit]
+    entries = tuple(entry_of(path + b"/" + name if path else name, folder.children[name]) for name in names)
+    total = len(folder.children)
+    following = offset + len(names)
+    after = following if following < total else None
+    return FolderList(entry_of(path, folder), state.number, entries, total, offset, after)
+
+
+def entry_of(path: bytes, node: Node) -> TreeEntry:
+    """A node as told to people."""
+    raw = b"/" + path
+    if isinstance(node, Link):
+        return TreeEntry(shown(raw), raw, "link", 0o777, node.mtime, 0, shown(node.target))
+    if isinstance(node, Folder):
+        return TreeEntry(shown(raw), raw, "folder", node.mode, node.mtime, 0)
+    return TreeEntry(shown(raw), raw, "file", node.mode, node.mtime, node.size)

@@ -1,0 +1,261 @@
+"""Makes a folder equal to a tree, whose names were all checked when it was read (invariant 13).
+
+Nothing is synced file by file: one syncfs at the end, before anyone relies on the folder.
+"""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import NamedTuple
+
+from anyio import CapacityLimiter, to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS, Descent, open_beneath, remove_tree, sync_filesystem
+from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
+from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of, walk
+from hutch.volumes.patches import Difference, difference
+from hutch.volumes.restored import Folders, copied, make_link, replace_xattrs, set_xattrs, umask
+from hutch.volumes.scan import RACY_NS, stat_of
+from hutch.volumes.state import State
+from hutch.volumes.store import ObjectStore
+from hutch.volumes.threads import Job, in_order, in_thread
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_EMPTY_FILES = 1000  # written by one job
+
+
+class Wanted(NamedTuple):
+    """A file to write. Its node, with what it shows of itself then, goes into `children`."""
+
+    children: dict[bytes, Node]
+    trail: Trail
+    node: File
+
+
+async def restore(store: ObjectStore, root: int, old: Folder | None, state: State) -> Folder:
+    """Turn the folder `root`, which holds `old`, into the state's tree; return that tree with stats.
+
+    A failure leaves something in between: the caller throws the folder away.
+
+    Raises:
+        HutchError: `volume_damaged`, `store_unavailable`, and `folder_failed` where the disk refuses.
+    """
+    work = _Restore(store, root, state, old)
+    with _folder_failures():
+        await to_thread.run_sync(work.prepare)
+        async with aclosing(work.jobs()) as jobs:
+            await in_order(jobs, _taken)
+        return await to_thread.run_sync(work.finish)
+
+
+async def _taken(_: None) -> None:
+    """The jobs of a restore have no results."""
+
+
+@contextmanager
+def _folder_failures() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HutchError(
+            "folder_failed",
+            f"the working folder cannot be written: {error.strerror}",
+            "see that its disk has room",
+        ) from error
+
+
+class _Restore:
+    def __init__(self, store: ObjectStore, root: int, state: State, old: Folder | None) -> None:
+        self._store = store
+        self._root = root
+        self._state = state
+        self._old = old
+        self._uses: dict[Ref, list[tuple[Wanted, int]]] = {}  # what needs a block: offset in block or in file
+        self._empty: list[Wanted] = []
+        self._large: list[Wanted] = []
+        self._linked: list[tuple[Trail, Wanted]] = []
+        self._needs_chmod = 0  # mode bits that a new file does not get by itself
+
+    def prepare(self) -> None:
+        """Remove what goes, make folders and links, and plan the files."""
+        self._tree = copied(self._state.tree, self._old)
+        self._needs_chmod = umask() | 0o1000
+        first_names = self._unchanged_hard_links()
+        for folder, step in self._descend():
+            name, node = step.name, folder.children.get(step.name)
+            if isinstance(node, Folder):
+                continue
+            if isinstance(node, Link):
+                make_link(self._descent.fd, name, node)
+            elif isinstance(node, File):
+                assert step.trail is not None
+                wanted = Wanted(folder.children, step.trail, node)
+                source = first_names.setdefault(node.inode, step.trail) if node.inode else step.trail
+                if source is step.trail:
+                    self._plan(wanted)
+                else:
+                    self._linked.append((source, wanted))
+
+    def _descend(self) -> Iterator[tuple[Folder, Difference]]:
+        """Each step of the difference and its folder: the descent is in it, and the name is free."""
+        folders = [self._tree]
+        with Descent(self._root) as self._descent:
+            for step in difference(self._old, self._tree):
+                if step.depth == 0:
+                    continue
+                while len(folders) > step.depth:
+                    folders.pop()
+                    self._descent.up()
+                node = folders[-1].children.get(step.name)
+                stays = isinstance(step.old, Folder) and isinstance(node, Folder)
+                if step.old is not None and not stays:
+                    remove_tree(self._descent.fd, step.name)
+                yield folders[-1], step
+                if isinstance(node, Folder):
+                    if not stays:
+                        os.mkdir(step.name, 0o700, dir_fd=self._descent.fd)
+                    self._descent.down(step.name)
+                    if isinstance(step.old, Folder) and step.old.mode & 0o700 != 0o700:
+                        os.fchmod(self._descent.fd, 0o700)
+                    folders.append(node)
+
+    def _unchanged_hard_links(self) -> dict[int, Trail]:
+        """For each hard link's number a name that is there already and stays."""
+        if self._old is None or self._old is self._tree:
+            return {}
+        changed = {
+            path_of(step.trail) for step in difference(self._old, self._tree) if isinstance(step.new, File)
+        }
+        found: dict[int, Trail] = {}
+        for _, trail, node in walk(self._tree):
+            if isinstance(node, File) and node.inode and trail and path_of(trail) not in changed:
+                found.setdefault(node.inode, trail)
+        return found
+
+    def _plan(self, wanted: Wanted) -> None:
+        node = wanted.node
+        if node.at is not None:
+            self._uses.setdefault(node.at[:2], []).append((wanted, node.at[2]))
+        elif node.chunker is not None:
+            self._large.append(wanted)
+            for ref, position, _ in layout(self._state, node):
+                self._uses.setdefault(ref, []).append((wanted, position))
+            fd = os.open(wanted.trail.name, _CREATE, 0o600, dir_fd=self._descent.fd)
+            try:
+                os.ftruncate(fd, node.size)
+            finally:
+                os.close(fd)
+        else:
+            self._empty.append(wanted)
+
+    async def jobs(self) -> AsyncGenerator[Job[None]]:
+        """One for each request to the store: it writes all files that need its blocks."""
+        for start in range(0, len(self._empty), _EMPTY_FILES):
+            yield in_thread(self._write_empty, self._empty[start : start + _EMPTY_FILES])
+        for span in spans(self._state, self._uses):
+            yield partial(self._restore_span, span)
+
+    async def _restore_span(self, span: Span, limiter: CapacityLimiter) -> None:
+        data = await fetched(self._store, span)
+        await to_thread.run_sync(self._write_span, span, data, limiter=limiter)
+
+    def _write_empty(self, files: list[Wanted]) -> None:
+        with Folders(self._root) as folders:
+            for wanted in files:
+                self._write(folders, wanted, b"")
+
+    def _write_span(self, span: Span, data: bytes) -> None:
+        with Folders(self._root) as folders:
+            for ref, content in unpacked(span, data):
+                view = memoryview(content)
+                for wanted, offset in self._uses[ref]:
+                    if wanted.node.at is not None:
+                        self._write(folders, wanted, view[offset : offset + wanted.node.size])
+                    else:
+                        self._write_part(folders, wanted, content, offset)
+
+    def _write(self, folders: Folders, wanted: Wanted, content: bytes | memoryview) -> None:
+        """A small file with as few calls as can be: there are thousands."""
+        node = wanted.node
+        fd = os.open(wanted.trail.name, _CREATE, node.mode, dir_fd=folders.of(wanted.trail))
+        try:
+            if content and os.write(fd, content) != node.size:
+                raise OSError(28, "the disk is full")
+            if node.mode & self._needs_chmod:
+                os.fchmod(fd, node.mode)
+            self._describe(fd, wanted)
+        finally:
+            os.close(fd)
+
+    def _write_part(self, folders: Folders, wanted: Wanted, content: bytes, position: int) -> None:
+        fd = os.open(wanted.trail.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.trail))
+        try:
+            if os.pwrite(fd, content, position) != len(content):
+                raise OSError(28, "the disk is full")
+        finally:
+            os.close(fd)
+
+    def _describe(self, fd: int, wanted: Wanted) -> None:
+        """Attributes and time, in this order, and note what the file then shows of itself."""
+        node = wanted.node
+        if node.xattrs:
+            set_xattrs(fd, node.xattrs)
+        os.utime(fd, ns=(node.mtime, node.mtime))
+        wanted.children[wanted.trail.name] = node._replace(stat=stat_of(os.fstat(fd)))
+
+    def finish(self) -> Folder:
+        """Large files' descriptions, hard links, then folders from the inside out; last the disk."""
+        with Folders(self._root) as folders:
+            for wanted in self._large:
+                fd = os.open(wanted.trail.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.trail))
+                try:
+                    os.fchmod(fd, wanted.node.mode)
+                    self._describe(fd, wanted)
+                finally:
+                    os.close(fd)
+        for source, wanted in self._linked:
+            self._link(source, wanted)
+        tree = self._describe_folders()
+        sync_filesystem(self._root)
+        time.sleep(RACY_NS / 1e9)  # from now on no change can have the time that was noted
+        return tree
+
+    def _link(self, source: Trail, wanted: Wanted) -> None:
+        here = open_beneath(self._root, path_of(source.above), FOLDER_FLAGS)
+        there = open_beneath(self._root, path_of(wanted.trail.above), FOLDER_FLAGS)
+        try:
+            os.link(source.name, wanted.trail.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        finally:
+            os.close(here)
+            os.close(there)
+
+    def _describe_folders(self) -> Folder:
+        stack: list[tuple[bytes, Folder]] = [(b"", self._tree)]
+        with Descent(self._root) as descent:
+
+            def leave() -> Folder:
+                name, folder = stack.pop()
+                replace_xattrs(descent.fd, folder.xattrs)
+                os.fchmod(descent.fd, folder.mode)
+                os.utime(descent.fd, ns=(folder.mtime, folder.mtime))
+                noted = folder._replace(stat=stat_of(os.fstat(descent.fd)))
+                if stack:
+                    stack[-1][1].children[name] = noted
+                    descent.up()
+                return noted
+
+            for step in difference(self._old, self._tree):
+                if step.depth == 0:
+                    continue
+                while len(stack) > step.depth:
+                    leave()
+                node = stack[-1][1].children.get(step.name)
+                if isinstance(node, Folder):
+                    descent.down(step.name)
+                    stack.append((step.name, node))
+            while len(stack) > 1:
+                leave()
+            return leave()

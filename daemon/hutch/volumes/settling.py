@@ -1,0 +1,149 @@
+"""Saves what a working folder holds beyond the log: as a commit, or as a conflict fork where others wrote."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.copies import Copies, Copy
+from hutch.volumes.engine import Engine
+from hutch.volumes.failures import LeaseHeldError, NotFoundError
+from hutch.volumes.holders import this_process
+from hutch.volumes.leases import Lease
+from hutch.volumes.names import VolumeName
+from hutch.volumes.patches import difference
+from hutch.volumes.records import Recovered, Snapshot
+from hutch.volumes.state import State
+from hutch.volumes.working import Mark, Place
+
+_log = logging.getLogger(__name__)
+_WARM = 8  # volumes whose tree stays in memory between runs
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a folder's own changes. `state` None: nothing usable lies there now."""
+
+    head: State
+    state: State | None
+    snapshot: Snapshot | None = None
+    conflict: VolumeName | None = None
+
+
+class Settling:
+    """Knows what working folders stand on and saves what they hold beyond it. The caller locks places."""
+
+    def __init__(self, engine: Engine, copies: Copies) -> None:
+        self._history = engine.history
+        self._leases = engine.leases
+        self._publisher = engine.publisher
+        self._clock = engine.clock
+        self._copies = copies
+        self._warm: dict[
+            VolumeName, tuple[object, State]
+        ] = {}  # with the tag of the index that says the same
+
+    async def settle(self, lease: Lease, place: Place) -> Settled:
+        """Save the folder's own changes under a lease; also tells the newest state after that."""
+        known = await self._indexed(place, lease.name, lease.record.volume)
+        head = await self._history.newest(known, lease.record.hint)
+        mark = place.mark
+        if mark is None or mark.volume != head.id:
+            await to_thread.run_sync(place.set_aside, self._clock.now())
+            return Settled(head, None)
+        if mark.phase == "restoring":
+            return Settled(head, None)
+        base = await self._base(mark, known, head)
+        is_newest = next(difference(base.tree, head.tree), None) is None
+        if not is_newest or (mark.phase == "clean" and mark.crossed_boot):
+            return await self._apart(place, base, head, mark)
+        copy = Copy(lease, place, replace(head, tree=base.tree))
+        snapshot = await self._copies.commit(copy, mark.run)
+        if snapshot:
+            _log.warning("volume %s: committed what %s had left", lease.name, mark.run)
+        return Settled(copy.state, copy.state, snapshot)
+
+    async def settle_leftover(self, lease: Lease, place: Place) -> Settled:
+        """The same, and note the folder as clean: nobody works in it."""
+        settled = await self.settle(lease, place)
+        if settled.state:
+            put_mark(lease, place, settled.state, "clean")
+        return settled
+
+    async def recover(self, name: VolumeName, place: Place) -> Recovered | None:
+        """Save what a dead run left. None: nothing was left, or a living daemon works there."""
+        try:
+            async with place.locked(wait_s=0):
+                mark = place.mark
+                if mark is None or mark.phase != "leased":
+                    return None
+                settled = await self._recover(name, place, mark)
+        except HutchError as error:
+            if error.code == "folder_busy":
+                return None
+            return Recovered(str(name), None, problem=f"{error.code}: {error.message}")
+        number = settled.snapshot.number if settled.snapshot else None
+        return Recovered(str(name), number, str(settled.conflict) if settled.conflict else None)
+
+    async def _recover(self, name: VolumeName, place: Place, mark: Mark) -> Settled:
+        try:
+            async with self._leases.held(name, f"recovery of {mark.run}") as lease:
+                if lease.was_left:
+                    await self._publisher.fence(lease, State(name, lease.record.volume))
+                return await self.settle_leftover(lease, place)
+        except LeaseHeldError:
+            record, _ = await self._leases.read(name)
+            if record.token <= mark.token:
+                raise
+            # Someone else took the volume over: what lies here can only become a fork.
+            known = await self._indexed(place, name, record.volume)
+            head = await self._history.newest(known, record.hint)
+            return await self._apart(place, await self._base(mark, known, head), head, mark)
+
+    def keep_warm(self, name: VolumeName, place: Place, state: State) -> None:
+        """Remember what was just noted in the index."""
+        self._warm[name] = (place.index_tag, state)
+        while len(self._warm) > _WARM:
+            del self._warm[next(iter(self._warm))]
+
+    async def _apart(self, place: Place, base: State, head: State, mark: Mark) -> Settled:
+        """A folder that must not be committed to its volume: it is clean, or becomes a conflict fork."""
+        clean = await self._copies.settled(place, base)
+        if clean is not None:
+            return Settled(head, clean)
+        return Settled(head, None, conflict=await self._copies.keep_as_conflict(place, base, mark.run))
+
+    async def _base(self, mark: Mark, known: State, head: State) -> State:
+        """What the folder stands on, with stats as far as they are known."""
+        number = mark.number
+        while (
+            number < head.number
+        ):  # entries with its token came from this folder, though the mark may not know
+            try:
+                header = await self._history.header(head.name, number + 1)
+            except NotFoundError:
+                break
+            if header["token"] != mark.token:
+                break
+            number += 1
+        if number == head.number:
+            return head
+        return await self._history.until(
+            known if known.number <= number else State(head.name, head.id), number
+        )
+
+    async def _indexed(self, place: Place, name: VolumeName, volume_id: str) -> State:
+        """The state last noted for this folder, with stats; an empty one if of another volume of that name."""
+        tag, state = self._warm.pop(name, (None, None))
+        if state is None or tag != place.index_tag:
+            state = await to_thread.run_sync(place.read_index, name)
+        return state if state and state.id == volume_id else State(name, volume_id)
+
+
+def put_mark(
+    lease: Lease, place: Place, state: State, phase: Literal["clean", "leased", "restoring"]
+) -> None:
+    """Note what the folder is, from now on under this lease."""
+    place.put_mark(Mark(state.id, state.number, phase, lease.token, this_process(), lease.holder))

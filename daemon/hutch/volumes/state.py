@@ -1,0 +1,281 @@
+"""A volume as of one entry, and what a commit makes of it. Pure: nothing here talks to a store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from hutch.volumes.codec import (
+    Header,
+    Line,
+    Opened,
+    byte_string,
+    node_line,
+    nodes_of,
+    read_byte_string,
+    read_packs,
+)
+from hutch.volumes.failures import DamagedError
+from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of
+from hutch.volumes.packs import Pack
+from hutch.volumes.patches import Difference, applied, difference
+from hutch.volumes.records import Change, ChangeKind, LeftOut, Snapshot
+
+LISTED = 50  # changes, and things left out, that an entry names
+_LISTED_PATH_BYTES = 4096  # a longer path is counted and not named
+_CHECKPOINT_ENTRIES = 64  # invariant 15
+_CHECKPOINT_BYTES = 1 << 20
+
+
+class Reference(NamedTuple):
+    """An entry or checkpoint by its number and hash."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The tree of one entry, and all that the next one needs. Number 0: nothing was committed yet."""
+
+    name: VolumeName
+    id: str
+    number: int = 0
+    hash: str | None = None  # of the entry
+    token: int = 0
+    tree: Folder = EMPTY
+    packs: dict[int, Pack] = field(default_factory=dict, repr=False)
+    next_pack: int = 1
+    next_inode: int = 1
+    files: int = 0
+    bytes: int = 0
+    checkpoint: Reference | None = None
+    checkpoint_bytes: int = 0
+    bytes_since: int = 0
+
+    @property
+    def reference(self) -> Reference:
+        """Its entry; there must be one."""
+        assert self.hash is not None
+        return Reference(self.number, self.hash)
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        since = self.number - (self.checkpoint.number if self.checkpoint else 1)
+        return since >= _CHECKPOINT_ENTRIES or self.bytes_since > max(
+            _CHECKPOINT_BYTES, self.checkpoint_bytes
+        )
+
+    def pack(self, number: int) -> Pack:
+        """Raises DamagedError: a node names a pack that no entry brought."""
+        if number not in self.packs:
+            raise DamagedError(
+                f"snapshot {self.number} of volume '{self.name}'", f"pack {number} is not told"
+            )
+        return self.packs[number]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What turns one tree into the next, as lines of an entry."""
+
+    lines: tuple[str, ...]
+    files: int
+    size: int
+    changes: int
+    changed: tuple[tuple[ChangeKind, bytes], ...]
+
+
+def patch(state: State, tree: Folder) -> Patch:
+    """The entry's lines, and how the counts of files, bytes and changes come out."""
+    lines: list[str] = []
+    changed: list[tuple[ChangeKind, bytes]] = []
+    files, size, changes = state.files, state.bytes, 0
+    for step in difference(state.tree, tree):
+        lines.append(node_line(step.depth, step.name, step.new))
+        if not (isinstance(step.new, Folder) and isinstance(step.old, Folder)):
+            new = (0, 0) if isinstance(step.new, Folder) else count(step.new)
+            old = count(step.old)
+            files, size = files + new[0] - old[0], size + new[1] - old[1]
+        kind = _kind_of(step)
+        if kind is not None:
+            changes += 1
+            path = _listed_path(step.trail) if len(changed) < LISTED else None
+            if path is not None:
+                changed.append((kind, path))
+    return Patch(tuple(lines), files, size, changes, tuple(changed))
+
+
+def _kind_of(step: Difference) -> ChangeKind | None:
+    """None: a folder of which only the time differs, which follows from what is in it."""
+    if step.new is SAME:
+        return None
+    if step.old is None:
+        return "A" if step.trail else None
+    if step.new is None:
+        return "D"
+    if isinstance(step.new, Folder) and isinstance(step.old, Folder):
+        return None if (step.new.mode, step.new.xattrs) == (step.old.mode, step.old.xattrs) else "M"
+    return "M"
+
+
+def _listed_path(trail: Trail | None) -> bytes | None:
+    length, at = 0, trail
+    while at is not None and length <= _LISTED_PATH_BYTES:
+        length, at = length + len(at.name) + 1, at.above
+    return path_of(trail) if length <= _LISTED_PATH_BYTES else None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a writer adds to a volume in one entry."""
+
+    token: int
+    nonce: str
+    run: str
+    created_at: datetime
+    tree: Folder
+    packs: tuple[Pack, ...] = ()
+    inline: bytes = b""
+    next_inode: int = 1
+    left_out: tuple[LeftOut, ...] = ()
+    left_out_count: int = 0
+    kind: Literal["commit", "fence"] = "commit"
+    fork: Header | None = None
+
+
+def entry_header(state: State, commit: Commit, made: Patch, packs: list[Header]) -> Header:
+    """The header of the entry after `state`."""
+    return {
+        "format": 1,
+        "volume": state.id,
+        "number": state.number + 1,
+        "parent": state.hash,
+        "token": commit.token,
+        "kind": commit.kind,
+        "nonce": commit.nonce,
+        "run": commit.run,
+        "created_at": commit.created_at.isoformat(),
+        "checkpoint": state.checkpoint and state.checkpoint._asdict(),
+        "fork": commit.fork,
+        "files": made.files,
+        "bytes": made.size,
+        "changes": made.changes,
+        "changed": [[kind, byte_string(path)] for kind, path in made.changed],
+        "left_out": [[left.path, left.reason] for left in commit.left_out],
+        "left_out_count": commit.left_out_count,
+        "packs": packs,
+    }
+
+
+def checkpoint_header(state: State, header: Header, packs: list[Header]) -> Header:
+    """The header of a checkpoint of `state`, whose entry has `header`."""
+    of_entry = ("run", "created_at", "changes", "changed", "left_out", "left_out_count")
+    return {
+        "format": 1,
+        "volume": state.id,
+        "number": state.number,
+        "kind": "full",
+        "entry": state.hash,
+        "token": state.token,
+        "files": state.files,
+        "bytes": state.bytes,
+        "next_pack": state.next_pack,
+        "next_inode": state.next_inode,
+        **{key: header[key] for key in of_entry},
+        "packs": packs,
+    }
+
+
+def advanced(state: State, entry: Opened, size: int) -> State:
+    """The state after one more entry, read from the store. Raises DamagedError."""
+    header = entry.header
+    where = f"entry {state.number + 1} of volume '{state.name}'"
+    told = (header.get("volume"), header.get("number"), header.get("parent"))
+    if told != (state.id, state.number + 1, state.hash):
+        raise DamagedError(where, "it does not follow the entry before it")
+    if header["token"] < state.token:
+        raise DamagedError(where, "its token is lower than that of the entry before it")  # invariant 3
+    inodes = [state.next_inode - 1]
+    try:
+        tree = applied(state.tree, _noting_inodes(entry, where, inodes)) if entry.lines else state.tree
+    except ValueError as error:
+        raise DamagedError(where, str(error)) from error
+    packs = read_packs(header["packs"], where)
+    return replace(
+        state,
+        number=state.number + 1,
+        hash=entry.hash,
+        token=header["token"],
+        tree=tree,
+        packs=state.packs | {pack.number: pack for pack in packs},
+        next_pack=max([state.next_pack, *(pack.number + 1 for pack in packs)]),
+        next_inode=max(inodes) + 1,
+        files=header["files"],
+        bytes=header["bytes"],
+        checkpoint_bytes=state.checkpoint_bytes or size,
+        bytes_since=state.bytes_since + (size if state.number else 0),
+    )
+
+
+def _noting_inodes(entry: Opened, where: str, inodes: list[int]) -> Iterator[Line]:
+    for line in nodes_of(entry.lines, where):
+        if isinstance(line[2], File) and line[2].inode:
+            inodes.append(line[2].inode)
+        yield line
+
+
+def restored_checkpoint(name: VolumeName, volume_id: str, checkpoint: Opened, size: int) -> State:
+    """The state that a checkpoint tells. Raises DamagedError."""
+    header = checkpoint.header
+    where = f"checkpoint {header.get('number')} of volume '{name}'"
+    if header.get("volume") != volume_id or header.get("kind") != "full":
+        raise DamagedError(where, "it is of another volume, or of a kind that this program does not know")
+    try:
+        tree = applied(None, nodes_of(checkpoint.lines, where))
+    except ValueError as error:
+        raise DamagedError(where, str(error)) from error
+    return State(
+        name=name,
+        id=volume_id,
+        number=header["number"],
+        hash=header["entry"],
+        token=header["token"],
+        tree=tree,
+        packs={pack.number: pack for pack in read_packs(header["packs"], where)},
+        next_pack=header["next_pack"],
+        next_inode=header["next_inode"],
+        files=header["files"],
+        bytes=header["bytes"],
+        checkpoint=Reference(header["number"], checkpoint.hash),
+        checkpoint_bytes=size,
+    )
+
+
+def snapshot_of(header: Header) -> Snapshot:
+    """What a header tells people."""
+    changes = []
+    for kind, path in header["changed"]:
+        raw = read_byte_string(path)
+        changes.append(Change(kind, shown(raw), raw))
+    return Snapshot(
+        number=header["number"],
+        run_id=header["run"],
+        created_at=datetime.fromisoformat(header["created_at"]),
+        files=header["files"],
+        bytes=header["bytes"],
+        changes=tuple(changes),
+        change_count=header["changes"],
+        left_out=tuple(LeftOut(path, reason) for path, reason in header["left_out"]),
+        left_out_count=header["left_out_count"],
+    )
+
+
+def shown(path: bytes) -> str:
+    """A path as text for people: what is not valid UTF-8 stands as `%NN`."""
+    parts = []
+    for character in path.decode(errors="surrogateescape"):
+        code = ord(character)
+        parts.append(f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else character)
+    return "".join(parts)

@@ -1,0 +1,200 @@
+"""A volume's place in this host's cache: the working folder, what is known of it, and who may touch it.
+
+<cache>/<workspace>/<name>/lock            flock: held by whoever works on this place
+                           mark            which snapshot `tree` stands on, and whose work is in it
+                           index           that snapshot's tree with stats
+                           tree/           the working folder
+                           snapshots/<n>/  lock, index and tree of readers
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import anyio
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS, remove_tree
+from hutch.volumes.codec import INDEX, node_line, nodes_of, opened, pack_record, read_packs, sealed
+from hutch.volumes.failures import DamagedError
+from hutch.volumes.holders import Holder, this_process
+from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import walk
+from hutch.volumes.patches import applied
+from hutch.volumes.state import Reference, State
+
+_LOCK_WAIT_S = 10.0  # recovery of another daemon may look at this place for a moment
+_ASK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the working folder is.
+
+    `clean`: equal to snapshot `number` when written. `leased`: a run under `token` may have changed it.
+    `restoring`: something in between, worth nothing.
+    """
+
+    volume: str  # id
+    number: int
+    phase: Literal["clean", "leased", "restoring"]
+    token: int
+    process: Holder
+    run: str = ""
+
+    @property
+    def crossed_boot(self) -> bool:
+        """Whether the machine started anew since: files that were not synced may be torn."""
+        return self.process.boot != this_process().boot
+
+
+class Place:
+    """One volume's place in the cache, or one of its readers' snapshots. Blocking: for threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tree = folder / "tree"
+
+    @property
+    def mark(self) -> Mark | None:
+        """None: nothing is there, or it cannot be understood; then nothing in the folder is trusted."""
+        try:
+            fields = json.loads((self.folder / "mark").read_bytes())
+            return Mark(**fields | {"process": Holder(**fields["process"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def put_mark(self, mark: Mark) -> None:
+        """Whole for every process from now on; after a power cut an old one may be back (`crossed_boot`)."""
+        self._replace("mark", json.dumps(asdict(mark)).encode())
+
+    def read_index(self, name: VolumeName) -> State | None:
+        """The state that was noted with stats. None: lost or torn, which costs time only (invariant 16)."""
+        where = f"the index of volume '{name}'"
+        try:
+            index = opened(INDEX, (self.folder / "index").read_bytes(), where)
+            header = index.header
+            return State(
+                name=name,
+                id=header["volume"],
+                number=header["number"],
+                hash=header["hash"],
+                token=header["token"],
+                tree=applied(None, nodes_of(index.lines, where)),
+                packs={pack.number: pack for pack in read_packs(header["packs"], where)},
+                next_pack=header["next_pack"],
+                next_inode=header["next_inode"],
+                files=header["files"],
+                bytes=header["bytes"],
+                checkpoint=Reference(**header["checkpoint"]) if header["checkpoint"] else None,
+                checkpoint_bytes=header["checkpoint_bytes"],
+                bytes_since=header["bytes_since"],
+            )
+        except (OSError, DamagedError, ValueError, KeyError, TypeError):
+            return None
+
+    def write_index(self, state: State) -> None:
+        """Note the state; its tree is the one with stats."""
+        same = (
+            "number",
+            "hash",
+            "token",
+            "next_pack",
+            "next_inode",
+            "files",
+            "bytes",
+            "checkpoint_bytes",
+            "bytes_since",
+        )
+        header = {key: getattr(state, key) for key in same} | {
+            "volume": state.id,
+            "checkpoint": state.checkpoint and state.checkpoint._asdict(),
+            "packs": [pack_record(pack) for pack in state.packs.values()],
+        }
+        lines = (
+            node_line(depth, trail.name if trail else b"", node, stat=True)
+            for depth, trail, node in walk(state.tree)
+        )
+        self._replace("index", sealed(INDEX, header, lines)[0])
+
+    @property
+    def index_tag(self) -> tuple[int, int] | None:
+        """Tells one written index from another; None: there is none."""
+        try:
+            status = (self.folder / "index").stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def _replace(self, name: str, data: bytes) -> None:
+        temporary = self.folder / f".{name}"
+        temporary.write_bytes(data)
+        temporary.replace(self.folder / name)
+
+    def make_empty_tree(self) -> None:
+        """An empty folder `new` beside the tree; what an earlier attempt left is removed."""
+        self.remove("new")
+        (self.folder / "new").mkdir(mode=0o700)
+
+    def publish_tree(self) -> None:
+        """Put `new` in the place of the tree."""
+        self.remove("tree")
+        (self.folder / "new").rename(self.tree)
+
+    def set_aside(self, now: datetime) -> None:
+        """Keep a tree that cannot be understood, for a person to look at (invariant 12)."""
+        if self.tree.exists():
+            self.tree.rename(self.folder / f"tree-of-unknown-origin-{now:%Y%m%dT%H%M%S.%fZ}")
+
+    def remove(self, name: str) -> None:
+        """Remove something of this place, whatever is in it."""
+        fd = os.open(self.folder, FOLDER_FLAGS)
+        try:
+            remove_tree(fd, name.encode())
+        finally:
+            os.close(fd)
+
+    @asynccontextmanager
+    async def locked(self, *, shared: bool = False, wait_s: float = _LOCK_WAIT_S) -> AsyncGenerator[None]:
+        """Nobody else works on this place, in any process. Raises HutchError `folder_busy` after `wait_s`."""
+        await to_thread.run_sync(lambda: self.folder.mkdir(mode=0o700, parents=True, exist_ok=True))
+        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            await _flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait_s)
+            yield
+        finally:
+            os.close(fd)
+
+
+async def _flock(fd: int, kind: int, wait_s: float) -> None:
+    with anyio.move_on_after(wait_s):
+        while True:
+            try:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno != errno.EWOULDBLOCK:
+                    raise
+            else:
+                return
+            await anyio.sleep(_ASK_AGAIN_S)
+    raise HutchError("folder_busy", "another process works on the working folder", "wait until it has ended")
+
+
+def places(cache: Path) -> list[tuple[VolumeName, Place]]:
+    """Every volume that has a place in the cache."""
+    found = []
+    for mark in sorted(cache.glob("*/*/mark")):
+        workspace, name = mark.parts[-3:-1]
+        try:
+            found.append((VolumeName.parse(f"{workspace}/{name}"), Place(mark.parent)))
+        except HutchError:
+            continue
+    return found
