@@ -4,22 +4,23 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import anyio
 
 from hutch_launchers import proc
 from hutch_launchers.bwrap_argv import Handles, Options, bwrap_argv, hosts
 from hutch_launchers.bwrap_binary import Binary
+from hutch_launchers.commands import check_command
+from hutch_launchers.doors import open_doors
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
-from hutch_launchers.local_process import Child, LocalProcess, PidWatch, Pipes, Stdio, wait_for_death
+from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
 from hutch_launchers.seccomp import seccomp_filter
-from hutch_launchers.sources import open_sources
-from hutch_launchers.spec import ExitStatus, Guarantee, Mount, SandboxSpec
+from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spec import Command, ExitStatus, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import group, passwd
 
@@ -30,7 +31,6 @@ _START_S = 30.0  # a held start takes milliseconds; a host this late will not do
 _REPORT_S = 2.0  # the namespaces of a bwrap that is to be killed
 _COMPLAINT_S = 1.0  # for bwrap's last words
 _COMMAND_PID = 2  # the command's number inside: bwrap's init is 1 and forks once
-_FIND_S = 0.005  # between two looks for a command that is about to be started
 _MAX_ARGS = 9000  # MAX_ARGS of bubblewrap.c
 _NOT_EXECUTED = 127  # what a shell says of a command that it cannot start
 
@@ -43,9 +43,7 @@ class Start:
     options: Options
     spec: SandboxSpec
     confinement: Confinement
-    argv: Sequence[str]
-    cwd: PurePosixPath
-    env: Mapping[str, str] = field(repr=False)
+    command: Command
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # path inside -> content
     mounts: tuple[Mount, ...] = ()  # of ours, before those of the spec
 
@@ -97,6 +95,11 @@ class Bubble:
             return ExitStatus(code=_NOT_EXECUTED, signal=None)  # bwrap's own failure, told on stderr
         return status
 
+    def end(self) -> None:
+        """Begin to end everything in it, without waiting."""
+        if self.init is not None:
+            self.init.send(signal.SIGKILL)
+
     async def kill(self) -> None:
         """End everything in it and return when it has ended."""
         if self.init is None:
@@ -121,11 +124,8 @@ class _SetupError(Exception):
     """bubblewrap gave up before it could start the command; it says why on stderr."""
 
 
-Prepare = Callable[[Bubble], Awaitable[None]]
-
-
-async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader, prepare: Prepare) -> Bubble:
-    """Start bubblewrap, hold it, apply the limits, run `prepare`, and let the command begin.
+async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader) -> Bubble:
+    """Start bubblewrap, hold it, apply the limits, open the doors, and let the command begin.
 
     `complaints` reads what bwrap writes to its stderr; `stdio` is closed by the caller.
     Raises LauncherError; nothing runs then.
@@ -136,7 +136,8 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader, prepa
             await bubble.arrive()
             assert bubble.init is not None
             start.confinement.hold(bubble.init_pid, bubble.init)
-            await prepare(bubble)
+            if start.spec.egress is not None and start.spec.egress.doors:
+                await open_doors(bubble.init_pid, start.spec.egress)
             await bubble.let_go()
     except BaseException as error:
         with anyio.CancelScope(shield=True):
@@ -154,6 +155,7 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader, prepa
 
 def _spawn(start: Start, stdio: Stdio) -> Bubble:
     spec = start.spec
+    check_command(start.command)
     with ExitStack() as inherited:
         gate, block = socket.socketpair()
         inherited.callback(block.close)
@@ -161,11 +163,15 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
         inherited.callback(os.close, status_writer)
         try:
             handles = _open_handles(start, inherited, (status_writer, block.fileno(), gate.fileno()))
-            flags = bwrap_argv(start.options, handles, start.cwd, start.env, spec.limits.disk_bytes)
+            flags = bwrap_argv(start.options, handles, start.command, spec.limits.disk_bytes)
             args = _data(b"".join(word.encode(errors="surrogateescape") + b"\0" for word in flags), inherited)
-            _check_words(start, flags)
+            if len(flags) > _MAX_ARGS:
+                raise LauncherError(
+                    "command_invalid", "its environment and mounts are more than bubblewrap takes"
+                )
             child = Child(
-                [start.binary.path, "--args", str(args), "--", *start.argv],
+                ["bwrap", "--args", str(args), "--", *start.command.argv],
+                program=start.binary.path,  # not in the argv, which is readable inside as that of process 1
                 env={MARK: spec.run_id},
                 stdio=stdio,
                 pass_fds=(args, *_inherited_fds(handles)),
@@ -180,6 +186,8 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
 
 
 def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]) -> Handles:
+    for mount in start.spec.mounts:
+        check_target(mount.target)
     mounts = (*start.mounts, *start.spec.mounts)
     sources: list[int | str] = list(open_sources(mounts, stack))
     if not start.binary.has_bind_fd:
@@ -219,23 +227,6 @@ def _data(content: bytes, stack: ExitStack) -> int:
     return fd
 
 
-def _check_words(start: Start, flags: Sequence[str]) -> None:
-    """Raise LauncherError `command_invalid` for what would not arrive inside as it is."""
-    problem = ""
-    if not start.argv or not start.argv[0]:
-        problem = "it has no words"
-    elif any("\0" in word for word in (*start.argv, *flags)):
-        problem = "a word, the working folder or the environment holds a NUL"
-    elif any(not name or "=" in name for name in start.env):
-        problem = "a name in its environment is empty or holds '='"
-    elif not start.cwd.is_absolute():
-        problem = f"its working folder {str(start.cwd)!r} is not absolute"
-    elif len(flags) > _MAX_ARGS:
-        problem = "its environment and mounts are more than bubblewrap takes"
-    if problem:
-        raise LauncherError("command_invalid", f"the command cannot be started: {problem}")
-
-
 async def _read_all(stream: PipeReader) -> str:
     """What bwrap said, without its name; all who could write have ended."""
     text = b""
@@ -243,48 +234,3 @@ async def _read_all(stream: PipeReader) -> str:
         while len(text) < _MAX_STATUS:
             text += await stream.receive()
     return text.decode(errors="replace").strip().removeprefix("bwrap: ")
-
-
-class BubbleProcess(LocalProcess):
-    """The command that a bubble was started for."""
-
-    def __init__(self, bubble: Bubble, pipes: Pipes, confinement: Confinement) -> None:
-        super().__init__(bubble.child, pipes.stdin, pipes.stdout, pipes.stderr)
-        self._bubble = bubble
-        self._confinement = confinement
-
-    @property
-    def pid(self) -> int | None:
-        return self._bubble.init_pid
-
-    async def wait(self) -> ExitStatus:
-        await self._child.wait()
-        status = self._bubble.exit_status()
-        return mark_memory(status, self._confinement.memory_strikes())
-
-    async def _ask(self) -> None:
-        # SIGTERM to bwrap or to its init would end all at once: it is the command itself that is asked
-        while not self._child.has_ended:
-            if pid := self._bubble.command_pid():
-                with suppress(OSError):
-                    watch = PidWatch(os.pidfd_open(pid))
-                    if self._bubble.command_pid() == pid:  # then the descriptor is the command's
-                        watch.send(signal.SIGTERM)
-                    watch.close()
-                return
-            await anyio.sleep(_FIND_S)
-
-    async def _kill(self) -> None:
-        await self._bubble.kill()
-
-    async def aclose(self) -> None:
-        try:
-            await super().aclose()
-        finally:
-            self._bubble.close()
-
-
-def mark_memory(status: ExitStatus, strikes: int) -> ExitStatus:
-    """The status; a kill for memory and an end by SIGKILL together say that the limit was its cause."""
-    killed = signal.SIGKILL in (status.signal, (status.code or 0) - 128)
-    return ExitStatus(status.code, status.signal, Guarantee.MEMORY) if strikes and killed else status

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from hutch_launchers.spec import EgressEndpoint
+from hutch_launchers.spec import Command, EgressEndpoint
 from hutch_launchers.system_view import GID, HOME, HOSTNAME, UID, SystemView
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup")
@@ -40,9 +40,7 @@ class Options:
     disable_userns: bool = True
 
 
-def bwrap_argv(
-    options: Options, handles: Handles, cwd: PurePosixPath, env: Mapping[str, str], disk_bytes: int | None
-) -> list[str]:
+def bwrap_argv(options: Options, handles: Handles, command: Command, disk_bytes: int | None) -> list[str]:
     """All that goes through `--args`: everything but the command, which bwrap takes from its argv alone."""
     return [
         *_isolation(options, handles),
@@ -53,8 +51,8 @@ def bwrap_argv(
         *_mounts(handles),
         "--remount-ro", "/dev", "--remount-ro", "/",
         "--clearenv",
-        *(word for name, value in env.items() for word in ("--setenv", name, value)),
-        "--chdir", str(cwd),
+        *(word for name, value in command.env.items() for word in ("--setenv", name, value)),
+        "--chdir", str(command.cwd),
     ]  # fmt: skip
 
 

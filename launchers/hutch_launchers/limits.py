@@ -16,7 +16,7 @@ from hutch_launchers import proc
 from hutch_launchers.cgroup import CONTROLLERS, FRONT_PROCESSES, Group, find_hierarchy, make_group
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch
-from hutch_launchers.spec import Guarantee, Limits
+from hutch_launchers.spec import ExitStatus, Guarantee, Limits
 
 T = TypeVar("T")
 
@@ -148,3 +148,9 @@ class _MemoryWatch:
 
     def cancel(self) -> None:
         self._timer.cancel()
+
+
+def mark_memory(status: ExitStatus, strikes: int) -> ExitStatus:
+    """The status; a kill for memory and an end by SIGKILL together say that the limit was its cause."""
+    killed = signal.SIGKILL in (status.signal, (status.code or 0) - 128)
+    return ExitStatus(status.code, status.signal, Guarantee.MEMORY) if strikes and killed else status

@@ -70,6 +70,7 @@ class Child(PidWatch):
         *,
         env: Mapping[str, str],
         stdio: Stdio,
+        program: str | None = None,
         pass_fds: Iterable[int] = (),
         spawn: Spawn | None = None,
     ) -> None:
@@ -78,6 +79,7 @@ class Child(PidWatch):
         def popen() -> "subprocess.Popen[bytes]":
             return subprocess.Popen(
                 argv,
+                executable=program,
                 stdin=stdio.stdin,
                 stdout=stdio.stdout,
                 stderr=stdio.stderr,
@@ -90,7 +92,7 @@ class Child(PidWatch):
         try:
             self._popen = popen() if spawn is None else spawn(popen)
         except (OSError, ValueError) as error:
-            raise _not_started(argv[0], error) from error
+            raise _not_started(program or argv[0], error) from error
         self.pid = self._popen.pid
         super().__init__(os.pidfd_open(self.pid))
 

@@ -18,12 +18,11 @@ _COVERED = (PurePosixPath(HOME), PurePosixPath("/tmp"), *_SYSTEM)  # a mount abo
 def open_sources(mounts: Sequence[Mount], stack: ExitStack) -> list[int]:
     """Open each mount's source as a path descriptor that `stack` closes, in order.
 
-    Raises LauncherError `sandbox_failed` for a target that is the system's, and for a source that is absent,
-    a symbolic link, or neither a file nor a folder (a bound socket can be connected to, read-only or not).
+    Raises LauncherError `sandbox_failed` for a source that is absent, a symbolic link, or neither a file nor
+    a folder: a bound socket can be connected to, read-only or not.
     """
     opened: list[int] = []
     for mount in mounts:
-        check_target(mount.target)
         fd = _open(mount)
         stack.callback(os.close, fd)
         for below, below_fd in zip(reversed(mounts[: len(opened)]), reversed(opened), strict=True):

@@ -1,0 +1,55 @@
+"""Opens the doors of a held sandbox: its programs connect to them, the host's egress accepts."""
+
+import json
+import sys
+from contextlib import ExitStack
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+
+import anyio
+
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.local_process import Child, open_pipes
+from hutch_launchers.spec import EgressEndpoint
+
+_SCRIPT = Path(__file__).parent / "guest" / "make_doors.py"
+_PATIENCE_S = 15.0  # longer than the script's own
+
+
+async def open_doors(pid: int, egress: EgressEndpoint) -> None:
+    """Make every door inside the network namespace of `pid`; on return the egress serves them.
+
+    Raises LauncherError `sandbox_failed`.
+    """
+    for door in egress.doors:
+        address = ip_address(door.address)
+        if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= door.port <= 65535):
+            raise _failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
+    request = json.dumps([[door.address, door.port] for door in egress.doors]).encode()
+    argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(pid), str(egress.socket)]
+    with ExitStack() as child_ends:
+        pipes = open_pipes(child_ends)
+        try:
+            child = Child(argv, env={}, stdio=pipes.child)
+        except BaseException:
+            pipes.close()
+            raise
+    try:
+        with anyio.fail_after(_PATIENCE_S):
+            await pipes.stdin.send(request)
+            pipes.stdin.close()
+            await child.wait()
+        if child.exit_status.code != 0:
+            last_words = pipes.stderr.read_rest().decode(errors="replace").strip().rpartition("\n")[2]
+            raise _failed(last_words)
+    except (TimeoutError, anyio.BrokenResourceError) as error:
+        raise _failed("the egress did not answer") from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await child.kill_and_reap()
+        child.close()
+        pipes.close()
+
+
+def _failed(reason: str) -> LauncherError:
+    return LauncherError("sandbox_failed", f"the sandbox's way out could not be opened: {reason}")

@@ -1,0 +1,49 @@
+"""Makes the doors of a sandbox: listening sockets inside its network namespace, handed to the host's egress.
+
+Started as a process of its own: only one with a single thread may enter a user namespace. It keeps the
+host's files and reads nothing from inside. Arguments: the sandbox's pid, the egress's socket. Standard input:
+a JSON list of [address, port]. Exit status 0: the egress serves every door.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import sys
+
+_NS_GET_USERNS = 0xB701  # ioctl_ns(2)
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_BACKLOG = 128
+_PATIENCE_S = 10.0  # for the egress
+
+
+def main(pid: str, egress: str) -> None:
+    """Connect to the egress while the rights are still the daemon's, then enter."""
+    doors = json.load(sys.stdin)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_PATIENCE_S)
+    connection.connect(egress)
+    _enter_network(pid)
+    for index, (address, port) in enumerate(doors):
+        listener = socket.create_server((address, port), backlog=_BACKLOG)
+        socket.send_fds(connection, [struct.pack(">I", index)], [listener.fileno()])
+        listener.close()
+    if connection.recv(1) == b"":
+        sys.exit("the egress hung up")
+
+
+def _enter_network(pid: str) -> None:
+    # The network belongs to the first of the two user namespaces that bwrap makes, the process to the second.
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    owner = fcntl.ioctl(network, _NS_GET_USERNS)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for fd, kind in ((owner, _CLONE_NEWUSER), (network, _CLONE_NEWNET)):
+        if libc.setns(fd, kind) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,71 @@
+"""A sandbox that stays and takes further commands, whatever method made it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from hutch_launchers.guest_link import Guest, StartedCommand
+from hutch_launchers.launcher import SandboxProcess
+from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.local_process import Pipes, open_pipes
+from hutch_launchers.spec import Command, ExitStatus
+
+
+class Kept:
+    """A `KeptSandbox` around a guest; it owns neither the guest nor the sandbox."""
+
+    def __init__(
+        self, guest: Guest, confinement: Confinement, ended: Callable[[], Awaitable[ExitStatus]]
+    ) -> None:
+        """`ended` returns when the sandbox as a whole has ended."""
+        self._guest, self._confinement, self._ended = guest, confinement, ended
+
+    @asynccontextmanager
+    async def start(self, command: Command) -> AsyncGenerator[SandboxProcess]:
+        """What the command leaves running when it has ended lives on; a command that still runs is killed."""
+        with ExitStack() as child_ends:
+            pipes = open_pipes(child_ends)
+            try:
+                strikes = self._confinement.memory_strikes()
+                started = await self._guest.start(command, pipes.child)
+            except BaseException:
+                pipes.close()
+                raise
+        try:
+            yield _KeptProcess(started, pipes, lambda: self._confinement.memory_strikes() - strikes)
+        finally:
+            try:
+                await started.aclose()
+            finally:
+                pipes.close()
+
+    async def wait(self) -> ExitStatus:
+        return await self._ended()
+
+
+class _KeptProcess:
+    def __init__(self, started: StartedCommand, pipes: Pipes, memory_strikes: Callable[[], int]) -> None:
+        self._started, self._pipes, self._memory_strikes = started, pipes, memory_strikes
+
+    @property
+    def pid(self) -> int | None:
+        return None  # only the guest knows, and its word is that of the sandbox
+
+    @property
+    def stdin(self) -> ByteSendStream:
+        return self._pipes.stdin
+
+    @property
+    def stdout(self) -> ByteReceiveStream:
+        return self._pipes.stdout
+
+    @property
+    def stderr(self) -> ByteReceiveStream:
+        return self._pipes.stderr
+
+    async def wait(self) -> ExitStatus:
+        return mark_memory(await self._started.wait(), self._memory_strikes())
+
+    async def stop(self, grace_s: float) -> None:
+        await self._started.stop(grace_s)
