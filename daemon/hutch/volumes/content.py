@@ -79,7 +79,8 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
 
 def described(pending: Pending, status: os.stat_result, trusted: Stat | None, xattrs: Xattrs) -> File:
     """A file's node, as yet without content."""
-    return File(pending.mode, status.st_mtime_ns, status.st_size, xattrs=xattrs, stat=trusted)
+    inode = pending.before.inode if pending.before else 0
+    return File(pending.mode, status.st_mtime_ns, status.st_size, inode=inode, xattrs=xattrs, stat=trusted)
 
 
 def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, os.stat_result]:

@@ -16,10 +16,11 @@ from hutch.volumes.engine import Engine
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import Folder
 from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
-from hutch.volumes.scan import scan
+from hutch.volumes.scan import scan, stat_of
 from hutch.volumes.settling import Settling, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
@@ -104,33 +105,39 @@ class Desk:
         return noted is not None and await to_thread.run_sync(_looks_like, place, noted)
 
     async def _materialise(self, place: Place, state: State) -> None:
-        await to_thread.run_sync(place.make_empty_tree)
-        await self._restored(place, place.folder / "new", None, state)
-        await to_thread.run_sync(place.publish_tree)
+        await self._fresh(place, state)
         place.put_mark(Mark(state.id, state.number, "clean", state.token, this_process()))
 
     async def _up_to_date(self, lease: Lease, place: Place, state: State | None, head: State) -> State:
         """Bring the folder, which equals `state`, to `head`."""
         if state is None:
             put_mark(lease, place, head, "restoring")
-            await to_thread.run_sync(place.make_empty_tree)
-            fresh = await self._restored(place, place.folder / "new", None, head)
-            await to_thread.run_sync(place.publish_tree)
-            return fresh
+            return await self._fresh(place, head)
         if next(difference(state.tree, head.tree), None) is None:
             return replace(head, tree=state.tree)
         put_mark(lease, place, state, "restoring")
-        return await self._restored(place, place.tree, state, head)
+        tree = await self._restored(place.tree, state.tree, head)
+        return await _noted(place, replace(head, tree=tree))
 
-    async def _restored(self, place: Place, folder: Path, old: State | None, head: State) -> State:
+    async def _fresh(self, place: Place, head: State) -> State:
+        """Make the folder anew; a half-made one never stands in its place."""
+        await to_thread.run_sync(place.make_empty_tree)
+        tree = await self._restored(place.folder / "new", None, head)
+        await to_thread.run_sync(place.publish_tree)
+        shown = stat_of(place.tree.lstat())  # being renamed shows
+        return await _noted(place, replace(head, tree=tree._replace(stat=shown)))
+
+    async def _restored(self, folder: Path, old: Folder | None, head: State) -> Folder:
         root = await to_thread.run_sync(os.open, folder, FOLDER_FLAGS)
         try:
-            tree = await restore(self._store, root, old.tree if old else None, head)
+            return await restore(self._store, root, old, head)
         finally:
             os.close(root)
-        state = replace(head, tree=tree)
-        await to_thread.run_sync(place.write_index, state)
-        return state
+
+
+async def _noted(place: Place, state: State) -> State:
+    await to_thread.run_sync(place.write_index, state)
+    return state
 
 
 def _looks_like(place: Place, state: State) -> bool:

@@ -198,12 +198,11 @@ def _join_hard_links(findings: Findings, next_inode: int) -> int:
             node = children.get(name)
             if isinstance(node, File):
                 files.append((children, name, node))
-        numbers = {node.inode for _, _, node in files}
         number = 0
         if len(files) > 1:
-            number = min(numbers)
-            if len(numbers) > 1 or number == 0 or number in taken:
-                number, next_inode = next_inode, next_inode + 1
+            numbers = {node.inode for _, _, node in files} - {0} - taken
+            number = numbers.pop() if len(numbers) == 1 else next_inode
+            next_inode = max(next_inode, number + 1)
             taken.add(number)
         for children, name, node in files:
             if node.inode != number:

@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, open_beneath, remove_tree, sync_filesystem
 from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
-from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of, walk
+from hutch.volumes.nodes import File, Folder, Link, Node, Trail, find, path_of, walk
 from hutch.volumes.patches import Difference, difference
 from hutch.volumes.restored import Folders, copied, make_link, replace_xattrs, set_xattrs, umask
 from hutch.volumes.scan import RACY_NS, stat_of
@@ -216,21 +216,29 @@ class _Restore:
                     self._describe(fd, wanted)
                 finally:
                     os.close(fd)
-        for source, wanted in self._linked:
-            self._link(source, wanted)
+        self._link_all()
         tree = self._describe_folders()
         sync_filesystem(self._root)
         time.sleep(RACY_NS / 1e9)  # from now on no change can have the time that was noted
         return tree
 
-    def _link(self, source: Trail, wanted: Wanted) -> None:
-        here = open_beneath(self._root, path_of(source.above), FOLDER_FLAGS)
-        there = open_beneath(self._root, path_of(wanted.trail.above), FOLDER_FLAGS)
-        try:
-            os.link(source.name, wanted.trail.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-        finally:
-            os.close(here)
-            os.close(there)
+    def _link_all(self) -> None:
+        for source, wanted in self._linked:
+            here = open_beneath(self._root, path_of(source.above), FOLDER_FLAGS)
+            there = open_beneath(self._root, path_of(wanted.trail.above), FOLDER_FLAGS)
+            try:
+                os.link(
+                    source.name, wanted.trail.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False
+                )
+            finally:
+                os.close(here)
+                os.close(there)
+        with Folders(self._root) as folders:  # being linked shows on every name
+            for trail in {trail for source, wanted in self._linked for trail in (source, wanted.trail)}:
+                status = os.stat(trail.name, dir_fd=folders.of(trail), follow_symlinks=False)
+                above, node = find(self._tree, path_of(trail.above)), find(self._tree, path_of(trail))
+                if isinstance(above, Folder) and isinstance(node, File):
+                    above.children[trail.name] = node._replace(stat=stat_of(status))
 
     def _describe_folders(self) -> Folder:
         stack: list[tuple[bytes, Folder]] = [(b"", self._tree)]

@@ -135,7 +135,7 @@ class Settling:
         )
 
     async def _indexed(self, place: Place, name: VolumeName, volume_id: str) -> State:
-        """The state last noted for this folder, with stats; an empty one if of another volume of that name."""
+        """The state last noted for this folder, with stats; an empty one if of another volume."""
         tag, state = self._warm.pop(name, (None, None))
         if state is None or tag != place.index_tag:
             state = await to_thread.run_sync(place.read_index, name)
