@@ -118,9 +118,8 @@ class Settling:
     async def _base(self, mark: Mark, known: State, head: State) -> State:
         """What the folder stands on, with stats as far as they are known."""
         number = mark.number
-        while (
-            number < head.number
-        ):  # entries with its token came from this folder, though the mark may not know
+        # Entries under a run's token came from this folder, though the mark may not know them yet.
+        while mark.phase == "leased" and number < head.number:
             try:
                 header = await self._history.header(head.name, number + 1)
             except NotFoundError:
@@ -130,9 +129,8 @@ class Settling:
             number += 1
         if number == head.number:
             return head
-        return await self._history.until(
-            known if known.number <= number else State(head.name, head.id), number
-        )
+        start = known if known.number <= number else State(head.name, head.id)
+        return await self._history.until(start, number)
 
     async def _indexed(self, place: Place, name: VolumeName, volume_id: str) -> State:
         """The state last noted for this folder, with stats; an empty one if of another volume."""
