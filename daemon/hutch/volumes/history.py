@@ -165,6 +165,14 @@ class History:
         """The state at `number`, which is not before `known`. Raises as `newest`."""
         return await self._replayed(known, number, {})
 
+    async def following(self, known: State) -> State:
+        """The state after one more entry, whatever checkpoints there are. Raises NotFoundError."""
+        return await self._advanced(known, await self._entry(known.name, known.number + 1))
+
+    async def own_checkpoint(self, state: State) -> State:
+        """What the checkpoint at a state's entry tells. Raises DamagedError, NotFoundError."""
+        return await self._thinned_out(state.name, state.id, state.number)
+
     async def _replayed(self, known: State, number: int, entries: dict[int, tuple[Opened, int]]) -> State:
         if number == known.number:
             return known
@@ -174,11 +182,15 @@ class History:
         if reference and reference["number"] > known.number:
             known = await self._checkpoint(known, Reference(**reference))
         while known.number < number:
-            entry, size = entries.get(known.number + 1) or await self._entry(known.name, known.number + 1)
-            if entry.header.get("fork") and not known.number:
-                known = await self._parent(known, entry.header["fork"])
-            known = await to_thread.run_sync(advanced, known, entry, size)
+            entry = entries.get(known.number + 1) or await self._entry(known.name, known.number + 1)
+            known = await self._advanced(known, entry)
         return known
+
+    async def _advanced(self, known: State, entry: tuple[Opened, int]) -> State:
+        fork = entry[0].header.get("fork")
+        if fork and not known.number:
+            known = await self._parent(known, fork)
+        return await to_thread.run_sync(advanced, known, *entry)
 
     async def _checkpoint(self, known: State, reference: Reference) -> State:
         where = f"checkpoint {reference.number} of volume '{known.name}'"

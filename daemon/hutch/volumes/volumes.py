@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hutch.errors import HutchError
+from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
 from hutch.volumes.copies import Copies
 from hutch.volumes.desk import Desk
@@ -40,6 +41,7 @@ class Volumes:
         self._desk = Desk(engine, self._copies, cache)
         self._reader = Reader(engine)
         self._writer = Writer(engine, self._reader)
+        self._checker = Checker(engine)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         """Raises HutchError `volume_unknown`."""
@@ -123,13 +125,16 @@ class Volumes:
         mode: WriteMode = "create",
         executable: bool = False,
         holder: str = "write",
+        create: bool = False,
     ) -> Snapshot:
         """Write one file as one commit, making the folders it needs; takes the lease itself.
+
+        `create`: make the volume too, if it is not there.
 
         Raises:
             HutchError: `path_exists`, `path_invalid`, `not_a_folder`, `not_a_file`, and those of `lease`.
         """
-        async with self.lease(name, holder) as lease:
+        async with self.lease(name, holder, create=create) as lease:
             return await self._writer.write(lease, path, data, mode=mode, executable=executable)
 
     async def recover(self) -> Sequence[Recovered]:
@@ -138,7 +143,7 @@ class Volumes:
 
     async def check(self, name: VolumeName) -> CheckReport:
         """Read everything that the newest snapshot and its history need, and prove it whole."""
-        raise NotImplementedError
+        return await self._checker.check(name)
 
     async def list(self) -> Sequence[VolumeInfo]:
         """Every volume, by name."""
