@@ -1,4 +1,4 @@
-"""Claude Code itself, in a sandbox without a network, driven by the scripted model."""
+"""Claude Code itself, in a sandbox with one way out, driven by the scripted model."""
 
 import json
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from hutch.agents import (
 )
 from support.agent_sandbox import MODEL, TURN, Model, claude, scripted_model, turn
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at the agent's own list price
 
 
@@ -43,9 +43,9 @@ def volume(tmp_path: Path) -> Path:
     return tmp_path / "volume"
 
 
-@pytest.fixture(scope="module")
-def agent() -> ClaudeCode:
-    return claude()
+@pytest.fixture
+def agent(model: Model) -> ClaudeCode:
+    return claude(model.url)
 
 
 def prompt(*steps: dict[str, Any]) -> str:
@@ -229,7 +229,7 @@ async def test_a_conversation_that_is_not_there_is_named_so(
 
 
 async def test_without_a_credential_it_says_so(model: Model, volume: Path, agent: ClaudeCode) -> None:
-    async with turn(model, volume, agent, first({"text": "?"}), env={"NO_KEY": "1"}) as at_work:
+    async with turn(model, volume, agent, first({"text": "?"}), secrets={}) as at_work:
         outcome = await at_work.end()
     assert (outcome.ending, outcome.ok) == (Ending.API_ERROR, False)
     assert "Not logged in" in outcome.error
