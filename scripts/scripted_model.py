@@ -41,6 +41,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -177,7 +178,8 @@ def main() -> None:
     options.add_argument("--log", type=Path, help="write a JSON line for every request")
     given = options.parse_args()
     sock, address = listener(given.port, given.unix)
-    print(address, flush=True)
+    sys.stdout.write(f"{address}\n")  # in one piece, for a reader who waits for it
+    sys.stdout.flush()
     config = uvicorn.Config(Model(given.log).app(), log_level="critical", timeout_graceful_shutdown=1)
     anyio.run(uvicorn.Server(config).serve, [sock])
 
