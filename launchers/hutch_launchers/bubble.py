@@ -18,13 +18,12 @@ from hutch_launchers.doors import open_doors
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
+from hutch_launchers.reaping import MARK
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Command, ExitStatus, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import group, passwd
-
-MARK = "HUTCH_SANDBOX"  # in the environment of bwrap, not of the command: tells a later daemon whose it was
 
 _MAX_STATUS = 65536  # bytes of bwrap's report
 _START_S = 30.0  # a held start takes milliseconds; a host this late will not do

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,19 +14,29 @@ import anyio
 from hutch_launchers.bubble import Bubble, Start, start_bubble
 from hutch_launchers.bubble_process import BubbleProcess
 from hutch_launchers.bwrap_argv import Options
-from hutch_launchers.bwrap_binary import find_bwrap
-from hutch_launchers.guest_link import GUEST_READY_S, Guest
-from hutch_launchers.interpreter import GUEST, find_interpreter
+from hutch_launchers.bwrap_binary import find_bwrap, find_obstacle
+from hutch_launchers.guest_link import Guest, until_ready
+from hutch_launchers.interpreter import GUEST, GUEST_SOURCE, find_interpreter
 from hutch_launchers.kept import Kept
-from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
-from hutch_launchers.spec import Command, ExitStatus, SandboxSpec
+from hutch_launchers.probe import Bench, measure
+from hutch_launchers.probed import ProbeCache, require
+from hutch_launchers.reaping import reap
+from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import look, private_proc_files
 
+_MECHANISMS = {
+    Guarantee.FILESYSTEM: "mount namespace",
+    Guarantee.NETWORK: "network namespace",
+    Guarantee.PROCESSES: "PID namespace",
+    Guarantee.SYSCALLS: "seccomp",
+    Guarantee.DISK: "tmpfs sizes",
+}
 _FRESH_S = 10.0  # how old the view of the host's system folders may be
-_GUEST_SOURCE = Path(__file__).parent / "guest" / "server.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +46,54 @@ class BubblewrapLauncher:
     bwrap: Path | None = None  # None: the system's in /usr/bin, where AppArmor expects it, or the wheel's
     system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, read-only at their own paths
     readable: tuple[str, ...] = ()  # further host paths to read, each at its own path
+    probe_cache: Path | None = None  # a file in which probes outlive the daemon
 
     @property
     def name(self) -> str:
         return "bubblewrap"
 
+    async def probe(self, *, fresh: bool = False) -> Probe:
+        try:
+            binary = await find_bwrap(self.bwrap)
+        except LauncherError as error:
+            return Probe(self.name, available=False, reason=error.message, fix=error.hint)
+        key = f"{self!r} {binary!r}"
+        cache = ProbeCache(self.probe_cache)
+        if not fresh and (known := cache.get(key)):
+            return known
+        try:
+            python = find_interpreter(self.system)
+            bench = Bench(
+                lambda spec: self._launch(spec, python.mounts), python.program, python.env, _MECHANISMS
+            )
+            evidence = await measure(bench)
+        except LauncherError as error:
+            obstacle = find_obstacle(binary.path, error.message)
+            return Probe(
+                self.name, available=False, reason=obstacle.reason, fix=obstacle.fix, version=str(binary)
+            )
+        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence)
+        cache.put(key, probe)
+        return probe
+
+    async def _require(self, needs: frozenset[Guarantee]) -> None:
+        if needs:
+            require(await self.probe(), needs)
+
     @asynccontextmanager
     async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+        await self._require(spec.needs)
+        async with self._launch(spec) as process:
+            yield process
+
+    @asynccontextmanager
+    async def _launch(self, spec: SandboxSpec, own: tuple[Mount, ...] = ()) -> AsyncGenerator[SandboxProcess]:
         if spec.command is None:
             raise LauncherError("command_invalid", "a launch needs a command; `keep` starts without one")
         confinement = Confinement(spec.limits, spec.run_id)
         try:
             binary = await find_bwrap(self.bwrap)
-            start = Start(binary, self._options(), spec, confinement, spec.command)
+            start = Start(binary, self._options(), spec, confinement, spec.command, mounts=own)
             process = await _start_process(start)
             try:
                 yield process
@@ -59,6 +104,7 @@ class BubblewrapLauncher:
 
     @asynccontextmanager
     async def keep(self, spec: SandboxSpec) -> AsyncGenerator[KeptSandbox]:
+        await self._require(spec.needs)
         confinement = Confinement(spec.limits, spec.run_id)
         try:
             python = find_interpreter(self.system)
@@ -68,13 +114,20 @@ class BubblewrapLauncher:
                 spec=spec,
                 confinement=confinement,
                 command=Command((python.program, "-I", "-S", GUEST), PurePosixPath("/"), python.env),
-                files={GUEST: _GUEST_SOURCE.read_bytes()},
+                files={GUEST: GUEST_SOURCE.read_bytes()},
                 mounts=python.mounts,
             )
             async with _start_guest(start) as kept:
                 yield kept
         finally:
             await confinement.release()
+
+    async def reap(self, run_id: str) -> bool:
+        return await reap(run_id)
+
+    def mechanisms(self, limits: Limits) -> Mapping[Guarantee, str]:
+        """What enforces what, for the run's record."""
+        return {**_MECHANISMS, **limit_mechanisms(limits)}
 
     def _options(self) -> Options:
         return _look(self, int(time.monotonic() / _FRESH_S))
@@ -115,7 +168,7 @@ async def _start_guest(start: Start) -> AsyncGenerator[KeptSandbox]:
             bubble = await start_bubble(start, Stdio(theirs.fileno(), null, writer), stderr)
         guest = Guest(ours, bubble.end)
         try:
-            await _until_ready(guest, stderr)
+            await until_ready(guest, stderr)
             yield Kept(guest, start.confinement, lambda: _ended(bubble, start.confinement))
         finally:
             guest.close()
@@ -127,18 +180,6 @@ async def _start_guest(start: Start) -> AsyncGenerator[KeptSandbox]:
     finally:
         ours.close()
         stderr.close()
-
-
-async def _until_ready(guest: Guest, stderr: PipeReader) -> None:
-    with anyio.move_on_after(GUEST_READY_S):
-        await guest.ready.wait()
-    if guest.gone.is_set() or not guest.ready.is_set():
-        complaint = stderr.read_rest().decode(errors="replace").strip()
-        raise LauncherError(
-            "sandbox_failed",
-            f"the guest of the kept sandbox did not start: {complaint or 'it said nothing'}",
-            "it needs Python 3.9 or newer: the system's, or the daemon's own",
-        )
 
 
 async def _ended(bubble: Bubble, confinement: Confinement) -> ExitStatus:

@@ -80,11 +80,22 @@ class Group:
                 return int(value)
         return 0
 
+    def kill(self) -> bool:
+        """SIGKILL to all in it; whether there was something."""
+        found = False
+        for folder in set(self.folders.values()):
+            with suppress(OSError):
+                for pid in _words(folder / "cgroup.procs"):
+                    found = True
+                    os.kill(int(pid), signal.SIGKILL)
+        return found
+
     async def remove(self) -> None:
-        """Remove the group of ended processes; what does not go within a bound is logged, for `reap`."""
+        """End what is left in the group and remove it; what stays beyond a bound is logged, for `reap`."""
         deadline = time.monotonic() + _REMOVAL_S
         for folder in set(self.folders.values()):
             while not _rmdir(folder):
+                self.kill()
                 if time.monotonic() > deadline:
                     _log.warning("control group %s cannot be removed", folder)
                     break
@@ -235,13 +246,5 @@ async def reap_group(run_id: str) -> bool:
     folders = [f / run_id for f in hierarchy.folders if (f / run_id).is_dir()] if hierarchy else []
     if not folders or hierarchy is None:
         return False
-    deadline = time.monotonic() + _REMOVAL_S
-    while pids := {pid for folder in folders for pid in _words(folder / "cgroup.procs")}:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-        if time.monotonic() > deadline:
-            break
-        await anyio.sleep(0.005)
     await Group(hierarchy, {str(folder): folder for folder in folders}).remove()
     return True

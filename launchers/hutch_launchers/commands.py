@@ -1,7 +1,17 @@
-"""What a command must be to arrive in a sandbox as it is."""
+"""What a command and a run's name must be."""
+
+import re
 
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Command
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+
+def check_run_id(run_id: str) -> None:
+    """Raise LauncherError `command_invalid` for a name that cannot be a folder's and a variable's value."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise LauncherError("command_invalid", f"the run id {run_id!r} is not 1 to 128 of A-Z a-z 0-9 . _ -")
 
 
 def check_command(command: Command) -> None:

@@ -22,8 +22,9 @@ from hutch_launchers.commands import check_command
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import Stdio
 from hutch_launchers.spec import Command, ExitStatus
+from hutch_launchers.streams import PipeReader
 
-GUEST_READY_S = 15.0  # an interpreter's start on a busy host
+_READY_S = 15.0  # an interpreter's start on a busy host
 
 _MESSAGE = struct.Struct("!cQi")
 _ANSWER_S = 10.0  # a fork and an exec, on a busy host
@@ -190,6 +191,19 @@ class StartedCommand:
         with anyio.CancelScope(shield=True):
             await self._end()
         self._guest.forget(self._number)
+
+
+async def until_ready(guest: Guest, stderr: PipeReader) -> None:
+    """Wait for a guest that was just started; `stderr` is its own. Raises LauncherError `sandbox_failed`."""
+    with anyio.move_on_after(_READY_S):
+        await guest.ready.wait()
+    if guest.gone.is_set() or not guest.ready.is_set():
+        complaint = stderr.read_rest().decode(errors="replace").strip()
+        raise LauncherError(
+            "sandbox_failed",
+            f"the guest of the kept sandbox did not start: {complaint or 'it said nothing'}",
+            "it needs Python 3.9 or newer: the system's, or the daemon's own",
+        )
 
 
 def _encode(command: Command) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from hutch_launchers.spec import Mount
 
 GUEST = "/opt/hutch/guest.py"
+GUEST_SOURCE = Path(__file__).parent / "guest" / "server.py"
+
 _OWN = PurePosixPath("/opt/hutch/python")
 _SYSTEM = Path("/usr/bin/python3")
 _OLDEST = 9  # minor version that the guest needs

@@ -13,13 +13,17 @@ from contextlib import suppress
 from typing import TypeVar
 
 from hutch_launchers import proc
-from hutch_launchers.cgroup import CONTROLLERS, FRONT_PROCESSES, Group, find_hierarchy, make_group
+from hutch_launchers.cgroup import CONTROLLERS, Group, find_hierarchy, make_group
+from hutch_launchers.commands import check_run_id
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch
 from hutch_launchers.spec import ExitStatus, Guarantee, Limits
 
 T = TypeVar("T")
 
+_INIT = (
+    1  # of the sandbox's user namespace, by which the kernel counts, only bwrap's init is not the command's
+)
 _WATCH_S = 0.1  # between two looks at the memory of a sandbox without a control group
 
 
@@ -52,7 +56,8 @@ class Confinement:
     """The limits of one sandbox, from before its start to after its end."""
 
     def __init__(self, limits: Limits, run_id: str) -> None:
-        """Make the control group. Raises LauncherError `sandbox_failed`."""
+        """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`."""
+        check_run_id(run_id)
         self._limits = limits
         self._watch: _MemoryWatch | None = None
         self._group: Group | None = None
@@ -95,7 +100,7 @@ class Confinement:
             _lower(pid, resource.RLIMIT_DATA, limits.memory_bytes)
             self._watch = _MemoryWatch(pid, watch, limits.memory_bytes)
         elif guarantee is Guarantee.PIDS and limits.pids is not None:
-            _lower(pid, resource.RLIMIT_NPROC, limits.pids + FRONT_PROCESSES)
+            _lower(pid, resource.RLIMIT_NPROC, limits.pids + _INIT)
         elif guarantee is Guarantee.CPU and limits.cpus is not None:
             allowed = sorted(os.sched_getaffinity(pid))
             os.sched_setaffinity(pid, allowed[: max(1, int(limits.cpus))])

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
@@ -109,11 +110,11 @@ class Child(PidWatch):
         return ExitStatus(code=returncode, signal=None)
 
     def kill_group(self) -> None:
-        """SIGKILL to it and its process group.
-
-        The group's number stays taken while any member lives; with none left, and the leader reaped, it could
-        mean others, so the leader's end must not have been noticed, or something of the group must remain.
-        """
+        """SIGKILL to it and its process group, also when the leader has gone."""
+        # The number stays the group's while it has a member. Once the leader is reaped, a process of that
+        # number is a stranger, and so is the group.
+        if self.has_ended and Path(f"/proc/{self.pid}").exists():
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 

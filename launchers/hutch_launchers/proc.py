@@ -57,6 +57,16 @@ def pids_with_environment(entry: str) -> Iterator[int]:
                     yield int(folder.name)
 
 
+def pids_with_argument(word: str) -> Iterator[int]:
+    """The processes that were started with this word in their command."""
+    wanted = word.encode()
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                if wanted in (folder / "cmdline").read_bytes().split(b"\0"):
+                    yield int(folder.name)
+
+
 def _status(pid: int) -> dict[str, str]:
     with suppress(OSError):
         text = (_PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,55 @@
+"""The kinds of sandbox methods, by name; the only module that imports them all."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hutch_launchers.bubblewrap import BubblewrapLauncher
+from hutch_launchers.launcher import Launcher
+from hutch_launchers.wrapper import WrapperLauncher
+
+KINDS: Mapping[str, type[Any]] = {"bubblewrap": BubblewrapLauncher, "wrapper": WrapperLauncher}
+
+_PATHS = ("bwrap", "probe_cache")  # options that are one path
+
+
+class OptionError(ValueError):
+    """A method's options that make no method; the text is for a person."""
+
+
+def build_launcher(kind: str, options: Mapping[str, Any] | None = None) -> Launcher:
+    """Make a method of a kind from plain options, as a configuration file holds them. Raises OptionError."""
+    if kind not in KINDS:
+        raise OptionError(f"there is no method of the kind {kind!r}{_nearest(kind, KINDS)}")
+    fields = {field.name for field in dataclasses.fields(KINDS[kind])}
+    values: dict[str, Any] = {}
+    for key, value in (options or {}).items():
+        if key not in fields:
+            raise OptionError(f"a method of the kind {kind!r} has no option {key!r}{_nearest(key, fields)}")
+        values[key] = _plain(key, value)
+    try:
+        launcher: Launcher = KINDS[kind](**values)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"a method of the kind {kind!r}: {error}") from error
+    return launcher
+
+
+def _plain(key: str, value: Any) -> Any:  # noqa: ANN401 - what a configuration file holds
+    if key in _PATHS:
+        if not isinstance(value, str | Path) or not Path(value).is_absolute():
+            raise OptionError(f"{key!r} is to be an absolute path, not {value!r}")
+        return Path(value)
+    if isinstance(value, list):
+        if not all(isinstance(word, str) for word in value):
+            raise OptionError(f"{key!r} is to be a list of words, not {value!r}")
+        return tuple(value)
+    if not isinstance(value, str | tuple | Mapping):
+        raise OptionError(f"{key!r} cannot be {value!r}")
+    return value
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; do you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
