@@ -1,0 +1,205 @@
+"""Attacks on other processes, on limits, and on privileges."""
+
+import ctypes
+import os
+import resource
+import subprocess
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+from contract.attacks.calls import NR
+from contract.attacks.inside import FACTS, Contained, Missed, allowed, attack, denied, main, syscall
+
+_params = ctypes.create_string_buffer(256)
+
+
+@attack("kernel/ptrace")
+def attach_to_pid_1() -> NoReturn:
+    denied(NR["ptrace"], 16, 1, 0, 0)
+
+
+@attack("kernel/ptrace")
+def seize_pid_1() -> NoReturn:
+    denied(NR["ptrace"], 0x4206, 1, 0, 0)
+
+
+@attack("kernel/ptrace")
+def trace_me() -> NoReturn:
+    denied(NR["ptrace"], 0, 0, 0, 0)
+
+
+@attack("kernel/ptrace")
+def read_memory_of_pid_1() -> NoReturn:
+    denied(NR["process_vm_readv"], 1, _params, 1, _params, 1, 0)
+
+
+@attack("kernel/ptrace")
+def write_memory_of_pid_1() -> NoReturn:
+    denied(NR["process_vm_writev"], 1, _params, 1, _params, 1, 0)
+
+
+@attack("kernel/ptrace")
+def open_memory_of_pid_1() -> None:
+    Path("/proc/1/mem").open("r+b").close()
+
+
+@attack("kernel/ptrace")
+def steal_a_descriptor_of_pid_1() -> NoReturn:
+    denied(NR["pidfd_getfd"], syscall(NR["pidfd_open"], 1, 0), 0, 0)
+
+
+@attack("kernel/ptrace")
+def compare_kernel_objects() -> NoReturn:
+    denied(NR["kcmp"], 1, 1, 0, 0, 0)
+
+
+@attack("kernel/ptrace")
+def advise_memory_of_pid_1() -> NoReturn:
+    denied(NR["process_madvise"], syscall(NR["pidfd_open"], 1, 0), _params, 1, 20, 0)
+
+
+@allowed("kernel/ptrace")
+def a_child_is_started_and_waited_for() -> None:
+    assert subprocess.run(["/bin/true"], check=False).returncode == 0
+    threading.Thread(target=int).start()
+
+
+@attack("kernel/host-processes")
+def canary_in_any_command_line_or_environment() -> str | None:
+    word = FACTS["process_canary"].encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ", "comm", "status"):
+            try:
+                content = (folder / name).read_bytes()
+            except OSError:
+                continue
+            # our own command line brings the word in; nobody else's may hold it
+            if word in content and int(folder.name) not in _own_ancestry():
+                return f"{folder.name}/{name}"
+    raise Contained("only own processes are in /proc")
+
+
+@attack("kernel/host-processes")
+def proc_is_of_another_namespace() -> str | None:
+    pids = [int(p.name) for p in Path("/proc").glob("[0-9]*")]
+    if len(pids) < 20 and 1 in pids and os.readlink("/proc/self") == str(os.getpid()):
+        raise Contained(f"{len(pids)} processes")
+    return f"{len(pids)} processes"
+
+
+@attack("kernel/host-processes")
+def look_around_with_hidden_pids() -> None:
+    for pid in range(2, 40000, 7):
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            continue
+        if pid > 2000:
+            raise Missed(f"process {pid} is there")
+    raise Contained("no process of a high number answers")
+
+
+@allowed("kernel/host-processes")
+def own_processes_are_seen() -> None:
+    assert Path("/proc/self/status").read_text().startswith("Name:")
+
+
+def _own_ancestry() -> set[int]:
+    found = {os.getpid()}
+    pid = os.getppid()
+    while pid > 0:
+        found.add(pid)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        pid = int(fields[1])
+    return found
+
+
+@attack("kernel/raise-limits")
+def raise_a_hard_limit() -> str | None:
+    for name in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_MEMLOCK, resource.RLIMIT_AS):
+        _, hard = resource.getrlimit(name)
+        if hard == resource.RLIM_INFINITY:
+            continue
+        try:
+            resource.setrlimit(name, (hard + 1, hard + 1))
+        except (ValueError, PermissionError):
+            continue
+        return f"limit {name} was raised above {hard}"
+    raise Contained("no hard limit can be raised")
+
+
+@attack("kernel/raise-limits")
+def become_real_time() -> None:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+
+
+@attack("kernel/raise-limits")
+def become_more_important() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, -5)
+
+
+@attack("kernel/raise-limits")
+def protect_from_the_oom_killer() -> None:
+    Path("/proc/self/oom_score_adj").write_text("-1000")
+
+
+@attack("kernel/raise-limits")
+def control_groups_within_reach() -> None:
+    os.listdir("/sys/fs/cgroup")
+
+
+@allowed("kernel/raise-limits")
+def lower_a_limit() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+@attack("kernel/setuid-programs")
+def privileges_are_not_gained() -> str | None:
+    status = dict(
+        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
+    )
+    sets = [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")]
+    if status["NoNewPrivs"].strip() == "1" and not any(sets):
+        raise Contained("no new privileges, no capability in any set")
+    return f"NoNewPrivs {status['NoNewPrivs']} capabilities {sets}"
+
+
+@attack("kernel/setuid-programs")
+def mounts_that_honour_setuid() -> str | None:
+    loose = [
+        line.split()[4]
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if "nosuid" not in line.split()[5].split(",")
+    ]
+    if not loose:
+        raise Contained("every mount is nosuid")
+    return f"without nosuid: {loose}"
+
+
+@attack("kernel/setuid-programs")
+def use_a_setuid_program() -> str | None:
+    for program in (["newgrp", "root"], ["su", "-c", "id -u", "root"], ["mount", "-t", "tmpfs", "x", "/tmp"]):
+        ended = subprocess.run(["env", *program], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if ended.returncode == 0:
+            return f"{program} worked: {ended.stdout!r}"
+    raise Contained("su, newgrp and mount fail")
+
+
+@attack("kernel/setuid-programs")
+def become_another_user() -> None:
+    os.setresuid(0, 0, 0)
+
+
+@attack("kernel/setuid-programs")
+def join_another_group() -> None:
+    os.setgroups([0])
+
+
+@allowed("kernel/setuid-programs")
+def the_same_programs_run_without_privilege() -> None:
+    assert subprocess.run(["mount", "--version"], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""Life cycle: what hostile code can leave behind, how it ends, and what the daemon's own end leaves."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.service import RunRequest, ServiceError, WriteVolumeRequest
+from support.contract_cases import shows
+from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column
+from support.contract_host import alive, control_groups, mounts
+from support.daemon import daemon
+
+_MARK = "765432"  # seconds that a process of these attacks sleeps, by which the host finds it
+_SLEEP = f"sleep {_MARK}"
+
+
+@pytest.fixture(params=[ROOT_USER, ORDINARY_USER])
+async def own(request: pytest.FixtureRequest) -> AsyncGenerator[Column]:
+    """A daemon that only this test uses, since it is to be killed."""
+    async with column(request.param) as made:
+        yield made
+
+
+@shows("life/daemonised")
+@pytest.mark.parametrize("command", [
+    f"setsid {_SLEEP} & exit 0",
+    f"(setsid setsid nohup {_SLEEP} >/dev/null 2>&1 </dev/null &) ; exit 3",
+    f"trap '' HUP TERM INT; (trap '' TERM; {_SLEEP} & {_SLEEP}) & disown; kill -9 $$",
+])  # fmt: skip
+async def test_a_daemon_of_a_run_is_gone_when_the_run_has_ended(sandbox: Column, command: str) -> None:
+    record = await sandbox.run(["/bin/bash", "-c", command])
+    assert record.is_ended
+    assert alive(_SLEEP) == []
+
+
+@shows("life/daemonised")
+async def test_a_daemon_of_a_session_lives_in_it_and_is_gone_with_it(sandbox: Column) -> None:
+    first = await sandbox.run(f"setsid {_SLEEP} & echo started", session_id="new")
+    assert first.session_id is not None
+    assert len(alive(_SLEEP)) == 1
+    await sandbox.run("kill -0 -1", session_id=first.session_id)
+    await sandbox.client.stop_session(first.session_id)
+    assert alive(_SLEEP) == []
+
+
+@shows("life/pipes")
+async def test_a_descendant_that_holds_the_pipes_does_not_keep_a_run_from_ending(sandbox: Column) -> None:
+    began = time.monotonic()
+    record = await sandbox.run(f"{_SLEEP} & echo done", timeout_s=30)
+    assert ((await sandbox.output(record))[0], record.exit_code) == ("done\n", 0)
+    session = await sandbox.run(f"{_SLEEP} & echo done", session_id="new", timeout_s=30)
+    assert ((await sandbox.output(session))[0], session.exit_code) == ("done\n", 0)
+    await sandbox.client.stop_session(session.session_id or "")
+    assert time.monotonic() - began < 10
+
+
+@shows("life/pipes")
+async def test_a_command_that_closes_its_pipes_is_waited_for(sandbox: Column) -> None:
+    record = await sandbox.run(["/bin/bash", "-c", "exec >&- 2>&- <&-; sleep 0.3; exit 7"])
+    assert record.exit_code == 7
+
+
+@shows("life/sigterm")
+@pytest.mark.parametrize("kept", [False, True], ids=["run", "session"])
+@pytest.mark.parametrize("command", [
+    f"trap '' TERM INT HUP; while :; do {_SLEEP}; done",
+    f"kill -STOP $$; {_SLEEP}",
+    f"trap '' TERM; kill -STOP 0; {_SLEEP}",
+])  # fmt: skip
+async def test_what_ignores_a_request_to_end_is_killed_in_time(
+    sandbox: Column, command: str, kept: bool
+) -> None:
+    session = {"session_id": "new"} if kept else {}
+    request = RunRequest.model_validate(
+        {"command": ["/bin/bash", "-c", command], "method": sandbox.method, **session}
+    )
+    record = await sandbox.client.run(request, 0.3)
+    began = time.monotonic()
+    ended = await sandbox.client.stop_run(record.run_id, 0.5)
+    assert ended.status == "cancelled"
+    assert time.monotonic() - began < 8
+    if record.session_id:
+        await sandbox.client.stop_session(record.session_id)
+    assert alive(_SLEEP) == []
+
+
+@shows("life/pid-1")
+async def test_killing_pid_1_or_parents_ends_no_more_than_the_run(sandbox: Column) -> None:
+    text = (
+        "import os, signal, ctypes\n"
+        "for pid in (1, os.getppid(), 0, -1):\n"
+        " for n in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM):\n"
+        "  if pid == 0 or (pid == -1 and n == signal.SIGSTOP): continue\n"
+        "  try: os.kill(pid, n)\n"
+        "  except OSError: pass\n"
+        "if ctypes.CDLL(None).vfork() == 0: os._exit(0)\n"
+        "print('survived', flush=True)"
+    )
+    with anyio.fail_after(20):
+        record = await sandbox.run(["/usr/bin/python3", "-c", text], timeout_s=10)
+    assert record.is_ended
+    assert (await sandbox.run("echo alive")).exit_code == 0
+    sandbox.stage.assert_untouched()
+
+
+# The guest is the first process beside pid 1
+_GUEST = "g=$(ls /proc | grep '^[0-9]' | sort -n | grep -v '^1$' | head -1); "
+
+
+@shows("life/kept-guest")
+@pytest.mark.parametrize("attack", [
+    "kill -9 $g", "kill -STOP $g", "kill -TERM $g; kill -INT $g; kill -CHLD $g; kill -PIPE $g",
+    "for f in /proc/$g/fd/*; do head -c 1M /dev/zero > $f; done", "kill -9 -1; kill -STOP -1",
+    "for f in /proc/$g/fd/*; do timeout 1 cat $f; done", "echo 0 > /proc/$g/mem",
+])  # fmt: skip
+async def test_an_attack_on_the_guest_costs_its_own_sandbox_at_most(sandbox: Column, attack: str) -> None:
+    first = await sandbox.run("echo open", session_id="new", volumes=["guest"])
+    session = first.session_id
+    assert session is not None
+    with anyio.fail_after(30):
+        await _whatever(sandbox, _GUEST + attack + "; true", session)
+        answer = await _whatever(sandbox, "echo again", session)
+        ended = await sandbox.client.stop_session(session)
+    assert answer in ("again\n", "session_ended", "sandbox_gone", "killed", "failed"), answer
+    assert ended.status in ("ended", "failed", "lost")
+    # its volume is free, another session works, and nothing runs on
+    free = await sandbox.run("echo free", volumes=["guest"])
+    assert (await sandbox.output(free))[0] == "free\n"
+    sandbox.stage.assert_untouched()
+
+
+async def _whatever(made: Column, command: str, session: str) -> str:
+    try:
+        record = await made.run(["/bin/bash", "-c", command], session_id=session, timeout_s=4)
+    except ServiceError as error:
+        return error.code
+    stdout, _ = await made.output(record)
+    return stdout or record.status
+
+
+@shows("life/kill-daemon")
+@shows("volumes/kill")
+async def test_nothing_is_left_of_a_killed_daemon_whatever_ran(own: Column) -> None:
+    before = mounts(), control_groups()
+    command = f"echo kept > x; trap '' TERM; setsid {_SLEEP} & echo ready; {_SLEEP}"
+    record = await own.begin(command, says="ready", volumes=["v"], timeout_s=600)
+    kept = await own.run(f"setsid {_SLEEP} & echo > y", session_id="new", volumes=["k"])
+    await own.daemon.end(signal.SIGKILL)
+    with anyio.fail_after(10):
+        while alive(_SLEEP):
+            await anyio.sleep(0.02)
+    await own.daemon.start()
+    async with own.daemon.client() as client:
+        lost = await client.get_run(record.run_id)
+        assert (lost.status, (await client.get_session(kept.session_id or "")).status) == ("lost", "lost")
+        assert all(volume.held_by is None for volume in await client.list_volumes())
+        for volume, name in (("v", "x"), ("k", "y")):
+            again = await client.run(RunRequest(command=f"test -e {name}", volumes=[volume]), 30)
+            assert again.exit_code == 0
+    assert list(Path(f"{own.daemon.config.daemon.socket}.runs").iterdir()) == []
+    assert (mounts(), control_groups()) == before
+    own.stage.assert_untouched()
+
+
+@shows("life/stop-daemon")
+async def test_a_daemon_that_is_asked_to_end_leaves_nothing_though_runs_resist(own: Column) -> None:
+    command = f"echo kept > x; trap '' TERM INT HUP; echo ready; while :; do {_SLEEP}; done"
+    record = await own.begin(["/bin/bash", "-c", command], says="ready", volumes=["v"])
+    began = time.monotonic()
+    assert await own.daemon.end(signal.SIGTERM) == 0
+    assert time.monotonic() - began < 10
+    assert alive(_SLEEP) == []
+    await own.daemon.start()
+    async with own.daemon.client() as client:
+        assert (await client.get_run(record.run_id)).status == "cancelled"
+        assert (await client.run(RunRequest(command="test -e x", volumes=["v"]), 30)).exit_code == 0
+
+
+@shows("life/disk-full")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+async def test_a_full_disk_is_a_clean_error_and_the_database_stays_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    with _small_file_system(folder):
+        async with daemon(folder) as made, made.client() as client:
+            assert (await client.run(RunRequest(command="echo 1 > x", volumes=["v"]), 30)).exit_code == 0
+            _fill(folder)
+            commands = ("echo 2 > y", "head -c 4M /dev/zero > z", "yes | head -c 1M")
+            assert "internal" not in [await _end_of(client, command) for command in commands]
+            with pytest.raises(ServiceError) as refused:
+                await client.write_volume(
+                    WriteVolumeRequest(volume="v", path="/big", content_base64="A" * 4_000_000)
+                )
+            assert refused.value.code != "internal"
+            assert made.process is not None
+            assert made.process.returncode is None
+            (folder / "ballast").unlink()
+            after = await client.run(RunRequest(command="cat x; echo 3 > w", volumes=["v"]), 30)
+            assert (after.status, after.exit_code) == ("exited", 0)
+        database = sqlite3.connect(f"file:{folder}/state/state.db?mode=ro", uri=True)
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+        database.close()
+
+
+_UNUSABLE = [
+    '[methods.bubblewrap]\nkind = "bubblewrap"\nbwrap = "/nonexistent/bwrap"\n',
+    '[policy]\nneeds = ["kernel"]\n',
+    '[policy]\nmethod = "bare"\n[methods.bare]\nkind = "wrapper"\ncommand = ["env", "{command}"]\n',
+    '[policy]\nmethod = "gone"\n[methods.gone]\nkind = "wrapper"\ncommand = ["/no/x", "{command}"]\n',
+]
+
+
+@shows("life/missing-method")
+@pytest.mark.parametrize("config", _UNUSABLE)
+async def test_what_cannot_be_guaranteed_executes_nothing(tmp_path: Path, config: str) -> None:
+    trace = tmp_path / "executed"
+    async with daemon(tmp_path / "d", config) as made, made.client() as client:
+        for session in (None, "new"):
+            with pytest.raises(ServiceError) as refused:
+                await client.run(RunRequest(command=["/bin/touch", str(trace)], session_id=session), 30)
+            assert refused.value.code in ("method_unavailable", "guarantee_missing")
+            assert refused.value.hint
+    assert not trace.exists()
+
+
+async def _end_of(client: Client, command: str) -> str:
+    """A run's status or its refusal's code."""
+    try:
+        return (await client.run(RunRequest(command=command, volumes=["v"]), 30)).status
+    except ServiceError as error:
+        return error.code
+
+
+@contextmanager
+def _small_file_system(folder: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "hutch-small", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fill(folder: Path) -> None:
+    """Leave no room at all."""
+    with (folder / "ballast").open("wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+                file.flush()
+        except OSError:
+            return

@@ -1,0 +1,180 @@
+"""One column of the table of the contract: a method, run by a certain user, on a stage of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from support.contract_cases import BY_KEY, programs
+from support.contract_stage import Stage, stage
+from support.daemon import ROOT, Daemon, daemon, output, run
+
+ATTACKS = ROOT / "tests/contract/attacks"
+_USER = 1500  # an ordinary user for a daemon of root's tests; no account is needed
+_BOOT = """
+import sys, types
+for name, text in {modules!r}.items():
+    module = sys.modules[name] = types.ModuleType("__main__" if name == {last!r} else name)
+    exec(compile(text, name, "exec"), module.__dict__)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What one try of an attack program came to."""
+
+    case: str
+    kind: str  # "attack" or "allowed"
+    name: str
+    ok: bool  # the attack was held, or the allowed action worked
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """The user that a daemon runs as."""
+
+    name: str
+    uid: int
+    prefix: tuple[str, ...] = ()  # starts a program as that user
+
+    @property
+    def python(self) -> tuple[str, ...]:
+        return (*self.prefix, "/usr/bin/python3" if self.prefix else sys.executable)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return (
+            {"PYTHONPATH": os.pathsep.join(_import_paths()), "PYTHONDONTWRITEBYTECODE": "1"}
+            if self.prefix
+            else {}
+        )
+
+
+ROOT_USER, ORDINARY_USER = "root", "ordinary user"
+
+
+def who(name: str) -> Who:
+    """Find a way to be `name`; skips the test, saying why, where there is none."""
+    if name == ROOT_USER:
+        return Who(name, 0) if os.geteuid() == 0 else pytest.skip("the tests do not run as root")
+    if os.geteuid() != 0:
+        return Who(name, os.geteuid())
+    user = str(_USER)
+    found = Who(name, _USER, ("setpriv", "--reuid", user, "--regid", user, "--clear-groups"))
+    trial = subprocess.run(
+        [*found.python, "-c", "import hutch.app"],
+        env=dict(found.env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if trial.returncode:
+        last = (trial.stderr.strip() or "?").splitlines()[-1]
+        pytest.skip(f"an ordinary user cannot run this checkout with /usr/bin/python3: {last}")
+    return found
+
+
+@dataclass
+class Column:
+    """A running daemon with its stage, and the results of the attack programs that were run so far."""
+
+    who: Who
+    method: str
+    stage: Stage
+    daemon: Daemon
+    client: Client
+    _tries: dict[str, list[Try]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} ({self.who.name})"
+
+    async def tries(self, key: str) -> list[Try]:
+        """Return what the attack program of a case saw; it runs once in a sandbox, with all its cases."""
+        program = BY_KEY[key].program
+        if program not in self._tries:
+            self._tries[program] = await self._attack(program)
+        return [one for one in self._tries[program] if one.case == key]
+
+    async def _attack(self, program: str) -> list[Try]:
+        record = await self.run(
+            attack_argv(program, self.stage.arguments(self.port)),
+            volumes=[f"contract-{program.replace('_', '-')}:/vol"],
+            workspace=str(self.stage.workspace),
+            timeout_s=50,
+        )
+        stdout, stderr = await self.output(record)
+        assert record.exit_code == 0, (record, stdout, stderr)
+        found = [Try(**json.loads(line)) for line in stdout.splitlines()]
+        expected = {case.key for case in programs()[program]}
+        assert {one.case for one in found} == expected, "the program and the list of cases differ"
+        return found
+
+    async def run(self, command: str | list[str], **values: Any) -> RunRecord:
+        return await run(self.client, command, **{"method": self.method, **values})
+
+    async def begin(self, command: str | list[str], *, says: str = "", **values: Any) -> RunRecord:
+        """Start a command and return when it runs and, if asked, its stdout holds `says`."""
+        request = RunRequest.model_validate({"command": command, "method": self.method, **values})
+        record = await self.client.run(request, 0)
+        while record.status == "starting" or (says and says not in (await self.output(record))[0]):
+            assert not record.is_ended, (record, await self.output(record))
+            record = await self.client.get_run(record.run_id, 0.05)
+        return record
+
+    async def refusal(self, **values: Any) -> ServiceError:
+        """Ask for a run that must be refused."""
+        request = RunRequest.model_validate({"command": "true", "method": self.method, **values})
+        with pytest.raises(ServiceError) as refused:
+            await self.client.run(request, 20)
+        return refused.value
+
+    async def output(self, record: RunRecord) -> tuple[str, str]:
+        return await output(self.client, record)
+
+    @property
+    def port(self) -> int:
+        return int(self.daemon.url.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def column(name: str, *, method: str = "bubblewrap", more: str = "") -> AsyncGenerator[Column]:
+    """A daemon run by the user `name`, with canaries all around it."""
+    user = who(name)
+    with stage(user.uid, user.prefix) as staged:
+        folder = staged.folder / "d"
+        folder.mkdir()
+        os.chown(folder, user.uid, user.uid)
+        agent = str(staged.workspace / "service.sock")
+        env = {**user.env, "HUTCH_TEST_CREDENTIAL": staged.secret, "SSH_AUTH_SOCK": agent}
+        config = f'\n[policy]\nworkspaces = ["{staged.workspace}"]\n{more}'
+        async with daemon(folder, config, env=env, python=user.python) as made, made.client() as client:
+            yield Column(user, method, staged, made, client)
+
+
+def attack_argv(program: str, arguments: str) -> list[str]:
+    """The command that runs an attack program; its text goes along: no file of ours is needed inside."""
+    names = ["inside", "calls", program]
+    modules = {f"contract.attacks.{name}": (ATTACKS / f"{name}.py").read_text() for name in names}
+    text = _BOOT.format(modules=modules, last=f"contract.attacks.{program}")
+    return ["/usr/bin/python3", "-I", "-c", text, arguments]
+
+
+def _import_paths() -> Sequence[str]:
+    return [
+        *(str(ROOT / part) for part in ("daemon", "launchers", "mcp_tools")),
+        sysconfig.get_path("purelib"),
+    ]
