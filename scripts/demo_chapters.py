@@ -103,7 +103,7 @@ async def a_command(story: Story, hutch: Hutch, canaries: Canaries) -> None:
     story.claim(
         "its network is not reached",
         holds=not {"reached"} & {*found["port"].split(), *found["internet"].split()}
-        and found["interfaces"] == "lo ",
+        and found["interfaces"] == "lo",
         evidence=f"port {canaries.port} answers here, and inside: {last_words(found['port'])}\n"
         f"1.1.1.1 from inside: {last_words(found['internet'])}; the only interface is {found['interfaces']}",
     )

@@ -8,11 +8,11 @@ say() { printf '%s=%s\n' "$1" "$2"; }
 echo 'Hello from inside a sandbox.' > greeting.txt
 say user "$(id -u)"
 say diary "$(cat "$DIARY" 2>&1 | tail -n 1)"
-say home "$(ls -A "$REAL_HOME" 2>&1 | tr '\n' ' ')"
+say home "$(ls -A "$REAL_HOME" 2>/dev/null | tr '\n' ' ')"
 { mkdir -p "${PLANTED%/*}" && echo x > "$PLANTED"; } 2>/dev/null
 say port "$( (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>&1 && echo reached)"
 say internet "$(timeout 5 bash -c 'exec 3<>/dev/tcp/1.1.1.1/443' 2>&1 && echo reached)"
-say interfaces "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | tr '\n' ' ')"
+say interfaces "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' \n')"
 seen=0; found=none
 for folder in /proc/[0-9]*; do
   seen=$((seen + 1))

@@ -126,15 +126,13 @@ def daemon(story: Story, env: Mapping[str, str], model_url: str | None) -> Itera
         if model_url is not None:
             text += SCRIPTED.format(url=model_url, address=model_url.removeprefix("http://"))
         file.write_text(text)
+        env = {**env, "HUTCH_CONFIG": str(file)}
         config = load(file, env)
         with (FOLDER / "daemon.log").open("wb") as log, _started(log, env) as process:
             served = Daemon(config, process)
-            with story.waiting("the daemon starts and measures what sandboxes hold here"):
+            with story.waiting("the daemon starts"):
                 _await_answer(served)
-            try:
-                yield served
-            finally:
-                process.kill()
+            yield served
 
 
 def stop(served: Daemon) -> int:
@@ -182,7 +180,10 @@ def _started(log: object, env: Mapping[str, str]) -> Iterator[subprocess.Popen[b
         start_new_session=True,
         preexec_fn=die_with_us,  # noqa: PLW1509 - this process has one thread
     ) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _await_answer(served: Daemon) -> None:
