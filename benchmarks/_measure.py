@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+# A benchmark may start the same real daemon as the tests do: `from support.daemon import daemon`
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

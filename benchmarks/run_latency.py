@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/run_latency.py [--quick] [--json]
 
-All rows run in one call, interleaved round by round, so that they share the machine's moods. What counts is the
-ratio to bare bubblewrap, which starts the same namespaces with the same binary.
+All rows run in one call, interleaved round by round, so that they share the machine's moods. What counts is
+the ratio to bare bubblewrap, which starts the same namespaces with the same binary.
 """
 
 import time
@@ -19,7 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from _measure import Row, options, report
 from hutch.client import Client
-from hutch_launchers.bubblewrap import find_bwrap
+from hutch_launchers.bwrap_binary import find_bwrap
 from hutch_mcp_tools.service import RunRequest
 from support.daemon import Daemon, daemon
 
@@ -27,9 +27,10 @@ Measured = Callable[[], Awaitable[object]]
 
 # The namespaces that Hutch asks for, and no more: what the kernel costs
 _BARE = (
-    "--unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup --uid 1000 --gid 1000 "
-    "--cap-drop ALL --die-with-parent --new-session --ro-bind /usr /usr --symlink usr/bin /bin "
-    "--symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --clearenv -- true"
+    "--unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup "
+    "--uid 1000 --gid 1000 --cap-drop ALL --die-with-parent --new-session --ro-bind /usr /usr "
+    "--symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev "
+    "--tmpfs /tmp --clearenv -- true"
 )
 
 
@@ -64,7 +65,7 @@ async def sample(measured: dict[str, Measured], rounds: int) -> dict[str, list[f
 @asynccontextmanager
 async def doors(made: Daemon) -> AsyncGenerator[dict[str, Measured]]:
     """Every way to run `true`, ready to be called."""
-    bwrap = str(find_bwrap())
+    bwrap = (await find_bwrap(None)).path
     async with AsyncExitStack() as stack:
         client: Client = await stack.enter_async_context(made.client())
         http = httpx2.AsyncClient(headers={"Authorization": f"Bearer {made.token}"}, timeout=60)
@@ -90,7 +91,7 @@ async def doors(made: Daemon) -> AsyncGenerator[dict[str, Measured]]:
 
         yield {
             "true": lambda: anyio.run_process(["true"]),
-            "bare bwrap true": lambda: anyio.run_process([bwrap, *_BARE.split()]),
+            "bare bwrap true": lambda: anyio.run_process([str(bwrap), *_BARE.split()]),
             "through the daemon's API": api,
             "through MCP": tool,
             "kept sandbox, API": kept,

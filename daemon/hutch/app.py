@@ -47,8 +47,8 @@ from hutch.web import api, systemd
 from hutch.web.guard import Guard
 from hutch.web.listeners import listeners, url_of
 from hutch.web.peer import PeerCheckedProtocol
-from hutch_launchers import registry
-from hutch_launchers.launcher import Launcher, LauncherError
+from hutch_launchers.launcher import Launcher
+from hutch_launchers.registry import OptionError, build_launcher
 from hutch_mcp_tools.server import build_server
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
             state=opened,
             agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
             logs=state / "runs",
-            private=_private_folder(config),
+            private=private_folder(config),
             shell=next(shell for shell in _SHELLS if Path(shell).exists()),
         )
 
@@ -234,12 +234,18 @@ def _token(path: Path) -> str:
 
 
 def _launchers(config: Config) -> dict[str, Launcher]:
-    try:
-        return {
-            name: registry.build(name, method.kind, method.options) for name, method in config.methods.items()
-        }
-    except LauncherError as error:
-        raise HutchError(error.code, error.message, error.hint) from error
+    cache = config.daemon.cache / "probes"
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    launchers = {}
+    for name, method in config.methods.items():
+        options = {"name": name, "probe_cache": cache / f"{name}.json", **method.options}
+        try:
+            launchers[name] = build_launcher(method.kind, options)
+        except OptionError as error:
+            raise HutchError(
+                "config_invalid", f"methods.{name}: {error}", "see: docs/configuration.md"
+            ) from error
+    return launchers
 
 
 def _find_agent(agent: AgentConfig) -> Agent:
@@ -251,7 +257,7 @@ def _store_folder(config: Config) -> Path:
     return Path(unquote(urlsplit(config.storage.url).path))
 
 
-def _private_folder(config: Config) -> Path:
+def private_folder(config: Config) -> Path:
     """Return a folder for sockets, beside the daemon's own, or where that path is too long for them."""
     folder = config.daemon.socket.with_name(config.daemon.socket.name + ".runs")
     if len(str(folder)) > _MAX_PRIVATE:

@@ -43,14 +43,11 @@ _FRESH_S = 10.0  # how old the view of the host's system folders may be
 class BubblewrapLauncher:
     """Configuration only."""
 
+    name: str = "bubblewrap"
     bwrap: Path | None = None  # None: the system's in /usr/bin, where AppArmor expects it, or the wheel's
     system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, read-only at their own paths
     readable: tuple[str, ...] = ()  # further host paths to read, each at its own path
     probe_cache: Path | None = None  # a file in which probes outlive the daemon
-
-    @property
-    def name(self) -> str:
-        return "bubblewrap"
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         try:

@@ -1,5 +1,6 @@
 """Claude Code, the real one, at work in a volume, driven by the scripted model."""
 
+import base64
 import json
 import signal
 from pathlib import Path
@@ -13,7 +14,9 @@ from support.daemon import Daemon, daemon, model_config, output, run, scripted_m
 pytestmark = pytest.mark.slow
 
 WRITE = 'Make a note. SCRIPT: [{"write": "/workspace/note.txt", "content": "first\\n"}, {"text": "Noted."}]'
-RECALL = 'What did I ask before? SCRIPT: [{"shell": "cat /workspace/note.txt"}, {"text": "You asked for a note."}]'
+RECALL = (
+    'What did I ask before? SCRIPT: [{"shell": "cat /workspace/note.txt"}, {"text": "You asked for a note."}]'
+)
 KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
 
 
@@ -39,15 +42,21 @@ async def test_a_second_turn_resumes_the_first_and_usage_adds_up(tmp_path: Path)
         assert second.usage.cost_usd > (first.usage.cost_usd or 0) > 0
         stored = await client.read_volume(ReadVolumeRequest(volume="work", path="/.hutch/session.json"))
         assert first.agent_session_id is not None
-        assert first.agent_session_id in __import__("base64").b64decode(stored.data_base64 or "").decode()
+        assert first.agent_session_id in base64.b64decode(stored.data_base64 or "").decode()
 
 
 async def test_another_daemon_with_the_same_store_resumes_by_the_volume_alone(tmp_path: Path) -> None:
     store = f'\n[storage]\nurl = "file://{tmp_path}/store"\n'
     async with scripted_model() as url:
-        async with daemon(tmp_path / "one", model_config(url) + store, env=KEY) as here, here.client() as client:
+        async with (
+            daemon(tmp_path / "one", model_config(url) + store, env=KEY) as here,
+            here.client() as client,
+        ):
             first = await turn(client, WRITE, "work")
-        async with daemon(tmp_path / "two", model_config(url) + store, env=KEY) as there, there.client() as client:
+        async with (
+            daemon(tmp_path / "two", model_config(url) + store, env=KEY) as there,
+            there.client() as client,
+        ):
             second = await turn(client, RECALL, "work")
     assert second.session_id != first.session_id
     assert second.agent_session_id == first.agent_session_id
@@ -112,13 +121,16 @@ async def test_an_agent_reaches_its_model_and_nothing_else(tmp_path: Path) -> No
 
 
 async def test_an_agent_without_its_network_is_refused_before_it_starts(tmp_path: Path) -> None:
-    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
-        async with made.client() as client:
-            with pytest.raises(ServiceError) as refused:
-                await client.start_agent(
-                    AgentRequest(agent="claude", prompt="x", volume="work", network="none"), 20
-                )
-            assert refused.value.code == "network_denied"
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        with pytest.raises(ServiceError) as refused:
+            await client.start_agent(
+                AgentRequest(agent="claude", prompt="x", volume="work", network="none"), 20
+            )
+        assert refused.value.code == "network_denied"
 
 
 async def test_a_model_that_fails_is_told_and_the_session_can_go_on(tmp_path: Path) -> None:
@@ -155,9 +167,12 @@ async def test_two_turns_of_one_session_never_run_at_once(tmp_path: Path) -> Non
 
 
 async def test_no_transcript_log_or_record_of_the_daemon_holds_the_key(tmp_path: Path) -> None:
-    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
-        async with made.client() as client:
-            await turn(client, WRITE, "work")
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        await turn(client, WRITE, "work")
     for path in (tmp_path / "d").rglob("*"):
         if path.is_file():
             assert b"sk-planted-canary" not in path.read_bytes(), path

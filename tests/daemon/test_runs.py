@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from hutch.app import private_folder
 from hutch.client import Client
 from hutch_mcp_tools.service import (
     ReadVolumeRequest,
@@ -52,8 +53,8 @@ async def test_a_run_says_which_policy_was_in_force_and_what_enforced_it(client:
 
 async def test_what_a_run_writes_into_a_volume_is_there_for_the_next(client: Client) -> None:
     first = await run(client, "mkdir -p a && echo one > a/one && chmod +x a/one", volumes=["notes:/data"])
-    assert first.snapshots == {"notes": 1} or list(first.snapshots) == ["notes"]
-    assert "A /a/one" in first.changed["notes"]
+    assert list(first.snapshots) == ["notes"]
+    assert "A a/one" in first.changed["notes"]
     second = await run(client, "cat /data/a/one && test -x /data/a/one && pwd", volumes=["notes:/data"])
     assert (await output(client, second))[0] == "one\n/data\n"
     assert second.snapshots == {}
@@ -69,7 +70,9 @@ async def test_a_read_only_volume_refuses_writes(client: Client) -> None:
 
 async def test_a_file_is_written_and_read_without_a_sandbox(client: Client) -> None:
     content = base64.b64encode(bytes(range(256))).decode()
-    made = await client.write_volume(WriteVolumeRequest(volume="files", path="a/b.bin", content_base64=content))
+    made = await client.write_volume(
+        WriteVolumeRequest(volume="files", path="a/b.bin", content_base64=content)
+    )
     assert made.files == 1
     read = await client.read_volume(ReadVolumeRequest(volume="files", path="/a/b.bin"))
     assert (read.kind, read.size, read.data_base64) == ("file", 256, content)
@@ -126,7 +129,9 @@ async def test_output_arrives_while_the_command_works(client: Client) -> None:
 
         async def watch() -> None:
             with sender:
-                await client.run(RunRequest(command="echo first; read x; echo second", timeout_s=20), 30, sender)
+                await client.run(
+                    RunRequest(command="echo first; read x; echo second", timeout_s=20), 30, sender
+                )
 
         group.start_soon(watch)
         async with receiver:
@@ -136,12 +141,14 @@ async def test_output_arrives_while_the_command_works(client: Client) -> None:
 
 
 async def test_a_kept_sandbox_takes_further_commands(client: Client) -> None:
-    first = await run(client, "echo 1 > /tmp/x; cd /; sleep 300 & echo started", session_id="new", volumes=["kept"])
+    first = await run(
+        client, "echo 1 > /tmp/x; cd /; sleep 300 & echo started", session_id="new", volumes=["kept"]
+    )
     session = first.session_id
     assert session is not None
     second = await run(client, "cat /tmp/x; echo 2 > y; pwd", session_id=session)
     assert (await output(client, second))[0] == "1\n/workspace\n"
-    assert second.changed == {"kept": ["A /y"]}
+    assert second.changed == {"kept": ["A y"]}
     error = await refused(client, "session_invalid", session_id=session, volumes=["other"])
     assert "settled" in error.hint
     ended = await client.stop_session(session)
@@ -203,7 +210,7 @@ async def test_nothing_of_a_run_is_left_on_the_host(client: Client, served: Daem
     await run(client, "setsid sleep 4242 & setsid nohup sleep 4242 >/dev/null 2>&1 & exit 0")
     alive = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _is_sleeper(p)]
     assert alive == []
-    assert list(Path(f"{served.config.daemon.socket}.runs").iterdir()) == []
+    assert list(private_folder(served.config).iterdir()) == []
 
 
 def _is_sleeper(path: Path) -> bool:

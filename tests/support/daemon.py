@@ -1,10 +1,10 @@
-"""A real daemon of its own for a test: its folders, its process, a client, and the scripted model beside it."""
+"""A real daemon for a test: folders of its own, its process, a client, and the scripted model beside it."""
 
 import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -71,7 +71,7 @@ class Daemon:
                         raise AssertionError(f"the daemon did not come up:\n{self.log()}") from error
                     await anyio.sleep(0.02)
 
-    async def end(self, number: int = signal.SIGTERM) -> int:
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait until it is gone, and return its exit code."""
         assert self.process is not None
         if self.process.returncode is None:
@@ -82,11 +82,11 @@ class Daemon:
         self.process = None
         return code
 
-    async def restart(self, number: int = signal.SIGTERM) -> None:
+    async def restart(self, number: signal.Signals = signal.SIGTERM) -> None:
         await self.end(number)
         await self.start()
 
-    def client(self):  # noqa: ANN201 - an async context manager of Client
+    def client(self) -> AbstractAsyncContextManager[Client]:
         return connect(self.config)
 
     @property
@@ -103,7 +103,11 @@ class Daemon:
 
 @asynccontextmanager
 async def daemon(
-    folder: Path, more: str = "", *, env: Mapping[str, str] | None = None, python: Sequence[str] = (sys.executable,)
+    folder: Path,
+    more: str = "",
+    *,
+    env: Mapping[str, str] | None = None,
+    python: Sequence[str] = (sys.executable,),
 ) -> AsyncGenerator[Daemon]:
     """A running daemon, configured by `more` on top of folders of its own."""
     folder.mkdir(parents=True, exist_ok=True)

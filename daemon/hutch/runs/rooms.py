@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hutch.agents import Agent
 from hutch.config import Config
+from hutch.errors import HutchError
 from hutch.state import State
 from hutch.volumes import VolumeName, Volumes
 from hutch_launchers.launcher import Launcher
@@ -35,7 +36,10 @@ class Rooms:
 
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
-        return VolumeName.parse(text if "/" in text else f"{self.config.daemon.workspace}/{text}")
+        try:
+            return VolumeName.parse(text if "/" in text else f"{self.config.daemon.workspace}/{text}")
+        except HutchError as error:  # said again in the caller's own words
+            raise HutchError(error.code, f"not a volume name: {text[:80]!r}", error.hint) from error
 
 
 def new_id(kind: str) -> str:

@@ -39,15 +39,17 @@ async def _follow(live: LiveRun, folder: Path, events: Events) -> None:
             at[stream] = await _catch_up(live, folder, stream, at[stream], events)
         if has_ended:
             return
-        if all(live.log.size(stream) == at[stream] for stream in _STREAMS) and not live.ended.is_set():
+        # Nothing is awaited between this look and the wait, so no growth is missed
+        if live.note == note and not live.ended.is_set() and not _has_more(folder, at):
             await live.log.grown()
 
 
+def _has_more(folder: Path, at: dict[Stream, int]) -> bool:
+    return any(read_log(folder / stream, at[stream], 1)[0] for stream in _STREAMS)
+
+
 async def _catch_up(live: LiveRun, folder: Path, stream: Stream, at: int, events: Events) -> int:
-    while at < live.log.size(stream):
-        data, _ = read_log(folder / stream, at, _CHUNK)
-        if not data:
-            break
+    while data := read_log(folder / stream, at, _CHUNK)[0]:
         await events.send(RunEvent(run_id=live.id, stream=stream, data=data))
         at += len(data)
     return at

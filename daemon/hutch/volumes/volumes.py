@@ -125,16 +125,13 @@ class Volumes:
         mode: WriteMode = "create",
         executable: bool = False,
         holder: str = "write",
-        create: bool = False,
     ) -> Snapshot:
-        """Write one file as one commit, making the folders it needs; takes the lease itself.
-
-        `create`: make the volume too, if it is not there.
+        """Write one file as one commit; makes its folders, and the volume, where missing. Takes the lease.
 
         Raises:
             HutchError: `path_exists`, `path_invalid`, `not_a_folder`, `not_a_file`, and those of `lease`.
         """
-        async with self.lease(name, holder, create=create) as lease:
+        async with self.lease(name, holder, create=True) as lease:
             return await self._writer.write(lease, path, data, mode=mode, executable=executable)
 
     async def recover(self) -> Sequence[Recovered]:
