@@ -19,6 +19,7 @@ import demo_stage
 from demo_chapters import Hutch, a_command, a_daemon, a_volume, an_agent, the_end, the_sessions
 from demo_stage import FOLDER, SECRET, Canaries, Daemon
 from demo_story import DemoError, Story
+from hutch.errors import unwrapped
 
 
 async def over_mcp(story: Story, served: Daemon, canaries: Canaries, *, is_scripted: bool) -> None:
@@ -37,8 +38,8 @@ def tell(story: Story) -> None:
     is_scripted = not os.environ.get("ANTHROPIC_API_KEY")
     story.title("Hutch: a home for coding agents on a machine you own")
     story.says(f"Everything here happens in {FOLDER}.")
-    demo_stage.clear()
     with ExitStack() as stack:
+        stack.enter_context(demo_stage.folder())
         canaries = stack.enter_context(demo_stage.canaries())
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -49,7 +50,8 @@ def tell(story: Story) -> None:
         }
         model_url = stack.enter_context(demo_stage.scripted_model()) if is_scripted else None
         served = stack.enter_context(demo_stage.daemon(story, env, model_url))
-        anyio.run(lambda: over_mcp(story, served, canaries, is_scripted=is_scripted))
+        with unwrapped():
+            anyio.run(lambda: over_mcp(story, served, canaries, is_scripted=is_scripted))
         the_end(story, served)
 
 
@@ -65,18 +67,9 @@ What the demo left is in .demo/: HUTCH_CONFIG=.demo/config.toml .venv/bin/hutch 
 def main() -> int:
     story = Story()
     try:
-        try:
-            tell(story)
-        except BaseExceptionGroup as group:
-            only: BaseException = group
-            while isinstance(only, BaseExceptionGroup):  # as task groups raise them
-                only = only.exceptions[0]
-            raise only from group
+        tell(story)
     except DemoError as error:
         story.fails(error)
-        print(
-            f"\nerror: the demo failed; the daemon's log ends so:\n{demo_stage.log_tail()}", file=sys.stderr
-        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,6 +1,8 @@
 """What the demo stands on: its folder, a daemon, a model, and canaries that no sandbox may reach."""
 
 import ctypes
+import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from demo_story import DemoError, Story
 from hutch.client import daemon_file, daemon_url, read_token, token_path
@@ -72,16 +75,24 @@ class Daemon:
         return read_token(token_path(self.config))
 
 
-def clear() -> None:
-    """Begin anew: remove what an earlier demo left, and nothing else."""
+@contextmanager
+def folder() -> Iterator[None]:
+    """Begin anew: remove what an earlier demo left, and nothing else. One demo at a time has the folder."""
     try:
         if MARK.exists():
+            with MARK.open() as mark:
+                if not _lock(mark):
+                    raise DemoError(f"another demo is at work in {FOLDER}", "wait for its end")
+            _end_earlier_daemon()
             shutil.rmtree(FOLDER)
         FOLDER.mkdir(mode=0o700)
-        MARK.touch()
+        mark = MARK.open("x")
     except OSError as error:
         hint = "remove it, or move it away, and start again"
         raise DemoError(f"{FOLDER} cannot be made: {error.strerror}", hint) from None
+    with mark:
+        _lock(mark)
+        yield
 
 
 @contextmanager
@@ -130,9 +141,13 @@ def daemon(story: Story, env: Mapping[str, str], model_url: str | None) -> Itera
         config = load(file, env)
         with (FOLDER / "daemon.log").open("wb") as log, _started(log, env) as process:
             served = Daemon(config, process)
-            with story.waiting("the daemon starts"):
-                _await_answer(served)
-            yield served
+            try:
+                with story.waiting("the daemon starts"):
+                    _await_answer(served)
+                yield served
+            except DemoError as error:
+                error.log = _tail(FOLDER / "daemon.log")
+                raise
 
 
 def stop(served: Daemon) -> int:
@@ -155,11 +170,32 @@ def in_sandboxes() -> list[int]:
     return found
 
 
-def log_tail(lines: int = 15) -> str:
+def _lock(file: TextIO) -> bool:
+    """Take a file for ourselves, as long as it is open; whether nobody else has it."""
     try:
-        return "\n".join((FOLDER / "daemon.log").read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _end_earlier_daemon() -> None:
+    """End the daemon that a command on the demo's configuration has started since; it holds its lock."""
+    state = FOLDER / "state"
+    try:
+        lock = (state / "daemon.lock").open()
+    except FileNotFoundError:
+        return
+    with lock:
+        if _lock(lock):
+            return
+        with suppress(OSError, ValueError, KeyError):
+            os.kill(json.loads((state / "daemon.json").read_bytes())["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while not _lock(lock):
+            if time.monotonic() > deadline:
+                raise DemoError(f"a daemon still works in {FOLDER}", "end it, and start again")
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -193,3 +229,7 @@ def _await_answer(served: Daemon) -> None:
             return
         time.sleep(0.02)
     raise DemoError("the daemon did not start")
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

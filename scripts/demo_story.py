@@ -17,6 +17,7 @@ class DemoError(Exception):
         super().__init__(what)
         self.what = what
         self.hint = hint
+        self.log = ""  # of the daemon, where one was at work
 
 
 class Story:
@@ -66,8 +67,11 @@ class Story:
     def fails(self, error: DemoError) -> None:
         sys.stdout.flush()
         print(f"   {self._in('31', '✗')} {error.what}", file=sys.stderr)
-        if error.hint:
-            print(f"     {error.hint}", file=sys.stderr)
+        for line in error.hint.splitlines():
+            print(f"     {line}", file=sys.stderr)
+        print("\nerror: the demo failed", file=sys.stderr)
+        if error.log:
+            print(f"hint: the daemon's log ends so:\n{error.log}", file=sys.stderr)
 
     def ends(self) -> None:
         print(f"\n{self._in('1', 'All of it holds')} ({time.monotonic() - self._began:.1f} s).")
