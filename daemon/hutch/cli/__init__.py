@@ -10,7 +10,7 @@ import click
 
 from hutch import __version__
 from hutch.cli.invocation import Invocation
-from hutch.cli.lazy import LazyGroup
+from hutch.cli.lazy import LazyGroup, ReaderGoneError
 from hutch.cli.refusal import INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
 from hutch.errors import HutchError
 
@@ -51,17 +51,16 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
     """Run the command line; return its exit code. Every error ends here as `error: …` and `hint: …`."""
     try:
         code = hutch.main(arguments, prog_name="hutch", standalone_mode=False, obj=invocation)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
+        sys.stdout.flush()  # here, where it may still fail
+    except (ReaderGoneError, BrokenPipeError):
+        _drop_what_is_buffered()
+        return PIPE_CLOSED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         report(error.format_message(), f"{context.command_path} --help" if context else "hutch --help")
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        _drop_what_is_buffered()
-        return PIPE_CLOSED
     except HutchError as error:
         report(f"{error.code}: {error.message}", error.hint)
         return exit_code_of(error.code)

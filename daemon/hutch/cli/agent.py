@@ -75,7 +75,8 @@ def agent(
         session = await service.get_session(run.session_id or "")
         if as_json:
             print_json(session)
-        _tell(session, run)
+        else:
+            _tell(session, run)
         return 128 + follower.signal if follower.signal else _exit_code(session, run)
 
     return invocation.call(work)

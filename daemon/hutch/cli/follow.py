@@ -67,7 +67,8 @@ class Follower:
 
     async def catch_up(self, record: RunRecord) -> None:
         """Show what a run has written so far, and return."""
-        await self._show_rest(record)
+        for stream in _STREAMS:
+            await self._show_rest(record.run_id, stream)
         self.display.end()
 
     async def _watch(self, begin: Begin) -> RunRecord:
@@ -77,7 +78,9 @@ class Follower:
             record = await self._shown(lambda events: begin(_WAIT_S, events))
             while not record.is_ended:
                 record = await self._shown(lambda events: self.service.get_run(self._run_id, _WAIT_S, events))
-            await self._show_rest(record)
+            for stream, end in zip(_STREAMS, (record.stdout_bytes, record.stderr_bytes), strict=True):
+                if self._seen[stream] < end:  # it had ended before we asked: no event told of its output
+                    await self._show_rest(record.run_id, stream)
             self.waiting.over()
             await to_thread.run_sync(self.display.end)
             group.cancel_scope.cancel()
@@ -104,15 +107,13 @@ class Follower:
                     at[event.stream] += len(event.data)
                     await self._output(event.stream, news)
 
-    async def _show_rest(self, record: RunRecord) -> None:
-        """What no event told: a run that had ended before we asked has only its log."""
-        for stream, end in zip(_STREAMS, (record.stdout_bytes, record.stderr_bytes), strict=True):
-            while self._seen[stream] < end:
-                request = LogRequest(run_id=record.run_id, stream=stream, start=self._seen[stream])
-                data = base64.b64decode((await self.service.read_log(request)).data_base64)
-                if not data:
-                    break
-                await self._output(stream, data)
+    async def _show_rest(self, run_id: str, stream: Stream) -> None:
+        while True:
+            request = LogRequest(run_id=run_id, stream=stream, start=self._seen[stream])
+            chunk = await self.service.read_log(request)
+            await self._output(stream, base64.b64decode(chunk.data_base64))
+            if self._seen[stream] >= chunk.end or not chunk.data_base64:
+                return
 
     async def _output(self, stream: Stream, data: bytes) -> None:
         if data:

@@ -8,12 +8,22 @@ from typing import Any
 import click
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads our output any more. Not an OSError, which click would take for itself."""
+
+
 class LazyGroup(click.Group):
     """`commands_at` maps a name to where its command is, "module:attribute", and its line in the help."""
 
     def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(*args, **options)
         self._commands_at = commands_at
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._commands_at)

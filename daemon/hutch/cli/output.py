@@ -61,6 +61,8 @@ def duration(seconds: float | None) -> str:
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
+    if seconds < 1:
+        return f"{1000 * max(seconds, 0):.0f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 

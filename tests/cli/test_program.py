@@ -1,0 +1,216 @@
+"""The real command line on a real daemon with real sandboxes."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, CompletedProcess, Popen
+
+import anyio
+import pytest
+from anyio import to_thread
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from hutch.client import connect
+from hutch_mcp_tools.service import RunRecord, SessionRecord
+from support.daemon import BASE, Daemon, daemon, model_config, scripted_model
+
+HUTCH = (sys.executable, "-m", "hutch")
+_BOUND_S = 40  # inside pytest's own, which would end every test that shares the daemon
+TASK = 'Make a note. SCRIPT: [{"shell": "echo hi > note.txt"}, {"text": "Noted."}]'
+
+
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Daemon]:
+    async with daemon(tmp_path_factory.mktemp("d") / "x") as made:
+        await hutch(made, "doctor")  # measured now, so that no test waits for it and is told so
+        yield made
+
+
+def environment(made: Daemon) -> dict[str, str]:
+    return {**made.env, "HUTCH_CONFIG": str(made.folder / "config.toml")}
+
+
+async def hutch(made: Daemon, *arguments: str, stdin: bytes = b"") -> CompletedProcess[bytes]:
+    with anyio.fail_after(_BOUND_S):
+        return await anyio.run_process([*HUTCH, *arguments], input=stdin, env=environment(made), check=False)
+
+
+async def told(made: Daemon, *arguments: str, stdin: bytes = b"") -> str:
+    done = await hutch(made, *arguments, stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, b""), done.stdout
+    return done.stdout.decode()
+
+
+@asynccontextmanager
+async def start(made: Daemon, *arguments: str) -> AsyncGenerator[Process]:
+    words = [*HUTCH, *arguments]
+    process = await anyio.open_process(words, env=environment(made), stdin=None, stdout=PIPE, stderr=PIPE)
+    async with process:
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def said(process: Process, text: str) -> str:
+    """Read what a program prints until it has said `text`."""
+    assert process.stdout is not None
+    seen = ""
+    with anyio.fail_after(30):
+        async for piece in TextReceiveStream(process.stdout):
+            seen += piece
+            if text in seen:
+                return seen
+    raise AssertionError(f"it ended without saying {text!r}: {seen}")
+
+
+async def newest(made: Daemon) -> RunRecord:
+    async with connect(made.config) as client:
+        return (await client.list_runs(1))[0]
+
+
+async def test_a_command_s_output_input_and_exit_code_pass_through(served: Daemon) -> None:
+    done = await hutch(served, "run", "--", "sh", "-c", "cat; echo oops >&2; exit 7", stdin=b"in\n")
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"in\n", b"oops\n")
+
+
+async def test_output_comes_while_the_command_works_and_an_interrupt_ends_it(served: Daemon) -> None:
+    async with start(served, "run", "--", "sh", "-c", "echo ready; sleep 60") as process:
+        await said(process, "ready\n")
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    assert (await newest(served)).status == "cancelled"
+
+
+async def test_a_reader_that_goes_away_ends_the_run(served: Daemon) -> None:
+    def read_one_line() -> int:
+        words = [*HUTCH, "run", "--", "sh", "-c", "while :; do echo more; done"]
+        with Popen(words, env=environment(served), stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as program:
+            assert program.stdout is not None
+            assert program.stderr is not None
+            program.stdout.readline()
+            program.stdout.close()
+            assert program.stderr.read() == b""
+            return program.wait(_BOUND_S)
+
+    assert await to_thread.run_sync(read_one_line) == 141
+    assert (await newest(served)).status == "cancelled"
+
+
+async def test_what_a_run_leaves_in_a_volume_is_told_by_the_volume_commands(served: Daemon) -> None:
+    await told(served, "run", "-v", "web:/data", "--", "sh", "-c", "mkdir /data/a; echo one > /data/a/b")
+    assert await told(served, "volume", "cat", "web", "a/b") == "one\n"
+    assert await told(served, "volume", "tree", "web") == "a/\n  b\n"
+    done = await hutch(served, "volume", "put", "web", "a/b", stdin=b"two\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"volume web: snapshot 2\n")
+    assert await told(served, "volume", "cat", "web", "a/b", "--at", "1") == "one\n"
+    log = json.loads(await told(served, "volume", "log", "web", "--json"))
+    assert [(entry["snapshot"], entry["changed"]) for entry in log] == [
+        (2, ["M a/b"]),
+        (1, ["A a", "A a/b"]),
+    ]
+
+
+async def test_logs_follow_a_run_to_its_end_and_an_interrupt_leaves_it_alone(served: Daemon) -> None:
+    async with start(served, "run", "-v", "pipe", "--", "sh", "-c", "echo one; sleep 60") as owner:
+        await said(owner, "one\n")
+        run = await newest(served)
+        async with start(served, "logs", "-f", run.run_id) as follower:
+            await said(follower, "one\n")
+            follower.send_signal(signal.SIGINT)
+            assert await follower.wait() == 130
+        assert (await newest(served)).status == "running"
+        assert await told(served, "logs", run.run_id) == "one\n"
+        await told(served, "stop", run.run_id, "--json")
+        assert await owner.wait() == 130
+
+
+async def test_a_sandbox_that_is_kept_takes_further_commands(served: Daemon) -> None:
+    opened = json.loads(await told(served, "run", "--session", "new", "--json", "touch", "/tmp/here"))
+    session = opened["session_id"]
+    assert await told(served, "run", "--session", session, "ls", "/tmp") == "here\n"
+    done = await hutch(served, "stop", session)
+    assert (done.returncode, done.stderr.decode()) == (0, f"{session}: ended\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "error"),
+    [
+        (("--net", "everything"), 1, "network_denied"),
+        (("--method", "none"), 1, "method_unknown"),
+        (("--memory", "64GiB"), 1, "limit_exceeded"),
+        (("-v", "../x"), 1, "volume_name_invalid"),
+        (("-w", "/"), 1, "workspace_denied"),
+    ],
+)
+async def test_what_the_policy_does_not_give_is_refused(
+    options: tuple[str, ...], code: int, error: str, served: Daemon
+) -> None:
+    done = await hutch(served, "run", *options, "true")
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert done.stderr.startswith(f"error: {error}: ".encode())
+    assert b"\nhint: " in done.stderr or error == "volume_name_invalid"
+
+
+async def test_a_volume_that_is_held_has_an_exit_code_of_its_own(served: Daemon) -> None:
+    async with start(served, "run", "-v", "held", "--", "sh", "-c", "echo ready; sleep 60") as owner:
+        await said(owner, "ready\n")
+        done = await hutch(served, "run", "-v", "held", "true")
+        assert done.returncode == 4
+        assert done.stderr.startswith(b"error: volume_held: ")
+        owner.terminate()
+        assert await owner.wait() == 143
+
+
+async def test_doctor_tells_the_same_with_a_daemon_and_without(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        with_daemon = json.loads(await told(made, "doctor", "--json"))
+        assert with_daemon["daemon"]["running"]
+        await made.end()
+        without = json.loads(await told(made, "doctor", "--json"))
+        assert not without["daemon"]["running"]
+        assert without["methods"] == with_daemon["methods"]
+        text = await told(made, "doctor")
+        assert "method bubblewrap" in text
+        assert "filesystem" in text
+        await made.start()
+
+
+async def test_the_first_command_starts_a_daemon_that_outlives_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(BASE.format(folder=tmp_path))
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HUTCH_CONFIG": str(tmp_path / "config.toml")}
+    first = await anyio.run_process([*HUTCH, "run", "echo", "hi"], input=b"", env=env)
+    log = tmp_path / "state" / "daemon.log"
+    assert first.stdout == b"hi\n"
+    assert first.stderr.startswith(f"starting the daemon (its log: {log})\n".encode())
+    second = await anyio.run_process([*HUTCH, "run", "echo", "hi"], input=b"", env=env)
+    assert (second.stdout, second.stderr) == (b"hi\n", b"")
+    pid = json.loads((tmp_path / "state" / "daemon.json").read_text())["pid"]
+    os.kill(pid, signal.SIGTERM)
+    with anyio.fail_after(20):
+        while (tmp_path / "d.sock").exists():
+            await anyio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_an_agent_s_turn_is_told_as_it_works_and_goes_on_later(tmp_path: Path) -> None:
+    key = {"ANTHROPIC_API_KEY": "any"}
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=key) as made:
+        first = await hutch(made, "agent", "claude", "-v", "web", "--model", "claude-opus-5-5", TASK)
+        assert first.returncode == 0, first.stderr.decode()
+        story = first.stdout.decode().splitlines()
+        assert story[0].startswith("· its session ")
+        assert story[1:] == ["▸ Bash: echo hi > note.txt", "Noted."]
+        assert b"volume web at snapshot 1" in first.stderr
+        assert await told(made, "volume", "cat", "web", "note.txt") == "hi\n"
+        second = json.loads(await told(made, "agent", "claude", "-v", "web", "--json", "Again."))
+        assert SessionRecord.model_validate(second).turns == 2
+        listed = await told(made, "sessions")
+        assert "claude" in listed
+        assert (await told(made, "logs", second["session_id"])).startswith("· its session ")
