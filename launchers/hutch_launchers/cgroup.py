@@ -175,14 +175,14 @@ def _rmdir(folder: Path) -> bool:
 def find_hierarchy() -> Hierarchy | None:
     """Where this process may make groups; None: nowhere. Asked once: it may move this process to a leaf."""
     own = Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    for find in (_find_v2, _find_v1):
+    for find in (find_v2, find_v1):
         with suppress(OSError):
             if found := find(own):
                 return found
     return None
 
 
-def _find_v2(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+def find_v2(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
     """The nearest group at or above our own in which groups with controllers can be made."""
     path = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), None)
     if path is None or not (mount / "cgroup.controllers").exists():
@@ -224,7 +224,8 @@ def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii").split()
 
 
-def _find_v1(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+def find_v1(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+    """A folder for each controller of its own hierarchy, at its top: only root may make one there."""
     homes = {}
     for line in own.splitlines():
         _, names, path = line.split(":", 2)

@@ -16,6 +16,7 @@ from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import ExitStatus
 from hutch_launchers.streams import PipeReader, PipeWriter
 
+_FIND_S = 0.005  # between two looks for a command that is about to be started
 _DEATH_S = 10.0  # from SIGKILL to the end: only a process stuck in the kernel takes longer
 
 Spawn = Callable[[Callable[[], "subprocess.Popen[bytes]"]], "subprocess.Popen[bytes]"]
@@ -173,7 +174,20 @@ class LocalProcess:
         await self._kill()
 
     async def _ask(self) -> None:
-        self._child.send(signal.SIGTERM)
+        """Send SIGTERM to the command itself."""
+        while not self._child.has_ended:
+            if pid := self._command_pid():
+                with suppress(OSError):
+                    watch = PidWatch(os.pidfd_open(pid))
+                    if self._command_pid() == pid:  # then the descriptor is the command's
+                        watch.send(signal.SIGTERM)
+                    watch.close()
+                return
+            await anyio.sleep(_FIND_S)
+
+    def _command_pid(self) -> int | None:
+        """The host's number of the command's own process; None: it is not there yet."""
+        return self._child.pid
 
     async def _kill(self) -> None:
         """End all of it and return when it has ended."""

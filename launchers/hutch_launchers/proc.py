@@ -26,6 +26,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def program(pid: int) -> str | None:
+    """The file that it runs; None: it is gone, or not ours to know."""
+    with suppress(OSError):
+        return str((_PROC / str(pid) / "exe").readlink())
+    return None
+
+
 def inner_pid(pid: int) -> int | None:
     """Its number in its own, innermost PID namespace."""
     fields = _status(pid).get("NSpid", "").split()

@@ -2,8 +2,8 @@
 
 The words of the command take the place of the one word `{command}`, each as a word of its own. In front of
 them stands a shell of the sandbox, `/bin/sh -c SCRIPT hutch`, to which the working folder and the environment
-come on standard input, before the command's own: they are in no argv, and the wrapper program never has them in
-its own environment. So the wrapper must pass standard input on, and there must be a POSIX shell inside. What it
+come on standard input, before the command's own: they are in no argv, and never in the wrapper program's own
+environment. So the wrapper must pass standard input on, and there must be a POSIX shell inside. What it
 adds to the environment stays, and so does `HUTCH_SANDBOX`, by which what is left over is found.
 """
 
@@ -12,14 +12,15 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
 import anyio
 
+from hutch_launchers import proc
 from hutch_launchers.commands import check_command
 from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST_SOURCE
@@ -72,22 +73,19 @@ class WrapperLauncher:
         await self._require(spec)
         guest = (self.python, "-I", "-S", "-c", GUEST_SOURCE.read_text(encoding="utf-8"))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             held.callback(ours.close)
             with ExitStack() as child_ends:
                 child_ends.callback(theirs.close)
                 pipes = open_pipes(child_ends)
                 held.callback(pipes.close)
                 stdio = Stdio(theirs.fileno(), pipes.child.stdout, pipes.child.stderr)
-                wrapped = _Wrapped(wrapper_argv(self.command, guest), spec, stdio)
-            async with wrapped:
-                ours.send(b"\n")
-                link = Guest(ours, wrapped.child.kill_group)
-                try:
-                    await until_ready(link, pipes.stderr)
-                    yield Kept(link, wrapped.confinement, wrapped.wait)
-                finally:
-                    link.close()
+                wrapped = await held.enter_async_context(_Wrapped(self.command, guest, spec, stdio))
+            ours.send(b"\n")
+            link = Guest(ours, wrapped.child.kill_group)
+            held.callback(link.close)
+            await until_ready(link, pipes.stderr)
+            yield Kept(link, wrapped.confinement, wrapped.wait)
 
     @asynccontextmanager
     async def _launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
@@ -95,15 +93,14 @@ class WrapperLauncher:
             raise LauncherError("command_invalid", "a launch needs a command; `keep` starts without one")
         prelude = command_prelude(spec.command)
         shell = ("/bin/sh", "-c", _SCRIPT, "hutch", *spec.command.argv)
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             with ExitStack() as child_ends:
                 pipes = open_pipes(child_ends)
                 held.callback(pipes.close)
-                wrapped = _Wrapped(wrapper_argv(self.command, shell), spec, pipes.child)
-            async with wrapped:
-                with suppress(anyio.BrokenResourceError):  # it ended already: its status says how
-                    await pipes.stdin.send(b"\n" + prelude)
-                yield _WrapperProcess(wrapped, pipes)
+                wrapped = await held.enter_async_context(_Wrapped(self.command, shell, spec, pipes.child))
+            with suppress(anyio.BrokenResourceError):  # it ended already: its status says how
+                await pipes.stdin.send(b"\n" + prelude)
+            yield _WrapperProcess(wrapped, pipes)
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         if sys.platform not in self.platforms:
@@ -203,15 +200,22 @@ def _cut(evidence: dict[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
 class _Wrapped:
     """A wrapper program held before its start, and all that comes of it. Leaving the block ends it."""
 
-    def __init__(self, argv: Sequence[str], spec: SandboxSpec, stdio: Stdio) -> None:
-        self.run_id = spec.run_id
+    child: Child
+
+    def __init__(self, words: Sequence[str], command: Sequence[str], spec: SandboxSpec, stdio: Stdio) -> None:
+        self._is_bare = words[0] == PLACE
+        self._argv = ["/bin/sh", "-c", _GATE, "hutch", *wrapper_argv(words, command)]
+        self._run_id = spec.run_id
+        self._stdio = stdio
         self.confinement = Confinement(spec.limits, spec.run_id)
-        gate = ["/bin/sh", "-c", _GATE, "hutch", *argv]
-        self.child = Child(
-            gate, env={"PATH": _PATH, MARK: spec.run_id}, stdio=stdio, spawn=self.confinement.spawn
-        )
 
     async def __aenter__(self) -> Self:
+        try:
+            env = {"PATH": _PATH, MARK: self._run_id}
+            self.child = Child(self._argv, env=env, stdio=self._stdio, spawn=self.confinement.spawn)
+        except BaseException:
+            await self.confinement.release()
+            raise
         try:
             self.confinement.hold(self.child.pid, self.child)
         except BaseException:
@@ -227,6 +231,10 @@ class _Wrapped:
                 self.child.close()
                 await self.confinement.release()
 
+    def descendants(self) -> Iterator[int]:
+        """Those that came of the wrapper program; none when the command is its own front."""
+        return iter(()) if self._is_bare else proc.descendants(self.child.pid)
+
     async def wait(self) -> ExitStatus:
         await self.child.wait()
         return mark_memory(self.child.exit_status, self.confinement.memory_strikes())
@@ -235,7 +243,7 @@ class _Wrapped:
         """End what is in its process group and what carries its mark; leaving ends its control group too."""
         self.child.kill_group()
         await self.child.kill_and_reap()
-        await kill_marked(self.run_id)
+        await kill_marked(self._run_id)
 
 
 class _WrapperProcess(LocalProcess):
@@ -245,6 +253,12 @@ class _WrapperProcess(LocalProcess):
 
     async def wait(self) -> ExitStatus:
         return await self._wrapped.wait()
+
+    def _command_pid(self) -> int | None:
+        # many a wrapper ends all at once when it is asked itself, so the first other program below it is
+        front = proc.program(self._child.pid)
+        below = self._wrapped.descendants()
+        return next((pid for pid in below if proc.program(pid) not in (None, front)), self._child.pid)
 
     async def _kill(self) -> None:
         await self._wrapped.kill()

@@ -1,0 +1,43 @@
+"""What a run may leave on the host, and must not."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.proc import pids_with_environment
+from hutch_launchers.reaping import MARK
+
+
+def groups_of(run_id: str) -> list[Path]:
+    hierarchy = find_hierarchy()
+    folders = hierarchy.folders if hierarchy else ()
+    return [folder / run_id for folder in folders if (folder / run_id).exists()]
+
+
+def processes_of(run_id: str) -> list[int]:
+    return list(pids_with_environment(f"{MARK}={run_id}"))
+
+
+def nothing_left(run_id: str) -> bool:
+    return groups_of(run_id) == [] and processes_of(run_id) == []
+
+
+def open_fds() -> dict[str, str]:
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found[entry.name] = str(entry.readlink())
+        except OSError:
+            continue
+    return found
+
+
+@contextmanager
+def no_new_fds() -> Generator[None]:
+    before = set(open_fds())
+    yield
+    after = open_fds()
+    new = {fd: name for fd, name in after.items() if fd not in before and "/proc/" not in name}
+    assert new == {}, f"descriptors left open by {os.getpid()}"
