@@ -106,7 +106,8 @@ class Client:
     async def _call(self, name: str, answer: type[T], events: Events | None = None, **arguments: object) -> T:
         body = TypeAdapter(dict[str, Any]).dump_json(arguments)
         try:
-            async with self._http.stream("POST", f"/api/{name}", content=body) as response:
+            query = {"events": "true"} if events is not None else {}
+            async with self._http.stream("POST", f"/api/{name}", content=body, params=query) as response:
                 async for line in response.aiter_lines():
                     message = json.loads(line)
                     if "event" not in message:

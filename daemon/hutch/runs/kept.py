@@ -71,7 +71,7 @@ class Kept:
                 raise _gone(self)
             live.change(policy=self.policy)
             async with self.sandbox.start(work.command) as process:
-                await running(rooms.state, live)
+                running(live)
                 ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
         except (HutchError, LauncherError, OSError) as error:

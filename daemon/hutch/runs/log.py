@@ -8,6 +8,7 @@ import anyio
 
 from hutch.supervisor import Stream
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 _TAIL_BYTES = 64 * 1024  # of what came beyond the bound, the end is kept: that is where errors stand
 
 
@@ -19,7 +20,6 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._files = {name: _LogFile(folder / name, max_bytes) for name in ("stdout", "stderr")}
         self._grown = anyio.Event()
 
@@ -53,7 +53,9 @@ class RunLog:
 
 class _LogFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._path = path
+        self._fd = -1  # opened by the first output: many commands have none
+        self._is_closed = False
         self._max = max_bytes
         self._beyond: deque[bytes] = deque()
         self._beyond_bytes = 0
@@ -78,12 +80,16 @@ class _LogFile:
             for data in self._beyond:
                 self._put(data)
             self._beyond.clear()
+        self._is_closed = True
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _put(self, data: bytes) -> None:
         try:
+            if data and self._fd < 0 and not self._is_closed:
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._fd = os.open(self._path, _NEW_FILE, 0o600)
             while data:
                 written = os.write(self._fd, data)
                 self.size += written

@@ -106,10 +106,10 @@ async def finished(live: LiveRun, work: Work, folders: Folders, ended: Ended) ->
     }
 
 
-async def running(state: State, live: LiveRun) -> None:
-    """Say that the process runs."""
+def running(live: LiveRun) -> None:
+    """Say that the process runs, to those who look at us: after a crash it is the same as starting."""
+    live.change(status="running")
     live.say("running")
-    await state.put_run(live.change(status="running"))
     live.started.set()
 
 
@@ -152,7 +152,7 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         async with launcher.launch(spec) as process:
-            await running(rooms.state, live)
+            running(live)
             return await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
 
 

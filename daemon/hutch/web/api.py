@@ -1,6 +1,7 @@
 """The service's own wire: `POST /api/<method>`, arguments as a JSON object, the answer as JSON Lines.
 
-Lines are `{"event": ...}` while it works, then one `{"result": ...}` or `{"error": {code, message, hint}}`.
+The last line is `{"result": ...}` or `{"error": {code, message, hint}}`; before it, where the query says
+`events=true`, come lines `{"event": ...}` while it works.
 The routes are read off `SandboxService`, so that a method added there is served here.
 """
 
@@ -62,7 +63,8 @@ def routes(service: SandboxService) -> list[Route]:
             return _refuse(413, error)
         except ValidationError as error:
             return _refuse(422, _invalid(error))
-        return Answer(operation, getattr(service, operation.name), arguments)
+        wants_events = operation.has_events and request.query_params.get("events") == "true"
+        return Answer(operation, getattr(service, operation.name), arguments, wants_events=wants_events)
 
     return [Route("/api/{operation}", call, methods=["POST"])]
 
@@ -70,9 +72,12 @@ def routes(service: SandboxService) -> list[Route]:
 class Answer:
     """An ASGI response that works while it is sent; ends its waiting, not the run, when the client goes."""
 
-    def __init__(self, operation: Operation, method: Method, arguments: BaseModel) -> None:
+    def __init__(
+        self, operation: Operation, method: Method, arguments: BaseModel, *, wants_events: bool
+    ) -> None:
         self._operation = operation
         self._method = method
+        self._wants_events = wants_events
         self._values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +85,7 @@ class Answer:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_on_disconnect, receive, group.cancel_scope)
-            last = await (self._work_with_events(send) if self._operation.has_events else self._work())
+            last = await (self._work_with_events(send) if self._wants_events else self._work())
             await send({"type": "http.response.body", "body": last})
             group.cancel_scope.cancel()
 
