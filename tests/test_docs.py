@@ -1,6 +1,7 @@
 """The documentation names what there is, and nothing else."""
 
 import ast
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from hutch.cli import COMMANDS, hutch
 from hutch.config import Agent, Config, Daemon, Limits, Network, Policy, Storage, parse
 from hutch.config.reader import keys_of
+from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,14 @@ def test_the_defaults_in_the_documentation_are_those_of_the_example() -> None:
         assert {key: tomllib.loads(f"v = {value}")["v"] for key, value in told.items()} == {
             key: value for key, value in table.items() if not isinstance(value, dict)
         }
+
+
+def test_every_option_of_a_method_is_documented_and_no_other() -> None:
+    set_by_the_daemon = {"name", "probe_cache"}
+    options = {
+        field.name for kind in KINDS.values() for field in dataclasses.fields(kind)
+    } - set_by_the_daemon
+    assert sorted(first_cells(section("[methods.NAME]"))) == sorted({"kind"} | options)
 
 
 def test_every_guarantee_is_in_the_configuration_s_page() -> None:

@@ -25,8 +25,10 @@ from hutch.config import (
     parse_size,
     store_folder,
 )
+from hutch.config.load import METHOD_KINDS
 from hutch.config.reader import Reader, keys_of
 from hutch.errors import HutchError
+from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
 
 ROOT = Path(__file__).parents[2]
@@ -256,6 +258,10 @@ def test_any_value_is_read_or_refused_and_never_ends_otherwise(key: tuple[type, 
     except HutchError as error:
         refused = error
     assert refused is None or refused.message.startswith(f"file: section.{name}")
+
+
+def test_the_kinds_of_method_are_those_that_there_are() -> None:
+    assert set(METHOD_KINDS) == set(KINDS)
 
 
 # Files ------------------------------------------------------------
