@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -67,7 +68,8 @@ async def test_what_is_written_after_the_end_does_not_touch_the_log(tmp_path: Pa
 
 async def test_who_waits_for_growth_is_woken_by_it_and_by_the_end(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "r", 1000)
-    for act in (lambda: log.write("stderr", b"x"), log.close):
+    acts: list[Callable[[], None]] = [lambda: log.write("stderr", b"x"), log.close]
+    for act in acts:
         async with anyio.create_task_group() as group:
             with anyio.fail_after(5):
                 group.start_soon(log.grown)
