@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import demo_inside
+import demo_stage
 from demo_story import DemoError, Story
 
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.py"
@@ -57,3 +58,21 @@ def test_a_claim_that_does_not_hold_ends_the_story(capsys: pytest.CaptureFixture
 def test_what_a_sandbox_found_is_read_from_its_output_alone() -> None:
     answer = "exit_code=0 status=exited\n--- stdout (2 lines) ---\nuser=1000\nport=a=b\nno pair\n"
     assert demo_inside.findings(answer) == {"user": "1000", "port": "a=b"}
+
+
+def test_without_a_sandbox_everything_that_it_tries_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: what fails inside fails for the sandbox's sake."""
+    monkeypatch.setattr(demo_stage, "FOLDER", tmp_path)
+    with demo_stage.canaries() as canaries:
+        env = demo_inside.environment(canaries) | {"PATH": os.environ["PATH"], demo_stage.SECRET: "x"}
+        command = ["bash", "-c", demo_inside.TRY_EVERYTHING]
+        told = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+        found = demo_inside.findings("first line\n" + told.stdout)
+    assert found["diary"] == "nobody's business"
+    assert {path.name for path in Path.home().iterdir() if " " not in path.name} <= set(found["home"].split())
+    assert canaries.planted.exists()
+    assert found["port"] == "reached"
+    assert found["canary"] == str(canaries.process.pid)
+    assert "leaked" in found
