@@ -91,6 +91,8 @@ async def a_command(story: Story, hutch: Hutch, canaries: Canaries) -> None:
     if "exit_code=0 " not in f"{first} ":
         raise DemoError("the command could not be run to its end", answer)
     found = demo_inside.findings(answer)
+    if untold := demo_inside.TOLD - found.keys():
+        raise DemoError(f"the command did not tell of {', '.join(sorted(untold))}", answer)
     real = sorted(path.name for path in canaries.home.iterdir())
     shared = sorted(set(real) & set(found["home"].split()))
     story.claim(
@@ -163,19 +165,19 @@ async def an_agent(story: Story, hutch: Hutch, *, is_scripted: bool) -> None:
     story.says(f"> {SECOND}")
     two = await hutch.turn("send_to_agent", session_id=one["session_id"], message=SECOND)
     tell_turn(story, "a new sandbox, and it remembers", two)
-    same = one["agent_session_id"] == two["agent_session_id"]
-    transcript = content_of(
-        await hutch.text(
-            "read_volume",
-            volume=VOLUME,
-            path=f"/.hutch/claude/projects/-workspace/{two['agent_session_id']}.jsonl",
-            limit=200_000,
-        )
+    agent_session = two["agent_session_id"]
+    transcript = f".hutch/claude/projects/-workspace/{agent_session}.jsonl"
+    both = 'grep -qF "$1" "$3" && grep -qF "$2" "$3" && echo both tasks'
+    said = await hutch.text(
+        "run_in_sandbox",
+        command=["bash", "-c", both, "find", FIRST, SECOND, transcript],
+        volumes=[f"{VOLUME}:/workspace:ro"],
     )
+    remembers = agent_session == one["agent_session_id"] and "greeting.txt" in two["last_message"]
     story.claim(
         "it is one conversation, kept in the volume",
-        holds=same and FIRST in transcript and SECOND in transcript and "greeting.txt" in two["last_message"],
-        evidence=f"Claude Code's own session {two['agent_session_id']}; both tasks are in its transcript",
+        holds=remembers and "both tasks" in said,
+        evidence=f"Claude Code's own session {agent_session}; both tasks are in {transcript}",
     )
 
 

@@ -6,7 +6,6 @@ from demo_stage import SECRET, Canaries
 TRY_EVERYTHING = r"""
 say() { printf '%s=%s\n' "$1" "$2"; }
 echo 'Hello from inside a sandbox.' > greeting.txt
-say user "$(id -u)"
 say diary "$(cat "$DIARY" 2>&1 | tail -n 1)"
 say home "$(ls -A "$REAL_HOME" 2>/dev/null | tr '\n' ' ')"
 { mkdir -p "${PLANTED%/*}" && echo x > "$PLANTED"; } 2>/dev/null
@@ -22,6 +21,7 @@ done
 say processes "$seen"
 say canary "$found"
 """
+TOLD = {"diary", "home", "port", "internet", "interfaces", "processes", "canary"}
 
 
 def environment(canaries: Canaries) -> dict[str, str]:
