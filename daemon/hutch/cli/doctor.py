@@ -80,9 +80,10 @@ def _print_method(method: Document, config: Config) -> None:
     said = method["reason"] or missing or method["version"]
     _line(method["usable"], f"method {method['name']}", said, optional=not is_default)
     _fix(method["fix"])
+    width = max((len(shown["mechanism"]) for shown in method["guarantees"].values()), default=0)
     for name, shown in method["guarantees"].items():
         mark = click.style("held    ", fg="green") if shown["held"] else click.style("not held", fg="yellow")
-        mechanism = one_line(shown["mechanism"], 40).ljust(28)
+        mechanism = one_line(shown["mechanism"], 60).ljust(min(width, 60))
         click.echo(f"    {name.ljust(10)} {mark}  {mechanism}  {one_line(shown['detail'], _LINE)}")
 
 
