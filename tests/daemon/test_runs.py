@@ -156,6 +156,18 @@ async def test_a_kept_sandbox_takes_further_commands(client: Client) -> None:
     await refused(client, "session_ended", session_id=session)
 
 
+async def test_a_kept_sandbox_ends_when_nobody_uses_it(tmp_path: Path) -> None:
+    more = "[policy]\nkept_idle_s = 1\n"
+    async with daemon(tmp_path / "d", more) as made, made.client() as client:
+        first = await run(client, "echo 1 > x", session_id="new", volumes=["idle"])
+        assert first.session_id is not None
+        with anyio.fail_after(20):
+            while (session := await client.get_session(first.session_id)).status == "running":
+                await anyio.sleep(0.05)
+        assert (session.status, session.error) == ("ended", "no command for 1 s")
+        assert (await run(client, "cat x", volumes=["idle"])).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("code", "values"),
     [

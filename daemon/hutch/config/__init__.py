@@ -8,7 +8,7 @@ Every key stands in config.example.toml with its default.
 
 from hutch.config.kinds import Address, parse_size
 from hutch.config.load import load, parse
-from hutch.config.places import find, store_folder
+from hutch.config.places import find
 from hutch.config.records import Agent, Config, Daemon, Limits, Method, Network, Policy, Storage
 
 __all__ = [
@@ -25,5 +25,4 @@ __all__ = [
     "load",
     "parse",
     "parse_size",
-    "store_folder",
 ]

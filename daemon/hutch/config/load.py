@@ -35,6 +35,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     file = path or find(env, is_root=os.geteuid() == 0)
     if file is None:
         return parse("", env)
+    file = file.absolute()  # it is passed on to a daemon that stands elsewhere
     try:
         text = file.read_bytes().decode()
     except FileNotFoundError:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from hutch.config.records import Daemon, Storage
+from hutch.config.records import Daemon
 from hutch.errors import HutchError
 
 SYSTEM_FILE = Path("/etc/hutch/config.toml")
@@ -16,16 +15,11 @@ _UNSAID = Path()
 def find(env: Mapping[str, str], *, is_root: bool) -> Path | None:
     """The file to read: $HUTCH_CONFIG, else the user's own, else (for root) the host's; None: no file."""
     if named := env.get("HUTCH_CONFIG"):
-        return Path(named).absolute()
+        return Path(named)
     candidates = [_base(env, "XDG_CONFIG_HOME", ".config") / "hutch" / "config.toml"]
     if is_root:
         candidates.append(SYSTEM_FILE)
     return next((file for file in candidates if _may_exist(file)), None)
-
-
-def store_folder(storage: Storage) -> Path:
-    """The folder of a file:/// URL."""
-    return Path(unquote(urlsplit(storage.url).path))
 
 
 def expand_home(value: object, env: Mapping[str, str]) -> object:

@@ -29,11 +29,9 @@ _LISTEN = Address("127.0.0.1", 8750)
 _WORKSPACE = Text(
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}[A-Za-z0-9]", "2 to 255 of A-Z a-z 0-9 . _ -, alphanumeric at both ends"
 )
-_HOST = Text(
-    r"[A-Za-z0-9.*-]+(:([0-9]{1,5}|\*))?|\[[0-9a-fA-F:]+\](:([0-9]{1,5}|\*))?",
-    "a host name, with :PORT or :*",
-)
-_ORIGIN = Text(r"https?://[A-Za-z0-9.\[\]:*-]+", "an origin such as http://localhost:8750")
+_NAME = r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
+_HOST = Text(_NAME, "a host name without a port")
+_ORIGIN = Text(rf"https?://{_NAME}(:[0-9]{{1,5}})?", "an origin such as https://hutch.example.org")
 _VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 _URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
 _STORE = Text(r"(file:///[^\s]*)?", "a file:/// URL, or empty")
@@ -67,7 +65,7 @@ class Storage:
 class Limits:
     """Upper bounds of one sandbox."""
 
-    wall_s: Annotated[float, Number(1, 7 * _DAY_S, "seconds")] = 120.0
+    wall_s: Annotated[float, Number(1, _DAY_S, "seconds")] = 120.0
     memory_bytes: Annotated[int, Size(16 * _MIB, key="memory")] = 2 * _GIB
     pids: Annotated[int, Whole(2, 1 << 22)] = 512
     cpus: Annotated[float, Number(0.01, 4096)] = 2.0
@@ -89,6 +87,7 @@ class Policy:
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
+    kept_idle_s: Annotated[float, Number(1, _DAY_S, "seconds")] = 3600.0
     limits: Limits = Limits()
     max_limits: Limits = _MAX_LIMITS
 

@@ -14,8 +14,6 @@ from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
 from hutch.state import Session
 
-_IDLE_S = 3600.0
-
 
 class KeptSessions:
     """Every kept sandbox of this daemon. Methods raise HutchError."""
@@ -39,7 +37,7 @@ class KeptSessions:
             created_at=now,
             updated_at=now,
         )
-        kept = self._kept[session.id] = Kept(session.id, plan, _IDLE_S)
+        kept = self._kept[session.id] = Kept(session.id, plan, config.policy.kept_idle_s)
         await self._rooms.state.put_session(session)
         self._runs.tasks.start_soon(self._keep, session, kept)
         await kept.ready.wait()
