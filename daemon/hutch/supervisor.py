@@ -8,6 +8,7 @@ from typing import Literal
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
+from hutch.errors import unwrapped
 from hutch_launchers.launcher import SandboxProcess
 from hutch_launchers.spec import ExitStatus, Guarantee
 
@@ -54,19 +55,22 @@ async def supervise(process: SandboxProcess, stdin: bytes, sink: Sink, wall_s: f
     """Feed `stdin`, pass all output to `sink`, and return when the process has ended.
 
     It is stopped at `wall_s` seconds or when `stop` is asked. Output that arrives up to half a second after
-    its end is still taken.
+    its end is still taken. Raises LauncherError when its sandbox is lost under it.
     """
     started = time.monotonic()
     pumped = [anyio.Event(), anyio.Event()]
-    async with anyio.create_task_group() as pumps:
-        pumps.start_soon(_feed, process.stdin, stdin)
-        pumps.start_soon(_pump, process.stdout, "stdout", sink, pumped[0])
-        pumps.start_soon(_pump, process.stderr, "stderr", sink, pumped[1])
-        ended = await _end(process, wall_s, stop, started)
-        with anyio.move_on_after(_DRAIN_S):
-            for event in pumped:
-                await event.wait()
-        pumps.cancel_scope.cancel()
+    ended: Ended | None = None
+    with unwrapped():  # hostile code can end a kept sandbox; that error must reach its run by its own name
+        async with anyio.create_task_group() as pumps:
+            pumps.start_soon(_feed, process.stdin, stdin)
+            pumps.start_soon(_pump, process.stdout, "stdout", sink, pumped[0])
+            pumps.start_soon(_pump, process.stderr, "stderr", sink, pumped[1])
+            ended = await _end(process, wall_s, stop, started)
+            with anyio.move_on_after(_DRAIN_S):
+                for event in pumped:
+                    await event.wait()
+            pumps.cancel_scope.cancel()
+    assert ended is not None
     return ended
 
 

@@ -3,9 +3,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
+import pytest
 from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from hutch.supervisor import Ended, Stop, Stream, supervise
+from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import ExitStatus, Guarantee
 
 
@@ -121,3 +123,14 @@ async def test_the_memory_limit_is_told_apart_from_a_plain_kill() -> None:
     assert (ended.outcome, ended.reason) == ("oom", "memory limit")
     ended, _ = await run("kill -9 $$")
     assert (ended.outcome, ended.exit) == ("killed", ExitStatus(None, signal.SIGKILL))
+
+
+async def test_a_sandbox_that_is_lost_under_its_command_is_an_error_by_its_own_name() -> None:
+    class Lost(Child):
+        async def wait(self) -> ExitStatus:
+            raise LauncherError("sandbox_gone", "the kept sandbox has ended")
+
+    async with child("sleep 30") as process:
+        with pytest.raises(LauncherError) as error:
+            await supervise(Lost(process._process), b"", Output(), 20, Stop())
+    assert error.value.code == "sandbox_gone"

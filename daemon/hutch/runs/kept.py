@@ -23,7 +23,7 @@ from hutch.runs.path import (
 )
 from hutch.runs.rooms import Rooms
 from hutch.supervisor import supervise
-from hutch_launchers.launcher import KeptSandbox, LauncherError
+from hutch_launchers.launcher import KeptSandbox
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Kept:
         """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends."""
         try:
             await self._keep(rooms)
-        except (HutchError, LauncherError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this one and not the daemon
             self.error = plain(error)
             logger.warning("session=%s failed: %s: %s", self.session_id, self.error.code, self.error.message)
         finally:
@@ -74,7 +74,7 @@ class Kept:
                 running(live)
                 ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
-        except (HutchError, LauncherError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this one and not the daemon
             await fail(rooms.state, live, work, error)
         finally:
             self.running.pop(live.id, None)

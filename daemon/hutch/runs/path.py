@@ -82,7 +82,7 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
                 ended = await _in_sandbox(rooms, live, plan, folders, start)
             extra = await finished(live, work, folders, ended)
         await end(rooms.state, live, work, **extra)
-    except (HutchError, LauncherError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends this run and not the daemon
         await fail(rooms.state, live, work, error)
 
 
@@ -126,15 +126,18 @@ async def end(state: State, live: LiveRun, work: Work, **values: Any) -> None:
     logger.info("run=%s ends status=%s exit_code=%s", live.id, record.status, record.exit_code)
 
 
-async def fail(state: State, live: LiveRun, work: Work, error: HutchError | LauncherError | OSError) -> None:
+async def fail(state: State, live: LiveRun, work: Work, error: Exception) -> None:
     """End a run whose sandbox could not be given, or whose volumes could not be committed."""
     live.error = error = plain(error)
     logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
     await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}")
 
 
-def plain(error: HutchError | LauncherError | OSError) -> HutchError:
-    """Return what a person is meant to read of an error from any room, or from the host itself."""
+def plain(error: Exception) -> HutchError:
+    """Return what a person is meant to read of an error from any room, or from the host itself.
+
+    A mistake of ours is logged and ends the one run that met it: left to rise, it would end the daemon.
+    """
     if isinstance(error, OSError):
         hint = (
             "free space on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see: hutch doctor"
@@ -142,7 +145,10 @@ def plain(error: HutchError | LauncherError | OSError) -> HutchError:
         return HutchError(
             "host_failed", f"the host refused: {error.strerror or 'an input or output error'}", hint
         )
-    return HutchError(error.code, error.message, error.hint)
+    if isinstance(error, HutchError | LauncherError):
+        return HutchError(error.code, error.message, error.hint)
+    logger.error("an error that nobody expected", exc_info=error)
+    return HutchError("internal", "an internal error", "the daemon's log has the details")
 
 
 async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
