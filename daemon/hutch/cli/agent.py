@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hutch.cli.follow import Display, Follower
-from hutch.cli.invocation import Invocation
+from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
 from hutch.cli.refusal import FAILED, report
 from hutch.cli.run import Collecting, exit_code
@@ -124,7 +124,8 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
             )
         return _NextTask(name, session, prompt)
     instructions, skills = options["instructions"], options["skills"]
-    request = AgentRequest(
+    request = asked(
+        AgentRequest,
         agent=name,
         prompt=prompt,
         volume=options["volume"],

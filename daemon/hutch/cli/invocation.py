@@ -7,11 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 if TYPE_CHECKING:  # what these cost to import is paid by the commands that need them
+    from pydantic import BaseModel
+
     from hutch.config import Config
     from hutch_mcp_tools.service import SandboxService
 
 T = TypeVar("T")
+R = TypeVar("R", bound="BaseModel")
+
+
+def asked(record: "type[R]", **values: object) -> "R":
+    """Make a request of what was typed. Raises click.UsageError, naming the field that cannot be so."""
+    from pydantic import ValidationError
+
+    try:
+        return record(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise click.UsageError(f"{where}: {first['msg']}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import click
 
 from hutch.cli import kinds
 from hutch.cli.follow import Follower
-from hutch.cli.invocation import Invocation
+from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
 from hutch.cli.refusal import FAILED, INTERRUPTED, OUT_OF_MEMORY, TIMED_OUT, report
 from hutch.cli.terminal import Sink
@@ -119,7 +119,8 @@ def exit_code(record: RunRecord) -> int:
 
 
 def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
-    return RunRequest(
+    return asked(
+        RunRequest,
         command=list(options["command"]),
         session_id=options["session"],
         volumes=list(options["volume"]),
