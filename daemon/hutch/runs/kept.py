@@ -89,6 +89,7 @@ class Kept:
                     spec = self.plan.spec(self.session_id, folders.paths, endpoint)
                     async with launcher.keep(spec) as sandbox:
                         self.folders, self.sandbox = folders, sandbox
+                        self._used_at = time.monotonic()
                         self.ready.set()
                         await self._until_end(sandbox)
                         self.sandbox = None  # no more commands

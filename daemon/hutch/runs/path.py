@@ -206,6 +206,7 @@ async def _store_connections(state: State, passed: MemoryObjectReceiveStream[Pas
                     received=c.bytes_in,
                     duration_s=c.duration_s,
                     refused=c.refused,
+                    count=c.count,
                 )
             )
 

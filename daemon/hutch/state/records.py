@@ -81,7 +81,7 @@ class SessionTotals:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection out of a sandbox, or its refusal."""
+    """One connection out of a sandbox or its refusal; of a run with very many, the sum of `count`."""
 
     run_id: str
     at: float
@@ -92,3 +92,4 @@ class Connection:
     received: int
     duration_s: float
     refused: str | None
+    count: int = 1

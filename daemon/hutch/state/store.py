@@ -114,7 +114,7 @@ class State:
 
     async def add_connection(self, connection: Connection) -> None:
         await self._execute(
-            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *asdict(connection).values()
+            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *asdict(connection).values()
         )
 
     async def connections(self, run_id: str) -> list[Connection]:

@@ -56,6 +56,7 @@ CREATE TABLE connections (
   sent       INTEGER NOT NULL,   -- bytes out of the sandbox
   received   INTEGER NOT NULL,   -- bytes into the sandbox
   duration_s REAL NOT NULL,
-  refused    TEXT                -- why, when it was
+  refused    TEXT,               -- why, when it was
+  count      INTEGER NOT NULL    -- 1, or of so many connections this row is the sum
 ) STRICT;
 CREATE INDEX connections_by_run ON connections (run_id, at);
