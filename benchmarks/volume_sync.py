@@ -31,7 +31,7 @@ Samples = dict[str, list[float]]
 
 async def main() -> None:
     given = options(__doc__)
-    scale, rounds = (0.1, 2) if given.quick else (1.0, 5)
+    scale, rounds = (0.1, 2) if given.quick else (1.0, 3)
     samples: Samples = {}
     with TemporaryDirectory(prefix="hutch-bench-") as folder:
         root = Path(folder)
@@ -135,7 +135,10 @@ def _archive(samples: Samples, name: str, space: Path, create: str, extract: str
 
 
 def restic(samples: Samples, workspace: Path, space: Path) -> None:
-    copy, env = space / "restic-copy", {"RESTIC_PASSWORD": "bench", "HOME": str(space), "PATH": os.environ["PATH"]}
+    copy, env = (
+        space / "restic-copy",
+        {"RESTIC_PASSWORD": "bench", "HOME": str(space), "PATH": os.environ["PATH"]},
+    )
     _call("cp", "-a", str(workspace), str(copy))
     base = ["restic", "-q", "-r", str(space / "restic"), "--cache-dir", str(space / "restic-cache")]
     subprocess.run([*base, "init"], env=env, check=True)
@@ -184,7 +187,9 @@ def generate(root: Path, scale: float) -> None:
 def sources(root: Path, rng: random.Random, words: list[str], files: int) -> None:
     """Text as a compiler sees it, in folders as a package manager makes them."""
     lines = [
-        " " * (4 * rng.randint(0, 4)) + " ".join(rng.choices(words, k=rng.randint(2, 9))) + rng.choice("(){};:")
+        " " * (4 * rng.randint(0, 4))
+        + " ".join(rng.choices(words, k=rng.randint(2, 9)))
+        + rng.choice("(){};:")
         for _ in range(40_000)
     ]
     for number in range(files):
@@ -208,7 +213,9 @@ def json_lines(path: Path, rng: random.Random, words: list[str], size: int) -> N
 def _binary(rng: random.Random, size: int) -> bytes:
     """Machine code is half noise, half repetition."""
     noise = rng.randbytes(size // 3)
-    return b"".join(noise[at : at + 64] + noise[at : at + 16] * 8 for at in range(0, len(noise) - 64, 64))[:size]
+    return b"".join(noise[at : at + 64] + noise[at : at + 16] * 8 for at in range(0, len(noise) - 64, 64))[
+        :size
+    ]
 
 
 def database(path: Path, rng: random.Random, words: list[str], rows: int) -> None:
@@ -226,7 +233,9 @@ def database(path: Path, rng: random.Random, words: list[str], rows: int) -> Non
 def edit(root: Path, seed: int) -> None:
     """Twenty edits of sources, and a megabyte more of transcript."""
     rng = random.Random(seed)
-    for path in sorted((root / "src").glob("*/*.ts"))[:: max(1, len(list((root / "src").glob("*/*.ts"))) // 20)][:20]:
+    for path in sorted((root / "src").glob("*/*.ts"))[
+        :: max(1, len(list((root / "src").glob("*/*.ts"))) // 20)
+    ][:20]:
         path.write_bytes(path.read_bytes() + b"// edited %d\n" % rng.getrandbits(32))
     with (root / "logs" / "run-0.jsonl").open("ab") as log:
         log.write(rng.randbytes(500_000).hex().encode())

@@ -37,7 +37,7 @@ class Copy:
     lease: Lease
     place: Place
     state: State
-    is_committed: bool = False  # at least once since it was handed out
+    is_committed: bool = False  # and nothing failed since
 
 
 class Copies:
@@ -56,6 +56,7 @@ class Copies:
         Raises:
             LeaseLostError: the hint names the conflict fork that keeps the work.
         """
+        copy.is_committed = False
         try:
             copy.lease.assert_held()
             snapshot = await self._commit(copy, run_id)

@@ -1,6 +1,7 @@
 """Blocks of content, and the packs that hold them. See docs/volume-format.md, "Packs"."""
 
 import json
+import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,6 +50,17 @@ class Packed(NamedTuple):
     stored: bytes
 
 
+class _Codecs(threading.local):
+    """A compressor and its opposite for each thread: making one costs as much as a small block."""
+
+    def __init__(self) -> None:
+        self.packing = zstandard.ZstdCompressor(level=_LEVEL)
+        self.unpacking = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codecs()
+
+
 def digest(data: bytes | memoryview) -> str:
     """The format's hash of some bytes."""
     return blake3(data).hexdigest()
@@ -56,7 +68,7 @@ def digest(data: bytes | memoryview) -> str:
 
 def pack_block(content: bytes, known_hash: str | None = None) -> Packed:
     """Compress one block. Meant for a thread: it releases the interpreter for almost all of its time."""
-    stored = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+    stored = _codecs.packing.compress(content)
     if len(stored) >= len(content):
         stored = content
     return Packed(known_hash or digest(content), len(content), stored)
@@ -69,7 +81,7 @@ def unpack_block(block: Block, stored: bytes | memoryview, where: str) -> bytes:
     content = bytes(stored)
     if block.stored != block.length:
         try:
-            content = zstandard.ZstdDecompressor().decompress(content, max_output_size=block.length)
+            content = _codecs.unpacking.decompress(content, max_output_size=block.length)
         except zstandard.ZstdError as error:
             raise DamagedError(where, f"the block at {block.offset} does not unpack") from error
     if digest(content) != block.hash:

@@ -1,0 +1,75 @@
+"""Programs that tests of the storage engine start as processes of their own, and kill.
+
+python -m support.volume_programs commit STORE CACHE        commits for ever; says each acknowledged snapshot
+python -m support.volume_programs race STORE CACHE ROUNDS   holds the lease again and again, alone
+python -m support.volume_programs sleep STORE CACHE         holds the lease, says `held`, commits at a line
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+
+from hutch.errors import HutchError
+from hutch.volumes import DirectoryStore, LeaseHeldError, Volumes
+from support.volume_engine import WEB, run_on
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+async def commit(volumes: Volumes, _: Path) -> None:
+    """Writes one number into several files, so that a torn snapshot of `run NUMBER` shows."""
+    for each in await volumes.recover():
+        assert each.problem is None, each
+    async with run_on(volumes, "run") as (lease, folder):
+        counter = folder / "counter"
+        number = int(counter.read_text()) if counter.exists() else 0
+        while True:
+            number += 1
+            (folder / "counter.new").write_text(str(number))
+            (folder / "counter.new").rename(counter)
+            (folder / "large").write_bytes(b"%08d" % number * 40_000)
+            made = folder / f"folder-{number % 3}"
+            made.mkdir(exist_ok=True)
+            (made / "file").write_text(str(number))
+            snapshot = await volumes.commit(lease, f"run {number}")
+            say(snapshot.number if snapshot else None)
+
+
+async def race(volumes: Volumes, store: Path) -> None:
+    """While the lease is held nobody else may hold it: a file made with O_EXCL is the judge."""
+    flag = store.parent / "held"
+    for _ in range(int(sys.argv[4])):
+        while True:
+            try:
+                async with volumes.lease(WEB, f"pid {os.getpid()}", create=True) as lease:
+                    os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
+                    say(lease.token)
+                    flag.unlink()
+                break
+            except LeaseHeldError:
+                continue
+
+
+async def sleep(volumes: Volumes, _: Path) -> None:
+    async with run_on(volumes, "sleeper") as (lease, folder):
+        (folder / "work").write_text("of the sleeper")
+        say("held")
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        try:
+            await volumes.commit(lease, "sleeper")
+            say("committed")
+        except HutchError as error:
+            say(error.code, error.hint)
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[2])
+    made = Volumes(
+        DirectoryStore(place), Path(sys.argv[3]), lease_ttl_s=2.0 if sys.argv[1] == "sleep" else 60.0
+    )
+    anyio.run({"commit": commit, "race": race, "sleep": sleep}[sys.argv[1]], made, place)

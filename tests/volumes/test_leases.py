@@ -1,0 +1,198 @@
+"""One writer at a time, and a writer that lost its lease never writes again."""
+
+import os
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.errors import HutchError
+from hutch.volumes import (
+    DirectoryStore,
+    FaultyStore,
+    LeaseHeldError,
+    LeaseLostError,
+    MemoryStore,
+    VolumeName,
+    Volumes,
+)
+from support.volume_engine import WEB, HandClock, Host, commit_files, program, run_on, tree_of
+
+
+class OtherMachine:
+    """The same store as seen from a host of another boot, whose processes nobody can look for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __enter__(self) -> None:
+        self._monkeypatch.setattr("hutch.volumes.holders.boot_id", lambda: "another boot")
+
+    def __exit__(self, *_: object) -> None:
+        self._monkeypatch.undo()
+
+
+async def test_a_held_volume_tells_who_holds_it_and_until_when(tmp_path: Path) -> None:
+    clock = HandClock()
+    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    async with host.volumes.lease(WEB, "run 3f2a", create=True):
+        with pytest.raises(LeaseHeldError) as caught:
+            await host.volumes.lease(WEB, "run 2").__aenter__()
+    assert (caught.value.code, caught.value.message) == (
+        "volume_held",
+        "volume 'web' is held by run 3f2a until 12:01:00Z",
+    )
+    assert caught.value.hint == "wait, or end it with: hutch stop 3f2a"
+
+
+async def test_one_who_waits_gets_the_lease_when_it_is_given_back(tmp_path: Path) -> None:
+    volumes = Volumes(MemoryStore(), tmp_path / "cache")
+    order: list[str] = []
+
+    async def wait() -> None:
+        async with volumes.lease(WEB, "run 2", wait_s=30) as lease:
+            order.append(f"second has {lease.token}")
+
+    async with anyio.create_task_group() as tasks, volumes.lease(WEB, "run 1", create=True) as lease:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        order.append(f"first has {lease.token}")
+    assert order == ["first has 1", "second has 2"]
+
+
+async def test_an_expired_lease_is_taken_by_the_contenders_own_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    with OtherMachine(monkeypatch):
+        async with host.volumes.lease(WEB, "sleeper", create=True) as lease:
+            monkeypatch.undo()
+            clock.wall = clock.wall.replace(year=2020)  # nothing can be told from the wall
+            contender = Host(host.store, tmp_path / "other", clock)
+            for seconds in (0, 40, 24):
+                clock.ticks += seconds
+                with pytest.raises(LeaseHeldError):
+                    await contender.volumes.lease(WEB, "contender").__aenter__()
+            clock.ticks += 2
+            async with contender.volumes.lease(WEB, "contender") as taken:
+                assert (lease.token, taken.token) == (1, 2)
+    assert (await contender.volumes.info(WEB)).held_by is None
+
+
+async def test_a_lease_that_ran_out_long_ago_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    with OtherMachine(monkeypatch):
+        sleeper = host.volumes.lease(WEB, "sleeper", create=True)
+        await sleeper.__aenter__()
+    clock.move(121)
+    async with Host(host.store, tmp_path / "other", clock).volumes.lease(WEB, "contender") as lease:
+        assert lease.token == 2
+    await sleeper.__aexit__(None, None, None)
+    assert (await host.volumes.info(WEB)).held_by is None
+
+
+async def test_who_lost_its_lease_cannot_commit_and_its_work_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    store = MemoryStore()
+    one, two = Host(store, tmp_path / "one", clock), Host(store, tmp_path / "two", clock)
+    await commit_files(one.volumes, {"a": b"1"})
+    with OtherMachine(monkeypatch):
+        sleeping = run_on(one.volumes, "sleeper")
+        lease, folder = await sleeping.__aenter__()
+    (folder / "a").write_bytes(b"of the sleeper")
+    clock.move(200)
+    async with run_on(two.volumes, "contender") as (other, its_folder):
+        with pytest.raises(LeaseLostError) as caught:
+            await one.volumes.commit(lease, "sleeper")
+        (its_folder / "a").write_bytes(b"of the contender")
+        await two.volumes.commit(other, "contender")
+    conflict = "web@conflict-20261121T120320Z"
+    assert caught.value.hint == f"what this run changed is in volume '{conflict}'"
+    assert lease.lost.is_set()
+    await sleeping.__aexit__(None, None, None)
+    assert await tree_of(one.volumes) == {"/a": b"of the contender"}
+    assert await tree_of(one.volumes, name=VolumeName.parse(conflict)) == {"/a": b"of the sleeper"}
+    async with run_on(one.volumes) as (_, folder):
+        assert (folder / "a").read_bytes() == b"of the contender"
+
+
+async def test_a_pause_in_which_nobody_came_costs_nothing(tmp_path: Path) -> None:
+    clock = HandClock()
+    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    async with run_on(host.volumes) as (lease, folder):
+        clock.move(10_000)
+        (folder / "a").write_bytes(b"1")
+        assert await host.volumes.commit(lease, "run 1") is not None
+        assert lease.record.expires_at > clock.now()
+
+
+async def test_a_lease_whose_commit_is_in_doubt_is_not_given_back(tmp_path: Path) -> None:
+    inner = MemoryStore()
+    volumes = Volumes(FaultyStore(inner, fail_at=2), tmp_path / "cache")
+
+    async def fail() -> None:
+        async with run_on(volumes) as (lease, folder):
+            (folder / "a").write_bytes(b"1")
+            await volumes.commit(lease, "run 1")
+
+    with pytest.raises(HutchError):
+        await fail()
+    assert (await Volumes(inner, tmp_path / "other").info(WEB)).held_by == "run 1"
+
+
+async def test_a_store_that_lost_an_answer_took_the_lease_all_the_same(tmp_path: Path) -> None:
+    inner = MemoryStore()
+    for token, holder in enumerate(("run 1", "run 2"), 1):
+        volumes = Volumes(FaultyStore(inner, fail_at=1, after=True, stays_down=False), tmp_path / "cache")
+        async with volumes.lease(WEB, holder, create=True) as lease:
+            assert (lease.holder, lease.token) == (holder, token)
+
+
+async def test_the_lease_of_a_dead_process_is_free_and_its_work_is_committed(tmp_path: Path) -> None:
+    store, cache = tmp_path / "store", tmp_path / "cache"
+    with program("sleep", str(store), str(cache)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+    volumes = Volumes(DirectoryStore(store), cache)
+    async with run_on(volumes, "next") as (lease, folder):
+        assert lease.token == 2
+        assert (folder / "work").read_text() == "of the sleeper"
+    assert [(s.number, s.run_id) for s in await volumes.log(WEB)] == [(2, "sleeper")]  # 1 is the fence
+
+
+async def test_a_stopped_holder_beyond_its_lease_cannot_commit(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with program("sleep", str(store), str(tmp_path / "theirs")) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "held\n"
+        os.kill(process.pid, signal.SIGSTOP)
+        volumes = Volumes(DirectoryStore(store), tmp_path / "ours", lease_ttl_s=2.0)
+        async with volumes.lease(WEB, "contender", wait_s=30) as lease:
+            assert lease.token == 2
+            os.kill(process.pid, signal.SIGCONT)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            answer = await anyio.to_thread.run_sync(process.stdout.readline)
+    code, _, hint = answer.strip().partition(" ")
+    assert code == "lease_lost"
+    kept = VolumeName.parse(hint.split("'")[1])
+    assert await tree_of(volumes) == {}
+    assert await tree_of(volumes, name=kept) == {"/work": b"of the sleeper"}
+
+
+@pytest.mark.slow
+def test_of_two_processes_exactly_one_holds_the_lease(tmp_path: Path) -> None:
+    rounds = 200
+    argv = ("race", str(tmp_path / "store"), str(tmp_path / "cache"), str(rounds))
+    with program(*argv) as one, program(*argv) as two:
+        tokens = [int(token) for process in (one, two) for token in process.communicate()[0].split()]
+        assert (one.returncode, two.returncode) == (0, 0)
+    assert sorted(tokens) == list(range(1, 2 * rounds + 1))

@@ -1,0 +1,191 @@
+"""What every object store must do, asked of each one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.volumes import (
+    ConflictError,
+    CountingStore,
+    DirectoryStore,
+    FaultyStore,
+    MemoryStore,
+    NotFoundError,
+    ObjectStore,
+    StoreError,
+)
+from support.volume_engine import keys_of
+
+Made = Callable[[Path], ObjectStore]
+STORES: dict[str, Made] = {
+    "memory": lambda _: MemoryStore(),
+    "directory": lambda folder: DirectoryStore(folder / "store"),
+    "counting": lambda _: CountingStore(MemoryStore()),
+    "faulty": lambda folder: FaultyStore(DirectoryStore(folder / "store"), fail_at=10_000),
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return STORES[request.param](tmp_path)
+
+
+async def test_what_was_put_is_got(store: ObjectStore) -> None:
+    await store.put("a/b", b"hello")
+    data, tag = await store.get("a/b")
+    assert data == b"hello"
+    assert tag
+
+
+async def test_a_range_is_got(store: ObjectStore) -> None:
+    await store.put("a", b"0123456789")
+    assert (await store.get("a", start=2, end=5))[0] == b"234"
+    assert (await store.get("a", start=8))[0] == b"89"
+    assert (await store.get("a", start=8, end=100))[0] == b"89"
+    assert (await store.get("a", start=50, end=60))[0] == b""
+
+
+async def test_what_was_never_put_is_not_found(store: ObjectStore) -> None:
+    with pytest.raises(NotFoundError):
+        await store.get("a/b")
+    await store.put("a/b", b"x")
+    with pytest.raises(NotFoundError):
+        await store.get("a/c")
+
+
+async def test_an_object_is_replaced_whole(store: ObjectStore) -> None:
+    first = await store.put("a", b"a longer first version")
+    second = await store.put("a", b"short")
+    assert (await store.get("a")) == (b"short", second)
+    assert first != second
+
+
+async def test_only_the_first_put_if_absent_wins(store: ObjectStore) -> None:
+    await store.put("a", b"first", if_match="absent")
+    with pytest.raises(ConflictError):
+        await store.put("a", b"second", if_match="absent")
+    assert (await store.get("a"))[0] == b"first"
+
+
+async def test_of_many_at_once_one_put_if_absent_wins(store: ObjectStore) -> None:
+    winners: list[int] = []
+
+    async def attempt(number: int) -> None:
+        try:
+            await store.put("race", b"%d" % number, if_match="absent")
+        except ConflictError:
+            return
+        winners.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(attempt, number)
+    assert [b"%d" % winner for winner in winners] == [(await store.get("race"))[0]]
+
+
+async def test_a_put_with_the_right_tag_wins_and_with_an_old_one_loses(store: ObjectStore) -> None:
+    old = await store.put("a", b"1")
+    new = await store.put("a", b"2", if_match=old)
+    with pytest.raises(ConflictError):
+        await store.put("a", b"3", if_match=old)
+    assert await store.get("a") == (b"2", new)
+
+
+async def test_a_put_with_a_tag_loses_where_nothing_is(store: ObjectStore) -> None:
+    tag = await store.put("a", b"1")
+    await store.delete("a")
+    with pytest.raises(StoreError):
+        await store.put("a", b"2", if_match=tag)
+    with pytest.raises(NotFoundError):
+        await store.get("a")
+
+
+async def test_a_counter_that_many_raise_by_tag_loses_nothing(store: ObjectStore) -> None:
+    await store.put("counter", b"0")
+
+    async def raise_it() -> None:
+        for _ in range(10):
+            while True:
+                data, tag = await store.get("counter")
+                try:
+                    await store.put("counter", b"%d" % (int(data) + 1), if_match=tag)
+                except ConflictError:
+                    continue
+                break
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(raise_it)
+    assert (await store.get("counter"))[0] == b"50"
+
+
+async def test_what_was_deleted_is_gone_and_deleting_again_is_no_error(store: ObjectStore) -> None:
+    await store.put("a", b"1")
+    await store.delete("a")
+    await store.delete("a")
+    with pytest.raises(NotFoundError):
+        await store.get("a")
+
+
+async def test_a_list_is_in_order_and_goes_by_prefix_not_by_folder(store: ObjectStore) -> None:
+    for key in ("log/2", "log/10", "log-2/1", "packs/aa", "lo"):
+        await store.put(key, key.encode())
+    assert await keys_of(store, "log/") == ["log/10", "log/2"]
+    assert await keys_of(store, "log") == ["log-2/1", "log/10", "log/2"]
+    assert await keys_of(store) == ["lo", "log-2/1", "log/10", "log/2", "packs/aa"]
+    assert await keys_of(store, "none/") == []
+
+
+async def test_an_empty_object_and_a_large_one_come_back(store: ObjectStore) -> None:
+    large = os.urandom(1 << 20) * 20
+    await store.put("empty", b"")
+    await store.put("large", large)
+    assert (await store.get("empty"))[0] == b""
+    assert (await store.get("large"))[0] == large
+
+
+@pytest.mark.parametrize("key", ["../a", "/a", "a//b", "a/../b", ".a", "a/.b", "a\0b", "", "a/", "ä"])
+async def test_a_directory_refuses_keys_that_are_none(tmp_path: Path, key: str) -> None:
+    with pytest.raises(StoreError):
+        await DirectoryStore(tmp_path / "store").put(key, b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file stands in its place")
+    with pytest.raises(StoreError):
+        await keys_of(DirectoryStore(tmp_path / "store"), "leases/")
+
+
+async def test_a_writer_that_is_killed_leaves_no_object(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from hutch.volumes import directory_store
+os.link = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+directory_store._write(os.open(sys.argv[1], os.O_RDONLY), "key", b"half", "absent")
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert done.returncode == -9
+    assert await keys_of(DirectoryStore(tmp_path)) == []
+
+
+async def test_a_faulty_store_fails_before_or_after_its_nth_write() -> None:
+    inner = MemoryStore()
+    before = FaultyStore(inner, fail_at=2)
+    await before.put("a", b"1")
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await before.put("b", b"2")
+    with pytest.raises(StoreError):
+        await before.get("a")
+    assert await keys_of(inner) == ["a"]
+    after = FaultyStore(inner, fail_at=1, after=True, stays_down=False)
+    with pytest.raises(StoreError):
+        await after.put("c", b"3")
+    await after.put("d", b"4")
+    assert await keys_of(inner) == ["a", "c", "d"]
