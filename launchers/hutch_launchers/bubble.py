@@ -28,7 +28,6 @@ from hutch_launchers.system_view import group, passwd
 _MAX_STATUS = 65536  # bytes of bwrap's report
 _START_S = 30.0  # a held start takes milliseconds; a host this late will not do
 _REPORT_S = 2.0  # the namespaces of a bwrap that is to be killed
-_COMPLAINT_S = 1.0  # for bwrap's last words
 _COMMAND_PID = 2  # the command's number inside: bwrap's init is 1 and forks once
 _MAX_ARGS = 9000  # MAX_ARGS of bubblewrap.c
 _NOT_EXECUTED = 127  # what a shell says of a command that it cannot start
@@ -141,7 +140,7 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader) -> Bu
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await bubble.kill()
-            complaint = await _read_all(complaints)
+        complaint = complaints.read_rest().decode(errors="replace").strip().removeprefix("bwrap: ")
         bubble.close()
         if isinstance(error, _SetupError | OSError | TimeoutError):
             reason = complaint or str(error) or "bubblewrap ended before it started the command"
@@ -224,12 +223,3 @@ def _data(content: bytes, stack: ExitStack) -> int:
     stack.callback(os.close, fd)
     os.pwrite(fd, content, 0)
     return fd
-
-
-async def _read_all(stream: PipeReader) -> str:
-    """What bwrap said, without its name; all who could write have ended."""
-    text = b""
-    with suppress(anyio.EndOfStream, anyio.ClosedResourceError), anyio.move_on_after(_COMPLAINT_S):
-        while len(text) < _MAX_STATUS:
-            text += await stream.receive()
-    return text.decode(errors="replace").strip().removeprefix("bwrap: ")

@@ -1,6 +1,7 @@
 """Opens the doors of a held sandbox: its programs connect to them, the host's egress accepts."""
 
 import json
+import re
 import sys
 from contextlib import ExitStack
 from ipaddress import IPv4Address, ip_address
@@ -12,6 +13,7 @@ from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import Child, open_pipes
 from hutch_launchers.spec import EgressEndpoint
 
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}", re.ASCII)  # what cannot spoil /etc/hosts
 _SCRIPT = Path(__file__).parent / "guest" / "make_doors.py"
 _PATIENCE_S = 15.0  # longer than the script's own
 
@@ -21,10 +23,7 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
 
     Raises LauncherError `sandbox_failed`.
     """
-    for door in egress.doors:
-        address = ip_address(door.address)
-        if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= door.port <= 65535):
-            raise _failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
+    _check(egress)
     request = json.dumps([[door.address, door.port] for door in egress.doors]).encode()
     argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(pid), str(egress.socket)]
     with ExitStack() as child_ends:
@@ -49,6 +48,15 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
             await child.kill_and_reap()
         child.close()
         pipes.close()
+
+
+def _check(egress: EgressEndpoint) -> None:
+    for door in egress.doors:
+        if not _NAME.fullmatch(door.name):
+            raise _failed(f"{door.name!r} is not a host's name")
+        address = ip_address(door.address)
+        if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= door.port <= 65535):
+            raise _failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
 
 
 def _failed(reason: str) -> LauncherError:

@@ -63,6 +63,8 @@ class Guest:
     async def start(self, command: Command, stdio: Stdio) -> "StartedCommand":
         """Have the command started; raises LauncherError `sandbox_gone`, `command_invalid`."""
         content = _encode(command)
+        if self.gone.is_set():
+            raise sandbox_gone()
         number, self._next = self._next, self._next + 1
         pending = self._commands[number] = _Pending()
         started = StartedCommand(self, number, pending)

@@ -54,6 +54,7 @@ async def test_standard_input_reaches_the_command_byte_for_byte(launcher: Launch
 
 
 async def run_with_concurrent_input(launcher: Launcher, data: bytes) -> bytes:
+    output = []
     async with launcher.launch(spec(sh("cat"))) as process, anyio.create_task_group() as tasks:
 
         async def feed() -> None:
@@ -61,7 +62,8 @@ async def run_with_concurrent_input(launcher: Launcher, data: bytes) -> bytes:
             await process.stdin.aclose()
 
         tasks.start_soon(feed)
-        return await read_all(process.stdout)
+        output.append(await read_all(process.stdout))
+    return output[0]
 
 
 async def test_fifty_megabytes_of_output_arrive_whole(launcher: Launcher) -> None:

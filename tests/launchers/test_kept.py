@@ -131,7 +131,8 @@ async def test_a_killed_guest_is_a_sandbox_gone_and_never_a_hang(launcher: Launc
     sandbox = spec(None)
     with anyio.fail_after(20):
         async with launcher.keep(sandbox) as kept:
-            async with kept.start(sh("kill -KILL $PPID; sleep 60")) as process:
+            async with kept.start(sh("read -r go; kill -KILL $PPID; sleep 60")) as process:
+                await process.stdin.send(b"go\n")
                 with pytest.raises(LauncherError) as gone:
                     await process.wait()
             assert gone.value.code == "sandbox_gone"
@@ -142,9 +143,13 @@ async def test_a_killed_guest_is_a_sandbox_gone_and_never_a_hang(launcher: Launc
     assert nothing_left(sandbox.run_id)
 
 
-async def test_a_stopped_guest_loses_the_sandbox_when_a_command_must_end(kept: KeptSandbox) -> None:
+async def test_a_stopped_guest_loses_the_sandbox_when_a_command_must_end(
+    kept: KeptSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hutch_launchers.guest_link._DEATH_S", 0.3)
     with anyio.fail_after(20):
-        async with kept.start(sh("kill -STOP $PPID; echo stopped; sleep 60")) as process:
+        async with kept.start(sh("read -r go; kill -STOP $PPID; echo stopped; sleep 60")) as process:
+            await process.stdin.send(b"go\n")
             assert await read_line(process.stdout) == "stopped"
             await process.stop(grace_s=0.1)
         await kept.wait()

@@ -42,19 +42,24 @@ async def test_a_memory_balloon_is_ended_and_the_limit_named(mechanism: str) -> 
     assert (done.status.code, done.out) != (0, b"1073741824\n")
 
 
-async def test_many_small_processes_together_are_held_to_the_memory_limit(mechanism: str) -> None:
+@pytest.mark.usefixtures("mechanism")
+async def test_many_small_processes_together_are_held_to_the_memory_limit() -> None:
     source = """
 import os, signal, time
+pids = []
 for _ in range(8):
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         x = bytearray(32 << 20); x[::4096] = x[::4096]
         signal.pause()
-time.sleep(20)
+    pids.append(pid)
+time.sleep(1.5)
+print(sum(os.waitpid(pid, os.WNOHANG) == (0, 0) for pid in pids))
 """
-    done = await run(
-        BUBBLEWRAP, spec(python(f"{source}\nprint('all lived')"), limits=replace(LIMITS, pids=None))
-    )
-    if mechanism == "without control groups" or not find_hierarchy():
+    done = await run(BUBBLEWRAP, spec(python(source)))
+    if done.status == code(0):  # the kernel chose some of them
+        assert 0 < int(done.out) <= 4
+    else:
         assert (done.status.limit, done.out) == (Guarantee.MEMORY, b"")
 
 

@@ -1,0 +1,165 @@
+"""What the canaries show."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hutch_launchers import probed
+from hutch_launchers.bubblewrap import BubblewrapLauncher
+from hutch_launchers.bwrap_binary import find_obstacle
+from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.launcher import Evidence, LauncherError, Probe
+from hutch_launchers.probed import require
+from hutch_launchers.registry import OptionError, build_launcher
+from hutch_launchers.spec import Guarantee, Mount
+from hutch_launchers.wrapper import WrapperLauncher, command_prelude, wrapper_argv
+from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, run, sh, spec
+
+ISOLATION = {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS, Guarantee.DISK}
+BY_GROUPS = {Guarantee.MEMORY, Guarantee.PIDS, Guarantee.CPU}
+
+
+async def test_bubblewrap_shows_all_that_it_can_give() -> None:
+    probe = await LAUNCHERS["bubblewrap"].probe(fresh=True)
+    missing = {guarantee: shown.detail for guarantee, shown in probe.evidence.items() if not shown.held}
+    assert (probe.available, missing) == (True, {})
+    assert probe.guarantees == ISOLATION | BY_GROUPS
+    assert all(shown.mechanism and shown.detail for shown in probe.evidence.values())
+    if hierarchy := find_hierarchy():
+        assert probe.evidence[Guarantee.MEMORY].mechanism == f"cgroup v{hierarchy.version}"
+
+
+async def test_a_wrapper_that_does_nothing_shows_nothing() -> None:
+    probe = await LAUNCHERS["wrapper"].probe(fresh=True)
+    assert (probe.available, probe.guarantees) == (True, frozenset())
+    assert all(shown.detail for shown in probe.evidence.values())
+
+
+async def test_a_wrapper_that_isolates_shows_what_it_isolates() -> None:
+    probe = await LAUNCHERS["wrapper-bwrap"].probe(fresh=True)
+    assert probe.available
+    assert {Guarantee.NETWORK, Guarantee.PROCESSES} <= probe.guarantees
+    assert not {Guarantee.SYSCALLS, Guarantee.DISK} & probe.guarantees
+
+
+async def test_a_wrapper_s_leak_is_named() -> None:
+    leaky = WrapperLauncher((*WRAPPED_BWRAP[:-2], "--bind", "/tmp", "/tmp", "--share-net", "--", "{command}"))
+    probe = await leaky.probe(fresh=True)
+    assert not {Guarantee.FILESYSTEM, Guarantee.NETWORK} & probe.guarantees
+    assert "opened /tmp/hutch-canary-" in probe.evidence[Guarantee.FILESYSTEM].detail
+    assert "127.0.0.1" in probe.evidence[Guarantee.NETWORK].detail
+
+
+async def test_a_probe_leaves_nothing_on_the_host() -> None:
+    await LAUNCHERS["wrapper"].probe(fresh=True)
+    for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", str(Path.home())):
+        assert [path for path in Path(folder).iterdir() if path.name.startswith("hutch-canary-")] == []
+
+
+async def test_a_method_that_is_not_there_says_why_and_what_mends_it() -> None:
+    absent = BubblewrapLauncher(bwrap=Path("/no/bwrap"))
+    probe = await absent.probe()
+    assert (probe.available, probe.reason) == (False, "/no/bwrap: No such file or directory")
+    assert "bubblewrap" in probe.fix
+    with pytest.raises(LauncherError) as refused:
+        await run(absent, spec(sh(":"), needs=frozenset({Guarantee.FILESYSTEM})))
+    assert refused.value.code == "method_unavailable"
+    nowhere = await WrapperLauncher(("no-such-program", "{command}")).probe()
+    assert (nowhere.available, nowhere.reason) == (False, "the program 'no-such-program' is not installed")
+
+
+async def test_a_probe_is_remembered_in_a_file_and_a_spoilt_file_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = BubblewrapLauncher(probe_cache=tmp_path / "probes.json")
+    first = await launcher.probe()
+    monkeypatch.setattr(probed, "_known", {})
+    assert await launcher.probe() == first
+    assert (tmp_path / "probes.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "probes.json").write_text("{")
+    monkeypatch.setattr(probed, "_known", {})
+    assert (await launcher.probe()).guarantees == first.guarantees
+
+
+def test_a_missing_guarantee_names_itself_its_reason_and_the_fix() -> None:
+    probe = Probe("m", available=True, evidence={Guarantee.MEMORY: Evidence(False, "", "nothing holds it")})
+    with pytest.raises(LauncherError) as refused:
+        require(probe, frozenset({Guarantee.MEMORY}))
+    assert refused.value.code == "guarantee_missing"
+    assert refused.value.message == "m cannot give 'memory' on this host: nothing holds it"
+    assert "Delegate=yes" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason", "fix"),
+    [
+        (
+            {"user/max_user_namespaces": "0"},
+            "user.max_user_namespaces is 0",
+            "sysctl user.max_user_namespaces=",
+        ),
+        ({"kernel/unprivileged_userns_clone": "0"}, "unprivileged_userns_clone is 0", "as root"),
+        ({"kernel/apparmor_restrict_unprivileged_userns": "1"}, "AppArmor", "/etc/apparmor.d/hutch-bwrap"),
+        ({}, "complaint", "dmesg"),
+    ],
+)
+def test_an_obstacle_of_the_host_is_told_with_its_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], reason: str, fix: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name, value in settings.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(value + "\n")
+    obstacle = find_obstacle("/x/bwrap", "complaint", tmp_path)
+    assert reason in obstacle.reason
+    assert fix in obstacle.fix
+    assert "apparmor_restrict_unprivileged_userns=0" not in obstacle.fix
+
+
+def test_a_wrapper_puts_the_words_in_their_place_and_nothing_together() -> None:
+    words = ["firejail", "--x={command}", "--", "{command}", "end"]
+    assert wrapper_argv(words, ["sh", "{command}", "-c"]) == [
+        "firejail", "--x={command}", "--", "sh", "{command}", "-c", "end",
+    ]  # fmt: skip
+
+
+def test_a_prelude_holds_every_value_on_its_own_line() -> None:
+    prelude = command_prelude(sh("", cwd="/a b", env={"X": "'\n$(id)"})).decode().splitlines()
+    assert prelude[0] == "cd -- '/a b' || exit 126"
+    assert prelude[-2:] == ["export X=''\"'\"''\"$_hutch_newline\"'$(id)'", ""]
+
+
+async def test_a_wrapper_refuses_mounts_that_it_cannot_show(tmp_path: Path) -> None:
+    wrapper = WrapperLauncher(("{command}",), paths={"/srv": "/data"})
+    for source, target in ((tmp_path, "/elsewhere"), (Path("/srv/x"), "/srv/x")):
+        with pytest.raises(LauncherError) as refused:
+            await run(wrapper, spec(sh(":"), mounts=(Mount(source, sh("", cwd=target).cwd),)))
+        assert refused.value.code == "sandbox_failed"
+    mount = Mount(Path("/srv/x"), sh("", cwd="/data/x").cwd)
+    assert (await run(wrapper, spec(sh("echo on"), mounts=(mount,)))).out == b"on\n"
+
+
+def test_options_make_a_method_or_name_what_is_wrong() -> None:
+    assert build_launcher("wrapper", {"command": ["a", "{command}"]}) == WrapperLauncher(("a", "{command}"))
+    assert build_launcher("bubblewrap", {"bwrap": "/x"}) == BubblewrapLauncher(bwrap=Path("/x"))
+    for kind, options, told in (
+        ("bublewrap", {}, "do you mean 'bubblewrap'?"),
+        ("bubblewrap", {"readble": []}, "do you mean 'readable'?"),
+        ("bubblewrap", {"bwrap": "relative"}, "absolute path"),
+        ("wrapper", {"command": ["a"]}, "exactly one word '{command}'"),
+        ("wrapper", {}, "command"),
+        ("wrapper", {"command": ["a", 1]}, "list of words"),
+    ):
+        with pytest.raises(OptionError, match=told.replace("{", r"\{").replace("?", r"\?")):
+            build_launcher(kind, options)
+
+
+async def test_an_error_is_not_a_reason_to_try_with_less() -> None:
+    launcher = replace(BubblewrapLauncher(), readable=("/no/such/folder",))
+    with pytest.raises(LauncherError) as refused:
+        await run(launcher, spec(sh(":")))
+    assert refused.value.code == "sandbox_failed"
+    assert "/no/such/folder" in refused.value.message
