@@ -12,6 +12,7 @@ from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
+from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
 
 
@@ -29,6 +30,7 @@ class KeptSessions:
         plan = decide(
             replace(wish, command=None), config, shell=self._rooms.shell, networks=config.policy.networks
         )
+        refuse_links(plan, config)
         session = Session(
             id=new_id("s"),
             kind="sandbox",

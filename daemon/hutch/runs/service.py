@@ -17,6 +17,7 @@ from hutch.runs.reading import read_volume
 from hutch.runs.runs import Runs
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record, snapshot_record, volume_record
+from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
 from hutch_launchers.launcher import LauncherError
 from hutch_mcp_tools.service import (
@@ -177,6 +178,7 @@ class Service:
     async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
         config = self._rooms.config
         plan = decide(wish, config, shell=self._rooms.shell, networks=config.policy.networks)
+        refuse_links(plan, config)
         live = await self._runs.admit(plan, shown(wish.command))
         work = OneCommand(live, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
