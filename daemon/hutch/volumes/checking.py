@@ -1,6 +1,6 @@
 """Proves a volume whole: its log from the oldest entry on, its checkpoints, its packs, every block."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anyio import to_thread
 
@@ -13,7 +13,7 @@ from hutch.volumes.nodes import File, Folder
 from hutch.volumes.packs import Pack, digest, read_footer, unpack_block
 from hutch.volumes.patches import difference
 from hutch.volumes.records import CheckReport
-from hutch.volumes.state import State
+from hutch.volumes.state import Hints, State
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Checker:
         newest = 0
         try:
             record, _ = await self._leases.read(name)
-            newest = await self._check_log(State(name, record.volume), record.hint, tally)
+            newest = await self._check_log(State(name, record.volume), record.hints, tally)
         except DamagedError as error:
             tally.problems.append(error.message)
         return CheckReport(
@@ -56,12 +56,12 @@ class Checker:
             tuple(tally.problems),
         )
 
-    async def _check_log(self, state: State, hint: int, tally: _Tally) -> int:
+    async def _check_log(self, state: State, hints: Hints, tally: _Tally) -> int:
         """Follow the chain from its oldest entry; each tree's new content and each checkpoint on the way."""
         checkpoints = await self._checkpoints(state.name)
         oldest = await self._oldest(state.name)
-        if oldest > 1:
-            state = await self._history.at(state.name, state.id, oldest - 1)
+        if oldest > 1:  # history was thinned out: it begins with a checkpoint
+            state = await self._history.own_checkpoint(replace(state, number=oldest - 1))
             await self._check_content(state, None, tally)
         while True:
             try:
@@ -73,7 +73,7 @@ class Checker:
             if after.number in checkpoints:
                 await self._check_checkpoint(after, tally)
             state = after
-        if state.number < hint:
+        if hints.head and state.number < hints.head.number:
             raise DamagedError(f"entry {state.number + 1} of volume '{state.name}'", "it is missing")
         return state.number
 

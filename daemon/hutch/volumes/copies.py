@@ -79,7 +79,7 @@ class Copies:
                 try:
                     state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
                 except OwnEntryError:
-                    copy.state = await self._history.newest(state, 0)
+                    copy.state = await self._history.newest(state)
                     continue
             copy.state = replace(state, tree=ingested.tree)
             await to_thread.run_sync(copy.place.write_index, copy.state)

@@ -16,12 +16,14 @@ from hutch.volumes.codec import (
     pack_record,
     sealed,
 )
-from hutch.volumes.failures import ConflictError, DamagedError, NotFoundError, StoreError
+from hutch.volumes.failures import DamagedError, NotFoundError, StoreError
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import File, walk
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import (
+    NO_HINTS,
     Commit,
+    Hints,
     Patch,
     Reference,
     State,
@@ -65,16 +67,17 @@ class History:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    async def newest(self, known: State, hint: int) -> State:
-        """The newest state, from `known` on; an entry `hint` exists, or it is 0.
+    async def newest(self, known: State, hints: Hints = NO_HINTS) -> State:
+        """The newest state, from `known` on.
 
         Raises:
             HutchError: `volume_damaged`, `store_unavailable`; never less than all of it.
         """
-        number = max(known.number, hint)
+        known = await self._hinted(known, hints.checkpoint)
+        number = max(known.number, hints.head.number if hints.head else 0)
         entries: dict[int, tuple[Opened, int]] = {}
         if number > known.number:
-            entries[number] = await self._entry(known.name, number)
+            entries[number] = await self._needed_entry(known.name, number)
         while True:
             try:
                 entries[number + 1] = await self._entry(known.name, number + 1)
@@ -88,16 +91,25 @@ class History:
         try:
             entry = await self._entry(name, number)
         except NotFoundError:
-            return await self._thinned_out(name, volume_id, number)
-        return await self._replayed(State(name, volume_id), number, {number: entry})
+            pass
+        else:
+            return await self._replayed(State(name, volume_id), number, {number: entry})
+        try:  # a snapshot whose entry is gone but whose checkpoint was kept
+            return await self.own_checkpoint(State(name, volume_id, number))
+        except DamagedError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                raise
+        raise HutchError(
+            "snapshot_unknown", f"volume '{name}' has no snapshot {number}", f"see: hutch volume log {name}"
+        )
 
     async def header(self, name: VolumeName, number: int) -> Header:
         """An entry's header. Raises NotFoundError."""
         return (await self._entry(name, number))[0].header
 
-    async def newest_header(self, name: VolumeName, hint: int) -> Header | None:
+    async def newest_header(self, name: VolumeName, hints: Hints) -> Header | None:
         """The header of the newest entry; None: there is none yet."""
-        header = await self.header(name, hint) if hint else None
+        header = (await self._needed_entry(name, hints.head.number))[0].header if hints.head else None
         while True:
             try:
                 header = await self.header(name, (header["number"] if header else 0) + 1)
@@ -149,12 +161,9 @@ class History:
     async def _checkpointed(self, state: State, header: Header) -> State:
         """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
         data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
+        key = volume_key(state.name, checkpoint_key(state.number))
         try:
-            await self._store.put(
-                volume_key(state.name, checkpoint_key(state.number)), data, if_match="absent"
-            )
-        except ConflictError:
-            return state
+            await self._store.put(key, data, if_match="absent")
         except StoreError as error:
             _log.warning("volume %s: no checkpoint %d: %s", state.name, state.number, error.message)
             return state
@@ -170,19 +179,25 @@ class History:
         return await self._advanced(known, await self._entry(known.name, known.number + 1))
 
     async def own_checkpoint(self, state: State) -> State:
-        """What the checkpoint at a state's entry tells. Raises DamagedError, NotFoundError."""
-        return await self._thinned_out(state.name, state.id, state.number)
+        """What the checkpoint with a state's number tells. Raises DamagedError."""
+        where = f"checkpoint {state.number} of volume '{state.name}'"
+        try:
+            data, _ = await self._store.get(volume_key(state.name, checkpoint_key(state.number)))
+        except NotFoundError as error:
+            raise DamagedError(where, "it is missing") from error
+        checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
+        return await to_thread.run_sync(restored_checkpoint, state.name, state.id, checkpoint, len(data))
 
     async def _replayed(self, known: State, number: int, entries: dict[int, tuple[Opened, int]]) -> State:
         if number == known.number:
             return known
         if number not in entries:
-            entries[number] = await self._entry(known.name, number)
+            entries[number] = await self._needed_entry(known.name, number)
         reference = entries[number][0].header["checkpoint"]
         if reference and reference["number"] > known.number:
             known = await self._checkpoint(known, Reference(**reference))
         while known.number < number:
-            entry = entries.get(known.number + 1) or await self._entry(known.name, known.number + 1)
+            entry = entries.get(known.number + 1) or await self._needed_entry(known.name, known.number + 1)
             known = await self._advanced(known, entry)
         return known
 
@@ -192,30 +207,20 @@ class History:
             known = await self._parent(known, fork)
         return await to_thread.run_sync(advanced, known, *entry)
 
-    async def _checkpoint(self, known: State, reference: Reference) -> State:
-        where = f"checkpoint {reference.number} of volume '{known.name}'"
-        try:
-            data, _ = await self._store.get(volume_key(known.name, checkpoint_key(reference.number)))
-        except NotFoundError as error:
-            raise DamagedError(where, "it is missing") from error
-        checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
-        if checkpoint.hash != reference.hash:
-            raise DamagedError(where, "it is not the one that the log names")
-        return await to_thread.run_sync(restored_checkpoint, known.name, known.id, checkpoint, len(data))
+    async def _hinted(self, known: State, checkpoint: Reference | None) -> State:
+        """Begin at a checkpoint that the lease names, if that is nearer than `known`."""
+        if checkpoint is None or (known.checkpoint and checkpoint.number <= known.checkpoint.number):
+            return known
+        if checkpoint.number <= known.number:
+            return replace(known, checkpoint=checkpoint, bytes_since=0)
+        return await self._checkpoint(known, checkpoint)
 
-    async def _thinned_out(self, name: VolumeName, volume_id: str, number: int) -> State:
-        """A snapshot whose entry is gone but whose checkpoint was kept."""
-        where = f"checkpoint {number} of volume '{name}'"
-        try:
-            data, _ = await self._store.get(volume_key(name, checkpoint_key(number)))
-        except NotFoundError:
-            raise HutchError(
-                "snapshot_unknown",
-                f"volume '{name}' has no snapshot {number}",
-                f"see: hutch volume log {name}",
-            ) from None
-        checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
-        return await to_thread.run_sync(restored_checkpoint, name, volume_id, checkpoint, len(data))
+    async def _checkpoint(self, known: State, reference: Reference) -> State:
+        found = await self.own_checkpoint(replace(known, number=reference.number))
+        if found.checkpoint != reference:
+            where = f"checkpoint {reference.number} of volume '{known.name}'"
+            raise DamagedError(where, "it is not the one that the log names")
+        return found
 
     async def _parent(self, fork: State, told: Header) -> State:
         """Where a fork begins: its parent's tree and packs, under its own name and with no entry yet."""
@@ -224,6 +229,13 @@ class History:
         if parent.hash != told["hash"]:
             raise DamagedError(f"entry 1 of volume '{fork.name}'", "its parent is not the snapshot it names")
         return forked(parent, fork.name, fork.id)
+
+    async def _needed_entry(self, name: VolumeName, number: int) -> tuple[Opened, int]:
+        """One that must exist. Raises DamagedError."""
+        try:
+            return await self._entry(name, number)
+        except NotFoundError as error:
+            raise DamagedError(f"entry {number} of volume '{name}'", "it is missing") from error
 
     async def _entry(self, name: VolumeName, number: int) -> tuple[Opened, int]:
         data, _ = await self._store.get(volume_key(name, entry_key(number)))

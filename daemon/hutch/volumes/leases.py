@@ -23,7 +23,7 @@ from hutch.volumes.failures import (
 from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.names import VolumeName
 from hutch.volumes.packs import digest
-from hutch.volumes.state import Reference
+from hutch.volumes.state import NO_HINTS, Hints, Reference, State
 from hutch.volumes.store import Condition, ObjectStore
 from hutch.volumes.threads import first_error
 
@@ -46,12 +46,7 @@ class LeaseRecord:
     ttl_s: float
     acquired_at: datetime
     expires_at: datetime
-    head: Reference | None = None
-
-    @property
-    def hint(self) -> int:
-        """The number of an entry that exists; 0: none may."""
-        return self.head.number if self.head else 0
+    hints: Hints = NO_HINTS
 
 
 class Lease:
@@ -79,9 +74,9 @@ class Lease:
     def token(self) -> int:
         return self.record.token
 
-    def note_head(self, head: Reference) -> None:
-        """Let the next write of the lease tell readers where the newest entry is."""
-        self.record = replace(self.record, head=head)
+    def note(self, state: State) -> None:
+        """Let the next write of the lease tell readers where the newest entry and checkpoint are."""
+        self.record = replace(self.record, hints=Hints(state.reference, state.checkpoint))
 
     def assert_held(self) -> None:
         """Raises LeaseLostError."""
@@ -173,7 +168,7 @@ class Leases:
             ttl_s=self._ttl_s,
             acquired_at=now,
             expires_at=now + timedelta(seconds=self._ttl_s),
-            head=old.head if old else None,
+            hints=old.hints if old else NO_HINTS,
         )
         try:
             tag = await self._put(name, record, condition)
@@ -213,13 +208,13 @@ class Leases:
 
     async def _replace(self, lease: Lease, record: LeaseRecord) -> None:
         async with lease._turn:
-            fresh = replace(record, head=lease.record.head)
+            fresh = replace(record, hints=lease.record.hints)
             try:
                 lease._tag = await self._put(lease.name, fresh, lease._tag)
             except ConflictError:
                 lease.lost.set()
                 raise LeaseLostError(lease.name) from None
-            lease.record = replace(fresh, head=lease.record.head)
+            lease.record = replace(fresh, hints=lease.record.hints)
 
     async def _put(self, name: VolumeName, record: LeaseRecord, condition: Condition) -> str:
         """Raises ConflictError only if it is certain that our record does not stand there."""
@@ -246,7 +241,9 @@ def encoded(record: LeaseRecord) -> bytes:
         fields[key] = process.get(key)
     for key in ("acquired_at", "expires_at"):
         fields[key] = fields[key].isoformat()
-    fields["head"] = record.head and record.head._asdict()
+    del fields["hints"]
+    for key, reference in record.hints._asdict().items():
+        fields[key] = reference and reference._asdict()
     line = json.dumps(fields).encode()
     return b"%s\n%s\n" % (line, digest(line).encode())
 
@@ -273,7 +270,7 @@ def decoded(data: bytes, name: VolumeName) -> LeaseRecord:
             ttl_s=fields["ttl_s"],
             acquired_at=datetime.fromisoformat(fields["acquired_at"]),
             expires_at=datetime.fromisoformat(fields["expires_at"]),
-            head=Reference(**fields["head"]) if fields["head"] else None,
+            hints=Hints(*(Reference(**fields[key]) if fields[key] else None for key in Hints._fields)),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedError(where, "it cannot be read") from error

@@ -50,13 +50,13 @@ class Publisher:
             lease.lost.set()
             raise LeaseLostError(lease.name) from None
         lease.in_doubt = False
-        lease.note_head(after.reference)
+        lease.note(after)
         return after, snapshot
 
     async def fence(self, lease: Lease, state: State) -> State:
         """Occupy the next entry before the tree is relied on (invariant 4); returns the state then."""
         while True:
-            state = await self._history.newest(state, lease.record.hint)
+            state = await self._history.newest(state, lease.record.hints)
             commit = replace(self.commit_of(lease, lease.holder, state.tree), kind="fence")
             nothing = Patch((), state.files, state.bytes, 0, ())
             try:
@@ -69,5 +69,5 @@ class Publisher:
             except StoreError:
                 lease.in_doubt = True
                 raise
-            lease.note_head(after.reference)
+            lease.note(after)
             return after

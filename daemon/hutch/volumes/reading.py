@@ -60,7 +60,7 @@ class Reader:
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(name, record.hint)
+        header = await self._history.newest_header(name, record.hints)
         newest = snapshot_of(header) if header else None
         return VolumeInfo(
             name=str(name),
@@ -75,7 +75,7 @@ class Reader:
     async def log(self, name: VolumeName, limit: int) -> "tuple[Snapshot, ...]":
         """Newest first, as far as history was kept."""
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(name, record.hint)
+        header = await self._history.newest_header(name, record.hints)
         found: list[Snapshot] = []
         while header and len(found) < limit:
             if header["kind"] == "commit":
@@ -92,7 +92,7 @@ class Reader:
         """The tree and packs of a snapshot. Raises `volume_unknown`, `snapshot_unknown`, `volume_damaged`."""
         record, _ = await self._leases.read(name)
         if at is None:
-            state = await self._history.newest(self._nearest(name, record), record.hint)
+            state = await self._history.newest(self._nearest(name, record), record.hints)
         else:
             known = self._states.get((name, at))
             if known and known.id == record.volume:

@@ -48,7 +48,7 @@ class Settling:
     async def settle(self, lease: Lease, place: Place) -> Settled:
         """Save the folder's own changes under a lease; also tells the newest state after that."""
         known = await self._indexed(place, lease.name, lease.record.volume)
-        head = await self._history.newest(known, lease.record.hint)
+        head = await self._history.newest(known, lease.record.hints)
         mark = place.mark
         if mark is None or mark.volume != head.id:
             await to_thread.run_sync(place.set_aside, self._clock.now())
@@ -99,7 +99,7 @@ class Settling:
                 raise
             # Someone else took the volume over: what lies here can only become a fork.
             known = await self._indexed(place, name, record.volume)
-            head = await self._history.newest(known, record.hint)
+            head = await self._history.newest(known, record.hints)
             return await self._apart(place, await self._base(mark, known, head), head, mark)
 
     def keep_warm(self, name: VolumeName, place: Place, state: State) -> None:

@@ -35,6 +35,16 @@ class Reference(NamedTuple):
     hash: str
 
 
+class Hints(NamedTuple):
+    """What a lease tells readers: an entry that exists, and a checkpoint that did. None: nothing is known."""
+
+    head: Reference | None = None
+    checkpoint: Reference | None = None
+
+
+NO_HINTS = Hints()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The tree of one entry, and all that the next one needs. Number 0: nothing was committed yet."""
@@ -203,6 +213,9 @@ def advanced(state: State, entry: Opened, size: int) -> State:
     except ValueError as error:
         raise DamagedError(where, str(error)) from error
     packs = read_packs(header["packs"], where)
+    told_of = header["checkpoint"]
+    if told_of and told_of["number"] > (state.checkpoint.number if state.checkpoint else 0):
+        state = replace(state, checkpoint=Reference(**told_of), bytes_since=0)
     return replace(
         state,
         number=state.number + 1,
