@@ -27,22 +27,26 @@ _INIT = (
 _WATCH_S = 0.1  # between two looks at the memory of a sandbox without a control group
 
 
-def mechanisms(limits: Limits) -> Mapping[Guarantee, str]:
-    """What enforces each of the limits that are set, on this host."""
+def mechanisms(limits: Limits, *, counts_apart: bool = True) -> Mapping[Guarantee, str]:
+    """What enforces each of the limits that are set here; a limit that nothing can enforce is left out.
+
+    `counts_apart`: the sandbox has its own user namespace, so that the kernel counts its processes alone.
+    """
     hierarchy = find_hierarchy()
     asked = {
-        Guarantee.MEMORY: limits.memory_bytes is not None,
-        Guarantee.PIDS: limits.pids is not None,
-        Guarantee.CPU: limits.cpus is not None,
+        Guarantee.MEMORY: limits.memory_bytes,
+        Guarantee.PIDS: limits.pids,
+        Guarantee.CPU: limits.cpus,
     }
-    by_group = f"cgroup v{hierarchy.version}" if hierarchy else ""
-    return {
-        guarantee: by_group
-        if hierarchy and CONTROLLERS[guarantee] in hierarchy.roots
-        else _OTHERWISE[guarantee]
-        for guarantee, is_asked in asked.items()
-        if is_asked
-    }
+    found: dict[Guarantee, str] = {}
+    for guarantee, limit in asked.items():
+        if limit is None:
+            continue
+        if hierarchy and CONTROLLERS[guarantee] in hierarchy.roots:
+            found[guarantee] = f"cgroup v{hierarchy.version}"
+        elif guarantee is not Guarantee.PIDS or counts_apart:
+            found[guarantee] = _OTHERWISE[guarantee]
+    return found
 
 
 _OTHERWISE = {
@@ -55,13 +59,13 @@ _OTHERWISE = {
 class Confinement:
     """The limits of one sandbox, from before its start to after its end."""
 
-    def __init__(self, limits: Limits, run_id: str) -> None:
+    def __init__(self, limits: Limits, run_id: str, *, counts_apart: bool = True) -> None:
         """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`."""
         check_run_id(run_id)
         self._limits = limits
         self._watch: _MemoryWatch | None = None
         self._group: Group | None = None
-        self.mechanisms = mechanisms(limits)
+        self.mechanisms = mechanisms(limits, counts_apart=counts_apart)
         hierarchy = find_hierarchy()
         try:
             if hierarchy is not None:

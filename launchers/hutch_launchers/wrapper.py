@@ -128,7 +128,7 @@ class WrapperLauncher:
 
     def mechanisms(self, limits: Limits) -> Mapping[Guarantee, str]:
         """What enforces what, for the run's record."""
-        return {**_MECHANISMS, **limit_mechanisms(limits)}
+        return {**_MECHANISMS, **limit_mechanisms(limits, counts_apart=False)}
 
     async def _require(self, spec: SandboxSpec) -> None:
         if spec.needs:
@@ -207,7 +207,7 @@ class _Wrapped:
         self._argv = ["/bin/sh", "-c", _GATE, "hutch", *wrapper_argv(words, command)]
         self._run_id = spec.run_id
         self._stdio = stdio
-        self.confinement = Confinement(spec.limits, spec.run_id)
+        self.confinement = Confinement(spec.limits, spec.run_id, counts_apart=False)
 
     async def __aenter__(self) -> Self:
         try:

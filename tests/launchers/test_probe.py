@@ -49,7 +49,7 @@ async def test_a_wrapper_s_leak_is_named() -> None:
     leaky = WrapperLauncher((*WRAPPED_BWRAP[:-2], "--bind", "/tmp", "/tmp", "--share-net", "--", "{command}"))
     probe = await leaky.probe(fresh=True)
     assert not {Guarantee.FILESYSTEM, Guarantee.NETWORK} & probe.guarantees
-    assert "opened /tmp/hutch-canary-" in probe.evidence[Guarantee.FILESYSTEM].detail
+    assert "for writing" in probe.evidence[Guarantee.FILESYSTEM].detail
     assert "127.0.0.1" in probe.evidence[Guarantee.NETWORK].detail
 
 
