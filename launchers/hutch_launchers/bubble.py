@@ -89,7 +89,8 @@ class Bubble:
     def exit_status(self) -> ExitStatus:
         """How the command ended, as far as bubblewrap tells: a signal is its code 128+n."""
         status = self.child.exit_status
-        if status.code and b'"exit-code"' not in self._status.read_rest():
+        self._report += self._status.read_rest()
+        if status.code and b'"exit-code"' not in self._report:
             return ExitStatus(code=_NOT_EXECUTED, signal=None)  # bwrap's own failure, told on stderr
         return status
 

@@ -22,7 +22,7 @@ from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxP
 from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
-from hutch_launchers.probe import Bench, measure
+from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require
 from hutch_launchers.reaping import reap
 from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
@@ -70,7 +70,8 @@ class BubblewrapLauncher:
                 self.name, available=False, reason=obstacle.reason, fix=obstacle.fix, version=str(binary)
             )
         probe = Probe(self.name, available=True, version=str(binary), evidence=evidence)
-        cache.put(key, probe)
+        if is_finished(evidence):
+            cache.put(key, probe)
         return probe
 
     async def _require(self, needs: frozenset[Guarantee]) -> None:

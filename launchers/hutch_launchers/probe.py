@@ -43,6 +43,7 @@ _BURN_S, _HOLD_S = 0.3, 0.5  # the second: several looks of the watch over memor
 _SLACK = 1.3  # of CPU time: a quota is handed out in slices of a tenth of a second
 _HIGH = 1 << 32  # beside a value that the kernel cuts to 32 bits
 _NEWUSER, _TIOCSTI, _AF_VSOCK, _AF_ALG, _AF_PACKET = 0x10000000, 0x5412, 40, 38, 17
+_UNFINISHED = "the trial did not finish"
 _CALLS: tuple[tuple[str, str, tuple[int, ...]], ...] = (  # name, call, arguments
     ("io_uring_setup", "io_uring_setup", (1, 0)),
     ("ptrace", "ptrace", (0, 0, 0, 0)),
@@ -230,5 +231,10 @@ def _memory(found: Observations) -> tuple[str, str]:
     return _bounded(found, "memory", _LIMITS.memory_bytes or 0, "bytes held together")
 
 
+def is_finished(evidence: Mapping[Guarantee, Evidence]) -> bool:
+    """Whether every trial came to its end: what a busy host cut short is not to be remembered."""
+    return not any(shown.detail.startswith(_UNFINISHED) for shown in evidence.values())
+
+
 def _unfinished(found: Observations) -> str:
-    return f"the trial did not finish: {found.get('complaint') or 'the sandbox ended first'}"
+    return f"{_UNFINISHED}: {found.get('complaint') or 'the sandbox ended first'}"

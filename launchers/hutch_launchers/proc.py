@@ -1,5 +1,6 @@
 """What the host's /proc tells of a sandbox's processes; every answer may be old when it comes."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,10 +56,10 @@ def proportional_bytes(pid: int) -> int:
 
 
 def pids_with_environment(entry: str) -> Iterator[int]:
-    """The processes of ours that were started with `NAME=value` in their environment."""
+    """The processes of ours, except this one, that were started with `NAME=value` in their environment."""
     wanted = entry.encode()
     for folder in _PROC.iterdir():
-        if folder.name.isdigit():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
             with suppress(OSError):
                 if wanted in (folder / "environ").read_bytes().split(b"\0"):
                     yield int(folder.name)

@@ -29,7 +29,7 @@ from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe
 from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Child, LocalProcess, Pipes, Stdio, open_pipes
-from hutch_launchers.probe import Bench, measure
+from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require
 from hutch_launchers.reaping import MARK, kill_marked, reap
 from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, SandboxSpec
@@ -120,7 +120,8 @@ class WrapperLauncher:
         except LauncherError as error:
             return Probe(self.name, available=False, reason=error.message, fix=error.hint)
         probe = Probe(self.name, available=True, evidence=_cut(evidence))
-        cache.put(key, probe)
+        if is_finished(evidence):
+            cache.put(key, probe)
         return probe
 
     async def reap(self, run_id: str) -> bool:

