@@ -238,8 +238,10 @@ def _launchers(config: Config) -> dict[str, Launcher]:
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     launchers = {}
     for name, method in config.methods.items():
-        options = {"name": name, "probe_cache": cache / f"{name}.json", **method.options}
+        options = {**method.options, "name": name, "probe_cache": cache / f"{name}.json"}
         try:
+            if reserved := {"name", "probe_cache"} & method.options.keys():
+                raise OptionError(f"{', '.join(sorted(reserved))} cannot be set")
             launchers[name] = build_launcher(method.kind, options)
         except OptionError as error:
             raise HutchError(

@@ -53,8 +53,10 @@ class Client:
     async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
         return await self._call("get_run", RunRecord, events, run_id=run_id, wait_s=wait_s)
 
-    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]:
-        return await self._call("list_runs", list[RunRecord], limit=limit, session_id=session_id)
+    async def list_runs(
+        self, limit: int = 20, session_id: str | None = None, *, live: bool = False
+    ) -> list[RunRecord]:
+        return await self._call("list_runs", list[RunRecord], limit=limit, session_id=session_id, live=live)
 
     async def read_log(self, request: LogRequest) -> LogChunk:
         return await self._call("read_log", LogChunk, request=request)

@@ -37,6 +37,10 @@ class ServiceError(Exception):
         self.hint = hint
 
 
+# Bytes travel as base64 in JSON
+_BASE64 = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+
 class Wire(BaseModel):
     """A record on the wire: frozen, and an unknown field is an error."""
 
@@ -47,7 +51,12 @@ class Wire(BaseModel):
 
 
 class RunRequest(Wire):
-    """One command. A string is run by the sandbox's own shell, a list of words as it is."""
+    """One command. A string is run by the sandbox's own shell, a list of words as it is.
+
+    A limit that is not asked for is the configured one.
+    """
+
+    model_config = _BASE64
 
     command: str | list[str]
     session_id: str | None = None  # a kept sandbox; "new" opens one
@@ -56,9 +65,9 @@ class RunRequest(Wire):
     method: str | None = None
     cwd: str | None = None
     env: dict[str, str] = {}
-    stdin: str | None = None
+    stdin: bytes = b""
     network: str | None = None  # "none", or the name of a configured network
-    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
     cpus: Annotated[float, Field(gt=0)] | None = None
     pids: Annotated[int, Field(gt=0)] | None = None
@@ -239,7 +248,7 @@ class SnapshotRecord(Wire):
 class RunEvent(Wire):
     """A sign of life on the way to an answer: new output of a run, or what it is waiting for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = _BASE64
 
     run_id: str | None = None
     stream: Stream | None = None
@@ -258,13 +267,17 @@ class SandboxService(Protocol):
     """Everything a tool may ask. Every method raises ServiceError, and nothing else a caller should see.
 
     Ids may be given as unique prefixes, sessions by name too. An `events` stream receives what happens until
-    the method returns; whoever passed it closes it. Waiting ends at `wait_s`, never the run: that is the
-    daemon's.
+    the method returns, a run's output from its beginning on; whoever passed it closes it. Waiting ends at
+    `wait_s`, never the run: that is the daemon's.
     """
 
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord: ...
     async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord: ...
-    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]: ...
+    async def list_runs(
+        self, limit: int = 20, session_id: str | None = None, *, live: bool = False
+    ) -> list[RunRecord]:
+        """Runs, newest first; `live`: only those at work."""
+
     async def read_log(self, request: LogRequest) -> LogChunk: ...
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord: ...
 

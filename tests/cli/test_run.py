@@ -115,10 +115,17 @@ def test_piped_input_reaches_the_command(environ: dict[str, str]) -> None:
     assert done.stdout == "HöHE\n"
 
 
-def test_input_that_is_not_text_is_refused_before_anything_runs(environ: dict[str, str]) -> None:
-    done = subprocess.run(command("run", "cat"), env=environ, input=b"\xff", capture_output=True, check=False)
+def test_input_of_any_bytes_arrives_as_it_is(environ: dict[str, str]) -> None:
+    data = bytes(range(256)) * 1000
+    done = subprocess.run(command("run", "cat"), env=environ, input=data, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, data)
+
+
+def test_input_that_is_too_much_is_refused_before_anything_runs(environ: dict[str, str]) -> None:
+    data = bytes(12 << 20)
+    done = subprocess.run(command("run", "cat"), env=environ, input=data, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.startswith(b"error: input_invalid: the input is not UTF-8 text\nhint: ")
+    assert done.stderr.startswith(b"error: input_invalid: the input is over 11 MiB\nhint: ")
 
 
 def test_waiting_for_input_is_said(environ: dict[str, str]) -> None:

@@ -109,7 +109,7 @@ async def test_a_second_writer_is_told_who_holds_the_volume(client: Client) -> N
 
 
 async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Client) -> None:
-    record = await client.run(RunRequest(command="read x; echo done", stdin=None, timeout_s=30), 0)
+    record = await client.run(RunRequest(command="read x; echo done", timeout_s=30), 0)
     assert record.status in ("starting", "running", "exited")
     while not record.is_ended:
         record = await client.get_run(record.run_id, 20)

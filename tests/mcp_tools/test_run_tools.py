@@ -41,6 +41,7 @@ async def test_a_request_carries_what_was_asked_and_no_more(client: Client, serv
     asked |= {"workspace": "/src:ro", "network": "none", "stdin": '{"json": true}', "timeout_s": 7}
     await run_answer(client, command="cat", wait_s=3, **asked)
     await run_answer(client, command="true")
+    asked["stdin"] = b'{"json": true}'
     assert service.requests == [RunRequest(command="cat", **asked), RunRequest(command="true")]
 
 

@@ -84,9 +84,12 @@ class FakeService(FakeVolumes):
     async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
         return await self._wait(self._live(run_id), wait_s, events)
 
-    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]:
-        runs = [live.now() for live in self.runs.values()]
-        return [run for run in runs if session_id in (None, run.session_id)][-limit:]
+    async def list_runs(
+        self, limit: int = 20, session_id: str | None = None, *, live: bool = False
+    ) -> list[RunRecord]:
+        runs = [one.now() for one in self.runs.values()]
+        asked = [run for run in runs if session_id in (None, run.session_id) and not (live and run.is_ended)]
+        return asked[-limit:]
 
     async def read_log(self, request: LogRequest) -> LogChunk:
         log = self._live(request.run_id).logs[request.stream]
@@ -177,7 +180,7 @@ class FakeService(FakeVolumes):
                 pumps.start_soon(self._pump, live, "stdout", process.stdout)
                 pumps.start_soon(self._pump, live, "stderr", process.stderr)
                 if process.stdin is not None:
-                    await process.stdin.send((request.stdin or "").encode())
+                    await process.stdin.send(request.stdin)
                     await process.stdin.aclose()
                 await process.wait()
         if limit.cancelled_caught:

@@ -18,7 +18,7 @@ from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
 from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Stream
 
-_STDIN_BYTES = 12 << 20  # what a request to the daemon holds besides the rest
+_STDIN_BYTES = 11 << 20  # what a request to the daemon holds besides the rest
 _HINTS = {
     "timed_out": "give it longer: --timeout 30m",
     "oom": "give it more: --memory 8GiB",
@@ -96,7 +96,7 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) 
     """Run COMMAND in a sandbox, pass its input and output on, and end with its exit code."""
     display = Collecting() if as_json else Passing(raw=raw)
     waiting = Waiting("waiting for the daemon")
-    request = _request(options, invocation)
+    request = _request(options)
 
     async def work(service: SandboxService) -> int:
         follower = Follower(service, display, waiting, owns=True)
@@ -118,7 +118,7 @@ def exit_code(record: RunRecord) -> int:
     return ends.get(record.status, killed)
 
 
-def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
+def _request(options: dict[str, Any]) -> RunRequest:
     return asked(
         RunRequest,
         command=list(options["command"]),
@@ -130,17 +130,17 @@ def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
         env=dict(options["env"]),
         stdin=_piped_input(),
         network=options["net"],
-        timeout_s=options["timeout"] or invocation.config.policy.limits.wall_s,
+        timeout_s=options["timeout"],
         memory_bytes=options["memory"],
         cpus=options["cpus"],
         pids=options["pids"],
     )
 
 
-def _piped_input() -> str | None:
+def _piped_input() -> bytes:
     """Standard input, if it is a pipe, a file or a socket; a terminal is not read."""
     if not _is_data(0):
-        return None
+        return b""
     reminder = threading.Timer(
         1.0, note, ["… waiting for the end of the input (none meant? add: </dev/null)"]
     )
@@ -152,14 +152,9 @@ def _piped_input() -> str | None:
         reminder.cancel()
     if len(data) > _STDIN_BYTES:
         raise HutchError(
-            "input_invalid", "the input is over 12 MiB", "put it into a volume: hutch volume put"
+            "input_invalid", "the input is over 11 MiB", "put it into a volume: hutch volume put"
         )
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise HutchError(
-            "input_invalid", "the input is not UTF-8 text", "put it into a volume: hutch volume put"
-        ) from None
+    return data
 
 
 def _is_data(descriptor: int) -> bool:

@@ -31,9 +31,9 @@ def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> 
     """List the runs that work now, newest first."""
 
     async def work(service: SandboxService) -> list[RunRecord]:
-        return await service.list_runs(limit)
+        return await service.list_runs(limit, live=not every)
 
-    records = [record for record in invocation.call(work) if every or not record.is_ended]
+    records = invocation.call(work)
     if as_json:
         print_json(records)
     else:

@@ -41,16 +41,22 @@ class LiveRun:
         self.record = replace(self.record, **values)
         return self.record
 
+    def view(self) -> Run:
+        """Return the record as it stands, with what the log holds by now."""
+        logged: Any = self._logged()
+        return replace(self.record, **logged)
+
     def end(self, **values: Any) -> Run:
         """Make the record final, with what the log came to; the caller stores it, then announces it."""
         self.log.close()
-        return self.change(
-            ended_at=time.time(),
-            stdout_bytes=self.log.size("stdout"),
-            stderr_bytes=self.log.size("stderr"),
-            dropped_bytes=self.log.dropped_bytes,
-            **values,
-        )
+        return self.change(ended_at=time.time(), **self._logged(), **values)
+
+    def _logged(self) -> dict[str, int]:
+        return {
+            "stdout_bytes": self.log.size("stdout"),
+            "stderr_bytes": self.log.size("stderr"),
+            "dropped_bytes": self.log.dropped_bytes,
+        }
 
     def announce_end(self) -> None:
         self.started.set()

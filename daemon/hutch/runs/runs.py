@@ -72,18 +72,22 @@ class Runs:
         live.log.close()
         live.announce_end()  # also when its task was cancelled: nobody may wait for ever
 
+    def at_work(self) -> list[Run]:
+        """Return what has not ended, newest first."""
+        return sorted((live.view() for live in self._live.values()), key=lambda run: -run.created_at)
+
     def live(self, run_id: str) -> LiveRun | None:
         return self._live.get(run_id)
 
     async def find(self, run_id: str) -> Run:
         """Return a run's record as it stands; a unique prefix of the id will do. Raises `run_unknown`."""
         if live := self._live.get(run_id):
-            return live.record
+            return live.view()
         ids = await self.rooms.state.ids("runs", run_id) if run_id else []
         if len(ids) > 1 and run_id not in ids:
             raise HutchError("run_unknown", f"several runs begin with {run_id!r}", "give more of the id")
         found = self._live.get(ids[0]) if ids else None
-        record = found.record if found else await self.rooms.state.run(ids[0]) if ids else None
+        record = found.view() if found else await self.rooms.state.run(ids[0]) if ids else None
         if record is None:
             raise HutchError("run_unknown", f"no run is called {run_id!r}", "see: hutch ps, list_sessions")
         return record

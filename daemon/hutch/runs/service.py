@@ -74,7 +74,7 @@ class Service:
 
     @answers
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
-        wish, stdin = _wish(request), (request.stdin or "").encode()
+        wish, stdin = _wish(request), request.stdin
         if request.session_id is None:
             live = await self._start(wish, stdin)
         else:
@@ -88,11 +88,17 @@ class Service:
         return run_record(record) if live is None else await self._watch(live, wait_s, events)
 
     @answers
-    async def list_runs(self, limit: int = 20, session_id: str | None = None) -> list[RunRecord]:
+    async def list_runs(
+        self, limit: int = 20, session_id: str | None = None, *, live: bool = False
+    ) -> list[RunRecord]:
         if session_id is not None:
             session_id = (await find_session(self._state, session_id)).id
-        stored = await self._state.runs(min(limit, _MAX_PAGE), session_id)
-        return [run_record(live.record if (live := self._runs.live(run.id)) else run) for run in stored]
+        if live:
+            found = [run for run in self._runs.at_work() if session_id in (None, run.session_id)]
+        else:
+            stored = await self._state.runs(min(limit, _MAX_PAGE), session_id)
+            found = [now.view() if (now := self._runs.live(run.id)) else run for run in stored]
+        return [run_record(run) for run in found[:limit]]
 
     @answers
     async def read_log(self, request: LogRequest) -> LogChunk:
@@ -194,7 +200,7 @@ class Service:
         await wait_for(live, self._rooms.logs / live.id, wait_s, events)
         if live.error is not None and live.record.duration_s is None:
             raise live.error  # no sandbox was given: that is an exception, not a result
-        return run_record(live.record)
+        return run_record(live.view())
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):

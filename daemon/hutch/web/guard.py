@@ -45,7 +45,7 @@ class Guard:
                 403, "origin_refused", "requests from this web origin are not taken", _ORIGINS_HINT
             )
         if path not in _OPEN_PATHS and not self._knows_token(headers.getlist("authorization")):
-            answer = _answer(401, "token_missing", "a bearer token is needed", "its file: hutch doctor")
+            answer = _answer(401, "token_missing", "a bearer token is needed", "print it with: hutch token")
             answer.headers["WWW-Authenticate"] = 'Bearer realm="hutch"'
             return answer
         return None

@@ -48,7 +48,12 @@ Environment = Annotated[
 ]
 NO_VARIABLES: Mapping[str, str] = {}
 Network = Annotated[str, Field(description='"none", or the name of a configured network.')]
-TimeoutS = Annotated[float, Field(gt=0, le=86_400, description="When the run is ended, in seconds.")]
+TimeoutS = Annotated[
+    float | None,
+    Field(
+        gt=0, le=86_400, description="When the run is ended, in seconds; by default the owner's, often 120."
+    ),
+]
 RunWaitS = Annotated[WaitS, Field(description="When the answer comes at the latest, as status=running.")]
 EndWaitS = Annotated[WaitS, Field(description="Wait so long for its end.")]
 Cursor = Annotated[
@@ -90,7 +95,7 @@ class RunTools:
         env: Environment = NO_VARIABLES,
         stdin: str = "",
         network: Network = "",
-        timeout_s: TimeoutS = 120.0,
+        timeout_s: TimeoutS = None,
         wait_s: RunWaitS = DEFAULT_WAIT_S,
         max_output: MaxOutput = DEFAULT_OUTPUT,
     ) -> str:
@@ -108,7 +113,7 @@ class RunTools:
             method=method or None,
             cwd=cwd or None,
             env=dict(env),
-            stdin=stdin or None,
+            stdin=stdin.encode(),
             network=network or None,
             timeout_s=timeout_s,
         )
