@@ -32,14 +32,18 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncGenerator[Column]:
 
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
     """Note what a test showed for its case: a failure in any phase counts, a pass only in the call itself."""
-    case = _case_of(item)
-    if case is None or (call.excinfo is None and call.when != "call"):
+    if call.excinfo is None and call.when != "call":
         return
-    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
-    outcome = "not applicable" if skipped else "broken" if call.excinfo else "held"
-    reason = str(call.excinfo.value) if skipped and call.excinfo else ""
-    column_id = item.callspec.params.get("sandbox", "") if hasattr(item, "callspec") else ""
-    _shown(item.config)["cases"].append([case, column_id, outcome, reason])
+    outcome, reason = "held", ""
+    if call.excinfo is not None:
+        expected = {pytest.skip.Exception: "not applicable", pytest.xfail.Exception: "not held"}
+        outcome = next(
+            (name for kind, name in expected.items() if call.excinfo.errisinstance(kind)), "broken"
+        )
+        reason = "" if outcome == "broken" else str(call.excinfo.value)
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    user = next((value for value in params if value in (ROOT_USER, ORDINARY_USER)), "")
+    _shown(item.config)["cases"] += [[case, user, outcome, reason] for case in _cases_of(item)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -47,12 +51,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(path).write_text(json.dumps(_shown(session.config)), encoding="utf-8")
 
 
-def _case_of(item: pytest.Item) -> str | None:
-    function = getattr(item, "function", None)
-    if key := getattr(function, "shown_case", None):
-        return str(key)
+def _cases_of(item: pytest.Item) -> list[str]:
     case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-    return case.key if isinstance(case, Case) else None
+    named = getattr(getattr(item, "function", None), "shown_cases", ())
+    return [case.key] if isinstance(case, Case) else list(named)
 
 
 _KEY = pytest.StashKey[dict[str, Any]]()

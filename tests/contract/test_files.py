@@ -93,6 +93,21 @@ async def test_a_fifo_in_a_volume_blocks_nobody(sandbox: Column) -> None:
     assert [entry.name for entry in listed.entries or ()] == ["d", "file"]
 
 
+@shows("files/guest")
+async def test_what_was_put_in_for_a_session_is_read_only(sandbox: Column) -> None:
+    first = await sandbox.run("true", session_id="new")
+    tries = (
+        "for f in $(find /opt /run -xdev 2>/dev/null) /opt/x /usr/bin/python3; do "
+        "(echo evil > $f) 2>/dev/null && echo wrote $f; chmod 777 $f 2>/dev/null && echo changed $f; "
+        "mv $f $f.old 2>/dev/null && echo moved $f; done; echo tried"
+    )
+    record = await sandbox.run(["/bin/bash", "-c", tries], session_id=first.session_id)
+    assert (await sandbox.output(record))[0] == "tried\n"
+    again = await sandbox.run("echo works", session_id=first.session_id)
+    assert (await sandbox.output(again))[0] == "works\n"
+    await sandbox.client.stop_session(first.session_id or "")
+
+
 @shows("files/setuid-outside")
 async def test_no_bit_or_attribute_of_power_is_found_on_the_host(sandbox: Column) -> None:
     await sandbox.tries("files/setuid-bits")

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -116,31 +116,41 @@ async def test_killing_pid_1_or_parents_ends_no_more_than_the_run(sandbox: Colum
 _GUEST = "g=$(ls /proc | grep '^[0-9]' | sort -n | grep -v '^1$' | head -1); "
 
 
+_ON_THE_GUEST = (
+    "kill -9 $g", "kill -STOP $g", "kill -TERM $g; kill -INT $g; kill -CHLD $g; kill -PIPE $g", "kill -9 -1",
+    "for f in /proc/$g/fd/*; do timeout 0.2 head -c 1M /dev/zero > $f; done", "echo 0 > /proc/$g/mem",
+    "for f in /proc/$g/fd/*; do timeout 0.2 cat $f; done", "kill -STOP -1",
+)  # fmt: skip
+
+
 @shows("life/kept-guest")
-@pytest.mark.parametrize("attack", [
-    "kill -9 $g", "kill -STOP $g", "kill -TERM $g; kill -INT $g; kill -CHLD $g; kill -PIPE $g",
-    "for f in /proc/$g/fd/*; do head -c 1M /dev/zero > $f; done", "kill -9 -1; kill -STOP -1",
-    "for f in /proc/$g/fd/*; do timeout 1 cat $f; done", "echo 0 > /proc/$g/mem",
-])  # fmt: skip
-async def test_an_attack_on_the_guest_costs_its_own_sandbox_at_most(sandbox: Column, attack: str) -> None:
-    first = await sandbox.run("echo open", session_id="new", volumes=["guest"])
+async def test_an_attack_on_a_guest_costs_its_own_sandbox_at_most(sandbox: Column) -> None:
+    bystander = await sandbox.run("echo open", session_id="new")
+    async with anyio.create_task_group() as group:  # at once: those that are stopped wait for bounds to pass
+        for number, attack in enumerate(_ON_THE_GUEST):
+            group.start_soon(_attack_guest, sandbox, f"guest-{number}", attack)
+    beside = await sandbox.run("echo beside", session_id=bystander.session_id)
+    assert (await sandbox.output(beside))[0] == "beside\n"
+    await sandbox.client.stop_session(bystander.session_id or "")
+    sandbox.stage.assert_untouched()
+
+
+async def _attack_guest(made: Column, volume: str, attack: str) -> None:
+    first = await made.run("echo open", session_id="new", volumes=[volume])
     session = first.session_id
     assert session is not None
-    with anyio.fail_after(30):
-        await _whatever(sandbox, _GUEST + attack + "; true", session)
-        answer = await _whatever(sandbox, "echo again", session)
-        ended = await sandbox.client.stop_session(session)
-    assert answer in ("again\n", "session_ended", "sandbox_gone", "killed", "failed"), answer
-    assert ended.status in ("ended", "failed", "lost")
-    # its volume is free, another session works, and nothing runs on
-    free = await sandbox.run("echo free", volumes=["guest"])
-    assert (await sandbox.output(free))[0] == "free\n"
-    sandbox.stage.assert_untouched()
+    with anyio.fail_after(40):
+        await _whatever(made, f"{_GUEST}{attack}; true", session)
+        answer = await _whatever(made, "echo again", session)
+        assert answer in ("again\n", "session_ended", "sandbox_gone"), (attack, answer)
+        assert (await made.client.stop_session(session)).status in ("ended", "failed")
+        free = await made.run("echo free", volumes=[volume])  # its volume is not held by what is left of it
+        assert (await made.output(free))[0] == "free\n"
 
 
 async def _whatever(made: Column, command: str, session: str) -> str:
     try:
-        record = await made.run(["/bin/bash", "-c", command], session_id=session, timeout_s=4)
+        record = await made.run(["/bin/bash", "-c", command], session_id=session, timeout_s=2)
     except ServiceError as error:
         return error.code
     stdout, _ = await made.output(record)
@@ -150,10 +160,9 @@ async def _whatever(made: Column, command: str, session: str) -> str:
 @shows("life/kill-daemon")
 @shows("volumes/kill")
 async def test_nothing_is_left_of_a_killed_daemon_whatever_ran(own: Column) -> None:
-    before = mounts(), control_groups()
     command = f"echo kept > x; trap '' TERM; setsid {_SLEEP} & echo ready; {_SLEEP}"
-    record = await own.begin(command, says="ready", volumes=["v"], timeout_s=600)
-    kept = await own.run(f"setsid {_SLEEP} & echo > y", session_id="new", volumes=["k"])
+    record = await own.begin(command, says="ready", volumes=["va"], timeout_s=600)
+    kept = await own.run(f"setsid {_SLEEP} & echo > y", session_id="new", volumes=["ka"])
     await own.daemon.end(signal.SIGKILL)
     with anyio.fail_after(10):
         while alive(_SLEEP):
@@ -163,18 +172,20 @@ async def test_nothing_is_left_of_a_killed_daemon_whatever_ran(own: Column) -> N
         lost = await client.get_run(record.run_id)
         assert (lost.status, (await client.get_session(kept.session_id or "")).status) == ("lost", "lost")
         assert all(volume.held_by is None for volume in await client.list_volumes())
-        for volume, name in (("v", "x"), ("k", "y")):
+        for volume, name in (("va", "x"), ("ka", "y")):
             again = await client.run(RunRequest(command=f"test -e {name}", volumes=[volume]), 30)
             assert again.exit_code == 0
     assert list(Path(f"{own.daemon.config.daemon.socket}.runs").iterdir()) == []
-    assert (mounts(), control_groups()) == before
+    names = (record.run_id, kept.session_id or "?", own.stage.folder.name)
+    left = [line for line in (*mounts(), *control_groups()) if any(name in line for name in names)]
+    assert left == []
     own.stage.assert_untouched()
 
 
 @shows("life/stop-daemon")
 async def test_a_daemon_that_is_asked_to_end_leaves_nothing_though_runs_resist(own: Column) -> None:
     command = f"echo kept > x; trap '' TERM INT HUP; echo ready; while :; do {_SLEEP}; done"
-    record = await own.begin(["/bin/bash", "-c", command], says="ready", volumes=["v"])
+    record = await own.begin(["/bin/bash", "-c", command], says="ready", volumes=["va"])
     began = time.monotonic()
     assert await own.daemon.end(signal.SIGTERM) == 0
     assert time.monotonic() - began < 10
@@ -182,7 +193,7 @@ async def test_a_daemon_that_is_asked_to_end_leaves_nothing_though_runs_resist(o
     await own.daemon.start()
     async with own.daemon.client() as client:
         assert (await client.get_run(record.run_id)).status == "cancelled"
-        assert (await client.run(RunRequest(command="test -e x", volumes=["v"]), 30)).exit_code == 0
+        assert (await client.run(RunRequest(command="test -e x", volumes=["va"]), 30)).exit_code == 0
 
 
 @shows("life/disk-full")
@@ -192,19 +203,19 @@ async def test_a_full_disk_is_a_clean_error_and_the_database_stays_whole(tmp_pat
     folder.mkdir()
     with _small_file_system(folder):
         async with daemon(folder) as made, made.client() as client:
-            assert (await client.run(RunRequest(command="echo 1 > x", volumes=["v"]), 30)).exit_code == 0
+            assert (await client.run(RunRequest(command="echo 1 > x", volumes=["va"]), 30)).exit_code == 0
             _fill(folder)
             commands = ("echo 2 > y", "head -c 4M /dev/zero > z", "yes | head -c 1M")
             assert "internal" not in [await _end_of(client, command) for command in commands]
             with pytest.raises(ServiceError) as refused:
                 await client.write_volume(
-                    WriteVolumeRequest(volume="v", path="/big", content_base64="A" * 4_000_000)
+                    WriteVolumeRequest(volume="va", path="/big", content_base64="A" * 4_000_000)
                 )
             assert refused.value.code != "internal"
             assert made.process is not None
             assert made.process.returncode is None
             (folder / "ballast").unlink()
-            after = await client.run(RunRequest(command="cat x; echo 3 > w", volumes=["v"]), 30)
+            after = await client.run(RunRequest(command="cat x; echo 3 > w", volumes=["va"]), 30)
             assert (after.status, after.exit_code) == ("exited", 0)
         database = sqlite3.connect(f"file:{folder}/state/state.db?mode=ro", uri=True)
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
@@ -235,14 +246,14 @@ async def test_what_cannot_be_guaranteed_executes_nothing(tmp_path: Path, config
 async def _end_of(client: Client, command: str) -> str:
     """A run's status or its refusal's code."""
     try:
-        return (await client.run(RunRequest(command=command, volumes=["v"]), 30)).status
+        return (await client.run(RunRequest(command=command, volumes=["va"]), 30)).status
     except ServiceError as error:
         return error.code
 
 
 @contextmanager
 def _small_file_system(folder: Path) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "hutch-small", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "hutch-small", str(folder)], check=True)
     try:
         yield
     finally:
@@ -251,10 +262,6 @@ def _small_file_system(folder: Path) -> Iterator[None]:
 
 def _fill(folder: Path) -> None:
     """Leave no room at all."""
-    with (folder / "ballast").open("wb") as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-                file.flush()
-        except OSError:
-            return
+    with (folder / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass

@@ -14,11 +14,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`key` is group/name; `program` names the attack program that shows it, if one does."""
+    """`key` is group/name; `program` names the attack program that shows it, if one does.
+
+    `outcome` is what is to be seen: the attack is *held* and the rest goes on, or the request is *refused*.
+    """
 
     key: str
     title: str
     program: str = ""
+    outcome: Outcome = "held"
     not_applicable: str = ""  # why, where that is the same for every method
 
     @property
@@ -49,7 +53,7 @@ CASES: tuple[Case, ...] = (
     Case("files/hard-link-inside", "A hard link or a rename across mounts", "files"),
     Case("files/mounts", "mount, umount, pivot_root, chroot and the new mount calls", "mounts"),
     Case("files/proc-links", "/proc/*/root, cwd, fd, map_files; inherited descriptors", "mounts"),
-    Case("files/api-paths", "`..`, NUL and absolute paths in anything that takes a path"),
+    Case("files/api-paths", "`..`, NUL and absolute paths in anything that takes a path", outcome="refused"),
     Case("files/mknod", "Device nodes: made, or met in a workspace", "mounts"),
     Case("files/fifo", "A FIFO in a volume or a workspace never blocks a reader on the host"),
     Case("files/guest", "What was put in for the agent or a kept sandbox is read-only"),
@@ -64,8 +68,8 @@ CASES: tuple[Case, ...] = (
     Case("files/between-sandboxes", "Two sandboxes share no file, process, network or memory"),
     Case("files/protected-paths", "Editor, agent and git configuration in a workspace", "settings"),
     Case("files/no-stubs", "Nothing is left in a workspace after a run"),
-    Case("files/working-folder", "A working folder or workspace outside the grants"),
-    Case("files/no-sandbox", "Asking for no sandbox"),
+    Case("files/working-folder", "A working folder or workspace outside the grants", outcome="refused"),
+    Case("files/no-sandbox", "Asking for no sandbox", outcome="refused"),
     Case("files/git", "git works beside protected paths of a writable workspace", not_applicable=_READ_ONLY),
     Case("kernel/io-uring", "io_uring", "kernel"),
     Case("kernel/ptrace", "ptrace, process_vm_readv, /proc/1/mem, pidfd_getfd, kcmp", "processes"),
@@ -127,22 +131,30 @@ CASES: tuple[Case, ...] = (
     Case("volumes/odd-files", "FIFOs, sockets and odd names in a volume"),
     Case("volumes/sparse", "A sparse file of 1 TiB"),
     Case("volumes/same-size-edit", "An edit of the same size with its time set back"),
-    Case("volumes/names", "Volume names that leave the store, are empty, or far too long"),
+    Case("volumes/names", "Volume names that leave the store, are empty, or far too long", outcome="refused"),
     Case("volumes/read-only", "A read-only volume refuses writes"),
-    Case("volumes/stored-names", "Stored names that are absolute, hold `..`, or are Hutch's own"),
+    Case(
+        "volumes/stored-names",
+        "Stored names that are absolute, hold `..`, or are Hutch's own",
+        outcome="refused",
+    ),
     Case("volumes/held", "A volume that is being written"),
     Case("volumes/kill", "kill -9 of the daemon while a volume is written"),
-    Case("daemon/token", "No token, a wrong token; the token's file"),
-    Case("daemon/host-and-origin", "A foreign Host or Origin, Origin null, a simple cross-site POST"),
-    Case("daemon/peer", "Another local user on the unix socket"),
-    Case("daemon/non-loopback", "Binding anything but loopback without the explicit key"),
+    Case("daemon/token", "No token, a wrong token; the token's file", outcome="refused"),
+    Case(
+        "daemon/host-and-origin",
+        "A foreign Host or Origin, Origin null, a simple cross-site POST",
+        outcome="refused",
+    ),
+    Case("daemon/peer", "Another local user on the unix socket", outcome="refused"),
+    Case("daemon/non-loopback", "Binding anything but loopback without the explicit key", outcome="refused"),
     Case("daemon/read-volume", "read_volume with `..` or through a link"),
-    Case("daemon/hostile-json", "Oversized and deeply nested JSON"),
+    Case("daemon/hostile-json", "Oversized and deeply nested JSON", outcome="refused"),
     Case("daemon/many-calls", "A thousand calls at once, and stalled clients"),
     Case("daemon/output", "Terminal escapes and forged log lines in output"),
     Case("daemon/flood", "Endless output, a single line of 1 GB"),
     Case("daemon/arguments", "Arguments that begin with `-`, shell metacharacters, `{command}`"),
-    Case("daemon/widen", "No call can widen the policy"),
+    Case("daemon/widen", "No call can widen the policy", outcome="refused"),
     Case(
         "daemon/principals",
         "Another principal's session",
@@ -162,9 +174,32 @@ CASES: tuple[Case, ...] = (
     ),
     Case("life/stop-daemon", "SIGTERM to the daemon while hostile code runs"),
     Case("life/disk-full", "A full disk: a clean error, the database intact"),
-    Case("life/missing-method", "A method or a guarantee that is missing: nothing is executed"),
+    Case(
+        "life/missing-method",
+        "A method or a guarantee that is missing: nothing is executed",
+        outcome="refused",
+    ),
     Case("life/audit", "An altered audit log", not_applicable="there is no audit log yet"),
 )
+# What does not hold yet, and where: the table says so, and the case fails as soon as it does hold.
+_ROOT, _USER = "root", "ordinary user"
+_PID_1 = "pid 1 of a sandbox is bubblewrap itself, of the command's user: its memory and program are in reach"
+_PROC = "entries of /proc that the host lets every user write, such as pressure triggers, can be written"
+_SOCKETS = "a socket or FIFO in a granted workspace can be connected to; a read-only mount does not stop that"
+OPEN: dict[tuple[str, str], str] = {
+    ("files/write-out", _ROOT): (
+        "the sandbox's user is the host's root without its rights: it can change the modes of the device "
+        "nodes that it is given, of the entries of /proc, and of bubblewrap's own file"
+    ),
+    **{("files/proc-links", user): _PID_1 for user in (_ROOT, _USER)},
+    **{("kernel/ptrace", user): _PID_1 for user in (_ROOT, _USER)},
+    **{("files/kernel-settings", user): _PROC for user in (_ROOT, _USER)},
+    **{("host/path-sockets", user): _SOCKETS for user in (_ROOT, _USER)},
+    ("kernel/memory", _USER): (
+        "without a control group, memory that no process has mapped (a memfd, written to) is not counted"
+    ),
+}
+
 BY_KEY = {case.key: case for case in CASES}
 
 
@@ -180,7 +215,8 @@ def shows(key: str) -> Callable[[T], T]:
         raise LookupError(f"no case is called {key!r}")
 
     def mark(test: T) -> T:
-        test.shown_case = key  # type: ignore[attr-defined]
+        shown = (*getattr(test, "shown_cases", ()), key)
+        setattr(test, "shown_cases", shown)  # noqa: B010 - a function has no such attribute by its type
         return test
 
     return mark

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
-from support.contract_cases import BY_KEY, programs
+from support.contract_cases import BY_KEY, OPEN, programs
 from support.contract_stage import Stage, stage
 from support.daemon import ROOT, Daemon, daemon, output, run
 
@@ -123,12 +123,24 @@ class Column:
         assert {one.case for one in found} == expected, "the program and the list of cases differ"
         return found
 
+    @contextmanager
+    def known_gap(self, key: str) -> Generator[None]:
+        """Around what a case asserts: where it is known not to hold it fails as expected, and only there."""
+        reason = OPEN.get((key, self.who.name))
+        try:
+            yield
+        except AssertionError:
+            if reason is None:
+                raise
+            pytest.xfail(reason)
+        assert reason is None, f"{key} holds by now: take it out of OPEN"
+
     async def run(self, command: str | list[str], **values: Any) -> RunRecord:
-        return await run(self.client, command, **{"method": self.method, **values})
+        return await run(self.client, command, **self._asked(values))
 
     async def begin(self, command: str | list[str], *, says: str = "", **values: Any) -> RunRecord:
         """Start a command and return when it runs and, if asked, its stdout holds `says`."""
-        request = RunRequest.model_validate({"command": command, "method": self.method, **values})
+        request = RunRequest.model_validate({"command": command, **self._asked(values)})
         record = await self.client.run(request, 0)
         while record.status == "starting" or (says and says not in (await self.output(record))[0]):
             assert not record.is_ended, (record, await self.output(record))
@@ -137,10 +149,15 @@ class Column:
 
     async def refusal(self, **values: Any) -> ServiceError:
         """Ask for a run that must be refused."""
-        request = RunRequest.model_validate({"command": "true", "method": self.method, **values})
+        request = RunRequest.model_validate({"command": "true", **self._asked(values)})
         with pytest.raises(ServiceError) as refused:
             await self.client.run(request, 20)
         return refused.value
+
+    def _asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        # the method of a session was settled when it was opened
+        is_settled = values.get("session_id") not in (None, "new")
+        return dict(values) if is_settled else {"method": self.method, **values}
 
     async def output(self, record: RunRecord) -> tuple[str, str]:
         return await output(self.client, record)
