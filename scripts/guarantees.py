@@ -105,10 +105,10 @@ def page(table: Mapping[tuple[str, str], str], methods: Mapping[str, Any]) -> It
     yield from guarantee_table(methods)
     yield "\n## Cases\n"
     yield (
-        "*held*: the attack fails and everything else goes on. *refused*: the request itself is turned down.\n"
-        "*not held*: see below. The method is bubblewrap, by a daemon that runs as root or as an ordinary\n"
-        "user; the last column is a wrapper whose program isolates nothing: its probe shows that, and so\n"
-        "nothing is ever started in it.\n"
+        "*held*: the attack fails and everything else goes on. *refused*: the request itself is turned\n"
+        "down. *not held*: see below. The method is bubblewrap, by a daemon that runs as root or as an\n"
+        "ordinary user; the last column is a wrapper whose program isolates nothing: its probe shows that,\n"
+        "so nothing is ever started in it.\n"
     )
     for group, title in GROUPS.items():
         yield f"### {title}\n"

@@ -5,6 +5,8 @@ import pytest
 from support.contract_cases import CASES, Case
 from support.contract_column import Column
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.program], ids=lambda case: case.key)
 async def test_every_try_of_an_attack_is_held_and_its_allowed_neighbour_works(

@@ -11,6 +11,8 @@ from hutch_mcp_tools.service import ReadVolumeRequest, RunRequest, ServiceError,
 from support.contract_cases import shows
 from support.contract_column import Column
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 _LEAVING = ["..", "../x", "/a/../../x", "/..", "a\0b", "./../x", "a/b/../../../x"]
 
 

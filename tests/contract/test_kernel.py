@@ -11,6 +11,8 @@ from support.contract_cases import shows
 from support.contract_column import Column
 from support.contract_host import available_bytes, free_bytes
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 _MIB = 1 << 20
 _GROW = "a = []\nwhile True: a.append(bytearray(8 << 20))"
 _BALLOONS = {

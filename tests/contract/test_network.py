@@ -11,6 +11,8 @@ from support.contract_cases import shows
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column
 from support.contract_host import command_lines_with, outside_programs_with
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 _ANSWER = b"granted service"
 _LOADERS = (
     "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GIT_SSH_COMMAND", "NODE_OPTIONS", "BASH_ENV", "ENV",

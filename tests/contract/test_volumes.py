@@ -16,6 +16,8 @@ from support.contract_cases import shows
 from support.contract_column import Column
 from support.contract_host import resident_bytes
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 _ODD_FILES = """
 import os, socket
 os.mkfifo('fifo')
