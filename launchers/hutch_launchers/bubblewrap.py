@@ -25,6 +25,7 @@ from hutch_launchers.local_process import Stdio, open_pipes
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require
 from hutch_launchers.reaping import reap
+from hutch_launchers.root_owned import own_devices
 from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import look, private_proc_files
@@ -138,6 +139,7 @@ def _look(method: BubblewrapLauncher, _period: int) -> Options:
         view=look(method.system),
         readable=method.readable,
         masked=private_proc_files() if os.geteuid() == 0 else (),
+        devices=own_devices(),
     )
 
 

@@ -37,6 +37,7 @@ class Options:
     view: SystemView
     readable: tuple[str, ...] = ()  # further host paths, each at its own path
     masked: tuple[str, ...] = ()  # files in /proc
+    devices: tuple[tuple[str, str], ...] = ()  # (host's node, path inside), in place of root's own
     disable_userns: bool = True
 
 
@@ -49,7 +50,7 @@ def bwrap_argv(options: Options, handles: Handles, command: Command, disk_bytes:
         *_files(handles),
         *(word for path in options.readable for word in ("--ro-bind", path, path)),
         *_mounts(handles),
-        "--remount-ro", "/dev", "--remount-ro", "/",
+        *(word for path in ("/proc/1", "/proc", "/dev", "/") for word in ("--remount-ro", path)),
         "--clearenv",
         *(word for name, value in command.env.items() for word in ("--setenv", name, value)),
         "--chdir", str(command.cwd),
@@ -79,9 +80,13 @@ def _system(options: Options) -> Iterator[str]:
     for target, path in options.view.links:
         yield from ("--symlink", target, path)
     yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    # Number 1 is bubblewrap itself, under the command's own user: its program and memory are hidden
+    yield from ("--size", "4096", "--tmpfs", "/proc/1")
     for path in options.masked:
         yield from ("--ro-bind", "/dev/null", path)
     yield from ("--dev", "/dev", "--symlink", "/tmp", "/var/tmp")
+    for source, path in options.devices:
+        yield from ("--dev-bind", source, path)
 
 
 def _private(disk_bytes: int | None) -> Iterator[str]:

@@ -25,7 +25,8 @@ COMMAND = Command(("claude", "-p"), PurePosixPath("/workspace"), {"A": "1", "--B
 
 
 def test_the_flags_are_exactly_these() -> None:
-    options = Options(VIEW, readable=("/opt/tool",), masked=("/proc/kcore",))
+    devices = (("/dev/hutch/null", "/dev/null"),)
+    options = Options(VIEW, readable=("/opt/tool",), masked=("/proc/kcore",), devices=devices)
     assert " ".join(bwrap_argv(options, HANDLES, COMMAND, 800)) == (
         "--unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup"
         " --disable-userns --uid 1000 --gid 1000 --hostname hutch --cap-drop ALL"
@@ -33,13 +34,15 @@ def test_the_flags_are_exactly_these() -> None:
         " --seccomp 13 --json-status-fd 14 --block-fd 15 --sync-fd 16"
         " --dir /etc --dir /home --dir /run --dir /var"
         " --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin"
-        " --proc /proc --ro-bind /proc/sys /proc/sys --ro-bind /dev/null /proc/kcore"
-        " --dev /dev --symlink /tmp /var/tmp"
+        " --proc /proc --ro-bind /proc/sys /proc/sys --size 4096 --tmpfs /proc/1"
+        " --ro-bind /dev/null /proc/kcore"
+        " --dev /dev --symlink /tmp /var/tmp --dev-bind /dev/hutch/null /dev/null"
         " --size 400 --perms 1777 --tmpfs /tmp --size 300 --perms 0700 --tmpfs /home/agent"
         " --size 100 --perms 1777 --tmpfs /dev/shm"
         " --perms 0444 --file 10 /etc/services --perms 0444 --file 11 /etc/passwd"
         " --ro-bind /opt/tool /opt/tool --bind-fd 12 /workspace --ro-bind /host/ro /workspace/ro"
-        " --remount-ro /dev --remount-ro / --clearenv --setenv A 1 --setenv --B --bind --chdir /workspace"
+        " --remount-ro /proc/1 --remount-ro /proc --remount-ro /dev --remount-ro /"
+        " --clearenv --setenv A 1 --setenv --B --bind --chdir /workspace"
     )
 
 

@@ -183,17 +183,8 @@ CASES: tuple[Case, ...] = (
 )
 # What does not hold yet, and where: the table says so, and the case fails as soon as it does hold.
 _ROOT, _USER = "root", "ordinary user"
-_PID_1 = "pid 1 of a sandbox is bubblewrap itself, of the command's user: its memory and program are in reach"
-_PROC = "entries of /proc that the host lets every user write, such as pressure triggers, can be written"
 _SOCKETS = "a socket or FIFO in a granted workspace can be connected to; a read-only mount does not stop that"
 OPEN: dict[tuple[str, str], str] = {
-    ("files/write-out", _ROOT): (
-        "the sandbox's user is the host's root without its rights: it can change the modes of the device "
-        "nodes that it is given, of the entries of /proc, and of bubblewrap's own file"
-    ),
-    **{("files/proc-links", user): _PID_1 for user in (_ROOT, _USER)},
-    **{("kernel/ptrace", user): _PID_1 for user in (_ROOT, _USER)},
-    **{("files/kernel-settings", user): _PROC for user in (_ROOT, _USER)},
     **{("host/path-sockets", user): _SOCKETS for user in (_ROOT, _USER)},
     ("kernel/memory", _USER): (
         "without a control group, memory that no process has mapped (a memfd, written to) is not counted"

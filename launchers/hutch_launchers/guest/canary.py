@@ -41,6 +41,10 @@ def files(asked: Assignment) -> list[str]:
         with suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
             seen.append(f"opened {path} for writing")
+    for path in ("/dev/null", "/proc/cpuinfo", "/proc/1/exe"):  # an owner may, though it may not write
+        with suppress(OSError):
+            Path(path).chmod(Path(path).stat().st_mode & 0o7777)  # to what it is
+            seen.append(f"set the mode of {path}")
     return seen
 
 

@@ -79,7 +79,6 @@ def reach_sys() -> str | None:
 def read_common_files_in_proc() -> None:
     for name in ("cpuinfo", "meminfo", "stat", "loadavg", "sys/kernel/osrelease", "filesystems"):
         assert Path("/proc", name).read_bytes()
-    Path("/proc/self/comm").write_text("renamed")
 
 
 def _can_write(path: str) -> bool:
