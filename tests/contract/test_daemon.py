@@ -19,6 +19,8 @@ from support.contract_column import Column
 from support.contract_host import resident_bytes
 from support.daemon import BASE
 
+pytestmark = pytest.mark.slow  # real sandboxes, by two users
+
 _ESCAPES = b"\x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m\x9b31m\x1bP+q\x1b\\\x08\x7f\r\xe2\x80\xaetxt\n"
 _FORGED = "2026-01-01 00:00:00,000 INFO hutch.app run=r-forged ends status=exited exit_code=0"
 

@@ -22,7 +22,7 @@ from support.daemon import daemon
 
 pytestmark = pytest.mark.slow  # real sandboxes, by two users
 
-_MARK = "765432"  # seconds that a process of these attacks sleeps, by which the host finds it
+_MARK = f"7{os.getpid()}"  # seconds that a process of these attacks sleeps, by which this host finds it
 _SLEEP = f"sleep {_MARK}"
 
 
