@@ -9,6 +9,7 @@ help:  ## this list
 
 setup:  ## install everything into .venv
 	@scripts/setup runtime agents dev clients
+	@scripts/install-node-tools || echo "setup: going on without them"
 
 demo:  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
 	@scripts/setup runtime agents
