@@ -7,7 +7,7 @@ from anyio import to_thread
 
 from hutch.volumes.failures import DamagedError, NotFoundError
 from hutch.volumes.history import volume_key
-from hutch.volumes.nodes import File
+from hutch.volumes.nodes import File, refs_of
 from hutch.volumes.packs import Block, unpack_block
 from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
@@ -83,17 +83,15 @@ def layout(state: State, node: File) -> Iterator[tuple[Ref, int, int]]:
     """Of a large file: each block, where in the file it belongs, and its length. Raises DamagedError."""
     extents = iter(((0, node.size),) if node.data is None else node.data)
     position = end = 0
-    for pack, first, count in node.blocks:
-        for index in range(first, first + count):
-            if position == end:
-                start, length = next(extents, (0, 0))
-                position, end = start, start + length
-            ref = (pack, index)
-            length = block_of(state, ref)[1].length
-            if position + length > min(end, node.size):
-                raise DamagedError(f"volume '{state.name}'", "a file has more content than its size")
-            yield ref, position, length
-            position += length
+    for ref in refs_of(node.blocks):
+        if position == end:
+            start, length = next(extents, (0, 0))
+            position, end = start, start + length
+        length = block_of(state, ref)[1].length
+        if position + length > min(end, node.size):
+            raise DamagedError(f"volume '{state.name}'", "a file has more content than its size")
+        yield ref, position, length
+        position += length
     if position != end or next(extents, None) is not None:
         raise DamagedError(f"volume '{state.name}'", "a file has less content than its size")
 

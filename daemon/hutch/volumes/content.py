@@ -2,16 +2,18 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from hutch.volumes.beneath import grant, open_beneath
-from hutch.volumes.nodes import File, Folder, Place, Stat, Xattrs, runs_of, walk
-from hutch.volumes.packs import CHUNKERS, SOLID_BYTES, Pack, Packed, pack_block
+from hutch.volumes.blocks import Ref, layout
+from hutch.volumes.nodes import File, Place, Stat, Xattrs, refs_of, runs_of, walk
+from hutch.volumes.packs import CHUNKERS, SOLID_BYTES, Packed, pack_block
 from hutch.volumes.scan import Findings, Pending, read_xattrs, stat_of
+from hutch.volumes.state import State
 
 _TRIES = 3  # to read a file while nobody writes it
 _HUGE_BYTES = 64 << 20  # a file first met with more is cut into larger blocks
@@ -26,16 +28,33 @@ class UnsteadyError(Exception):
 class Known:
     """Content that the tree a commit stands on has already: the only content it may re-use (invariant 8)."""
 
-    def __init__(self, tree: Folder, packs: Mapping[int, Pack]) -> None:
-        self.small: dict[str, Place] = {}
-        self.blocks: dict[str, tuple[int, int]] = {}
-        for _, _, node in walk(tree):
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._small: dict[str, Place] = {}
+        self._blocks: dict[str, Ref] = {}
+        for _, _, node in walk(state.tree):
             if isinstance(node, File):
                 if node.hash is not None and node.at is not None:
-                    self.small[node.hash] = node.at
-                for pack, first, count in node.blocks:
-                    for block in range(first, first + count):
-                        self.blocks[packs[pack].blocks[block].hash] = (pack, block)
+                    self._small[node.hash] = node.at
+                for ref in refs_of(node.blocks):
+                    self._blocks[self._hash(ref)] = ref
+
+    def small(self, name: str, before: File | None) -> Place | None:
+        """Where content lies: best where the file had it, so that an unchanged file stays as it was."""
+        return before.at if before and before.hash == name else self._small.get(name)
+
+    def block(self, name: str, before: Ref | None) -> Ref | None:
+        """The same for a block of a large file."""
+        return before if before and self._hash(before) == name else self._blocks.get(name)
+
+    def blocks_of(self, before: File | None) -> dict[int, Ref]:
+        """The blocks that a large file had, by their place in it."""
+        if before is None or before.chunker is None:
+            return {}
+        return {position: ref for ref, position, _ in layout(self._state, before)}
+
+    def _hash(self, ref: Ref) -> str:
+        return self._state.packs[ref[0]].blocks[ref[1]].hash
 
 
 class SmallFile(NamedTuple):
@@ -69,7 +88,7 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
             files.append(SmallFile(pending, node, None))
             continue
         name = blake3(content).hexdigest()
-        at = known.small.get(name)
+        at = known.small(name, pending.before)
         files.append(SmallFile(pending, node._replace(hash=name, at=at), None if at else end))
         if not at:
             parts.append(content)
@@ -128,7 +147,8 @@ class LargeFile:
     xattrs: Xattrs
     chunker: str
     data: tuple[tuple[int, int], ...] | None
-    refs: list[tuple[int, int]] = field(default_factory=list)  # pack and block
+    before: dict[int, Ref]  # where it had its blocks, by their place in it
+    refs: list[Ref] = field(default_factory=list)
     is_short: bool = False  # it ended early
 
     def segments(self) -> Iterator[list[tuple[int, int]]]:
@@ -157,7 +177,7 @@ class LargeFile:
         return node._replace(blocks=runs_of(self.refs), chunker=self.chunker, data=self.data)
 
 
-def open_large(root: int, pending: Pending, findings: Findings) -> LargeFile:
+def open_large(root: int, pending: Pending, known: Known, findings: Findings) -> LargeFile:
     """Raises UnsteadyError, OSError."""
     fd = open_pending(root, pending)
     try:
@@ -168,7 +188,8 @@ def open_large(root: int, pending: Pending, findings: Findings) -> LargeFile:
         if pending.before and pending.before.chunker in CHUNKERS:
             chunker = pending.before.chunker
         xattrs = read_xattrs(fd, pending.trail, findings)
-        return LargeFile(pending, fd, status, xattrs, chunker, _data_of(fd, status))
+        before = known.blocks_of(pending.before)
+        return LargeFile(pending, fd, status, xattrs, chunker, _data_of(fd, status), before)
     except BaseException:
         os.close(fd)
         raise
@@ -199,18 +220,18 @@ class Segment(NamedTuple):
     """Part of a large file as read: for each block its hash, and its bytes unless they are known."""
 
     file: LargeFile
-    blocks: list[Packed | tuple[int, int]]
+    blocks: list[Packed | Ref]
     is_last: bool
 
 
 def read_segment(file: LargeFile, blocks: list[tuple[int, int]], known: Known) -> Segment:
     """Read, hash and pack some blocks; none: it was the last segment."""
-    packed: list[Packed | tuple[int, int]] = []
+    packed: list[Packed | Ref] = []
     for offset, length in blocks:
         content = os.pread(file.fd, length, offset)
         if len(content) != length:
             file.is_short = True
             break
         name = blake3(content).hexdigest()
-        packed.append(known.blocks.get(name) or pack_block(content, name))
+        packed.append(known.block(name, file.before.get(offset)) or pack_block(content, name))
     return Segment(file, packed, is_last=not blocks)

@@ -9,10 +9,10 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
+from hutch.volumes.failures import FolderBusyError
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -56,8 +56,8 @@ class Desk:
             self._out[lease] = (copy, stack.pop_all())
         return copy
 
-    async def put_down(self, lease: Lease) -> None:
-        """Note what the folder is, and unlock it."""
+    async def put_down(self, lease: Lease, *, is_whole: bool) -> None:
+        """Unlock the folder, noted as clean after a commit unless its run broke off (not `is_whole`)."""
         out = self._out.pop(lease, None)
         if out is None:
             return
@@ -65,7 +65,13 @@ class Desk:
         with anyio.move_on_after(_PUT_DOWN_S, shield=True):
             async with stack:
                 mark = copy.place.mark
-                if copy.is_committed and mark and mark.phase == "leased" and not lease.lost.is_set():
+                if (
+                    is_whole
+                    and copy.is_committed
+                    and mark
+                    and mark.phase == "leased"
+                    and not lease.lost.is_set()
+                ):
                     put_mark(lease, copy.place, copy.state, "clean")
                     self._settling.keep_warm(lease.name, copy.place, copy.state)
 
@@ -73,9 +79,13 @@ class Desk:
         """Save what a dead run left in the folder, before anyone else writes the volume."""
         place = self.place(lease.name)
         mark = place.mark
-        if mark and mark.phase == "leased":
-            async with place.locked():
+        if mark is None or mark.phase != "leased":
+            return
+        try:
+            async with place.locked(wait_s=0):
                 await self._settling.settle_leftover(lease, place)
+        except FolderBusyError:
+            return  # its run lives, and learns by itself that it lost its lease
 
     async def recover(self) -> tuple[Recovered, ...]:
         """Save what dead runs left in any folder."""
@@ -159,5 +169,5 @@ async def _clear_others(shelf: Path, kept: str) -> None:
             async with other.locked(wait_s=0):
                 for name in ("mark", "tree", "new", "index"):
                     await to_thread.run_sync(other.remove, name)
-        except HutchError:  # folder_busy
+        except FolderBusyError:
             continue

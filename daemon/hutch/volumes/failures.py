@@ -53,3 +53,10 @@ class LeaseLostError(HutchError):
 
     def __init__(self, name: object, hint: str = "") -> None:
         super().__init__("lease_lost", f"the lease on volume '{name}' was taken over", hint)
+
+
+class FolderBusyError(HutchError):
+    """A folder of the cache is in use, or does not keep still."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__("folder_busy", message, hint)

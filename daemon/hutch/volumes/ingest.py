@@ -68,7 +68,7 @@ class _Ingest:
         self._uploads = anyio.CapacityLimiter(_UPLOADS)
 
     async def run(self) -> None:
-        self._known = await to_thread.run_sync(Known, self._state.tree, self._state.packs)
+        self._known = await to_thread.run_sync(Known, self._state)
         try:
             with first_error():
                 async with anyio.create_task_group() as self._tasks:
@@ -120,7 +120,7 @@ class _Ingest:
 
     async def _large_jobs(self, pending: Pending) -> AsyncGenerator[Job[Result]]:
         try:
-            file = await to_thread.run_sync(open_large, self._root, pending, self._findings)
+            file = await to_thread.run_sync(open_large, self._root, pending, self._known, self._findings)
         except (UnsteadyError, FileNotFoundError, NotADirectoryError):
             self._unsteady.append(pending)
             return

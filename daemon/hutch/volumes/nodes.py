@@ -107,6 +107,13 @@ def find(root: Folder, path: bytes) -> Node | None:
 SAME = Folder(-1, -1, (), {})  # in a patch: the folder that stands there, with other children
 
 
+def refs_of(runs: tuple[Run, ...]) -> Iterator[tuple[int, int]]:
+    """The blocks (pack, block) of runs, one after another."""
+    for pack, first, number in runs:
+        for block in range(first, first + number):
+            yield pack, block
+
+
 def runs_of(refs: list[tuple[int, int]]) -> tuple[Run, ...]:
     """Blocks (pack, block), one after another, as runs."""
     runs: list[Run] = []

@@ -9,7 +9,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import LeaseHeldError, NotFoundError
+from hutch.volumes.failures import FolderBusyError, LeaseHeldError, NotFoundError
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -80,9 +80,9 @@ class Settling:
                 if mark is None or mark.phase != "leased":
                     return None
                 settled = await self._recover(name, place, mark)
+        except FolderBusyError:
+            return None
         except HutchError as error:
-            if error.code == "folder_busy":
-                return None
             return Recovered(str(name), None, problem=f"{error.code}: {error.message}")
         number = settled.snapshot.number if settled.snapshot else None
         return Recovered(str(name), number, str(settled.conflict) if settled.conflict else None)

@@ -59,11 +59,13 @@ class Volumes:
         async with self._leases.held(name, holder, create=create, wait_s=wait_s) as lease:
             if lease.was_left:
                 await self._publisher.fence(lease, State(name, lease.record.volume))
+            is_whole = False
             try:
                 await self._desk.settle_leftover(lease)
                 yield lease
+                is_whole = True
             finally:
-                await self._desk.put_down(lease)
+                await self._desk.put_down(lease, is_whole=is_whole)
 
     async def check_out(self, lease: Lease) -> Path:
         """This host's working folder, equal to the newest snapshot. Valid until the lease ends."""

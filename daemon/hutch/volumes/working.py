@@ -24,7 +24,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, remove_tree
 from hutch.volumes.codec import INDEX, node_line, nodes_of, opened, pack_record, read_packs, sealed
-from hutch.volumes.failures import DamagedError
+from hutch.volumes.failures import DamagedError, FolderBusyError
 from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import walk
@@ -164,7 +164,7 @@ class Place:
 
     @asynccontextmanager
     async def locked(self, *, shared: bool = False, wait_s: float = _LOCK_WAIT_S) -> AsyncGenerator[None]:
-        """Nobody else works on this place, in any process. Raises HutchError `folder_busy` after `wait_s`."""
+        """Nobody else works on this place, in any process. Raises FolderBusyError after `wait_s`."""
         await to_thread.run_sync(lambda: self.folder.mkdir(mode=0o700, parents=True, exist_ok=True))
         fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -185,7 +185,7 @@ async def _flock(fd: int, kind: int, wait_s: float) -> None:
             else:
                 return
             await anyio.sleep(_ASK_AGAIN_S)
-    raise HutchError("folder_busy", "another process works on the working folder", "wait until it has ended")
+    raise FolderBusyError("someone else works on the working folder", "wait until that has ended")
 
 
 def places(cache: Path) -> list[tuple[VolumeName, Place]]:
