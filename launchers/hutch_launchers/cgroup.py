@@ -117,8 +117,9 @@ def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | Non
     try:
         for name, root in hierarchy.roots.items():
             if wanted[name]:
-                folder = folders[name] = root / run_id
-                folder.mkdir(exist_ok=True)
+                folder = root / run_id
+                folder.mkdir()  # one that is there already belongs to a run that lives, or is to be reaped
+                folders[name] = folder
                 for file, value in settings(name, limits).items():
                     _write(folder / file, value)
     except OSError:
@@ -128,9 +129,12 @@ def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | Non
     return Group(hierarchy, folders) if folders else None
 
 
+_OPTIONAL = ("memory.swap.max", "memory.memsw.limit_in_bytes")  # absent where swap is not accounted for
+
+
 def _settings_v2(name: str, limits: Limits) -> dict[str, str]:
     if name == "memory":
-        return {"memory.max": str(limits.memory_bytes), "?memory.swap.max": "0"}
+        return {"memory.max": str(limits.memory_bytes), "memory.swap.max": "0"}
     if name == "pids":
         return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
     return {"cpu.max": f"{_quota_us(limits)} {_PERIOD_US}"}
@@ -139,7 +143,7 @@ def _settings_v2(name: str, limits: Limits) -> dict[str, str]:
 def _settings_v1(name: str, limits: Limits) -> dict[str, str]:
     if name == "memory":
         memory = str(limits.memory_bytes)
-        return {"memory.limit_in_bytes": memory, "?memory.memsw.limit_in_bytes": memory}
+        return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory}
     if name == "pids":
         return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
     return {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(limits))}
@@ -153,12 +157,8 @@ def _quota_us(limits: Limits) -> int:
 
 
 def _write(path: Path, value: str) -> None:
-    """Write a setting; one whose name begins with `?` may be absent (a kernel without accounting of swap)."""
-    if path.name.startswith("?"):
-        path = path.with_name(path.name[1:])
-        if not path.exists():
-            return
-    path.write_text(value, encoding="ascii")
+    if path.name not in _OPTIONAL or path.exists():
+        path.write_text(value, encoding="ascii")
 
 
 def _rmdir(folder: Path) -> bool:

@@ -41,6 +41,7 @@ class _Pending:
     started: anyio.Event = field(default_factory=anyio.Event)
     ended: anyio.Event = field(default_factory=anyio.Event)
     status: ExitStatus | None = None
+    is_sent: bool = False
 
 
 class Guest:
@@ -70,7 +71,7 @@ class Guest:
         started = StartedCommand(self, number, pending)
         try:
             with anyio.move_on_after(_ANSWER_S):
-                await self._send_start(number, content, stdio)
+                pending.is_sent = await self._send_start(number, content, stdio)
                 await pending.started.wait()
             if not pending.started.is_set():
                 self.lose()
@@ -107,7 +108,8 @@ class Guest:
         self.lose()
         self._sock.close()
 
-    async def _send_start(self, number: int, content: bytes, stdio: Stdio) -> None:
+    async def _send_start(self, number: int, content: bytes, stdio: Stdio) -> bool:
+        """Send a start whole; False: the guest was gone before."""
         with ExitStack() as stack:
             fd = os.memfd_create("command", os.MFD_CLOEXEC)
             stack.callback(os.close, fd)
@@ -122,7 +124,8 @@ class Guest:
                     except OSError:
                         self.lose()
                     else:
-                        return
+                        return True
+        return False
 
     def _receive(self) -> None:
         for _ in range(_BURST):
@@ -181,7 +184,7 @@ class StartedCommand:
         await self._end()
 
     async def _end(self) -> None:
-        if self._pending.ended.is_set():
+        if self._pending.ended.is_set() or not self._pending.is_sent:
             return
         self._guest.kill(self._number, signal.SIGKILL)
         with anyio.move_on_after(_DEATH_S):

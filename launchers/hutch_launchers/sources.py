@@ -27,7 +27,7 @@ def open_sources(mounts: Sequence[Mount], stack: ExitStack) -> list[int]:
         stack.callback(os.close, fd)
         for below, below_fd in zip(reversed(mounts[: len(opened)]), reversed(opened), strict=True):
             if mount.target != below.target and mount.target.is_relative_to(below.target):
-                _check_mount_point(below_fd, mount.target.relative_to(below.target), mount)
+                _check_mount_point(below_fd, mount.target.relative_to(below.target), fd)
                 break
         opened.append(fd)
     return opened
@@ -61,8 +61,8 @@ def _open(mount: Mount) -> int:
     raise _refused(f"the mount source {source} is {kind}")
 
 
-def _check_mount_point(below_fd: int, path: PurePosixPath, mount: Mount) -> None:
-    """See that `path` exists under the mount that it covers, with no link on the way.
+def _check_mount_point(below_fd: int, path: PurePosixPath, source_fd: int) -> None:
+    """See that `path` exists in the mount below, of the source's kind and with no link on the way.
 
     Otherwise bwrap would make it, in the host's folder, or follow a link that an earlier sandbox put there.
     """
@@ -74,15 +74,12 @@ def _check_mount_point(below_fd: int, path: PurePosixPath, mount: Mount) -> None
                 fd = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
             finally:
                 os.close(below)
-        wants_folder = mount.source.is_dir()
-        mode = os.fstat(fd).st_mode
     except OSError as error:
-        raise _refused(
-            f"the mount target {mount.target} is inside another mount that does not hold it"
-        ) from error
+        raise _refused(f"a mount target is inside another mount that does not hold it: {path}") from error
+    mode = os.fstat(fd).st_mode
     os.close(fd)
-    if not (stat.S_ISDIR(mode) if wants_folder else stat.S_ISREG(mode)):
-        raise _refused(f"the mount target {mount.target} is inside another mount, and of another kind there")
+    if stat.S_IFMT(mode) != stat.S_IFMT(os.fstat(source_fd).st_mode):
+        raise _refused(f"a mount target is inside another mount and of another kind there: {path}")
 
 
 def _refused(message: str) -> LauncherError:

@@ -163,21 +163,17 @@ def test_version_2_is_not_used_where_processes_could_not_be_moved(tmp_path: Path
 
 def test_version_2_settings_are_these(tmp_path: Path) -> None:
     hierarchy = Hierarchy(2, dict.fromkeys(("memory", "pids", "cpu"), tmp_path), {})
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "memory.swap.max").write_text("max")
-    group = make_group(hierarchy, "run", Limits(wall_s=1, memory_bytes=1000, pids=5, cpus=0.5))
+    limits = Limits(wall_s=1, memory_bytes=1000, pids=5, cpus=0.5)
+    group = make_group(hierarchy, "run", limits)
     assert group is not None
     written = {path.name: path.read_text() for path in (tmp_path / "run").iterdir()}
-    assert written == {
-        "memory.max": "1000",
-        "memory.swap.max": "0",
-        "pids.max": "7",
-        "cpu.max": "50000 100000",
-    }
+    assert written == {"memory.max": "1000", "pids.max": "7", "cpu.max": "50000 100000"}
     group.add(123)
     assert (tmp_path / "run" / "cgroup.procs").read_text() == "123"
     (tmp_path / "run" / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
     assert group.oom_kills() == 1
+    with pytest.raises(FileExistsError):
+        make_group(hierarchy, "run", limits)
 
 
 def test_version_1_finds_each_controller_with_its_own_folder(tmp_path: Path) -> None:

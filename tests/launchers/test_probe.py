@@ -1,6 +1,7 @@
 """What the canaries show."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hutch_launchers.probed import require
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_launchers.spec import Guarantee, Mount
 from hutch_launchers.wrapper import WrapperLauncher, command_prelude, wrapper_argv
+from support.launcher_leftovers import no_new_fds
 from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, run, sh, spec
 
 ISOLATION = {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS, Guarantee.DISK}
@@ -53,10 +55,12 @@ async def test_a_wrapper_s_leak_is_named() -> None:
     assert "127.0.0.1" in probe.evidence[Guarantee.NETWORK].detail
 
 
-async def test_a_probe_leaves_nothing_on_the_host() -> None:
-    await LAUNCHERS["wrapper"].probe(fresh=True)
-    for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run", str(Path.home())):
-        assert [path for path in Path(folder).iterdir() if path.name.startswith("hutch-canary-")] == []
+async def test_a_probe_leaves_nothing_on_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other probes may be at work in the usual one
+    with no_new_fds():
+        probe = await LAUNCHERS["wrapper"].probe(fresh=True)
+    assert str(tmp_path) in probe.evidence[Guarantee.FILESYSTEM].detail
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_method_that_is_not_there_says_why_and_what_mends_it() -> None:
