@@ -49,7 +49,7 @@ async def test_a_changed_byte_is_noticed_by_a_check_wherever_it_is(
 ) -> None:
     key = await key_of(store, kind)
     data, _ = await store.get(key)
-    step = max(1, len(data) // 150)
+    step = max(1, len(data) // 50)
     for position in [*range(0, len(data), step), len(data) - 1]:
         changed = bytearray(data)
         changed[position] ^= 0x40

@@ -187,11 +187,14 @@ def _enter_to_empty(descent: Descent, name: bytes) -> list[bytes]:
 
 
 def grant(folder: int, name: bytes, mode: int) -> None:
-    """Set the mode of a file or folder that cannot be opened, unless it is a link. Raises OSError."""
-    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    """Set the mode of a file or folder that cannot be opened. TreeMovedError: it is a link, or gone."""
+    try:
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        raise TreeMovedError from None
     try:
         if stat.S_ISLNK(os.fstat(fd).st_mode):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            raise TreeMovedError
         os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101 - the kernel's own link to what was just opened
     finally:
         os.close(fd)

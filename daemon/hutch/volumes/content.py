@@ -1,5 +1,6 @@
 """Reads files of a working folder and packs their content. For threads: whole batches, few calls."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from hutch.volumes.beneath import grant, open_beneath
+from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError, grant, open_beneath
 from hutch.volumes.blocks import Ref, layout
 from hutch.volumes.nodes import File, Place, Stat, Xattrs, refs_of, runs_of, walk
 from hutch.volumes.packs import CHUNKERS, SOLID_BYTES, Packed, pack_block
@@ -18,11 +19,12 @@ from hutch.volumes.state import State
 _TRIES = 3  # to read a file while nobody writes it
 _HUGE_BYTES = 64 << 20  # a file first met with more is cut into larger blocks
 _SEGMENT_BYTES = 4 << 20  # of a large file, read and packed as one job
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}  # gone; a link; a socket
 _PAGE = 4096  # a smaller file has no hole worth keeping
 
 
 class UnsteadyError(Exception):
-    """The file changed while it was read, or is no file any more."""
+    """The file changed while it was read, is no file any more, or cannot be read."""
 
 
 class Known:
@@ -80,7 +82,7 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
     for pending in batch:
         try:
             content, xattrs, status = _read_small(root, pending, findings)
-        except (UnsteadyError, FileNotFoundError, NotADirectoryError):
+        except UnsteadyError:
             files.append(SmallFile(pending, None, None))
             continue
         node = described(pending, status, findings.trusted(status), xattrs)
@@ -121,17 +123,27 @@ def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes,
 
 
 def open_pending(root: int, pending: Pending) -> int:
-    """Raises OSError."""
+    """Raises UnsteadyError where no file stands there that can be read."""
+    path = pending.path
     try:
-        return open_beneath(root, pending.path)
-    except PermissionError:
-        # Its owner may have taken its own rights away; the mode to keep was noted before.
-        folder = open_beneath(root, pending.path.rpartition(b"/")[0], os.O_RDONLY | os.O_DIRECTORY)
         try:
-            grant(folder, pending.trail.name, pending.mode | 0o600)
-        finally:
-            os.close(folder)
-        return open_beneath(root, pending.path)
+            return open_beneath(root, path)
+        except PermissionError:
+            # Its owner may have taken its own rights away.
+            folder = open_beneath(root, path.rpartition(b"/")[0], FOLDER_FLAGS)
+            try:
+                grant(folder, pending.trail.name, pending.mode | 0o600)
+            finally:
+                os.close(folder)
+            fd = open_beneath(root, path)
+            os.fchmod(fd, pending.mode)  # what is open can be read all the same
+            return fd
+    except (TreeMovedError, PermissionError):
+        raise UnsteadyError from None
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise UnsteadyError from None
+        raise
 
 
 # Large files ---------------------------------------------------------

@@ -20,7 +20,7 @@ from hutch.volumes.nodes import Folder
 from hutch.volumes.packs import digest
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot
-from hutch.volumes.scan import Findings, scan
+from hutch.volumes.scan import Findings, put_back_modes, scan
 from hutch.volumes.state import Commit, State, patch
 from hutch.volumes.store import Condition, ObjectInfo, ObjectStore
 from hutch.volumes.working import Place
@@ -110,9 +110,11 @@ class Copies:
         root = await to_thread.run_sync(os.open, place.tree, FOLDER_FLAGS)
         try:
             findings = await _steady_scan(root, state.tree)
-            if findings.tree is state.tree:
-                return findings, None
-            return findings, await ingest(store, root, state, findings)
+            try:
+                is_same = findings.tree is state.tree
+                return findings, None if is_same else await ingest(store, root, state, findings)
+            finally:
+                put_back_modes(root, findings)
         finally:
             os.close(root)
 

@@ -20,7 +20,7 @@ from hutch.volumes.nodes import Folder
 from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
-from hutch.volumes.scan import scan, stat_of
+from hutch.volumes.scan import put_back_modes, scan, stat_of
 from hutch.volumes.settling import Settling, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
@@ -154,7 +154,11 @@ def _looks_like(place: Place, state: State) -> bool:
     """Whether a folder shows what was noted when it was made; a reader may have had it writable."""
     root = os.open(place.tree, FOLDER_FLAGS)
     try:
-        return scan(root, state.tree).tree is state.tree
+        findings = scan(root, state.tree)
+        put_back_modes(root, findings)
+        if findings.pending or findings.tree is None:
+            return False
+        return next(difference(state.tree, findings.tree), None) is None
     finally:
         os.close(root)
 

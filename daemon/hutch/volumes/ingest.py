@@ -96,7 +96,9 @@ class _Ingest:
             pending = self._unsteady
         for each in pending:
             # What was there before stays, and is read again next time.
-            self._findings.leave_out(each.trail, "it changed while it was read; its state before was kept")
+            self._findings.leave_out(
+                each.trail, "it could not be read, or changed all the time; its state before was kept"
+            )
             if each.before is None:
                 del each.children[each.trail.name]
             else:
@@ -121,7 +123,7 @@ class _Ingest:
     async def _large_jobs(self, pending: Pending) -> AsyncGenerator[Job[Result]]:
         try:
             file = await to_thread.run_sync(open_large, self._root, pending, self._known, self._findings)
-        except (UnsteadyError, FileNotFoundError, NotADirectoryError):
+        except UnsteadyError:
             self._unsteady.append(pending)
             return
         self._open.add(file.fd)

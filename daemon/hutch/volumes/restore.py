@@ -13,7 +13,7 @@ from typing import NamedTuple
 from anyio import CapacityLimiter, to_thread
 
 from hutch.errors import HutchError
-from hutch.volumes.beneath import FOLDER_FLAGS, Descent, open_beneath, remove_tree, sync_filesystem
+from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath, remove_tree, sync_filesystem
 from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, find, path_of, walk
 from hutch.volumes.patches import Difference, difference
@@ -110,16 +110,16 @@ class _Restore:
                     folders.pop()
                     self._descent.up()
                 node = folders[-1].children.get(step.name)
-                stays = isinstance(step.old, Folder) and isinstance(node, Folder)
+                stays = step.old if isinstance(step.old, Folder) and isinstance(node, Folder) else None
                 if step.old is not None and not stays:
                     remove_tree(self._descent.fd, step.name)
                 yield folders[-1], step
                 if isinstance(node, Folder):
                     if not stays:
                         os.mkdir(step.name, 0o700, dir_fd=self._descent.fd)
+                    elif stays.mode & 0o700 != 0o700:
+                        grant(self._descent.fd, step.name, 0o700)  # what it shall be is set at the end
                     self._descent.down(step.name)
-                    if isinstance(step.old, Folder) and step.old.mode & 0o700 != 0o700:
-                        os.fchmod(self._descent.fd, 0o700)
                     folders.append(node)
 
     def _unchanged_hard_links(self) -> dict[int, Trail]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hutch.volumes.beneath import Descent, grant
+from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath
 from hutch.volumes.nodes import File, Folder, Link, Node, Stat, Trail, Xattrs, path_of
 from hutch.volumes.records import LeftOut
 from hutch.volumes.state import LISTED, shown
@@ -52,6 +52,9 @@ class Findings:
     links: dict[int, list[tuple[dict[bytes, Node], bytes]]] = field(default_factory=dict)  # by inode
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_count: int = 0
+    granted: list[tuple[Trail, int]] = field(
+        default_factory=list
+    )  # folders made readable, and the mode they had
 
     def leave_out(self, trail: Trail | None, reason: str) -> None:
         self.left_out_count += 1
@@ -88,14 +91,33 @@ def scan(root: int, known: Folder | None) -> Findings:
     return findings
 
 
+def put_back_modes(root: int, findings: Findings) -> None:
+    """Close the folders again that the scan had to open."""
+    for trail, mode in reversed(findings.granted):
+        folder = open_beneath(root, path_of(trail.above), FOLDER_FLAGS)
+        try:
+            grant(folder, trail.name, mode)
+        finally:
+            os.close(folder)
+
+
 class _Open:
     """A folder on the way."""
 
-    def __init__(self, trail: Trail | None, status: os.stat_result, before: Folder | None, mode: int) -> None:
+    def __init__(
+        self,
+        trail: Trail | None,
+        status: os.stat_result,
+        before: Folder | None,
+        mode: int,
+        *,
+        was_closed: bool = False,
+    ) -> None:
         self.trail = trail
         self.status = status
         self.before = before
         self.mode = mode
+        self.was_closed = was_closed  # putting its mode back will show
         self.known: dict[bytes, Node] = before.children if before else {}
         self.children: dict[bytes, Node] = {}
         self.differs = False
@@ -134,19 +156,20 @@ class _Walk:
         before = above.known.get(name)
         folder = before if isinstance(before, Folder) else None
         mode = self._kept_mode(trail, status)
+        was_closed = False
         try:
             self._descent.down(name, status)
         except PermissionError:
+            was_closed = True
             try:
-                # An owner may take its own rights away: the snapshot keeps that mode, the folder does not.
+                # An owner may take its own rights away. They are put back when its files were read.
                 grant(self._descent.fd, name, mode | 0o700)
+                self._findings.granted.append((trail, status.st_mode & 0o7777))
                 self._descent.down(name, status)
             except PermissionError:
                 self._unreadable(above, trail, folder)
                 return None
-        if folder and folder.stat == stat_of(status):
-            mode = folder.mode
-        entered = _Open(trail, os.fstat(self._descent.fd), folder, mode)
+        entered = _Open(trail, os.fstat(self._descent.fd), folder, mode, was_closed=was_closed)
         self._list(entered)
         return entered
 
@@ -207,7 +230,7 @@ class _Walk:
         if before and is_described:
             return before._replace(children=here.children)
         xattrs = read_xattrs(self._descent.fd, here.trail, self._findings)
-        trusted = self._findings.trusted(here.status)
+        trusted = None if here.was_closed else self._findings.trusted(here.status)
         return Folder(here.mode, here.status.st_mtime_ns, xattrs, here.children, trusted)
 
     def _kept_mode(self, trail: Trail, status: os.stat_result) -> int:
