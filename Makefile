@@ -1,21 +1,23 @@
 # Everything that a checkout can do. Needs make and Python 3.11 or newer; the rest is installed into .venv.
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test check fmt clean
+.PHONY: help setup dev demo test check fmt clean
 export PYTHON
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 
-setup:  ## install everything into .venv
-	@scripts/setup runtime agents dev clients
+setup:  ## install what a user needs into .venv
+	@scripts/setup runtime agents
+
+dev: setup  ## install what a developer needs besides: checkers, test tools, other agents as clients
+	@scripts/setup dev clients
 	@scripts/install-node-tools || echo "setup: going on without them"
 
-demo:  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
-	@scripts/setup runtime agents
+demo: setup  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
 	@.venv/bin/python scripts/demo.py
 
-test: setup  ## check, and all tests; FAST=1 leaves the slow ones out, ARGS="-k name" chooses
+test: dev  ## check, and all tests; FAST=1 leaves the slow ones out, ARGS="-k name" chooses
 	@scripts/check && checked=0 || { checked=1; echo "check: failed; the tests run all the same"; }; \
 	.venv/bin/python -m pytest $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
 

@@ -106,8 +106,10 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         )
 
 
-def build_app(service: Service, rooms: Rooms, token: str, server: MCPServer) -> ASGIApp:
-    """Return everything that is served over HTTP, guarded."""
+def build_app(
+    service: Service, rooms: Rooms, token: str, server: MCPServer, leave: Callable[[], None]
+) -> ASGIApp:
+    """Return everything that is served over HTTP, guarded. `leave` begins the daemon's orderly end."""
     # The guard in front checks Host and Origin for every route, so the SDK need not do it for one of them
     security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     server.streamable_http_app(transport_security=security)  # makes the session manager
@@ -118,9 +120,14 @@ def build_app(service: Service, rooms: Rooms, token: str, server: MCPServer) -> 
     async def doctor(request: Request) -> JSONResponse:
         return JSONResponse(await examine(rooms, fresh=request.query_params.get("fresh") == "true"))
 
+    async def shutdown(_: Request) -> JSONResponse:
+        leave()
+        return JSONResponse({"status": "leaving"})
+
     app = Starlette(
         routes=[
             Route("/health", health),
+            Route("/api/shutdown", shutdown, methods=["POST"]),
             Route("/mcp", endpoint=StreamableHTTPASGIApp(server.session_manager)),
             Route("/api/doctor", doctor),
             *api.routes(service),
@@ -135,7 +142,8 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     agents, kept = AgentSessions(runs), KeptSessions(runs)
     service = Service(runs, agents, kept)
     server = build_server(service, version=__version__)
-    app = build_app(service, rooms, _token(token_path(rooms.config)), server)
+    leave = partial(_leave, runs, kept)
+    app = build_app(service, rooms, _token(token_path(rooms.config)), server, lambda: leave(http))
     http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with server.session_manager.run(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
@@ -154,9 +162,16 @@ async def _end_on_signal(http: "_Server", runs: Runs, kept: KeptSessions) -> Non
                 http.force_exit = True
                 break
             logger.info("%s: ending every run", number.name)
-            systemd.notify("STOPPING=1")
-            runs.tasks.start_soon(_end_work, http, runs, kept)
+            _leave(runs, kept, http)
     http.should_exit = True
+
+
+def _leave(runs: Runs, kept: KeptSessions, http: "_Server") -> None:
+    """Begin to end; a second call changes nothing."""
+    if not runs.is_closing:
+        systemd.notify("STOPPING=1")
+        runs.is_closing = True
+        runs.tasks.start_soon(_end_work, http, runs, kept)
 
 
 async def _end_work(http: "_Server", runs: Runs, kept: KeptSessions) -> None:
@@ -216,7 +231,7 @@ def _only_one(state: Path) -> Generator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            hint = "stop it first, or give this one another daemon.state"
+            hint = "end it with: hutch stop --daemon; or give this one another daemon.state"
             raise HutchError("daemon_running", f"another daemon uses {state}", hint) from None
         yield
 

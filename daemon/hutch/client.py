@@ -1,5 +1,6 @@
 """The service over the daemon's unix socket: the CLI and the stdio MCP server stand on it."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -37,6 +38,7 @@ from hutch_mcp_tools.service import (
 T = TypeVar("T")
 
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
+_LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
 _POLL_S = 0.05
 _CONNECT_S = 5.0
 
@@ -105,6 +107,10 @@ class Client:
         document: dict[str, Any] = answer.json()
         return document
 
+    async def shut_down(self) -> None:
+        """Let the daemon end every run, commit its volumes and leave; it answers before it has."""
+        await self._http.post("/api/shutdown")
+
     async def _call(self, name: str, answer: type[T], events: Events | None = None, **arguments: object) -> T:
         body = TypeAdapter(dict[str, Any]).dump_json(arguments)
         try:
@@ -142,6 +148,25 @@ async def connect(config: Config, *, start: bool = False) -> AsyncGenerator[Clie
             await _start(config, http)
         http.headers["Authorization"] = f"Bearer {read_token(token_path(config))}"
         yield Client(http)
+
+
+async def until_gone(config: Config) -> None:
+    """Return when no daemon holds this state any more. Raises HutchError `daemon_failed` after a minute."""
+    path = config.daemon.state / "daemon.lock"
+    with anyio.move_on_after(_LEAVE_S):
+        while not _is_free(path):  # noqa: ASYNC110 - the kernel tells nobody of a lock's end
+            await anyio.sleep(_POLL_S)
+        return
+    raise HutchError("daemon_failed", "the daemon has not ended yet", f"see {config.daemon.state}/daemon.log")
+
+
+def _is_free(path: Path) -> bool:
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 async def is_alive(http: httpx2.AsyncClient) -> bool:
@@ -193,7 +218,13 @@ async def _start(config: Config, http: httpx2.AsyncClient) -> None:
             if await is_alive(http):
                 return
             await anyio.sleep(_POLL_S)
-    raise HutchError("daemon_failed", "the daemon did not come up", f"see the end of {log}")
+    raise HutchError("daemon_failed", f"the daemon did not come up: {_last_words(log)}", f"its log: {log}")
+
+
+def _last_words(log: Path) -> str:
+    """Return the last error that a daemon wrote, which it says as a command line does."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+    return next((line for line in reversed(lines) if line.startswith("error: ")), "it says no reason")
 
 
 def _spawn(config: Config, log: Path) -> "subprocess.Popen[bytes]":

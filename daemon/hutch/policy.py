@@ -29,6 +29,7 @@ _TAKEN = frozenset(
 )
 _MAX_ARGUMENTS = 128 * 1024  # bytes of one argument: execve(2), MAX_ARG_STRLEN
 _MAX_COMMAND = 1 << 20  # bytes of all arguments together with the environment, half of what execve takes
+_VOLUME_HINT = "write it as name, name:ro, name:/path or name:/path:ro"
 _SHOWN = 200  # characters of a command kept for a person's eyes
 
 
@@ -181,12 +182,14 @@ def _volumes(asked: Sequence[str], config: Config) -> tuple[VolumeMount, ...]:
 
 
 def _volume(text: str) -> VolumeMount:
-    """Read "name", "name:path" or "name:path:ro"; the name's own form is the storage engine's to check."""
+    """Read "name", "name:ro", "name:/path" or "name:/path:ro"; the engine checks the name's own form."""
     name, *rest = text.split(":")
-    if not name or len(rest) > 2 or rest[1:] not in ([], ["ro"], ["rw"]):
-        raise HutchError(
-            "volume_invalid", f"{text!r} is not a volume", "write it as name:/path or name:/path:ro"
-        )
+    if rest in (["ro"], ["rw"]):
+        rest = [str(WORKSPACE), *rest]
+    if not name or len(rest) > 2 or rest[1:] not in ([], ["ro"], ["rw"]) or not all(rest):
+        raise HutchError("volume_invalid", f"{text!r} is not a volume", _VOLUME_HINT)
+    if rest and not rest[0].startswith("/"):
+        raise HutchError("volume_invalid", f"the path of volume {name!r} must begin with '/'", _VOLUME_HINT)
     target = _inside(rest[0], "volume_invalid", f"the path of volume {name!r}") if rest else WORKSPACE
     if (target.parts[1:2] and target.parts[1] in _TAKEN) or target in (PurePosixPath("/"), HOME.parent):
         raise HutchError(
@@ -262,11 +265,15 @@ def _limits(wish: Wish, config: Config) -> Limits:
         if value is not None and value > bound:
             raise HutchError(
                 "limit_exceeded",
-                f"{name} of {value:g} is over the bound of {bound:g}",
-                "policy.max_limits sets it",
+                f"{name} of {_figure(name, value)} is over the bound of {_figure(name, bound)}",
+                "the daemon's owner sets it in policy.max_limits",
             )
     chosen = {name: getattr(default, name) if value is None else value for name, value in asked.items()}
     return Limits(**chosen, disk_bytes=default.disk_bytes)
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value / (1 << 20):.0f} MiB" if name == "memory_bytes" else f"{value:g}"
 
 
 def _requested(wish: Wish) -> dict[str, object]:

@@ -221,8 +221,12 @@ def _listed(found: Observations, trial: str) -> str:
 def _bounded(found: Observations, trial: str, limit: float, what: str) -> tuple[str, str]:
     if trial not in found:
         return "", _unfinished(found)
-    seen = f"{found[trial]:.4g} {what}, the limit being {limit:.4g}"
+    seen = f"{_figure(found[trial])} {what}, the limit being {_figure(limit)}"
     return seen, "" if found[trial] <= limit else seen
+
+
+def _figure(value: float) -> str:
+    return f"{value / (1 << 20):.1f} Mi" if value >= 1 << 20 else f"{value:.3g}"
 
 
 def _memory(found: Observations) -> tuple[str, str]:

@@ -29,6 +29,9 @@ def build_launcher(kind: str, options: Mapping[str, Any] | None = None) -> Launc
         if key not in fields:
             raise OptionError(f"a method of the kind {kind!r} has no option {key!r}{_nearest(key, fields)}")
         values[key] = _plain(key, value)
+    for field in dataclasses.fields(KINDS[kind]):
+        if field.default is dataclasses.MISSING and field.name not in values:
+            raise OptionError(f"a method of the kind {kind!r} needs the option {field.name!r}")
     try:
         launcher: Launcher = KINDS[kind](**values)
     except (TypeError, ValueError) as error:

@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from hutch.app import private_folder
-from hutch_mcp_tools.service import ReadVolumeRequest, RunRequest
+from hutch.config import load
+from hutch_mcp_tools.service import AgentRequest, ReadVolumeRequest, RunRequest, ServiceError
 from support.daemon import BASE, Daemon, daemon, output, run
 
 pytestmark = pytest.mark.slow
@@ -232,3 +233,60 @@ def _cmdline(path: Path) -> str:
         return path.read_bytes().decode(errors="replace")
     except OSError:
         return ""
+
+
+def hutch(made: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line as a person would."""
+    env = {**made.env, "HUTCH_CONFIG": str(made.folder / "config.toml")}
+    command = [sys.executable, "-m", "hutch", *arguments]
+    return subprocess.run(
+        command, env=env, check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+
+
+async def test_a_person_can_end_the_daemon_and_the_next_command_starts_it_again(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        async with made.client() as client:
+            record = await client.run(
+                RunRequest(command="echo kept > x; echo ready; sleep 600", volumes=["vol"]), 0
+            )
+            await until_said(made, record.run_id, "ready")
+        ended = await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")
+        assert (ended.returncode, ended.stderr) == (
+            0,
+            "the daemon has ended; what its runs had written is committed\n",
+        )
+        again = await anyio.to_thread.run_sync(hutch, made, "volume", "cat", "vol", "x")
+        assert again.stdout == "kept\n"
+        assert (await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")).returncode == 0
+        none = await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")
+        assert (none.returncode, none.stderr) == (0, "no daemon runs\n")
+
+
+async def test_a_port_that_nobody_asked_for_and_another_has_is_no_obstacle(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", 8750))
+            other.listen()
+        except OSError:
+            pass  # somebody has it already, which does as well
+        folder = tmp_path / "d"
+        folder.mkdir()
+        text = BASE.format(folder=folder).replace('listen = "127.0.0.1:0"\n', "")
+        (folder / "config.toml").write_text(text)
+        env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        made = Daemon(folder, load(folder / "config.toml", env), env)
+        await made.start()
+        try:
+            assert not made.url.endswith(":8750")
+        finally:
+            assert await made.end() == 0
+
+
+async def test_an_agent_without_a_credential_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        with pytest.raises(ServiceError) as refused:
+            await client.start_agent(AgentRequest(agent="claude", prompt="hello"), 20)
+        assert refused.value.code == "agent_keyless"
+        assert "ANTHROPIC_API_KEY" in refused.value.message

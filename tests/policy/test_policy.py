@@ -61,10 +61,14 @@ def test_a_volume_without_a_path_is_at_workspace() -> None:
     assert plan_for(Wish(command="id", volumes=("web",))).volumes[0].target == PurePosixPath("/workspace")
 
 
-def test_a_relative_path_starts_at_workspace() -> None:
-    plan = plan_for(Wish(command="id", volumes=("web:src",), cwd="src/a"))
-    assert plan.volumes[0].target == PurePosixPath("/workspace/src")
+def test_a_relative_working_folder_starts_at_workspace() -> None:
+    plan = plan_for(Wish(command="id", cwd="src/a"))
     assert plan.command.cwd == PurePosixPath("/workspace/src/a")
+
+
+def test_read_only_may_be_said_without_a_path() -> None:
+    plan = plan_for(Wish(command="id", volumes=("web:ro",)))
+    assert plan.volumes == (VolumeMount("web", PurePosixPath("/workspace"), writable=False),)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,9 @@ def test_a_relative_path_starts_at_workspace() -> None:
         "",
         ":/data",
         "web:",
+        "web:src",
+        "web::ro",
+        "web:ro:ro",
         "web:/data:rx",
         "web:/data:ro:ro",
         "web:/",

@@ -183,5 +183,8 @@ class Agent(Protocol):
 
     def reading(self) -> Reading: ...
 
+    def has_login(self, folder: Path) -> bool:
+        """Whether a volume's working folder holds a login of its own. Never raises."""
+
     def sessions(self, folder: Path) -> tuple[str, ...]:
         """Ids of the conversations stored in a volume's working folder, newest first. Never raises."""

@@ -22,6 +22,7 @@ _ANTHROPIC = "https://api.anthropic.com"
 _INSIDE = PurePosixPath("/opt/agent/claude")
 _CONFIG = "claude"  # in the volume's state folder; Claude calls it CLAUDE_CONFIG_DIR
 _INSTRUCTIONS = "instructions.md"
+_LOGIN = ".credentials.json"
 _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 # Its retries double from half a second: six give a busy service half a minute. Its own ten take three
 # minutes, and are spent on a wrong key too.
@@ -81,6 +82,9 @@ class ClaudeCode:
 
     def reading(self) -> Reading:
         return ClaudeReading()
+
+    def has_login(self, folder: Path) -> bool:
+        return any(name == _LOGIN for name, _, _ in _entries(folder))
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
         found = sorted(_transcripts(folder), reverse=True)

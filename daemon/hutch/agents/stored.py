@@ -56,10 +56,20 @@ def write_session(folder: Path, session: StoredSession) -> None:
     record = {"format": _FORMAT, "agent": session.agent, "session_id": session.session_id}
     try:
         with folder_beneath(folder, STATE, create=True) as state:
-            write_whole(state, ".gitignore", b"*\n")
-            write_whole(state, _SESSION, json.dumps(record).encode() + b"\n")
+            _write_changed(state, ".gitignore", b"*\n")
+            _write_changed(state, _SESSION, json.dumps(record).encode() + b"\n")
     except OSError as error:
         raise invalid_state(STATE, error) from error
+
+
+def _write_changed(folder: int, name: str, data: bytes) -> None:
+    """Leave alone what is there already: each turn's changes are for a person to read."""
+    try:
+        if read_small(folder, name, _SESSION_BYTES) == data:
+            return
+    except (OSError, ValueError):
+        pass
+    write_whole(folder, name, data)
 
 
 def find_session(folder: Path, agent: Agent) -> StoredSession | None:

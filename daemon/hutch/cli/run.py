@@ -103,7 +103,7 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) 
         record = await follower.follow(lambda wait_s, events: service.run(request, wait_s, events))
         if isinstance(display, Collecting):
             print_json(record.model_dump(mode="json") | display.texts)
-        _tell(record)
+        _tell(record, is_new=options["session"] == "new" and not as_json)
         return 128 + follower.signal if follower.signal else exit_code(record)
 
     return invocation.call(work)
@@ -112,7 +112,8 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) 
 def exit_code(record: RunRecord) -> int:
     """The code that tells a shell how a run ended: the command's own where it has one."""
     if record.status == "exited":
-        return record.exit_code if record.exit_code is not None else 128 + (record.signal or 0)
+        code = record.exit_code if record.exit_code is not None else 128 + (record.signal or 0)
+        return code or (FAILED if record.dropped_bytes else 0)  # who reads a pipe must not take it for whole
     ends = {"timed_out": TIMED_OUT, "oom": OUT_OF_MEMORY, "cancelled": INTERRUPTED}
     killed = 128 + record.signal if record.signal else FAILED
     return ends.get(record.status, killed)
@@ -165,14 +166,19 @@ def _is_data(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _tell(record: RunRecord) -> None:
+def _tell(record: RunRecord, *, is_new: bool) -> None:
     """Say on stderr what the output cannot: why it did not end by itself, and what became of its volumes."""
     if record.status != "exited":
         took = f" after {duration(record.duration_s)}" if record.duration_s else ""
         reason = f": {record.reason}" if record.reason else ""
         report(f"{record.status.replace('_', ' ')}{took}{reason}", _HINTS.get(record.status, ""))
     if record.dropped_bytes:
-        note(f"note: {record.dropped_bytes} bytes of output were not kept (daemon.log_max_bytes)")
+        report(
+            f"output_cut: {record.dropped_bytes} bytes in the middle of the output were not kept",
+            "write large output into a volume, or raise daemon.log_max",
+        )
+    if is_new and record.session_id:
+        note(f"kept as session {record.session_id}; run in it with --session, end it with: hutch stop")
     if sys.stderr.isatty():
         for name, snapshot in record.snapshots.items():
             changed = record.changed.get(name, [])

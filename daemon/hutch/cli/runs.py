@@ -58,15 +58,23 @@ def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", required=False)
 @click.option(
     "--grace", type=click.FloatRange(0, 300), default=5.0, show_default=True, help="Seconds to end by itself."
 )
 @click.option("--remove", is_flag=True, help="Forget the session's record too; its volume stays.")
+@click.option("--daemon", is_flag=True, help="End the daemon itself, and so every run; no ID then.")
 @json_option
 @click.pass_obj
-def stop(invocation: Invocation, /, *, id_: str, grace: float, remove: bool, as_json: bool) -> None:
+def stop(
+    invocation: Invocation, /, *, id_: str | None, grace: float, remove: bool, daemon: bool, as_json: bool
+) -> None:
     """End a run or a session. Volumes stay."""
+    if (id_ is None) != daemon:
+        raise click.UsageError("give the ID of a run or session, or --daemon")
+    if id_ is None:
+        _stop_daemon(invocation)
+        return
 
     async def work(service: SandboxService) -> Record:
         found = await find(service, id_)
@@ -80,6 +88,26 @@ def stop(invocation: Invocation, /, *, id_: str, grace: float, remove: bool, as_
     else:
         name = record.run_id if isinstance(record, RunRecord) else record.session_id
         note(f"{name}: {record.status}")
+
+
+def _stop_daemon(invocation: Invocation) -> None:
+    import anyio
+
+    from hutch import client
+    from hutch.errors import HutchError
+
+    async def leave() -> str:
+        try:
+            async with client.connect(invocation.config) as daemon:
+                await daemon.shut_down()
+            await client.until_gone(invocation.config)
+        except HutchError as error:
+            if error.code != "daemon_absent":
+                raise
+            return "no daemon runs"
+        return "the daemon has ended; what its runs had written is committed"
+
+    note(anyio.run(leave))
 
 
 async def find(service: SandboxService, text: str) -> Record:

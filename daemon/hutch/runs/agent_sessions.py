@@ -19,7 +19,7 @@ from hutch.state import Session
 from hutch_mcp_tools.service import AgentRequest
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
-_STORED = ("model", "method", "network", "max_minutes", "budget_usd")  # what later turns repeat
+_STORED = ("model", "method", "network")  # what later turns repeat; bounds are of one turn
 
 
 class AgentSessions:

@@ -1,14 +1,18 @@
 """The daemon's sockets: loopback TCP, a unix socket of mode 0600, or those that systemd passes on."""
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from hutch.config import Config
+from hutch.config import Address, Config, Daemon
 from hutch.errors import HutchError
+
+logger = logging.getLogger(__name__)
 
 _BACKLOG = 512
 _FIRST_PASSED_FD = 3  # sd_listen_fds(3)
@@ -66,6 +70,10 @@ def _tcp(config: Config) -> socket.socket:
         tcp.listen(_BACKLOG)
     except OSError as error:
         tcp.close()
+        if error.errno == errno.EADDRINUSE and address == Daemon().listen:
+            # Nobody asked for this port, and on a shared machine another user's daemon has it
+            logger.warning("%s is in use; listening on a port of the system's choice", address)
+            return _tcp(replace(config, daemon=replace(config.daemon, listen=Address(address.host, 0))))
         hint = "another daemon may run; choose another port in daemon.listen, or 0 for any"
         raise HutchError("listen_failed", f"cannot listen on {address}: {error.strerror}", hint) from error
     return tcp

@@ -20,7 +20,10 @@ Home = Annotated[
     str, Field(description="Volume that is its /workspace; one that holds a conversation goes on with it.")
 ]
 Name = Annotated[str, Field(description="To find the session by.")]
-Network = Annotated[str, Field(description="A configured network by name, besides what its model needs.")]
+Network = Annotated[
+    str,
+    Field(description="A configured network by name, in place of its own; it must let the model through."),
+]
 Instructions = Annotated[str, Field(description="Added to its system prompt, for this turn.")]
 Skills = Annotated[
     Mapping[str, Mapping[str, str]], Field(description="Skill name to its files, each path to text.")
