@@ -30,7 +30,7 @@ from starlette.types import ASGIApp
 
 from hutch import __version__
 from hutch.agents import Agent, ClaudeCode
-from hutch.client import connect, daemon_file, token_path
+from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import Agent as AgentConfig
 from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
@@ -217,7 +217,7 @@ def _http_config(app: ASGIApp) -> uvicorn.Config:
 
 
 def _announce(config: Config, url: str | None) -> None:
-    document = {"url": url, "pid": os.getpid(), "version": __version__}
+    document = {"url": url, "pid": os.getpid(), "version": __version__, "config": config_state(config)}
     daemon_file(config).write_text(json.dumps(document), encoding="utf-8")
     systemd.notify("READY=1")
     logger.info("hutch %s serves %s/mcp and %s", __version__, url, config.daemon.socket)

@@ -187,6 +187,25 @@ def daemon_file(config: Config) -> Path:
     return config.daemon.state / "daemon.json"
 
 
+def config_state(config: Config) -> list[str]:
+    """Return what tells whether a daemon runs with this configuration as it is now."""
+    if config.file is None:
+        return []
+    try:
+        return [str(config.file), str(config.file.stat().st_mtime_ns)]
+    except OSError:
+        return [str(config.file)]
+
+
+def is_outdated(config: Config) -> bool:
+    """Say whether the running daemon has another configuration, or an older state of this one."""
+    try:
+        stated = json.loads(daemon_file(config).read_bytes()).get("config")
+    except (OSError, ValueError):
+        return False
+    return bool(stated != config_state(config))
+
+
 def daemon_url(config: Config) -> str:
     """Return the base URL of the running daemon. Raises HutchError `daemon_absent`."""
     try:

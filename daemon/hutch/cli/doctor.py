@@ -45,14 +45,14 @@ async def _examine(config: Config, fresh: bool) -> Document:  # noqa: FBT001 - a
     try:
         async with client.connect(config) as daemon:
             document = await daemon.doctor(fresh=fresh)
-        running, url = True, client.daemon_url(config)
+        running, url, outdated = True, client.daemon_url(config), client.is_outdated(config)
     except HutchError as error:
         if error.code != "daemon_absent":
             raise
         document = await app.diagnose(config, fresh=fresh)
-        running, url = False, ""
+        running, url, outdated = False, "", False
     place = {"socket": str(config.daemon.socket), "config": str(config.file) if config.file else None}
-    return {"daemon": {"running": running, "url": url, **place}, **document}
+    return {"daemon": {"running": running, "url": url, "outdated": outdated, **place}, **document}
 
 
 def _print(document: Document, config: Config) -> None:
@@ -65,6 +65,9 @@ def _print(document: Document, config: Config) -> None:
     )
     print(f"    socket {daemon['socket']}")
     print(f"    configuration {daemon['config'] or 'none: the defaults hold'}")
+    if daemon["outdated"]:
+        print("    it changed since the daemon started, which still holds the old one")
+        _fix("hutch stop --daemon; the next command starts it anew")
     for method in document["methods"]:
         _print_method(method, config)
     storage = document["storage"]
