@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/volume_sync.py [--quick] [--json]
 
 A workspace is generated (10,000 files, 300 MB: sources, JSON lines, binaries, a database, links). Hutch, tar,
-tar with zstd and restic then do the same work on copies of it, one after another in each round, so that they share
-the machine's moods. Before each step what is dirty goes to the disk, so nobody pays for another's writes. Hutch and
-restic sync what they store; tar and zstd do not.
+tar with zstd and restic then do the same work on copies of it, one after another in each round, so that they
+share the machine's moods. Before each step what is dirty goes to the disk, so nobody pays for another's
+writes. Hutch and restic sync what they store; tar and zstd do not.
 """
 
 import os
@@ -81,7 +81,7 @@ async def hutch(samples: Samples, workspace: Path, space: Path) -> None:
     async with volumes.lease(_NAME, "bench", create=True) as lease:
         folder = await volumes.check_out(lease)
         _call("cp", "-a", f"{workspace}/.", str(folder))
-        time.sleep(0.05)  # files of this very moment would be read twice
+        await anyio.sleep(0.05)  # files of this very moment would be read twice
         with timed(samples, "commit: hutch"):
             await volumes.commit(lease, "bench")
     with timed(samples, "open unchanged: hutch"):
@@ -204,7 +204,8 @@ def json_lines(path: Path, rng: random.Random, words: list[str], size: int) -> N
     while length < size:
         text = " ".join(rng.choices(words, k=rng.randint(10, 120)))
         parts.append(
-            f'{{"id":"{rng.getrandbits(64):016x}","type":"{rng.choice(words)}","ts":{1795000000 + length},"text":"{text}"}}'
+            f'{{"id":"{rng.getrandbits(64):016x}","type":"{rng.choice(words)}",'
+            f'"ts":{1795000000 + length},"text":"{text}"}}'
         )
         length += len(parts[-1]) + 1
     _write(path, "\n".join(parts).encode()[:size])
