@@ -113,17 +113,17 @@ def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | Non
         "pids": limits.pids is not None,
         "cpu": limits.cpus is not None,
     }
-    folders: dict[str, Path] = {}
+    folders = {name: root / run_id for name, root in hierarchy.roots.items() if wanted[name]}
+    made: list[Path] = []
     try:
-        for name, root in hierarchy.roots.items():
-            if wanted[name]:
-                folder = root / run_id
-                folder.mkdir()  # one that is there already belongs to a run that lives, or is to be reaped
-                folders[name] = folder
-                for file, value in settings(name, limits).items():
-                    _write(folder / file, value)
+        for folder in dict.fromkeys(folders.values()):  # version 2: one for all controllers
+            folder.mkdir()  # one that is there already belongs to a run that lives, or is to be reaped
+            made.append(folder)
+        for name, folder in folders.items():
+            for file, value in settings(name, limits).items():
+                _write(folder / file, value)
     except OSError:
-        for folder in folders.values():
+        for folder in made:
             _rmdir(folder)
         raise
     return Group(hierarchy, folders) if folders else None

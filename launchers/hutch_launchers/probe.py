@@ -32,6 +32,7 @@ Launch = Callable[[SandboxSpec], AbstractAsyncContextManager[SandboxProcess]]
 
 _CANARY = Path(__file__).parent / "guest" / "canary.py"
 _PATIENCE_S = 20.0  # for both sandboxes together, on a busy host
+_DRAIN_S = 0.2  # what a trial left running may hold the pipe
 _MAX_ANSWER = 1 << 20  # bytes
 _LOOK = ("files", "network", "processes", "syscalls")
 _STRAIN = ("disk", "pids", "cpu", "memory")  # memory last: it may end the sandbox
@@ -175,13 +176,15 @@ async def _run(bench: Bench, assignment: Mapping[str, Any]) -> Observations:
     command = Command(argv, PurePosixPath("/"), {"PATH": "/usr/bin:/bin", "HOME": HOME, **bench.env})
     run_id = "probe-" + secrets.token_hex(8)
     spec = SandboxSpec(run_id, command, (), _LIMITS, None, frozenset())
-    async with bench.launch(spec) as process:
+    told, complaint = bytearray(), bytearray()
+    async with bench.launch(spec) as process, anyio.create_task_group() as readers:
+        readers.start_soon(_read, process.stdout, told)
+        readers.start_soon(_read, process.stderr, complaint)
         with suppress(anyio.BrokenResourceError):
             await process.stdin.send(json.dumps(assignment).encode())
             await process.stdin.aclose()
-        told = await _read(process.stdout)
         status = await process.wait()
-        complaint = await _read(process.stderr)
+        readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_S
     found: dict[str, Any] = {"status": status, "complaint": complaint.decode(errors="replace").strip()[-500:]}
     for line in told.splitlines():
         with suppress(ValueError):
@@ -189,12 +192,10 @@ async def _run(bench: Bench, assignment: Mapping[str, Any]) -> Observations:
     return found
 
 
-async def _read(stream: ByteReceiveStream) -> bytes:
-    data = b""
-    with suppress(anyio.EndOfStream), anyio.move_on_after(_PATIENCE_S):
-        while len(data) < _MAX_ANSWER:
-            data += await stream.receive()
-    return data
+async def _read(stream: ByteReceiveStream, into: bytearray) -> None:
+    with suppress(anyio.EndOfStream):
+        while len(into) < _MAX_ANSWER:
+            into += await stream.receive()
 
 
 def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
