@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hutch.volumes import DirectoryStore, VolumeName, Volumes, beneath
+from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes, beneath, copies
 from hutch.volumes.beneath import Descent, TreeMovedError, open_beneath, remove_tree
 from hutch.volumes.failures import FolderBusyError
+from hutch.volumes.ingest import Ingested, ingest
+from hutch.volumes.scan import Findings
+from hutch.volumes.state import State
 from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 
 
@@ -184,6 +187,27 @@ async def test_a_file_that_is_appended_to_all_the_time_is_kept_in_some_state(vol
         data = (await tree_of(volumes, snapshot.number)).get("/log", b"")
         assert isinstance(data, bytes)
         assert data == b"".join(b"%015d\n" % number for number in range(len(data) // 16))
+
+
+async def test_files_that_grow_between_the_look_and_the_read_are_kept(
+    volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_on(volumes) as (lease, folder):
+        for number in range(200):
+            (folder / f"f{number}").write_bytes(b"small")
+
+        async def grow_then_ingest(
+            store: ObjectStore, root: int, state: State, findings: Findings
+        ) -> Ingested:
+            for number in range(200):
+                (folder / f"f{number}").write_bytes(
+                    b"%d" % number * (500_000 if number % 20 == 0 else 10_000)
+                )
+            return await ingest(store, root, state, findings)
+
+        monkeypatch.setattr(copies, "ingest", grow_then_ingest)
+        assert await volumes.commit(lease, "run 1") is not None
+        assert await tree_of(volumes) == tree_on_disk(folder)
 
 
 async def test_a_link_in_the_place_of_a_folder_is_inert_at_restore(

@@ -107,12 +107,13 @@ async def test_a_folder_that_was_half_restored_is_made_anew(volumes: Volumes, tm
         assert tree_on_disk(folder) == {"/a": b"1", "/b": b"2"}
 
 
-async def test_after_a_power_cut_a_clean_folder_that_differs_is_kept_apart(
-    volumes: Volumes, tmp_path: Path
+@pytest.mark.parametrize("phase", ["clean", "leased"])
+async def test_after_a_power_cut_a_folder_that_differs_is_kept_apart(
+    volumes: Volumes, tmp_path: Path, phase: str
 ) -> None:
     await commit_files(volumes, {"a": b"whole"})
     mark = json.loads((tmp_path / "cache/default/web/mark").read_text())
-    change_mark(tmp_path, process=mark["process"] | {"boot": "the one before"})
+    change_mark(tmp_path, phase=phase, process=mark["process"] | {"boot": "the one before"})
     (tmp_path / "cache/default/web/tree/a").write_bytes(b"")
     async with run_on(volumes) as (_, folder):
         assert tree_on_disk(folder) == {"/a": b"whole"}

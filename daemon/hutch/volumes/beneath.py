@@ -215,10 +215,3 @@ def _remove(folder: int, name: bytes) -> bool:
             return False
         raise
     return True
-
-
-def sync_filesystem(fd: int) -> None:
-    """Bring everything written to the file system of `fd` to its disk (syncfs(2))."""
-    if _libc.syncfs(fd) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))

@@ -43,7 +43,7 @@ class Checker:
         try:
             record, _ = await self._leases.read(name)
             newest = await self._check_log(State(name, record.volume), record.hints, tally)
-        except DamagedError as error:
+        except (DamagedError, NotFoundError) as error:
             tally.problems.append(error.message)
         return CheckReport(
             str(name),

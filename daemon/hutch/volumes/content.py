@@ -12,7 +12,7 @@ from blake3 import blake3
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError, grant, open_beneath
 from hutch.volumes.blocks import Ref, layout
 from hutch.volumes.nodes import File, Place, Stat, Xattrs, refs_of, runs_of, walk
-from hutch.volumes.packs import CHUNKERS, SOLID_BYTES, Packed, pack_block
+from hutch.volumes.packs import BLOCK_LIMIT, CHUNKERS, SMALL_BYTES, Packed, pack_block
 from hutch.volumes.scan import Findings, Pending, read_xattrs, stat_of
 from hutch.volumes.state import State
 
@@ -24,7 +24,15 @@ _PAGE = 4096  # a smaller file has no hole worth keeping
 
 
 class UnsteadyError(Exception):
-    """The file changed while it was read, is no file any more, or cannot be read."""
+    """The file changed while it was read, is none any more, or cannot be read. `status`: what it is now."""
+
+    def __init__(self, status: os.stat_result | None = None) -> None:
+        super().__init__()
+        self.status = status
+
+    def again(self, pending: Pending) -> Pending:
+        """What to try next time."""
+        return pending._replace(status=self.status) if self.status else pending
 
 
 class Known:
@@ -82,8 +90,10 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
     for pending in batch:
         try:
             content, xattrs, status = _read_small(root, pending, findings)
-        except UnsteadyError:
-            files.append(SmallFile(pending, None, None))
+            if end + len(content) > BLOCK_LIMIT:  # files have grown since they were put together
+                raise UnsteadyError(status)
+        except UnsteadyError as error:
+            files.append(SmallFile(error.again(pending), None, None))
             continue
         node = described(pending, status, findings.trusted(status), xattrs)
         if not content:
@@ -109,7 +119,7 @@ def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes,
     try:
         status = os.fstat(fd)
         for _ in range(_TRIES):
-            if not stat.S_ISREG(status.st_mode) or status.st_size > SOLID_BYTES:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL_BYTES:
                 break
             content = os.pread(fd, status.st_size + 1, 0)
             xattrs = read_xattrs(fd, pending.trail, findings)
@@ -119,7 +129,7 @@ def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes,
             status = after
     finally:
         os.close(fd)
-    raise UnsteadyError
+    raise UnsteadyError(status if stat.S_ISREG(status.st_mode) else None)
 
 
 def open_pending(root: int, pending: Pending) -> int:

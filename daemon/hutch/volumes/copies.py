@@ -11,7 +11,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import LeaseHeldError, LeaseLostError, NotFoundError
+from hutch.volumes.failures import FolderBusyError, LeaseHeldError, LeaseLostError, NotFoundError
 from hutch.volumes.history import forked, volume_key
 from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.leases import Lease
@@ -37,7 +37,14 @@ class Copy:
     lease: Lease
     place: Place
     state: State
+    noted: Folder | None = None  # the tree that the index on disk tells
     is_committed: bool = False  # and nothing failed since
+
+    async def note(self) -> None:
+        """Bring the index up to date; until then a crash costs a second look at what changed."""
+        if self.noted is not self.state.tree:
+            await to_thread.run_sync(self.place.write_index, self.state)
+            self.noted = self.state.tree
 
 
 class Copies:
@@ -82,7 +89,6 @@ class Copies:
                     copy.state = await self._history.newest(state)
                     continue
             copy.state = replace(state, tree=ingested.tree)
-            await to_thread.run_sync(copy.place.write_index, copy.state)
             return snapshot
 
     def _completed(self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested) -> Commit:
@@ -148,9 +154,8 @@ class Copies:
         await self._publisher.put(lease, state, commit, made)
         mark = place.mark
         if mark:
-            place.put_mark(
-                replace(mark, phase="restoring")
-            )  # the work is safe; what lies here is worth nothing
+            # The work is safe: what lies here is worth nothing now.
+            place.put_mark(replace(mark, phase="restoring"))
 
     async def _mark_fork(self, lease: Lease, base: State) -> None:
         """Invariant 11: first the marker, then see that what it protects is still there, then the fork."""
@@ -167,9 +172,7 @@ async def _steady_scan(root: int, known: Folder) -> Findings:
             return await to_thread.run_sync(scan, root, known)
         except TreeMovedError:
             continue
-    raise HutchError(
-        "folder_busy", "folders are being moved about in the working folder", "stop what does it"
-    )
+    raise FolderBusyError("folders are being moved about in the working folder", "stop what does it")
 
 
 class _Nowhere:

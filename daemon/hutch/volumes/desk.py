@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
 from hutch.volumes.scan import put_back_modes, scan, stat_of
-from hutch.volumes.settling import Settling, put_mark
+from hutch.volumes.settling import Settled, Settling, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
 
+_TRIES = 3  # to find a snapshot's folder as it was made
 _PUT_DOWN_S = 10.0  # to note that a folder is clean; not noting it costs a comparison later
 
 
@@ -50,9 +51,10 @@ class Desk:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(place.locked())
             settled = await self._settling.settle(lease, place)
-            state = await self._up_to_date(lease, place, settled.state, settled.head)
-            put_mark(lease, place, state, "leased")
-            copy = Copy(lease, place, state)
+            copy = settled.copy or Copy(lease, place, settled.head)
+            await self._bring_up_to_date(copy, settled)
+            copy.is_committed = False
+            put_mark(lease, place, copy.state, "leased")
             self._out[lease] = (copy, stack.pop_all())
         return copy
 
@@ -64,14 +66,8 @@ class Desk:
         copy, stack = out
         with anyio.move_on_after(_PUT_DOWN_S, shield=True):
             async with stack:
-                mark = copy.place.mark
-                if (
-                    is_whole
-                    and copy.is_committed
-                    and mark
-                    and mark.phase == "leased"
-                    and not lease.lost.is_set()
-                ):
+                if is_whole and copy.is_committed and not lease.lost.is_set():
+                    await copy.note()
                     put_mark(lease, copy.place, copy.state, "clean")
                     self._settling.keep_warm(lease.name, copy.place, copy.state)
 
@@ -97,7 +93,7 @@ class Desk:
         """A folder equal to a state, which readers share. It stays as long as one of them uses it."""
         shelf = self.place(state.name).folder / "snapshots"
         place = Place(shelf / f"{state.number:020}")
-        while True:
+        for _ in range(_TRIES):
             async with place.locked(shared=True):
                 if await self._is_whole(place, state):
                     await _clear_others(shelf, place.folder.name)
@@ -106,6 +102,7 @@ class Desk:
             async with place.locked():
                 if not await self._is_whole(place, state):
                     await self._materialise(place, state)
+        raise FolderBusyError("its readers keep changing the snapshot's folder", "mount it read-only")
 
     async def _is_whole(self, place: Place, state: State) -> bool:
         mark = place.mark
@@ -115,27 +112,31 @@ class Desk:
         return noted is not None and await to_thread.run_sync(_looks_like, place, noted)
 
     async def _materialise(self, place: Place, state: State) -> None:
-        await self._fresh(place, state)
+        tree = await self._fresh(place, state)
+        await to_thread.run_sync(place.write_index, replace(state, tree=tree))
         place.put_mark(Mark(state.id, state.number, "clean", state.token, this_process()))
 
-    async def _up_to_date(self, lease: Lease, place: Place, state: State | None, head: State) -> State:
-        """Bring the folder, which equals `state`, to `head`."""
-        if state is None:
-            put_mark(lease, place, head, "restoring")
-            return await self._fresh(place, head)
-        if next(difference(state.tree, head.tree), None) is None:
-            return replace(head, tree=state.tree)
-        put_mark(lease, place, state, "restoring")
-        tree = await self._restored(place.tree, state.tree, head)
-        return await _noted(place, replace(head, tree=tree))
+    async def _bring_up_to_date(self, copy: Copy, settled: Settled) -> None:
+        """Make the folder equal to the newest state, and note what it then shows."""
+        head = settled.head
+        if settled.copy is None:
+            put_mark(copy.lease, copy.place, head, "restoring")
+            copy.state = replace(head, tree=await self._fresh(copy.place, head))
+        elif next(difference(copy.state.tree, head.tree), None) is None:
+            copy.state = replace(head, tree=copy.state.tree)
+            return
+        else:
+            put_mark(copy.lease, copy.place, head, "restoring")
+            tree = await self._restored(copy.place.tree, copy.state.tree, head)
+            copy.state = replace(head, tree=tree)
+        await copy.note()
 
-    async def _fresh(self, place: Place, head: State) -> State:
+    async def _fresh(self, place: Place, head: State) -> Folder:
         """Make the folder anew; a half-made one never stands in its place."""
         await to_thread.run_sync(place.make_empty_tree)
         tree = await self._restored(place.folder / "new", None, head)
         await to_thread.run_sync(place.publish_tree)
-        shown = stat_of(place.tree.lstat())  # being renamed shows
-        return await _noted(place, replace(head, tree=tree._replace(stat=shown)))
+        return tree._replace(stat=stat_of(place.tree.lstat()))  # being renamed shows
 
     async def _restored(self, folder: Path, old: Folder | None, head: State) -> Folder:
         root = await to_thread.run_sync(os.open, folder, FOLDER_FLAGS)
@@ -143,11 +144,6 @@ class Desk:
             return await restore(self._store, root, old, head)
         finally:
             os.close(root)
-
-
-async def _noted(place: Place, state: State) -> State:
-    await to_thread.run_sync(place.write_index, state)
-    return state
 
 
 def _looks_like(place: Place, state: State) -> bool:
@@ -166,12 +162,7 @@ def _looks_like(place: Place, state: State) -> bool:
 async def _clear_others(shelf: Path, kept: str) -> None:
     """Remove snapshots that nobody reads, so that at most one a volume stays for the next reader."""
     for folder in shelf.iterdir():
-        if folder.name == kept:
-            continue
-        other = Place(folder)
-        try:
-            async with other.locked(wait_s=0):
-                for name in ("mark", "tree", "new", "index"):
-                    await to_thread.run_sync(other.remove, name)
-        except FolderBusyError:
-            continue
+        if folder.name != kept:
+            with suppress(FolderBusyError):
+                async with Place(folder).locked(wait_s=0):
+                    await to_thread.run_sync(Place(shelf).remove, folder.name)

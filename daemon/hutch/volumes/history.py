@@ -18,7 +18,7 @@ from hutch.volumes.codec import (
 )
 from hutch.volumes.failures import DamagedError, NotFoundError, StoreError
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import File, walk
+from hutch.volumes.nodes import walk
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import (
     NO_HINTS,
@@ -30,6 +30,7 @@ from hutch.volumes.state import (
     advanced,
     checkpoint_header,
     entry_header,
+    packs_in_use,
     restored_checkpoint,
     snapshot_of,
 )
@@ -89,19 +90,19 @@ class History:
     async def at(self, name: VolumeName, volume_id: str, number: int) -> State:
         """The state of one snapshot. Raises HutchError `snapshot_unknown`, and as `newest`."""
         try:
-            entry = await self._entry(name, number)
+            return await self._replayed(
+                State(name, volume_id), number, {number: await self._entry(name, number)}
+            )
         except NotFoundError:
             pass
-        else:
-            return await self._replayed(State(name, volume_id), number, {number: entry})
-        try:  # a snapshot whose entry is gone but whose checkpoint was kept
+        try:
             return await self.own_checkpoint(State(name, volume_id, number))
-        except DamagedError as error:
-            if not isinstance(error.__cause__, NotFoundError):
-                raise
-        raise HutchError(
-            "snapshot_unknown", f"volume '{name}' has no snapshot {number}", f"see: hutch volume log {name}"
-        )
+        except NotFoundError:
+            raise HutchError(
+                "snapshot_unknown",
+                f"volume '{name}' has no snapshot {number}",
+                f"see: hutch volume log {name}",
+            ) from None
 
     async def header(self, name: VolumeName, number: int) -> Header:
         """An entry's header. Raises NotFoundError."""
@@ -160,6 +161,7 @@ class History:
 
     async def _checkpointed(self, state: State, header: Header) -> State:
         """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
+        state = replace(state, packs=await to_thread.run_sync(packs_in_use, state))
         data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
         key = volume_key(state.name, checkpoint_key(state.number))
         try:
@@ -179,12 +181,9 @@ class History:
         return await self._advanced(known, await self._entry(known.name, known.number + 1))
 
     async def own_checkpoint(self, state: State) -> State:
-        """What the checkpoint with a state's number tells. Raises DamagedError."""
+        """What the checkpoint with a state's number tells. Raises DamagedError, NotFoundError."""
         where = f"checkpoint {state.number} of volume '{state.name}'"
-        try:
-            data, _ = await self._store.get(volume_key(state.name, checkpoint_key(state.number)))
-        except NotFoundError as error:
-            raise DamagedError(where, "it is missing") from error
+        data, _ = await self._store.get(volume_key(state.name, checkpoint_key(state.number)))
         checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
         return await to_thread.run_sync(restored_checkpoint, state.name, state.id, checkpoint, len(data))
 
@@ -216,9 +215,12 @@ class History:
         return await self._checkpoint(known, checkpoint)
 
     async def _checkpoint(self, known: State, reference: Reference) -> State:
-        found = await self.own_checkpoint(replace(known, number=reference.number))
+        where = f"checkpoint {reference.number} of volume '{known.name}'"
+        try:
+            found = await self.own_checkpoint(replace(known, number=reference.number))
+        except NotFoundError as error:
+            raise DamagedError(where, "it is missing") from error
         if found.checkpoint != reference:
-            where = f"checkpoint {reference.number} of volume '{known.name}'"
             raise DamagedError(where, "it is not the one that the log names")
         return found
 
@@ -262,12 +264,6 @@ def forked(parent: State, name: VolumeName, volume_id: str) -> State:
 
 
 def _encoded_checkpoint(state: State, header: Header) -> tuple[bytes, str]:
-    used: set[int] = set()
-    lines = []
-    for depth, trail, node in walk(state.tree):
-        lines.append(node_line(depth, trail.name if trail else b"", node))
-        if isinstance(node, File):
-            used.update(run[0] for run in node.blocks)
-            used.update((node.at[0],) if node.at else ())
-    packs = [pack_record(pack) for number, pack in sorted(state.packs.items()) if number in used]
+    lines = (node_line(depth, trail.name if trail else b"", node) for depth, trail, node in walk(state.tree))
+    packs = [pack_record(pack) for pack in state.packs.values()]
     return sealed(CHECKPOINT, checkpoint_header(state, header, packs), lines)

@@ -123,8 +123,8 @@ class _Ingest:
     async def _large_jobs(self, pending: Pending) -> AsyncGenerator[Job[Result]]:
         try:
             file = await to_thread.run_sync(open_large, self._root, pending, self._known, self._findings)
-        except UnsteadyError:
-            self._unsteady.append(pending)
+        except UnsteadyError as error:
+            self._unsteady.append(error.again(pending))
             return
         self._open.add(file.fd)
         for segment in file.segments():
@@ -157,7 +157,7 @@ class _Ingest:
             trusted = self._findings.trusted(file.status)
             file.pending.children[file.pending.trail.name] = file.node(trusted)
         else:
-            self._unsteady.append(file.pending)
+            self._unsteady.append(file.pending._replace(status=os.fstat(file.fd)))
         self._open.discard(file.fd)
         os.close(file.fd)
 

@@ -7,10 +7,11 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath
+from hutch.volumes.beneath import FOLDER_FLAGS, Descent, TreeMovedError, grant, open_beneath
 from hutch.volumes.nodes import File, Folder, Link, Node, Stat, Trail, Xattrs, path_of
 from hutch.volumes.records import LeftOut
 from hutch.volumes.state import LISTED, shown
@@ -44,17 +45,13 @@ class Pending(NamedTuple):
 class Findings:
     """A scan's outcome. In `tree`, files that are `pending` are still missing or old."""
 
-    trusted_before_ns: (
-        int  # a file changed at or after this time may change again without a trace in its stat
-    )
+    trusted_before_ns: int  # a file that changed later may change again without a trace
     tree: Folder | None = None
     pending: list[Pending] = field(default_factory=list)
     links: dict[int, list[tuple[dict[bytes, Node], bytes]]] = field(default_factory=dict)  # by inode
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_count: int = 0
-    granted: list[tuple[Trail, int]] = field(
-        default_factory=list
-    )  # folders made readable, and the mode they had
+    granted: list[tuple[Trail, int]] = field(default_factory=list)  # folders made readable; their modes
 
     def leave_out(self, trail: Trail | None, reason: str) -> None:
         self.left_out_count += 1
@@ -86,19 +83,24 @@ def scan(root: int, known: Folder | None) -> Findings:
         OSError: the folder cannot be walked.
     """
     findings = Findings(now_trusted_before())
-    with Descent(root) as descent:
-        _Walk(descent, findings).run(os.fstat(descent.fd), known)
+    try:
+        with Descent(root) as descent:
+            _Walk(descent, findings).run(os.fstat(descent.fd), known)
+    except BaseException:
+        put_back_modes(root, findings)
+        raise
     return findings
 
 
 def put_back_modes(root: int, findings: Findings) -> None:
     """Close the folders again that the scan had to open."""
     for trail, mode in reversed(findings.granted):
-        folder = open_beneath(root, path_of(trail.above), FOLDER_FLAGS)
-        try:
-            grant(folder, trail.name, mode)
-        finally:
-            os.close(folder)
+        with suppress(OSError, TreeMovedError):  # whoever moved it may see to its mode
+            folder = open_beneath(root, path_of(trail.above), FOLDER_FLAGS)
+            try:
+                grant(folder, trail.name, mode)
+            finally:
+                os.close(folder)
 
 
 class _Open:
@@ -156,19 +158,16 @@ class _Walk:
         before = above.known.get(name)
         folder = before if isinstance(before, Folder) else None
         mode = self._kept_mode(trail, status)
-        was_closed = False
+        # An owner may take its own rights away. They are put back when the files in there were read.
+        was_closed = status.st_mode & 0o500 != 0o500 and os.geteuid() != 0
         try:
-            self._descent.down(name, status)
-        except PermissionError:
-            was_closed = True
-            try:
-                # An owner may take its own rights away. They are put back when its files were read.
+            if was_closed:
                 grant(self._descent.fd, name, mode | 0o700)
                 self._findings.granted.append((trail, status.st_mode & 0o7777))
-                self._descent.down(name, status)
-            except PermissionError:
-                self._unreadable(above, trail, folder)
-                return None
+            self._descent.down(name, status)
+        except PermissionError:
+            self._unreadable(above, trail, folder)
+            return None
         entered = _Open(trail, os.fstat(self._descent.fd), folder, mode, was_closed=was_closed)
         self._list(entered)
         return entered

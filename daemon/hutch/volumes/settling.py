@@ -24,10 +24,10 @@ _WARM = 8  # volumes whose tree stays in memory between runs
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a folder's own changes. `state` None: nothing usable lies there now."""
+    """What became of a folder's own changes. `copy` None: nothing usable lies there now."""
 
     head: State
-    state: State | None
+    copy: Copy | None
     snapshot: Snapshot | None = None
     conflict: VolumeName | None = None
 
@@ -41,9 +41,8 @@ class Settling:
         self._publisher = engine.publisher
         self._clock = engine.clock
         self._copies = copies
-        self._warm: dict[
-            VolumeName, tuple[object, State]
-        ] = {}  # with the tag of the index that says the same
+        # The trees of places, with the tag of the index that says the same
+        self._warm: dict[VolumeName, tuple[object, State]] = {}
 
     async def settle(self, lease: Lease, place: Place) -> Settled:
         """Save the folder's own changes under a lease; also tells the newest state after that."""
@@ -57,19 +56,21 @@ class Settling:
             return Settled(head, None)
         base = await self._base(mark, known, head)
         is_newest = next(difference(base.tree, head.tree), None) is None
-        if not is_newest or (mark.phase == "clean" and mark.crossed_boot):
-            return await self._apart(place, base, head, mark)
-        copy = Copy(lease, place, replace(head, tree=base.tree))
+        if not is_newest or mark.crossed_boot:  # invariant 17
+            clean, conflict = await self._apart(place, base, mark)
+            return Settled(head, Copy(lease, place, clean) if clean else None, conflict=conflict)
+        copy = Copy(lease, place, replace(head, tree=base.tree), noted=known.tree)
         snapshot = await self._copies.commit(copy, mark.run)
         if snapshot:
             _log.warning("volume %s: committed what %s had left", lease.name, mark.run)
-        return Settled(copy.state, copy.state, snapshot)
+        return Settled(copy.state, copy, snapshot)
 
     async def settle_leftover(self, lease: Lease, place: Place) -> Settled:
         """The same, and note the folder as clean: nobody works in it."""
         settled = await self.settle(lease, place)
-        if settled.state:
-            put_mark(lease, place, settled.state, "clean")
+        if settled.copy:
+            await settled.copy.note()
+            put_mark(lease, place, settled.copy.state, "clean")
         return settled
 
     async def recover(self, name: VolumeName, place: Place) -> Recovered | None:
@@ -100,7 +101,8 @@ class Settling:
             # Someone else took the volume over: what lies here can only become a fork.
             known = await self._indexed(place, name, record.volume)
             head = await self._history.newest(known, record.hints)
-            return await self._apart(place, await self._base(mark, known, head), head, mark)
+            _, conflict = await self._apart(place, await self._base(mark, known, head), mark)
+            return Settled(head, None, conflict=conflict)
 
     def keep_warm(self, name: VolumeName, place: Place, state: State) -> None:
         """Remember what was just noted in the index."""
@@ -108,12 +110,12 @@ class Settling:
         while len(self._warm) > _WARM:
             del self._warm[next(iter(self._warm))]
 
-    async def _apart(self, place: Place, base: State, head: State, mark: Mark) -> Settled:
+    async def _apart(self, place: Place, base: State, mark: Mark) -> tuple[State | None, VolumeName | None]:
         """A folder that must not be committed to its volume: it is clean, or becomes a conflict fork."""
         clean = await self._copies.settled(place, base)
         if clean is not None:
-            return Settled(head, clean)
-        return Settled(head, None, conflict=await self._copies.keep_as_conflict(place, base, mark.run))
+            return clean, None
+        return None, await self._copies.keep_as_conflict(place, base, mark.run)
 
     async def _base(self, mark: Mark, known: State, head: State) -> State:
         """What the folder stands on, with stats as far as they are known."""

@@ -17,7 +17,7 @@ from hutch.volumes.codec import (
 )
 from hutch.volumes.failures import DamagedError
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of
+from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
 from hutch.volumes.patches import Difference, applied, difference
 from hutch.volumes.records import Change, ChangeKind, LeftOut, Snapshot
@@ -264,6 +264,16 @@ def restored_checkpoint(name: VolumeName, volume_id: str, checkpoint: Opened, si
         checkpoint=Reference(header["number"], checkpoint.hash),
         checkpoint_bytes=size,
     )
+
+
+def packs_in_use(state: State) -> dict[int, Pack]:
+    """The packs that files of the tree name; others only matter to older snapshots."""
+    used: set[int] = set()
+    for _, _, node in walk(state.tree):
+        if isinstance(node, File):
+            used.update(run[0] for run in node.blocks)
+            used.update((node.at[0],) if node.at else ())
+    return {number: pack for number, pack in state.packs.items() if number in used}
 
 
 def snapshot_of(header: Header) -> Snapshot:

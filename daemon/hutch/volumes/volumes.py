@@ -56,7 +56,9 @@ class Volumes:
         Raises:
             HutchError: `volume_unknown` (and not `create`), `volume_held` after `wait_s` seconds.
         """
-        async with self._leases.held(name, holder, create=create, wait_s=wait_s) as lease:
+        async with self._leases.held(
+            name, holder, create=create and not name.is_conflict, wait_s=wait_s
+        ) as lease:
             if lease.was_left:
                 await self._publisher.fence(lease, State(name, lease.record.volume))
             is_whole = False

@@ -7,10 +7,10 @@
                            snapshots/<n>/  lock, index and tree of readers
 """
 
-import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
-from anyio import to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, remove_tree
@@ -29,7 +28,7 @@ from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import walk
 from hutch.volumes.patches import applied
-from hutch.volumes.state import Reference, State
+from hutch.volumes.state import Reference, State, packs_in_use
 
 _LOCK_WAIT_S = 10.0  # recovery of another daemon may look at this place for a moment
 _ASK_AGAIN_S = 0.02
@@ -117,7 +116,7 @@ class Place:
         header = {key: getattr(state, key) for key in same} | {
             "volume": state.id,
             "checkpoint": state.checkpoint and state.checkpoint._asdict(),
-            "packs": [pack_record(pack) for pack in state.packs.values()],
+            "packs": [pack_record(pack) for pack in packs_in_use(state).values()],
         }
         lines = (
             node_line(depth, trail.name if trail else b"", node, stat=True)
@@ -165,27 +164,30 @@ class Place:
     @asynccontextmanager
     async def locked(self, *, shared: bool = False, wait_s: float = _LOCK_WAIT_S) -> AsyncGenerator[None]:
         """Nobody else works on this place, in any process. Raises FolderBusyError after `wait_s`."""
-        await to_thread.run_sync(lambda: self.folder.mkdir(mode=0o700, parents=True, exist_ok=True))
-        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        until = time.monotonic() + wait_s
+        # Not in a thread: a cancellation would lose the descriptor, and with it the lock.
+        while (fd := self._try_lock(kind)) is None:
+            if time.monotonic() >= until:
+                raise FolderBusyError("someone else works on the working folder", "wait until that has ended")
+            await anyio.sleep(_ASK_AGAIN_S)
         try:
-            await _flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait_s)
             yield
         finally:
             os.close(fd)
 
-
-async def _flock(fd: int, kind: int, wait_s: float) -> None:
-    with anyio.move_on_after(wait_s):
-        while True:
-            try:
-                fcntl.flock(fd, kind | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno != errno.EWOULDBLOCK:
-                    raise
-            else:
-                return
-            await anyio.sleep(_ASK_AGAIN_S)
-    raise FolderBusyError("someone else works on the working folder", "wait until that has ended")
+    def _try_lock(self, kind: int) -> int | None:
+        """The lock's descriptor. None: someone else has it, or removed this place just now."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), (self.folder / "lock").stat()):
+                return fd
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(fd)
+        return None
 
 
 def places(cache: Path) -> list[tuple[VolumeName, Place]]:
