@@ -23,7 +23,6 @@ from support.contract_cases import CASES, GROUPS, OPEN, Case  # noqa: E402 - the
 PAGE = ROOT / "docs/guarantees.md"
 PAGE_TEST = ROOT / "tests/contract/test_guarantees_page.py"
 USERS = ("root", "ordinary user")
-NOTHING = "a wrapper that isolates nothing"
 _WORST = ("broken", "not held", "held", "not applicable")
 
 HEAD = """# What Hutch guarantees
@@ -47,6 +46,10 @@ TAIL = """## What does not hold yet
   each process and a watch over their sum that looks ten times a second, processes are counted by
   `RLIMIT_NPROC`, CPU time is bounded by the number of CPUs. The record of a run says which mechanism it
   was.
+- **The setgid bit** can be set on a file in a volume. The file lies in a folder of the daemon's that no other
+  user can enter, and a check-out does not carry the bit on.
+- **A forged result** of a kept sandbox's guest is not attacked by the suite: code beside the guest runs as
+  the same user, so what it says of its own sandbox's commands is no more than the sandbox's word.
 - **A sandbox of root's daemon** has a user that is the host's root without any of its rights. Prefer an
   ordinary user.
 - **`pass_env`** hands values *into* the sandbox; the agent and every command that it runs can read them.
@@ -93,7 +96,7 @@ def cell(case: Case, user: str, shown: list[list[str]]) -> str:
     """What was seen of a case by a user's daemon; the worst of its tests counts. Empty: nothing."""
     if case.not_applicable:
         return "not applicable"
-    seen = {outcome for key, by, outcome, _ in shown if key == case.key and by in (user, "")}
+    seen = {outcome for key, by, outcome, _ in shown if key == case.key and by == user}
     worst = next((outcome for outcome in _WORST if outcome in seen), "")
     return case.outcome if worst == "held" else worst
 
@@ -107,18 +110,19 @@ def page(table: Mapping[tuple[str, str], str], methods: Mapping[str, Any]) -> It
     yield (
         "*held*: the attack fails and everything else goes on. *refused*: the request itself is turned\n"
         "down. *not held*: see below. The method is bubblewrap, by a daemon that runs as root or as an\n"
-        "ordinary user; the last column is a wrapper whose program isolates nothing: its probe shows that,\n"
-        "so nothing is ever started in it.\n"
+        "ordinary user. A wrapper has no column: it is as good as its program, which the probe measures.\n"
+        "For one that isolates nothing, the suite shows that nothing is ever started in it.\n"
     )
     for group, title in GROUPS.items():
         yield f"### {title}\n"
-        yield f"| case | {' | '.join(USERS)} | {NOTHING} |"
-        yield "|---|---|---|---|"
+        yield f"| case | {' | '.join(USERS)} |"
+        yield "|---|---|---|"
         for case in CASES:
             if case.group == group:
                 yield row(case, [table[case.key, user] for user in USERS])
         yield ""
     yield from why_not_applicable()
+    yield ""
     yield TAIL.format(open="\n".join(open_points())).rstrip() + "\n"
 
 
@@ -136,11 +140,7 @@ def guarantee_table(methods: Mapping[str, Any]) -> Iterator[str]:
 
 
 def row(case: Case, cells: list[str]) -> str:
-    # nothing is started in such a wrapper, so whatever an attack needs to be inside for is refused with it
-    last = "not applicable" if case.not_applicable else "held" if case.group == "daemon" else "refused"
-    if case.group == "daemon":
-        last = cells[-1]
-    return f"| {case.title} | " + " | ".join([*cells, last]) + " |"
+    return f"| {case.title} | " + " | ".join(cells) + " |"
 
 
 def why_not_applicable() -> Iterator[str]:

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -15,7 +14,7 @@ import pytest
 
 from hutch_mcp_tools.service import ReadVolumeRequest, RunRequest, ServiceError
 from support.contract_cases import shows
-from support.contract_column import Column
+from support.contract_column import ORDINARY_USER, ROOT_USER, Column, home_of, who
 from support.contract_host import resident_bytes
 from support.daemon import BASE
 
@@ -125,12 +124,16 @@ async def test_another_user_is_dropped_at_the_unix_socket(sandbox: Column) -> No
 
 @shows("daemon/non-loopback")
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
-def test_an_address_that_others_reach_is_refused(tmp_path: Path, address: str) -> None:
-    text = BASE.format(folder=tmp_path).replace("127.0.0.1:0", address)
-    (tmp_path / "config.toml").write_text(text)
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HUTCH_CONFIG": str(tmp_path / "config.toml")}
-    command = [sys.executable, "-m", "hutch", "serve"]
-    refused = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+@pytest.mark.parametrize("name", [ROOT_USER, ORDINARY_USER])
+def test_an_address_that_others_reach_is_refused(address: str, name: str) -> None:
+    user = who(name)
+    with home_of(user) as folder:
+        (folder / "config.toml").write_text(BASE.format(folder=folder).replace("127.0.0.1:0", address))
+        env = {"PATH": os.environ["PATH"], "HOME": str(folder), "HUTCH_CONFIG": str(folder / "config.toml")}
+        command = [*user.python, "-m", "hutch", "serve"]
+        refused = subprocess.run(
+            command, env={**env, **user.env}, capture_output=True, text=True, timeout=30, check=False
+        )
     assert (refused.returncode, "other machines" in refused.stderr) == (1, True)
 
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +164,17 @@ class Column:
     @property
     def port(self) -> int:
         return int(self.daemon.url.rpartition(":")[2])
+
+
+@contextmanager
+def home_of(user: Who) -> Generator[Path]:
+    """An empty folder that belongs to `user` and that it can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="hutch-contract-"))
+    try:
+        os.chown(folder, user.uid, user.uid)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
