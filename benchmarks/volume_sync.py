@@ -15,7 +15,7 @@ import sqlite3
 import string
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,12 +40,12 @@ async def main() -> None:
             space = root / f"round-{number}"
             space.mkdir()
             await hutch(samples, root / "workspace", space)
-            for run in (tar, tar_zstd, restic):
-                if shutil.which(run.__name__.partition("_")[2] or run.__name__):
+            for tool, run in PEERS.items():
+                if shutil.which(tool):
                     run(samples, root / "workspace", space)
             shutil.rmtree(space)
     rows = [Row.of(name, "s", seconds) for name, seconds in samples.items()]
-    missing = [tool for tool in ("tar", "zstd", "restic") if not shutil.which(tool)]
+    missing = [tool for tool in PEERS if not shutil.which(tool)]
     report("Volumes: commit, open, edit, restore", rows, ratios(rows), given, missing)
 
 
@@ -56,13 +56,12 @@ def ratios(rows: list[Row]) -> dict[str, float]:
         "commit": ("tar", "tar | zstd -1 -T2", "restic"),
         "commit of an edit": ("restic",),
         "restore": ("tar", "tar | zstd -1 -T2", "restic"),
-        "restore, not synced": ("tar",),
     }
     return {
-        f"{step}: hutch / {peer}": p50[f"{step}: hutch"] / p50[f"{step.partition(',')[0]}: {peer}"]
+        f"{step}: hutch / {peer}": p50[f"{step}: hutch"] / p50[f"{step}: {peer}"]
         for step, tools in peers.items()
         for peer in tools
-        if f"{step.partition(',')[0]}: {peer}" in p50 and f"{step}: hutch" in p50
+        if f"{step}: {peer}" in p50
     }
 
 
@@ -162,6 +161,9 @@ def _call(*argv: str) -> None:
     subprocess.run(argv, check=True)
 
 
+PEERS = {"tar": tar, "zstd": tar_zstd, "restic": restic}
+
+
 # The workspace -----------------------------------------------------
 
 
@@ -223,10 +225,8 @@ def database(path: Path, rng: random.Random, words: list[str], rows: int) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY, name TEXT, body TEXT)")
-    body: Callable[[], str] = lambda: " ".join(rng.choices(words, k=24))  # noqa: E731
-    connection.executemany(
-        "INSERT INTO entry (name, body) VALUES (?, ?)", ((rng.choice(words), body()) for _ in range(rows))
-    )
+    made = ((rng.choice(words), " ".join(rng.choices(words, k=24))) for _ in range(rows))
+    connection.executemany("INSERT INTO entry (name, body) VALUES (?, ?)", made)
     connection.commit()
     connection.close()
 

@@ -117,19 +117,17 @@ class Desk:
         place.put_mark(Mark(state.id, state.number, "clean", state.token, this_process()))
 
     async def _bring_up_to_date(self, copy: Copy, settled: Settled) -> None:
-        """Make the folder equal to the newest state, and note what it then shows."""
+        """Make the folder equal to the newest state."""
         head = settled.head
         if settled.copy is None:
             put_mark(copy.lease, copy.place, head, "restoring")
             copy.state = replace(head, tree=await self._fresh(copy.place, head))
         elif next(difference(copy.state.tree, head.tree), None) is None:
             copy.state = replace(head, tree=copy.state.tree)
-            return
         else:
             put_mark(copy.lease, copy.place, head, "restoring")
             tree = await self._restored(copy.place.tree, copy.state.tree, head)
             copy.state = replace(head, tree=tree)
-        await copy.note()
 
     async def _fresh(self, place: Place, head: State) -> Folder:
         """Make the folder anew; a half-made one never stands in its place."""
