@@ -146,9 +146,10 @@ class _MemoryWatch:
 
     def _look(self) -> None:
         pids = list(proc.descendants(self._pid))
+        files = proc.nameless_file_bytes(pids)
         # the cheap sum counts shared pages more than once: only when it is too much, the dear one decides
-        if sum(map(proc.private_bytes, pids)) > self._limit_bytes and (
-            sum(map(proc.proportional_bytes, pids)) > self._limit_bytes
+        if files + sum(map(proc.private_bytes, pids)) > self._limit_bytes and (
+            _used(pids, files) > self._limit_bytes
         ):
             self.has_struck = True
             self._target.send(signal.SIGKILL)
@@ -157,6 +158,12 @@ class _MemoryWatch:
 
     def cancel(self) -> None:
         self._timer.cancel()
+
+
+def _used(pids: list[int], files: int) -> int:
+    """Memory of all of them together; a nameless file may be mapped too, and is not to count twice."""
+    mapped = [proc.proportional_bytes(pid) for pid in pids]
+    return max(sum(whole for whole, _ in mapped), sum(anonymous for _, anonymous in mapped) + files)
 
 
 def mark_memory(status: ExitStatus, strikes: int) -> ExitStatus:

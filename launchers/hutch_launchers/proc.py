@@ -1,7 +1,7 @@
 """What the host's /proc tells of a sandbox's processes; every answer may be old when it comes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,13 +46,29 @@ def private_bytes(pid: int) -> int:
     return sum(int(status.get(key, "0 kB").split()[0]) * 1024 for key in ("RssAnon", "RssShmem"))
 
 
-def proportional_bytes(pid: int) -> int:
-    """Its share of the memory that it uses: exact, and dear (the kernel walks its page tables)."""
+def proportional_bytes(pid: int) -> tuple[int, int]:
+    """Its share of the memory that is mapped, and of that the anonymous part.
+
+    Exact, and dear: the kernel walks its page tables.
+    """
     with suppress(OSError):
-        for line in (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        text = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii")
+        found = {line.split()[0]: int(line.split()[1]) * 1024 for line in text.splitlines()[1:]}
+        return found.get("Pss:", 0), found.get("Pss_Anon:", 0)
+    return 0, 0
+
+
+def nameless_file_bytes(pids: Iterable[int]) -> int:
+    """Memory of the nameless files that they hold open (memfd_create(2)), each once, mapped or not."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if str(Path(entry.path).readlink()).startswith("/memfd:"):
+                        status = entry.stat()
+                        found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
 
 
 def pids_with_environment(entry: str) -> Iterator[int]:

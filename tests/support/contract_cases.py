@@ -186,9 +186,6 @@ _ROOT, _USER = "root", "ordinary user"
 _SOCKETS = "a socket or FIFO in a granted workspace can be connected to; a read-only mount does not stop that"
 OPEN: dict[tuple[str, str], str] = {
     **{("host/path-sockets", user): _SOCKETS for user in (_ROOT, _USER)},
-    ("kernel/memory", _USER): (
-        "without a control group, memory that no process has mapped (a memfd, written to) is not counted"
-    ),
 }
 
 BY_KEY = {case.key: case for case in CASES}
