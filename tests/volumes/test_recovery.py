@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,3 +178,25 @@ async def test_kill_9_at_any_instant_loses_nothing_acknowledged_and_tears_nothin
             assert tree[f"/folder-{int(number) % 3}/file"] == number.encode()
     assert (await reader.check(WEB)).problems == ()
     assert [info.name for info in await reader.list()] == ["web"]  # nothing had to be kept apart
+
+
+async def test_a_store_that_was_set_back_is_believed_and_local_work_kept_apart(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    await commit_files(volumes, {"a": b"1"})
+    shutil.copytree(store, tmp_path / "backup")
+    await commit_files(volumes, {"a": b"2"})
+    await commit_files(volumes, {"a": b"3"})
+    shutil.rmtree(store)
+    shutil.copytree(tmp_path / "backup", store)
+    for daemon in (volumes, Volumes(DirectoryStore(store), tmp_path / "cache")):
+        assert await tree_of(daemon) == {"/a": b"1"}
+        async with run_on(daemon) as (lease, folder):
+            assert (folder / "a").read_bytes() == b"1"
+            (folder / "b").write_bytes(str(daemon).encode())
+            assert await daemon.commit(lease, "on") is not None
+        (store / "volumes/default/web/log" / f"{2:020}").unlink()
+        shutil.copyfile(tmp_path / "backup/leases/default/web", store / "leases/default/web")
+        assert list((tmp_path / "cache/default/web").glob("tree-of-unknown-origin-*/a"))
+    assert (await volumes.check(WEB)).problems == ()

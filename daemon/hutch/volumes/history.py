@@ -72,9 +72,9 @@ class History:
         """The newest state, from `known` on.
 
         Raises:
-            HutchError: `volume_damaged`, `store_unavailable`; never less than all of it.
+            HutchError: `volume_damaged`, `store_unavailable`; never less than all of it (invariant 7).
         """
-        known = await self._hinted(known, hints.checkpoint)
+        known = await self._hinted(await self._standing(known, hints.head), hints.checkpoint)
         number = max(known.number, hints.head.number if hints.head else 0)
         entries: dict[int, tuple[Opened, int]] = {}
         if number > known.number:
@@ -205,6 +205,19 @@ class History:
         if fork and not known.number:
             known = await self._parent(known, fork)
         return await to_thread.run_sync(advanced, known, *entry)
+
+    async def _standing(self, known: State, head: Reference | None) -> State:
+        """`known`, if its entry is the one in the log: a store may have been set back since (invariant 2)."""
+        if known.number == 0 or head == known.reference:
+            return known
+        try:
+            entry, _ = await self._entry(known.name, known.number)
+        except NotFoundError:
+            entry = None
+        if entry is None or entry.hash != known.hash:
+            _log.warning("volume %s: the log is not what this host knew; it is read anew", known.name)
+            return State(known.name, known.id)
+        return known
 
     async def _hinted(self, known: State, checkpoint: Reference | None) -> State:
         """Begin at a checkpoint that the lease names, if that is nearer than `known`."""

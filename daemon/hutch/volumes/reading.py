@@ -11,8 +11,8 @@ from hutch.volumes.failures import NotFoundError
 from hutch.volumes.leases import LeaseRecord
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
-from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo
-from hutch.volumes.state import State, shown, snapshot_of
+from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
+from hutch.volumes.state import State, snapshot_of
 
 _STATES = 8  # trees kept in memory
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")

@@ -137,3 +137,12 @@ class CheckReport:
     @property
     def is_whole(self) -> bool:
         return not self.problems
+
+
+def shown(path: bytes) -> str:
+    """A path as text for people: what is not valid UTF-8 stands as `%NN`."""
+    parts = []
+    for character in path.decode(errors="surrogateescape"):
+        code = ord(character)
+        parts.append(f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else character)
+    return "".join(parts)

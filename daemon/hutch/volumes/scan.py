@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, TreeMovedError, grant, open_beneath
 from hutch.volumes.nodes import File, Folder, Link, Node, Stat, Trail, Xattrs, path_of
-from hutch.volumes.records import LeftOut
-from hutch.volumes.state import LISTED, shown
+from hutch.volumes.records import LeftOut, shown
+from hutch.volumes.state import LISTED
 
 MODE_BITS = 0o1777  # what a volume keeps of a mode
 RACY_NS = 20_000_000  # the kernel's clock for files ticks every 1-10 ms

@@ -49,7 +49,7 @@ class Settling:
         known = await self._indexed(place, lease.name, lease.record.volume)
         head = await self._history.newest(known, lease.record.hints)
         mark = place.mark
-        if mark is None or mark.volume != head.id:
+        if mark is None or mark.volume != head.id or mark.number > head.number:
             await to_thread.run_sync(place.set_aside, self._clock.now())
             return Settled(head, None)
         if mark.phase == "restoring":

@@ -20,7 +20,7 @@ from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
 from hutch.volumes.patches import Difference, applied, difference
-from hutch.volumes.records import Change, ChangeKind, LeftOut, Snapshot
+from hutch.volumes.records import Change, ChangeKind, LeftOut, Snapshot, shown
 
 LISTED = 50  # changes, and things left out, that an entry names
 _LISTED_PATH_BYTES = 4096  # a longer path is counted and not named
@@ -293,12 +293,3 @@ def snapshot_of(header: Header) -> Snapshot:
         left_out=tuple(LeftOut(path, reason) for path, reason in header["left_out"]),
         left_out_count=header["left_out_count"],
     )
-
-
-def shown(path: bytes) -> str:
-    """A path as text for people: what is not valid UTF-8 stands as `%NN`."""
-    parts = []
-    for character in path.decode(errors="surrogateescape"):
-        code = ord(character)
-        parts.append(f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else character)
-    return "".join(parts)

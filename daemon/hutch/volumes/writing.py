@@ -15,8 +15,8 @@ from hutch.volumes.nodes import File, Folder, edited, find, path_of, runs_of, wa
 from hutch.volumes.packs import CHUNKERS, SMALL_BYTES, Pack, PackWriter, digest, pack_block
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.reading import Reader, parse_path
-from hutch.volumes.records import Snapshot
-from hutch.volumes.state import State, patch, shown
+from hutch.volumes.records import Snapshot, shown
+from hutch.volumes.state import State, patch
 
 _NOTHING = File(0, 0, 0)
 WriteMode = Literal["create", "overwrite", "append"]
