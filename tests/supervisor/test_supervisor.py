@@ -1,50 +1,41 @@
+import os
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import pytest
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 from hutch.supervisor import Ended, Stop, Stream, supervise
 from hutch_launchers.launcher import LauncherError
+from hutch_launchers.local_process import Child, LocalProcess, open_pipes
 from hutch_launchers.spec import ExitStatus, Guarantee
 
 
-class Child:
-    """A real child process that stands for a sandbox; `limit` is what its launcher would report."""
+class Sandbox(LocalProcess):
+    """A real child process that stands for a sandbox; `limit` and `is_lost` are for its launcher to say."""
 
-    def __init__(self, process: Process, limit: Guarantee | None = None) -> None:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        self._process = process
-        self._limit = limit
-        self.stdin: ByteSendStream = process.stdin
-        self.stdout: ByteReceiveStream = process.stdout
-        self.stderr: ByteReceiveStream = process.stderr
-        self.pid: int | None = process.pid
+    limit: Guarantee | None = None
+    is_lost = False
 
     async def wait(self) -> ExitStatus:
-        code = await self._process.wait()
-        return ExitStatus(code, None, self._limit) if code >= 0 else ExitStatus(None, -code, self._limit)
-
-    async def stop(self, grace_s: float) -> None:
-        self._process.terminate()
-        with anyio.move_on_after(grace_s):
-            await self._process.wait()
-            return
-        self._process.kill()
+        if self.is_lost:
+            raise LauncherError("sandbox_gone", "the kept sandbox has ended")
+        return replace(await super().wait(), limit=self.limit)
 
 
 @asynccontextmanager
-async def child(script: str, limit: Guarantee | None = None) -> AsyncGenerator[Child]:
-    async with await anyio.open_process(["/bin/sh", "-c", script]) as process:
-        try:
-            yield Child(process, limit)
-        finally:
-            if process.returncode is None:
-                process.kill()
+async def child(script: str, limit: Guarantee | None = None) -> AsyncGenerator[Sandbox]:
+    with ExitStack() as child_ends:
+        pipes = open_pipes(child_ends)
+        started = Child(["/bin/sh", "-c", script], env={"PATH": os.defpath}, stdio=pipes.child)
+    process = Sandbox(started, pipes.stdin, pipes.stdout, pipes.stderr)
+    process.limit = limit
+    try:
+        yield process
+    finally:
+        await process.aclose()
 
 
 class Output:
@@ -126,11 +117,8 @@ async def test_the_memory_limit_is_told_apart_from_a_plain_kill() -> None:
 
 
 async def test_a_sandbox_that_is_lost_under_its_command_is_an_error_by_its_own_name() -> None:
-    class Lost(Child):
-        async def wait(self) -> ExitStatus:
-            raise LauncherError("sandbox_gone", "the kept sandbox has ended")
-
     async with child("sleep 30") as process:
+        process.is_lost = True
         with pytest.raises(LauncherError) as error:
-            await supervise(Lost(process._process), b"", Output(), 20, Stop())
+            await supervise(process, b"", Output(), 20, Stop())
     assert error.value.code == "sandbox_gone"
