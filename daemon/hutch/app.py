@@ -149,7 +149,10 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(systemd.keep_alive)
         helpers.start_soon(_end_on_signal, http, runs, kept)
-        await http.serve(sockets)
+        try:
+            await http.serve(sockets)
+        finally:
+            daemon_file(rooms.config).unlink(missing_ok=True)  # its URL may be another's by tomorrow
         helpers.cancel_scope.cancel()
 
 
