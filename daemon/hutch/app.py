@@ -1,15 +1,10 @@
 """The composition root: configuration -> rooms -> one process that serves. Only here the rooms meet."""
 
-import fcntl
-import hashlib
 import json
 import logging
 import os
-import resource
-import secrets
 import signal
 import socket
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -45,6 +40,7 @@ from hutch.state.store import open_state
 from hutch.volumes import DirectoryStore, Volumes
 from hutch.web import api, systemd
 from hutch.web.guard import Guard
+from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
 from hutch.web.listeners import listeners, url_of
 from hutch.web.peer import PeerCheckedProtocol
 from hutch_launchers.launcher import Launcher
@@ -54,8 +50,6 @@ from hutch_mcp_tools.server import build_server
 logger = logging.getLogger(__name__)
 
 _ANSWER_S = 2  # for open answers, once every run has ended
-_MAX_PRIVATE = 70  # characters of the private folder: a unix socket's path holds 107, and a run's id goes in
-_OPEN_FILES = 65_536
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
@@ -65,9 +59,9 @@ async def serve(config: Config) -> None:
     Raises:
         HutchError: `daemon_running`, `listen_failed`, `listen_refused`, and what an unusable folder gives.
     """
-    _log_to_stderr(config.daemon.log_level)
-    _raise_open_files()
-    with _only_one(config.daemon.state), listeners(config) as sockets:
+    log_to_stderr(config.daemon.log_level)
+    raise_open_files()
+    with only_one(config.daemon.state), listeners(config) as sockets:
         async with open_rooms(config) as rooms:
             with unwrapped():
                 async with anyio.create_task_group() as tasks:
@@ -143,7 +137,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     service = Service(runs, agents, kept)
     server = build_server(service, version=__version__)
     leave = partial(_leave, runs, kept)
-    app = build_app(service, rooms, _token(token_path(rooms.config)), server, lambda: leave(http))
+    app = build_app(service, rooms, bearer_token(token_path(rooms.config)), server, lambda: leave(http))
     http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with server.session_manager.run(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
@@ -226,31 +220,6 @@ def _announce(config: Config, url: str | None) -> None:
     logger.info("hutch %s serves %s/mcp and %s", __version__, url, config.daemon.socket)
 
 
-@contextmanager
-def _only_one(state: Path) -> Generator[None]:
-    """Hold the state folder for this daemon alone; the kernel lets go of it when we end, however we end."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state / "daemon.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            hint = "end it with: hutch stop --daemon; or give this one another daemon.state"
-            raise HutchError("daemon_running", f"another daemon uses {state}", hint) from None
-        yield
-
-
-def _token(path: Path) -> str:
-    """Read the bearer token, made at the first start."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        token = secrets.token_urlsafe(32)
-        file.write(token + "\n")
-    return token
-
-
 def _launchers(config: Config) -> dict[str, Launcher]:
     cache = config.daemon.cache / "probes"
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -275,31 +244,3 @@ def _find_agent(agent: AgentConfig) -> Agent:
 
 def _store_folder(config: Config) -> Path:
     return Path(unquote(urlsplit(config.storage.url).path))
-
-
-def private_folder(config: Config) -> Path:
-    """Return a folder for sockets, beside the daemon's own, or where that path is too long for them."""
-    folder = config.daemon.socket.with_name(config.daemon.socket.name + ".runs")
-    if len(str(folder)) > _MAX_PRIVATE:
-        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"hutch-{os.geteuid()}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.lstat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o077 or folder.is_symlink():
-        raise HutchError(
-            "folder_unsafe", f"{folder} is not private to this user", "remove it, then start again"
-        )
-    return folder
-
-
-def _raise_open_files() -> None:
-    """Take all descriptors that we may have: a run needs a dozen."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
-
-
-def _log_to_stderr(level: str) -> None:
-    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=level.upper(), format=form)
-    for chatty in ("mcp", "httpx2", "sse_starlette"):
-        logging.getLogger(chatty).setLevel(max(logging.getLogger().level, logging.WARNING))

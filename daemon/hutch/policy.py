@@ -104,7 +104,7 @@ def decide(wish: Wish, config: Config, *, shell: str, networks: Collection[str])
     method = wish.method or config.policy.method
     if method not in config.methods:
         raise HutchError(
-            "method_unknown", f"no method is called {method!r}", f"known: {_known(config.methods)}"
+            "method_unknown", f"no method is called {method!r}", f"known: {', '.join(sorted(config.methods))}"
         )
     volumes = _volumes(wish.volumes, config)
     workspace = _workspace(wish.workspace, config)
@@ -116,7 +116,7 @@ def decide(wish: Wish, config: Config, *, shell: str, networks: Collection[str])
         command=_command(wish, shell, volumes, has_workspace=bool(workspace)),
         is_kept=wish.command is None,
         volumes=volumes,
-        mounts=_readable(config) + workspace,
+        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable) + workspace,
         limits=limits,
         grants=grants,
         needs=config.policy.needs,
@@ -237,10 +237,6 @@ def _refuse_overlap(targets: Sequence[PurePosixPath]) -> None:
                 )
 
 
-def _readable(config: Config) -> tuple[Mount, ...]:
-    return tuple(Mount(folder, PurePosixPath(folder)) for folder in config.policy.readable)
-
-
 def _grants(network: str | None, config: Config, networks: Collection[str]) -> tuple[Grant, ...]:
     if network is None or network == "none":
         return ()
@@ -303,7 +299,3 @@ def _granted(
         },
         "needs": sorted(config.policy.needs),
     }
-
-
-def _known(names: Mapping[str, object]) -> str:
-    return ", ".join(sorted(names))

@@ -12,8 +12,8 @@ import anyio
 import httpx2
 import pytest
 
-from hutch.app import private_folder
 from hutch.config import load
+from hutch.web.host import private_folder
 from hutch_mcp_tools.service import AgentRequest, ReadVolumeRequest, RunRequest, ServiceError
 from support.daemon import BASE, Daemon, daemon, output, run
 

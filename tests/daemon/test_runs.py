@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.app import private_folder
 from hutch.client import Client
+from hutch.web.host import private_folder
 from hutch_mcp_tools.service import (
     ReadVolumeRequest,
     RunEvent,
