@@ -88,7 +88,6 @@ class Plan:
         return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs)
 
     def with_command(self, command: Command) -> "Plan":
-        """Return the same plan for another command."""
         return replace(self, command=command)
 
 

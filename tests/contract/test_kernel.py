@@ -69,8 +69,7 @@ async def test_a_balloon_in_private_folders_stays_within_its_limits(sandbox: Col
 async def test_memory_that_is_mapped_nowhere_counts_too(sandbox: Column) -> None:
     record = await sandbox.run(["/usr/bin/python3", "-c", _UNMAPPED], memory_bytes=96 * _MIB, timeout_s=20)
     stdout, _ = await sandbox.output(record)
-    with sandbox.known_gap("kernel/memory"):
-        assert record.status == "oom" or int(stdout) <= 192, f"{stdout} MiB were given"
+    assert record.status == "oom" or int(stdout) <= 192, f"{stdout} MiB were given"
 
 
 @shows("kernel/memory")

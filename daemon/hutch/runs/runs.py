@@ -1,7 +1,6 @@
 """All runs of this daemon: starts them as tasks that no caller's going away can end, finds, stops them."""
 
 import time
-from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -51,12 +50,6 @@ class Runs:
         await self.rooms.state.put_run(record)
         log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
         live = self._live[record.id] = LiveRun(record, log)
-        return live
-
-    async def launch(self, plan: Plan, command: str, work: Callable[[LiveRun], Work]) -> LiveRun:
-        """Admit a run and take it along its path in a task of its own."""
-        live = await self.admit(plan, command)
-        self.tasks.start_soon(self.follow, live, plan, work(live))
         return live
 
     async def follow(self, live: LiveRun, plan: Plan, work: Work) -> None:
