@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -139,6 +140,20 @@ async def test_a_list_is_in_order_and_goes_by_prefix_not_by_folder(store: Object
     assert await keys_of(store, "log") == ["log-2/1", "log/10", "log/2"]
     assert await keys_of(store) == ["lo", "log-2/1", "log/10", "log/2", "packs/aa"]
     assert await keys_of(store, "none/") == []
+
+
+async def test_a_list_tells_sizes_and_when_each_object_was_last_written(store: ObjectStore) -> None:
+    await store.put("a", b"1")
+    await anyio.sleep(0.05)  # two readings of the store's clock
+    await store.put("b", b"22")
+    first = {info.key: info async for info in store.list("")}
+    await anyio.sleep(0.05)
+    await store.put("a", b"333")
+    second = {info.key: info async for info in store.list("")}
+    assert {key: info.size for key, info in second.items()} == {"a": 3, "b": 2}
+    assert first["a"].modified_at < first["b"].modified_at < second["a"].modified_at
+    assert second["a"].modified_at.utcoffset() == timedelta(0)
+    assert first["b"] == second["b"]
 
 
 async def test_an_empty_object_and_a_large_one_come_back(store: ObjectStore) -> None:

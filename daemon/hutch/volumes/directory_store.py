@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from anyio import to_thread
@@ -114,7 +115,9 @@ def _listed(path: Path, key: str) -> list[ObjectInfo]:
         status = path.lstat()
     except FileNotFoundError:  # deleted since
         return []
-    return [ObjectInfo(key, status.st_size)] if stat.S_ISREG(status.st_mode) else []
+    if not stat.S_ISREG(status.st_mode):
+        return []
+    return [ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))]
 
 
 def _read(fd: int, start: int, stop: int) -> bytes:

@@ -1,8 +1,9 @@
 """The protocol of an object store, and the store in memory that tests use."""
 
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from hutch.volumes.failures import ConflictError, NotFoundError
@@ -16,6 +17,7 @@ class ObjectInfo:
 
     key: str
     size: int
+    modified_at: datetime  # by the store's clock, in UTC: compare it with no other clock
 
 
 class ObjectStore(Protocol):
@@ -42,11 +44,17 @@ class ObjectStore(Protocol):
         ...
 
 
-class MemoryStore:
-    """A store that ends with its process."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self) -> None:
+
+class MemoryStore:
+    """A store that ends with its process. `now` is its clock."""
+
+    def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
+        self._now = now
         self._objects: dict[str, tuple[bytes, str]] = {}
+        self._modified_at: dict[str, datetime] = {}
         self._tags = itertools.count(1)
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
@@ -62,6 +70,7 @@ class MemoryStore:
                 raise ConflictError(key)
         tag = f"m{next(self._tags)}"
         self._objects[key] = (bytes(data), tag)
+        self._modified_at[key] = self._now()
         return tag
 
     async def delete(self, key: str) -> None:
@@ -70,4 +79,4 @@ class MemoryStore:
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
         for key in sorted(self._objects):
             if key.startswith(prefix) and key in self._objects:
-                yield ObjectInfo(key, len(self._objects[key][0]))
+                yield ObjectInfo(key, len(self._objects[key][0]), self._modified_at[key])
