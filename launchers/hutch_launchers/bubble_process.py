@@ -1,5 +1,7 @@
 """The command that a bubble was started for."""
 
+from contextlib import AbstractAsyncContextManager
+
 from hutch_launchers.bubble import Bubble
 from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.local_process import LocalProcess, Pipes
@@ -22,6 +24,9 @@ class BubbleProcess(LocalProcess):
         await self._child.wait()
         status = self._bubble.exit_status()
         return mark_memory(status, self._confinement.memory_strikes())
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._confinement.freezer.frozen()
 
     def _command_pid(self) -> int | None:
         # SIGTERM to bwrap or to its init would end all at once

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import anyio
 
+from hutch_launchers.freezer import Switch, find_switch, thaw
 from hutch_launchers.spawner import spawn_in
 from hutch_launchers.spec import Guarantee, Limits
 
@@ -26,6 +27,7 @@ CONTROLLERS: Mapping[Guarantee, str] = {
     Guarantee.PIDS: "pids",
     Guarantee.CPU: "cpu",
 }
+_FREEZER = "freezer"  # a controller of its own in version 1; in version 2 every group can be frozen
 FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside and its init inside
 
 _MOUNT = Path("/sys/fs/cgroup")
@@ -80,10 +82,18 @@ class Group:
                 return int(value)
         return 0
 
+    @property
+    def freezer(self) -> Switch | None:
+        """How to freeze all in it; None: this host gives no way."""
+        folders = self.folders
+        folder = folders.get(_FREEZER) if self.hierarchy.version == 1 else next(iter(folders.values()), None)
+        return find_switch(folder) if folder else None
+
     def kill(self) -> bool:
         """SIGKILL to all in it; whether there was something."""
         found = False
         for folder in set(self.folders.values()):
+            thaw(folder)
             with suppress(OSError):
                 for pid in _words(folder / "cgroup.procs"):
                     found = True
@@ -112,6 +122,7 @@ def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | Non
         "memory": limits.memory_bytes is not None,
         "pids": limits.pids is not None,
         "cpu": limits.cpus is not None,
+        _FREEZER: True,
     }
     folders = {name: root / run_id for name, root in hierarchy.roots.items() if wanted[name]}
     made: list[Path] = []
@@ -146,6 +157,8 @@ def _settings_v1(name: str, limits: Limits) -> dict[str, str]:
         return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory}
     if name == "pids":
         return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
+    if name == _FREEZER:
+        return {}
     return {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(limits))}
 
 
@@ -230,7 +243,7 @@ def find_v1(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
     for line in own.splitlines():
         _, names, path = line.split(":", 2)
         for name in names.split(","):
-            if name in CONTROLLERS.values():
+            if name in (*CONTROLLERS.values(), _FREEZER):
                 homes[name] = mount / name / path.lstrip("/")
     roots = {}
     for name in homes:

@@ -1,7 +1,7 @@
 """A sandbox that stays and takes further commands, whatever method made it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
@@ -33,7 +33,7 @@ class Kept:
                 pipes.close()
                 raise
         try:
-            yield _KeptProcess(started, pipes, lambda: self._confinement.memory_strikes() - strikes)
+            yield _KeptProcess(started, pipes, self._confinement, strikes)
         finally:
             try:
                 await started.aclose()
@@ -43,10 +43,14 @@ class Kept:
     async def wait(self) -> ExitStatus:
         return await self._ended()
 
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._confinement.freezer.frozen()
+
 
 class _KeptProcess:
-    def __init__(self, started: StartedCommand, pipes: Pipes, memory_strikes: Callable[[], int]) -> None:
-        self._started, self._pipes, self._memory_strikes = started, pipes, memory_strikes
+    def __init__(self, started: StartedCommand, pipes: Pipes, confinement: Confinement, strikes: int) -> None:
+        self._started, self._pipes = started, pipes
+        self._confinement, self._strikes = confinement, strikes  # before it started
 
     @property
     def pid(self) -> int | None:
@@ -65,7 +69,11 @@ class _KeptProcess:
         return self._pipes.stderr
 
     async def wait(self) -> ExitStatus:
-        return mark_memory(await self._started.wait(), self._memory_strikes())
+        status = await self._started.wait()
+        return mark_memory(status, self._confinement.memory_strikes() - self._strikes)
 
     async def stop(self, grace_s: float) -> None:
         await self._started.stop(grace_s)
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._confinement.freezer.frozen()

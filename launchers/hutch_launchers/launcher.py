@@ -68,6 +68,9 @@ class SandboxProcess(Protocol):
     async def stop(self, grace_s: float) -> None:
         """Ask the command itself to end (SIGTERM); after `grace_s` seconds kill all of it. Idempotent."""
 
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        """Hold all of it still for the length of the block, a second at most; False: it could not be."""
+
 
 class KeptSandbox(Protocol):
     """A sandbox that stays and takes further commands."""
@@ -77,6 +80,9 @@ class KeptSandbox(Protocol):
 
     async def wait(self) -> ExitStatus:
         """Return when the sandbox as a whole has ended, for whatever reason."""
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        """Hold all of it still for the length of the block, a second at most; False: it could not be."""
 
 
 class Launcher(Protocol):

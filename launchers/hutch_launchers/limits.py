@@ -15,6 +15,7 @@ from typing import TypeVar
 from hutch_launchers import proc
 from hutch_launchers.cgroup import CONTROLLERS, Group, find_hierarchy, make_group
 from hutch_launchers.commands import check_run_id
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch
 from hutch_launchers.spec import ExitStatus, Guarantee, Limits
@@ -76,6 +77,7 @@ class Confinement:
                 f"no control group could be made for the limits: {error}",
                 "is /sys/fs/cgroup writable for the daemon? See: hutch doctor",
             ) from error
+        self.freezer = Freezer(self._group.freezer if self._group else None)
 
     @property
     def pins_cpus(self) -> bool:

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import ExitStatus
 from hutch_launchers.streams import PipeReader, PipeWriter
@@ -149,6 +150,10 @@ class LocalProcess:
     @property
     def pid(self) -> int | None:
         return self._child.pid
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        """A method refines it where it has a control group."""
+        return Freezer(None).frozen()
 
     @property
     def stdin(self) -> ByteSendStream:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
@@ -254,6 +254,9 @@ class _WrapperProcess(LocalProcess):
 
     async def wait(self) -> ExitStatus:
         return await self._wrapped.wait()
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._wrapped.confinement.freezer.frozen()
 
     def _command_pid(self) -> int | None:
         # many a wrapper ends all at once when it is asked itself, so the first other program below it is
