@@ -21,7 +21,6 @@ from hutch_mcp_tools.service import (
     Events,
     LogChunk,
     LogRequest,
-    ReadVolumeRequest,
     RunEvent,
     RunRecord,
     RunRequest,
@@ -29,6 +28,9 @@ from hutch_mcp_tools.service import (
     SessionPage,
     SessionRecord,
     SessionStatus,
+)
+from hutch_mcp_tools.volume_records import (
+    ReadVolumeRequest,
     SnapshotRecord,
     VolumeContent,
     VolumeRecord,

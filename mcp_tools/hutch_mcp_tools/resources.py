@@ -7,8 +7,9 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from hutch_mcp_tools.excerpt import Log
-from hutch_mcp_tools.service import ReadVolumeRequest, SandboxService, ServiceError, Stream
+from hutch_mcp_tools.service import SandboxService, ServiceError, Stream
 from hutch_mcp_tools.tool import error_text
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from hutch_mcp_tools.volume_text import is_binary
 
 LOG_BYTES = 1 << 20  # the end of a longer log; get_run pages through all of it

@@ -9,7 +9,16 @@ from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
 from anyio.abc import ObjectSendStream
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from hutch_mcp_tools.volume_records import (
+    ReadVolumeRequest,
+    SnapshotRecord,
+    VolumeContent,
+    VolumeRecord,
+    WriteVolumeRequest,
+)
+from hutch_mcp_tools.wire import BASE64, Wire
 
 Stream = Literal["stdout", "stderr"]
 RunStatus = Literal[
@@ -37,16 +46,6 @@ class ServiceError(Exception):
         self.hint = hint
 
 
-# Bytes travel as base64 in JSON
-_BASE64 = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
-
-
-class Wire(BaseModel):
-    """A record on the wire: frozen, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 # Requests ------------------------------------------------------------
 
 
@@ -56,7 +55,7 @@ class RunRequest(Wire):
     A limit that is not asked for is the configured one.
     """
 
-    model_config = _BASE64
+    model_config = BASE64
 
     command: str | list[str]
     session_id: str | None = None  # a kept sandbox; "new" opens one
@@ -97,26 +96,6 @@ class LogRequest(Wire):
     stream: Stream
     start: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
-
-
-class ReadVolumeRequest(Wire):
-    """A file's bytes or a folder's entries at a snapshot."""
-
-    volume: str
-    path: str = "/"
-    at: str | None = None  # a snapshot's number; None: the newest
-    offset: Annotated[int, Field(ge=0)] = 0  # bytes of a file, entries of a folder
-    limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
-
-
-class WriteVolumeRequest(Wire):
-    """One file's new content; base64 in `content_base64`, so that any byte may be written."""
-
-    volume: str
-    path: str
-    content_base64: str
-    mode: Literal["create", "overwrite", "append"] = "create"
-    executable: bool = False
 
 
 # Answers ------------------------------------------------------------
@@ -195,60 +174,10 @@ class SessionPage(Wire):
     cursor: str | None = None
 
 
-class VolumeEntry(Wire):
-    """One name in a folder of a volume; a name that is not UTF-8 is shown with its odd bytes as %NN."""
-
-    name: str
-    kind: Literal["file", "folder", "link"]
-    size: int = 0
-    mode: int = 0
-    mtime: datetime | None = None
-    target: str | None = None  # of a link
-
-
-class VolumeContent(Wire):
-    """A file's bytes (`data_base64`) or a folder's entries, at `snapshot`."""
-
-    volume: str
-    path: str
-    snapshot: int
-    kind: Literal["file", "folder", "link"]
-    size: int  # bytes of a file, number of entries of a folder
-    offset: int
-    next: int | None = None  # offset to go on from; None: that was all
-    data_base64: str | None = None
-    entries: list[VolumeEntry] | None = None
-    target: str | None = None
-
-
-class VolumeRecord(Wire):
-    """A volume as it stands."""
-
-    name: str
-    snapshot: int  # the newest; 0: nothing committed yet
-    files: int
-    bytes: int
-    updated_at: datetime | None = None
-    held_by: str | None = None  # run or session that may write it now
-    held_until: datetime | None = None
-
-
-class SnapshotRecord(Wire):
-    """One committed state of a volume."""
-
-    snapshot: int
-    run_id: str
-    created_at: datetime
-    files: int
-    bytes: int
-    changed: list[str] = []  # "A path", "M path", "D path", the first 50
-    changes: int = 0  # how many in all
-
-
 class RunEvent(Wire):
     """A sign of life on the way to an answer: new output of a run, or what it is waiting for."""
 
-    model_config = _BASE64
+    model_config = BASE64
 
     run_id: str | None = None
     stream: Stream | None = None

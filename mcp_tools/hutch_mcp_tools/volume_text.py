@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
-from hutch_mcp_tools.service import VolumeContent, VolumeEntry, VolumeRecord
 from hutch_mcp_tools.text import harmless_source, json_string, one_line, whole_characters
+from hutch_mcp_tools.volume_records import VolumeContent, VolumeEntry, VolumeRecord
 
 Encoding = Literal["auto", "text", "base64"]
 

@@ -12,7 +12,8 @@ import anyio
 import httpx2
 import pytest
 
-from hutch_mcp_tools.service import ReadVolumeRequest, RunRequest, ServiceError
+from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.contract_cases import shows
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, home_of, who
 from support.contract_host import resident_bytes

@@ -9,13 +9,8 @@ import pytest
 
 from hutch.client import Client
 from hutch.web.host import private_folder
-from hutch_mcp_tools.service import (
-    ReadVolumeRequest,
-    RunEvent,
-    RunRequest,
-    ServiceError,
-    WriteVolumeRequest,
-)
+from hutch_mcp_tools.service import RunEvent, RunRequest, ServiceError
+from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import Daemon, daemon, output, run
 
 

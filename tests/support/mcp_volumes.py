@@ -2,9 +2,9 @@
 
 from base64 import b64decode, b64encode
 
-from hutch_mcp_tools.service import (
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.volume_records import (
     ReadVolumeRequest,
-    ServiceError,
     SnapshotRecord,
     VolumeContent,
     VolumeEntry,

@@ -12,16 +12,16 @@ from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, json_option, note, print_json, print_table, size
 from hutch.cli.terminal import Sink
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import (
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.volume_records import (
     ReadVolumeRequest,
-    SandboxService,
     SnapshotRecord,
     VolumeContent,
     VolumeEntry,
     VolumeRecord,
     WriteVolumeRequest,
 )
-from hutch_mcp_tools.text import one_line
 
 _PIECE = 4 << 20  # bytes read or written at once
 _ENTRIES = 10_000  # of a folder, read at once

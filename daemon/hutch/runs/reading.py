@@ -6,7 +6,7 @@ from typing import Any
 
 from hutch.errors import HutchError
 from hutch.volumes import FileRead, FolderList, LinkTarget, TreeEntry, VolumeName, Volumes
-from hutch_mcp_tools.service import ReadVolumeRequest, VolumeContent, VolumeEntry
+from hutch_mcp_tools.volume_records import ReadVolumeRequest, VolumeContent, VolumeEntry
 
 
 async def read_volume(volumes: Volumes, name: VolumeName, request: ReadVolumeRequest) -> VolumeContent:

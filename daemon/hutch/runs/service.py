@@ -25,13 +25,15 @@ from hutch_mcp_tools.service import (
     Events,
     LogChunk,
     LogRequest,
-    ReadVolumeRequest,
     RunRecord,
     RunRequest,
     ServiceError,
     SessionPage,
     SessionRecord,
     SessionStatus,
+)
+from hutch_mcp_tools.volume_records import (
+    ReadVolumeRequest,
     SnapshotRecord,
     VolumeContent,
     VolumeRecord,

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hutch.state import Run, Session, Tokens
 from hutch.state.records import SessionTotals
 from hutch.volumes import Snapshot, VolumeInfo
-from hutch_mcp_tools.service import RunRecord, SessionRecord, SnapshotRecord, Usage, VolumeRecord
+from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
+from hutch_mcp_tools.volume_records import SnapshotRecord, VolumeRecord
 
 
 def run_record(run: Run) -> RunRecord:

@@ -8,16 +8,11 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
-from hutch_mcp_tools.service import (
-    ReadVolumeRequest,
-    SandboxService,
-    ServiceError,
-    VolumeRecord,
-    Wire,
-    WriteVolumeRequest,
-)
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
+from hutch_mcp_tools.volume_records import ReadVolumeRequest, VolumeRecord, WriteVolumeRequest
 from hutch_mcp_tools.volume_text import Encoding, content_answer, volume_line
+from hutch_mcp_tools.wire import Wire
 
 MAX_CONTENT = 3 << 20  # bytes in one call: a request is at most 4 MiB, and JSON takes its part
 

@@ -1,0 +1,12 @@
+"""What every record on the wire is, and the one error."""
+
+from pydantic import BaseModel, ConfigDict
+
+# Bytes travel as base64 in JSON
+BASE64 = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class Wire(BaseModel):
+    """A record on the wire: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
