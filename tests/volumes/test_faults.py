@@ -7,7 +7,17 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import FaultyStore, MemoryStore, ObjectStore, StoreError, Volumes
-from support.volume_engine import WEB, HandClock, Tree, commit_files, copy_of, run_on, tree_of, tree_on_disk
+from support.volume_engine import (
+    WEB,
+    HandClock,
+    Tree,
+    commit_files,
+    copy_of,
+    keys_of,
+    run_on,
+    tree_of,
+    tree_on_disk,
+)
 
 BASE: Tree = {"/a": b"old", "/d": None, "/d/b": b"stays"}
 LARGE = b"".join(b"%06d" % number for number in range(120_000))  # more than an entry takes inline
@@ -142,10 +152,11 @@ async def test_a_commit_that_failed_can_be_tried_again_under_the_same_lease(tmp_
 
 async def test_a_volume_that_cannot_be_read_is_never_taken_for_an_empty_one(tmp_path: Path) -> None:
     store = await base_store(tmp_path)
-    data, _ = await store.get("volumes/default/web/log/" + "1".zfill(20))
-    await store.delete("volumes/default/web/log/" + "1".zfill(20))
+    (key,) = await keys_of(store, "volumes/default/web/")
+    data, _ = await store.get(key)
+    await store.delete(key)
     volumes = Volumes(store, tmp_path / "cache")
     with pytest.raises(HutchError):
         await edit_and_commit(volumes)
-    await store.put("volumes/default/web/log/" + "1".zfill(20), data)
+    await store.put(key, data)
     assert await tree_of(volumes) == BASE

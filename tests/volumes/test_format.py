@@ -80,7 +80,11 @@ async def test_a_volume_of_version_1_is_restored_and_written_on(golden: Volumes)
 async def test_objects_are_as_the_document_says(tmp_path: Path) -> None:
     """Read with nothing of ours but the layout in docs/volume-format.md."""
     store = DirectoryStore(tmp_path / "store")
-    log = sorted(await keys_of(store, "volumes/default/web/log/"))
+    line, proof, rest = (await store.get("leases/default/web"))[0].split(b"\n")
+    assert (proof.decode(), rest) == (blake3(line).hexdigest(), b"")
+    lease = json.loads(line)
+    folder = f"volumes/default/web/{lease['volume']}"
+    log = sorted(await keys_of(store, f"{folder}/log/"))
     parent = None
     for number, key in enumerate(log, 1):
         data, _ = await store.get(key)
@@ -92,7 +96,7 @@ async def test_objects_are_as_the_document_says(tmp_path: Path) -> None:
         assert (told["format"], told["number"], told["parent"]) == (1, number, parent)
         assert json.loads(nodes[0])["depth"] == 0
         parent = data[9:41].hex()
-    (pack,) = await keys_of(store, "volumes/default/web/packs/")
+    (pack,) = await keys_of(store, f"{folder}/packs/")
     data, _ = await store.get(pack)
     assert pack.endswith(blake3(data).hexdigest())
     length = int.from_bytes(data[-12:-8], "little")
@@ -101,9 +105,7 @@ async def test_objects_are_as_the_document_says(tmp_path: Path) -> None:
         block = data[offset : offset + stored]
         content = block if stored == size else zstandard.ZstdDecompressor().decompress(block)
         assert blake3(content).hexdigest() == name
-    line, proof, rest = (await store.get("leases/default/web"))[0].split(b"\n")
-    assert (proof.decode(), rest) == (blake3(line).hexdigest(), b"")
-    assert json.loads(line)["head"] == {"number": 67, "hash": parent}
+    assert lease["head"] == {"number": 67, "hash": parent}
 
 
 NAMES = st.binary(min_size=1, max_size=20).filter(

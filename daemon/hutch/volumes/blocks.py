@@ -6,7 +6,6 @@ from typing import NamedTuple
 from anyio import to_thread
 
 from hutch.volumes.failures import DamagedError, NotFoundError
-from hutch.volumes.history import volume_key
 from hutch.volumes.nodes import File, refs_of
 from hutch.volumes.packs import Block, unpack_block
 from hutch.volumes.state import State
@@ -49,7 +48,7 @@ def block_of(state: State, ref: Ref) -> tuple[str, Block]:
     pack = state.pack(ref[0])
     if not 0 <= ref[1] < len(pack.blocks):
         raise DamagedError(f"volume '{state.name}'", f"pack {ref[0]} has no block {ref[1]}")
-    return volume_key(pack.volume or state.name, pack.key), pack.blocks[ref[1]]
+    return (pack.volume or state.identity).key(pack.key), pack.blocks[ref[1]]
 
 
 def _is_near(span: Span, block: Block) -> bool:

@@ -7,8 +7,7 @@ from anyio import to_thread
 from hutch.volumes.blocks import block_of, layout
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DamagedError, NotFoundError
-from hutch.volumes.history import volume_key
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import File, Folder
 from hutch.volumes.packs import Pack, digest, read_footer, unpack_block
 from hutch.volumes.patches import difference
@@ -58,8 +57,8 @@ class Checker:
 
     async def _check_log(self, state: State, hints: Hints, tally: _Tally) -> int:
         """Follow the chain from its oldest entry; each tree's new content and each checkpoint on the way."""
-        checkpoints = await self._checkpoints(state.name)
-        oldest = await self._oldest(state.name)
+        checkpoints = await self._checkpoints(state.identity)
+        oldest = await self._oldest(state.identity)
         if oldest > 1:  # history was thinned out: it begins with a checkpoint
             state = await self._history.own_checkpoint(replace(state, number=oldest - 1))
             await self._check_content(state, None, tally)
@@ -92,7 +91,7 @@ class Checker:
     async def _check_content(self, state: State, before: Folder | None, tally: _Tally) -> None:
         """Packs that are new, and that what files name lies within them."""
         for pack in state.packs.values():
-            key = volume_key(pack.volume or state.name, pack.key)
+            key = (pack.volume or state.identity).key(pack.key)
             if key not in tally.packs:
                 tally.packs.add(key)
                 await self._check_pack(pack, key, tally)
@@ -113,12 +112,12 @@ class Checker:
         except DamagedError as error:
             tally.problems.append(error.message)
 
-    async def _checkpoints(self, name: VolumeName) -> set[int]:
-        prefix = volume_key(name, "checkpoints/")
+    async def _checkpoints(self, volume: Identity) -> set[int]:
+        prefix = volume.key("checkpoints/")
         return {int(info.key.removeprefix(prefix)) async for info in self._store.list(prefix)}
 
-    async def _oldest(self, name: VolumeName) -> int:
-        prefix = volume_key(name, "log/")
+    async def _oldest(self, volume: Identity) -> int:
+        prefix = volume.key("log/")
         async for info in self._store.list(prefix):
             return int(info.key.removeprefix(prefix))
         return 1

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import zstandard
 
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity
 from hutch.volumes.nodes import SAME, File, Folder, Link, Node
 from hutch.volumes.packs import Block, Pack, digest
 
@@ -169,7 +169,7 @@ def pack_record(pack: Pack) -> Header:
         "codec": "zstd",
         "blocks": pack.blocks,
     }
-    return record if pack.volume is None else record | {"volume": pack.volume.full}
+    return record if pack.volume is None else record | {"volume": pack.volume.path}
 
 
 def read_packs(records: list[Header], where: str) -> list[Pack]:
@@ -178,7 +178,7 @@ def read_packs(records: list[Header], where: str) -> list[Pack]:
     for record in records:
         if record["codec"] != "zstd":
             raise DamagedError(where, f"it uses codec {record['codec']!r}, this program knows zstd")
-        volume = VolumeName.parse(record["volume"]) if "volume" in record else None
+        volume = Identity.parse(record["volume"]) if "volume" in record else None
         blocks = tuple(Block(*block) for block in record["blocks"])
         packs.append(Pack(record["number"], record["key"], record["size"], blocks, volume))
     return packs

@@ -12,7 +12,7 @@ from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import FolderBusyError, LeaseHeldError, LeaseLostError, NotFoundError
-from hutch.volumes.history import forked, volume_key
+from hutch.volumes.history import forked
 from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -161,9 +161,9 @@ class Copies:
         """Invariant 11: first the marker, then see that what it protects is still there, then the fork."""
         marker = {"format": 1, "volume": lease.name.full, "number": base.number}
         line = json.dumps(marker).encode()
-        key = volume_key(base.name, f"forks/{lease.record.volume}")
+        key = base.identity.key(f"forks/{lease.record.volume}")
         await self._store.put(key, b"%s\n%s\n" % (line, digest(line).encode()))
-        await self._history.at(base.name, base.id, base.number)
+        await self._history.at(base.identity, base.number)
 
 
 async def _steady_scan(root: int, known: Folder) -> Findings:

@@ -17,7 +17,7 @@ from hutch.volumes.codec import (
     sealed,
 )
 from hutch.volumes.failures import DamagedError, NotFoundError, StoreError
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import walk
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import (
@@ -47,11 +47,6 @@ class EntryTakenError(Exception):
         self.token = token
 
 
-def volume_key(name: VolumeName, key: str) -> str:
-    """A key in the store, for one below the volume's folder."""
-    return f"volumes/{name.full}/{key}"
-
-
 def entry_key(number: int) -> str:
     """Below the volume's folder."""
     return f"log/{number:020}"
@@ -78,42 +73,40 @@ class History:
         number = max(known.number, hints.head.number if hints.head else 0)
         entries: dict[int, tuple[Opened, int]] = {}
         if number > known.number:
-            entries[number] = await self._needed_entry(known.name, number)
+            entries[number] = await self._needed_entry(known.identity, number)
         while True:
             try:
-                entries[number + 1] = await self._entry(known.name, number + 1)
+                entries[number + 1] = await self._entry(known.identity, number + 1)
             except NotFoundError:
                 break
             number += 1
         return await self._replayed(known, number, entries)
 
-    async def at(self, name: VolumeName, volume_id: str, number: int) -> State:
+    async def at(self, volume: Identity, number: int) -> State:
         """The state of one snapshot. Raises HutchError `snapshot_unknown`, and as `newest`."""
         try:
-            return await self._replayed(
-                State(name, volume_id), number, {number: await self._entry(name, number)}
-            )
+            return await self._replayed(State(*volume), number, {number: await self._entry(volume, number)})
         except NotFoundError:
             pass
         try:
-            return await self.own_checkpoint(State(name, volume_id, number))
+            return await self.own_checkpoint(State(*volume, number))
         except NotFoundError:
             raise HutchError(
                 "snapshot_unknown",
-                f"volume '{name}' has no snapshot {number}",
-                f"see: hutch volume log {name}",
+                f"volume '{volume.name}' has no snapshot {number}",
+                f"see: hutch volume log {volume.name}",
             ) from None
 
-    async def header(self, name: VolumeName, number: int) -> Header:
+    async def header(self, volume: Identity, number: int) -> Header:
         """An entry's header. Raises NotFoundError."""
-        return (await self._entry(name, number))[0].header
+        return (await self._entry(volume, number))[0].header
 
-    async def newest_header(self, name: VolumeName, hints: Hints) -> Header | None:
+    async def newest_header(self, volume: Identity, hints: Hints) -> Header | None:
         """The header of the newest entry; None: there is none yet."""
-        header = (await self._needed_entry(name, hints.head.number))[0].header if hints.head else None
+        header = (await self._needed_entry(volume, hints.head.number))[0].header if hints.head else None
         while True:
             try:
-                header = await self.header(name, (header["number"] if header else 0) + 1)
+                header = await self.header(volume, (header["number"] if header else 0) + 1)
             except NotFoundError:
                 return header
 
@@ -126,7 +119,7 @@ class History:
         """
         header = entry_header(state, commit, made, [pack_record(pack) for pack in commit.packs])
         data, name = await to_thread.run_sync(sealed, ENTRY, header, made.lines, commit.inline)
-        key = volume_key(state.name, entry_key(state.number + 1))
+        key = state.identity.key(entry_key(state.number + 1))
         try:
             await self._store.put(key, data, if_match="absent")  # invariant 2
         except StoreError as error:
@@ -153,7 +146,7 @@ class History:
     async def _look_again(self, state: State, commit: Commit, error: StoreError) -> None:
         """After a put that failed: return if it did take effect after all."""
         try:
-            standing = await self.header(state.name, state.number + 1)
+            standing = await self.header(state.identity, state.number + 1)
         except NotFoundError:
             raise error from None
         if standing["nonce"] != commit.nonce:
@@ -163,7 +156,7 @@ class History:
         """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
         state = replace(state, packs=await to_thread.run_sync(packs_in_use, state))
         data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
-        key = volume_key(state.name, checkpoint_key(state.number))
+        key = state.identity.key(checkpoint_key(state.number))
         try:
             await self._store.put(key, data, if_match="absent")
         except StoreError as error:
@@ -178,12 +171,12 @@ class History:
 
     async def following(self, known: State) -> State:
         """The state after one more entry, whatever checkpoints there are. Raises NotFoundError."""
-        return await self._advanced(known, await self._entry(known.name, known.number + 1))
+        return await self._advanced(known, await self._entry(known.identity, known.number + 1))
 
     async def own_checkpoint(self, state: State) -> State:
         """What the checkpoint with a state's number tells. Raises DamagedError, NotFoundError."""
         where = f"checkpoint {state.number} of volume '{state.name}'"
-        data, _ = await self._store.get(volume_key(state.name, checkpoint_key(state.number)))
+        data, _ = await self._store.get(state.identity.key(checkpoint_key(state.number)))
         checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
         return await to_thread.run_sync(restored_checkpoint, state.name, state.id, checkpoint, len(data))
 
@@ -191,12 +184,14 @@ class History:
         if number == known.number:
             return known
         if number not in entries:
-            entries[number] = await self._needed_entry(known.name, number)
+            entries[number] = await self._needed_entry(known.identity, number)
         reference = entries[number][0].header["checkpoint"]
         if reference and reference["number"] > known.number:
             known = await self._checkpoint(known, Reference(**reference))
         while known.number < number:
-            entry = entries.get(known.number + 1) or await self._needed_entry(known.name, known.number + 1)
+            entry = entries.get(known.number + 1) or await self._needed_entry(
+                known.identity, known.number + 1
+            )
             known = await self._advanced(known, entry)
         return known
 
@@ -211,7 +206,7 @@ class History:
         if known.number == 0 or head == known.reference:
             return known
         try:
-            entry, _ = await self._entry(known.name, known.number)
+            entry, _ = await self._entry(known.identity, known.number)
         except NotFoundError:
             entry = None
         if entry is None or entry.hash != known.hash:
@@ -240,28 +235,28 @@ class History:
     async def _parent(self, fork: State, told: Header) -> State:
         """Where a fork begins: its parent's tree and packs, under its own name and with no entry yet."""
         name = VolumeName.parse(told["volume"])
-        parent = await self.at(name, told["id"], told["number"])
+        parent = await self.at(Identity(name, told["id"]), told["number"])
         if parent.hash != told["hash"]:
             raise DamagedError(f"entry 1 of volume '{fork.name}'", "its parent is not the snapshot it names")
         return forked(parent, fork.name, fork.id)
 
-    async def _needed_entry(self, name: VolumeName, number: int) -> tuple[Opened, int]:
+    async def _needed_entry(self, volume: Identity, number: int) -> tuple[Opened, int]:
         """One that must exist. Raises DamagedError."""
         try:
-            return await self._entry(name, number)
+            return await self._entry(volume, number)
         except NotFoundError as error:
-            raise DamagedError(f"entry {number} of volume '{name}'", "it is missing") from error
+            raise DamagedError(f"entry {number} of volume '{volume.name}'", "it is missing") from error
 
-    async def _entry(self, name: VolumeName, number: int) -> tuple[Opened, int]:
-        data, _ = await self._store.get(volume_key(name, entry_key(number)))
-        where = f"entry {number} of volume '{name}'"
+    async def _entry(self, volume: Identity, number: int) -> tuple[Opened, int]:
+        data, _ = await self._store.get(volume.key(entry_key(number)))
+        where = f"entry {number} of volume '{volume.name}'"
         return await to_thread.run_sync(opened, ENTRY, data, where), len(data)
 
 
 def forked(parent: State, name: VolumeName, volume_id: str) -> State:
     """The state in which a fork of `parent` begins."""
     packs = {
-        number: replace(pack, volume=pack.volume or parent.name) for number, pack in parent.packs.items()
+        number: replace(pack, volume=pack.volume or parent.identity) for number, pack in parent.packs.items()
     }
     return replace(
         parent,

@@ -19,7 +19,7 @@ from hutch.volumes.content import (
     read_batch,
     read_segment,
 )
-from hutch.volumes.history import entry_key, volume_key
+from hutch.volumes.history import entry_key
 from hutch.volumes.nodes import File, Folder, Node
 from hutch.volumes.packs import SMALL_BYTES, SOLID_BYTES, Pack, Packed, PackWriter
 from hutch.volumes.scan import Findings, Pending
@@ -169,7 +169,7 @@ class _Ingest:
 
     async def _put(self, pack: Pack, data: bytes) -> None:
         try:
-            await self._store.put(volume_key(self._state.name, pack.key), data)  # invariant 9: no condition
+            await self._store.put(self._state.identity.key(pack.key), data)  # invariant 9: no condition
         finally:
             self._uploads.release_on_behalf_of(pack)
 

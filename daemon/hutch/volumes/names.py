@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from hutch.errors import HutchError
 
@@ -57,3 +58,25 @@ class VolumeName:
 
     def __str__(self) -> str:
         return self.name if self.workspace == DEFAULT_WORKSPACE else self.full
+
+
+class Identity(NamedTuple):
+    """One volume for good: its name may come to mean another volume, name and id together never do."""
+
+    name: VolumeName
+    id: str
+
+    @classmethod
+    def parse(cls, path: str) -> "Identity":
+        """The opposite of `path`. Raises HutchError `volume_name_invalid`."""
+        name, _, volume_id = path.rpartition("/")
+        return cls(VolumeName.parse(name), volume_id)
+
+    @property
+    def path(self) -> str:
+        """Workspace, name and id, as keys have them."""
+        return f"{self.name.full}/{self.id}"
+
+    def key(self, key: str) -> str:
+        """A key in the store, for one below the volume's folder."""
+        return f"volumes/{self.path}/{key}"

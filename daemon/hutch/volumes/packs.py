@@ -9,7 +9,7 @@ import zstandard
 from blake3 import blake3
 
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity
 
 SMALL_BYTES = 256 << 10  # a file up to here lies in a solid block
 SOLID_BYTES = 512 << 10  # content of a solid block
@@ -39,7 +39,7 @@ class Pack:
     key: str
     size: int
     blocks: tuple[Block, ...]
-    volume: VolumeName | None = None
+    volume: Identity | None = None
 
 
 class Packed(NamedTuple):

@@ -9,7 +9,7 @@ from hutch.volumes.blocks import read_range
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import NotFoundError
 from hutch.volumes.leases import LeaseRecord
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
 from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
 from hutch.volumes.state import State, snapshot_of
@@ -60,7 +60,7 @@ class Reader:
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(name, record.hints)
+        header = await self._history.newest_header(Identity(name, record.volume), record.hints)
         newest = snapshot_of(header) if header else None
         return VolumeInfo(
             name=str(name),
@@ -75,14 +75,16 @@ class Reader:
     async def log(self, name: VolumeName, limit: int) -> "tuple[Snapshot, ...]":
         """Newest first, as far as history was kept."""
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(name, record.hints)
+        header = await self._history.newest_header(Identity(name, record.volume), record.hints)
         found: list[Snapshot] = []
         while header and len(found) < limit:
             if header["kind"] == "commit":
                 found.append(snapshot_of(header))
             try:
                 header = (
-                    await self._history.header(name, header["number"] - 1) if header["number"] > 1 else None
+                    await self._history.header(Identity(name, record.volume), header["number"] - 1)
+                    if header["number"] > 1
+                    else None
                 )
             except NotFoundError:
                 break
@@ -98,7 +100,7 @@ class Reader:
             if known and known.id == record.volume:
                 state = known
             else:
-                state = await self._history.at(name, record.volume, at)
+                state = await self._history.at(Identity(name, record.volume), at)
         self._states[name, state.number] = state
         self._states.move_to_end((name, state.number))
         while len(self._states) > _STATES:

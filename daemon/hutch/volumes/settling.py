@@ -123,7 +123,7 @@ class Settling:
         # Entries under a run's token came from this folder, though the mark may not know them yet.
         while mark.phase == "leased" and number < head.number:
             try:
-                header = await self._history.header(head.name, number + 1)
+                header = await self._history.header(head.identity, number + 1)
             except NotFoundError:
                 break
             if header["token"] != mark.token:

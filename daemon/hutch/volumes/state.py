@@ -16,7 +16,7 @@ from hutch.volumes.codec import (
     read_packs,
 )
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.names import VolumeName
+from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
 from hutch.volumes.patches import Difference, applied, difference
@@ -63,6 +63,11 @@ class State:
     checkpoint: Reference | None = None
     checkpoint_bytes: int = 0
     bytes_since: int = 0
+
+    @property
+    def identity(self) -> Identity:
+        """Which volume it is of."""
+        return Identity(self.name, self.id)
 
     @property
     def reference(self) -> Reference:

@@ -9,7 +9,7 @@ from hutch.errors import HutchError
 from hutch.volumes.blocks import read_range
 from hutch.volumes.codec import INLINE_AT
 from hutch.volumes.engine import Engine
-from hutch.volumes.history import entry_key, volume_key
+from hutch.volumes.history import entry_key
 from hutch.volumes.leases import Lease
 from hutch.volumes.nodes import File, Folder, edited, find, path_of, runs_of, walk
 from hutch.volumes.packs import CHUNKERS, SMALL_BYTES, Pack, PackWriter, digest, pack_block
@@ -69,7 +69,7 @@ class Writer:
         if inline is None and not packs.is_empty:
             sealed.append(packs.seal())
         for pack, packed in sealed:
-            await self._store.put(volume_key(state.name, pack.key), packed)  # invariants 1 and 9
+            await self._store.put(state.identity.key(pack.key), packed)  # invariants 1 and 9
         commit = replace(
             self._publisher.commit_of(lease, lease.holder, tree),
             packs=tuple(pack for pack, _ in sealed) + ((inline[0],) if inline else ()),
