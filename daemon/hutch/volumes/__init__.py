@@ -9,6 +9,7 @@ from hutch.volumes.failures import (
     NotFoundError,
     StoreError,
 )
+from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import (
@@ -25,6 +26,8 @@ from hutch.volumes.records import (
 )
 from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.store_wrappers import CountingStore, FaultyStore
+from hutch.volumes.stream_status import StreamStatus
+from hutch.volumes.streaming import Stream
 from hutch.volumes.volumes import Volumes
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "FaultyStore",
     "FileRead",
     "FolderList",
+    "Freezer",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",
@@ -49,6 +53,8 @@ __all__ = [
     "Recovered",
     "Snapshot",
     "StoreError",
+    "Stream",
+    "StreamStatus",
     "TreeEntry",
     "VolumeInfo",
     "VolumeName",

@@ -4,8 +4,9 @@ import json
 import logging
 import os
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import anyio
 from anyio import to_thread
 
 from hutch.errors import HutchError
@@ -16,12 +17,12 @@ from hutch.volumes.history import forked
 from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import Folder
+from hutch.volumes.nodes import Folder, distrusted
 from hutch.volumes.packs import digest
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot
 from hutch.volumes.scan import Findings, put_back_modes, scan
-from hutch.volumes.state import Commit, State, patch
+from hutch.volumes.state import Commit, Patch, State, patch
 from hutch.volumes.store import Condition, ObjectInfo, ObjectStore
 from hutch.volumes.working import Place
 
@@ -39,6 +40,12 @@ class Copy:
     state: State
     noted: Folder | None = None  # the tree that the index on disk tells
     is_committed: bool = False  # and nothing failed since
+    began: State | None = None  # what a stream began on; only stats that its tree has were not taken live
+    turn: anyio.Lock = field(default_factory=anyio.Lock)  # one commit of this folder at a time
+
+    @property
+    def has_streamed(self) -> bool:
+        return self.began is not None and self.began.number < self.state.number
 
     async def note(self) -> None:
         """Bring the index up to date; until then a crash costs a second look at what changed."""
@@ -58,38 +65,72 @@ class Copies:
         self._clock = engine.clock
 
     async def commit(self, copy: Copy, run_id: str) -> Snapshot | None:
-        """Put what changed as one entry; None: nothing.
+        """Put what changed as one entry, after everything was compared; None: nothing.
+
+        What was hashed while a run could write is read again: a store to a page that is mapped and already
+        dirty leaves no trace in a file's times. After a stream the snapshot tells what changed since it began.
 
         Raises:
             LeaseLostError: the hint names the conflict fork that keeps the work.
         """
         copy.is_committed = False
-        try:
-            copy.lease.assert_held()
-            snapshot = await self._commit(copy, run_id)
-        except LeaseLostError:
-            name = await self.keep_as_conflict(copy.place, copy.state, run_id)
-            raise LeaseLostError(copy.lease.name, f"what this run changed is in volume '{name}'") from None
-        copy.is_committed = True
-        return snapshot
+        async with copy.turn:
+            try:
+                copy.lease.assert_held()
+                if copy.began:
+                    tree = distrusted(copy.began.tree, copy.state.tree)
+                    copy.state = replace(copy.state, tree=tree)
+                snapshot = await self._commit(copy, run_id)
+            except LeaseLostError:
+                name = await self.keep_as_conflict(copy.place, copy.state, run_id)
+                raise LeaseLostError(
+                    copy.lease.name, f"what this run changed is in volume '{name}'"
+                ) from None
+            copy.began = None
+            copy.is_committed = True
+            return snapshot
 
-    async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
+    async def commit_while_running(self, copy: Copy, run_id: str) -> Snapshot | None:
+        """Put what changed by now as one entry; None: nothing. It is not the run's last word.
+
+        Raises:
+            LeaseLostError: nothing was put; the folder stays as it is.
+        """
+        copy.is_committed = False
+        async with copy.turn:
+            copy.lease.assert_held()
+            return await self._commit(copy, run_id, while_running=True)
+
+    async def _commit(self, copy: Copy, run_id: str, *, while_running: bool = False) -> Snapshot | None:
         while True:
             state = copy.state
             findings, ingested = await self._compared(self._store, copy.place, state)
-            if ingested is None:
-                return None
-            made = await to_thread.run_sync(patch, state, ingested.tree)
+            made, is_due = await self._patched(copy, ingested, while_running=while_running)
             snapshot = None
-            if made.changes:
-                commit = self._completed(copy.lease, run_id, findings, ingested)
+            tree = ingested.tree if ingested else state.tree
+            if is_due:
+                commit = self._completed(copy.lease, run_id, findings, ingested or Ingested(state.tree))
                 try:
-                    state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
+                    state, snapshot = await self._publisher.put(
+                        copy.lease, state, replace(commit, while_running=while_running), made
+                    )
                 except OwnEntryError:
                     copy.state = await self._history.newest(state)
                     continue
-            copy.state = replace(state, tree=ingested.tree)
+            copy.state = replace(state, tree=tree)
             return snapshot
+
+    async def _patched(
+        self, copy: Copy, ingested: Ingested | None, *, while_running: bool
+    ) -> tuple[Patch, bool]:
+        """The next entry's lines, and whether there is a reason to put it."""
+        tree = ingested.tree if ingested else copy.state.tree
+        made = await to_thread.run_sync(patch, copy.state, tree)
+        if while_running or copy.began is None or not copy.has_streamed:
+            return made, made.changes > 0
+        # A run that streamed ends with an entry that says so, and that tells all that the run changed.
+        whole = await to_thread.run_sync(patch, copy.began, tree)
+        return replace(made, changes=whole.changes, changed=whole.changed), True
 
     def _completed(self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested) -> Commit:
         return replace(

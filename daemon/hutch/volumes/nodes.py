@@ -151,3 +151,31 @@ def edited(root: Folder, path: bytes, change: Callable[[Node | None], Node]) -> 
         node = folder._replace(children=dict(sorted(children.items())))
     assert isinstance(node, Folder)
     return node
+
+
+def distrusted(proven: Folder, tree: Folder) -> Folder:
+    """`tree` without the stats of files that it does not share with `proven`: they will be read again."""
+    if tree is proven:
+        return tree
+    done: list[dict[bytes, Node]] = [{}]
+    stack = [(b"", tree, proven, iter(tree.children.items()))]
+    while stack:
+        name, folder, known, children = stack[-1]
+        for child, node in children:
+            before = known.children.get(child)
+            if node is before or isinstance(node, Link):
+                done[-1][child] = node
+            elif isinstance(node, File):
+                done[-1][child] = node._replace(stat=None)
+            else:
+                below = before if isinstance(before, Folder) else EMPTY
+                stack.append((child, node, below, iter(node.children.items())))
+                done.append({})
+                break
+        else:
+            stack.pop()
+            closed = folder._replace(children=done.pop())
+            if not stack:
+                return closed
+            done[-1][name] = closed
+    raise AssertionError

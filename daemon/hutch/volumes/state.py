@@ -158,6 +158,7 @@ class Commit:
     left_out_count: int = 0
     kind: Literal["commit", "fence"] = "commit"
     fork: Header | None = None
+    while_running: bool = False  # a run may still write: not its last word
 
 
 def entry_header(state: State, commit: Commit, made: Patch, packs: list[Header]) -> Header:
@@ -169,6 +170,7 @@ def entry_header(state: State, commit: Commit, made: Patch, packs: list[Header])
         "parent": state.hash,
         "token": commit.token,
         "kind": commit.kind,
+        **({"while_running": True} if commit.while_running else {}),
         "nonce": commit.nonce,
         "run": commit.run,
         "created_at": commit.created_at.isoformat(),

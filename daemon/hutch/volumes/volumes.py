@@ -1,15 +1,16 @@
 """The storage engine's door: lease, check out, commit, read, write, recover, check."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hutch.errors import HutchError
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
-from hutch.volumes.copies import Copies
+from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.desk import Desk
 from hutch.volumes.engine import build_engine
+from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import TTL_S, Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader
@@ -25,6 +26,8 @@ from hutch.volumes.records import (
 )
 from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
+from hutch.volumes.stream_status import StreamStatus
+from hutch.volumes.streaming import Stream, streaming
 from hutch.volumes.writing import WriteMode, Writer
 
 
@@ -35,6 +38,7 @@ class Volumes:
         self, store: ObjectStore, cache: Path, *, clock: Clock | None = None, lease_ttl_s: float = TTL_S
     ) -> None:
         engine = build_engine(store, clock or SystemClock(), lease_ttl_s)
+        self._clock = engine.clock
         self._leases = engine.leases
         self._publisher = engine.publisher
         self._copies = Copies(engine)
@@ -81,12 +85,35 @@ class Volumes:
         Raises:
             HutchError: `lease_lost`: the hint names the volume that keeps the work.
         """
+        return await self._copies.commit(self._checked_out(lease), run_id)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        lease: Lease,
+        run_id: str,
+        *,
+        freezer: Freezer | None = None,
+        on_event: Callable[[StreamStatus], None] | None = None,
+    ) -> AsyncGenerator[Stream]:
+        """While the block lasts, changes of the working folder become commits, marked as of a running run.
+
+        Enter it when the folder is checked out, leave it when the sandbox is dead, then `commit`. A store
+        that is away is tried again. `on_event` is told each status that is news. A lost lease ends it.
+        """
+        copy = self._checked_out(lease)
+        async with streaming(
+            self._copies, copy, run_id, self._clock, freezer=freezer, on_event=on_event
+        ) as stream:
+            yield stream
+
+    def _checked_out(self, lease: Lease) -> Copy:
         copy = self._desk.copy(lease)
         if copy is None:
             raise HutchError(
                 "not_checked_out", f"volume '{lease.name}' is not checked out", "check it out first"
             )
-        return await self._copies.commit(copy, run_id)
+        return copy
 
     @asynccontextmanager
     async def check_out_read_only(self, name: VolumeName, at: int | None = None) -> AsyncGenerator[Path]:
