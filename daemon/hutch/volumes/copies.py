@@ -68,7 +68,7 @@ class Copies:
         """Put what changed as one entry, after everything was compared; None: nothing.
 
         What was hashed while a run could write is read again: a store to a page that is mapped and already
-        dirty leaves no trace in a file's times. After a stream the snapshot tells what changed since it began.
+        dirty leaves no trace in a file's times. After a stream the snapshot tells what changed since then.
 
         Raises:
             LeaseLostError: the hint names the conflict fork that keeps the work.

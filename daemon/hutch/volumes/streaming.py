@@ -32,13 +32,22 @@ OnEvent = Callable[[StreamStatus], None]
 class Stream:
     """One working folder while a run works in it. `status` is always up to date."""
 
-    def __init__(self, copies: Copies, copy: Copy, run_id: str, clock: Clock, on_event: OnEvent) -> None:
+    def __init__(
+        self,
+        copies: Copies,
+        copy: Copy,
+        run_id: str,
+        clock: Clock,
+        freezer: Freezer | None,
+        on_event: OnEvent,
+    ) -> None:
         self.status = StreamStatus()
         self._copies = copies
         self._copy = copy
         self._run_id = run_id
         self._clock = clock
         self._on_event = on_event
+        self._freezer = freezer
         self._turn = anyio.Lock()
         self._failures = 0
 
@@ -69,7 +78,7 @@ class Stream:
             return self._failed(error.message)
         except OSError as error:
             return self._failed(f"the working folder cannot be read: {error.strerror}")
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, told, and no reason to end a run
             # A mistake of ours must not end the run: its last commit compares everything all the same.
             _log.exception("volume %s: an error that nobody expected", self._copy.lease.name)
             return self._failed("an internal error; the daemon's log has the details")
@@ -111,7 +120,7 @@ async def streaming(
 ) -> AsyncGenerator[Stream]:
     """Stream for the length of the block. The run's last commit comes after it, when its sandbox is dead."""
     copy.began = copy.began or copy.state
-    stream = Stream(copies, copy, run_id, clock, on_event or _nobody)
+    stream = Stream(copies, copy, run_id, clock, freezer, on_event or _nobody)
     with first_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stream.run)
