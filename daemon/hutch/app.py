@@ -91,7 +91,11 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         yield Rooms(
             config=config,
             launchers=_launchers(config),
-            volumes=Volumes(DirectoryStore(_store_folder(config)), cache / "volumes"),
+            volumes=Volumes(
+                DirectoryStore(_store_folder(config)),
+                cache / "volumes",
+                cache_max_bytes=config.daemon.cache_max_bytes,
+            ),
             state=opened,
             agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
             logs=state / "runs",
@@ -141,6 +145,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with server.session_manager.run(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
+        helpers.start_soon(rooms.volumes.tend_cache)
         helpers.start_soon(systemd.keep_alive)
         helpers.start_soon(_end_on_signal, http, runs, kept)
         try:

@@ -3,16 +3,19 @@
 python -m support.volume_programs commit STORE CACHE        commits for ever; says each acknowledged snapshot
 python -m support.volume_programs race STORE CACHE ROUNDS   holds the lease again and again, alone
 python -m support.volume_programs sleep STORE CACHE         holds the lease, says `held`, commits at a line
+python -m support.volume_programs evict STORE CACHE         reads aa, bb, cc in a cache without room, for ever
 """
 
 import os
+import random
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
 from hutch.errors import HutchError
-from hutch.volumes import DirectoryStore, LeaseHeldError, Volumes
+from hutch.volumes import DirectoryStore, LeaseHeldError, VolumeName, Volumes
 from support.volume_engine import WEB, run_on
 
 
@@ -67,9 +70,33 @@ async def sleep(volumes: Volumes, _: Path) -> None:
             say(error.code, error.hint)
 
 
+async def evict(_: Volumes, store: Path) -> None:
+    """Looks whether each folder that it is given holds its 100 files."""
+    volumes = Volumes(DirectoryStore(store), Path(sys.argv[3]), cache_max_bytes=0)
+
+    async def look() -> None:
+        while True:
+            for name in map(VolumeName.parse, random.sample(["aa", "bb", "cc"], 3)):
+                async with volumes.check_out_read_only(name) as reading:
+                    say_whole(reading)
+                with suppress(LeaseHeldError):
+                    async with volumes.lease(name, "evict") as lease:
+                        say_whole(await volumes.check_out(lease))
+                        await volumes.commit(lease, "evict")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(volumes.tend_cache)
+        tasks.start_soon(look)
+
+
+def say_whole(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    say("whole" if len(files) == 100 else f"half: {len(files)} files in {folder}")
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[2])
     made = Volumes(
         DirectoryStore(place), Path(sys.argv[3]), lease_ttl_s=2.0 if sys.argv[1] == "sleep" else 60.0
     )
-    anyio.run({"commit": commit, "race": race, "sleep": sleep}[sys.argv[1]], made, place)
+    anyio.run({"commit": commit, "race": race, "sleep": sleep, "evict": evict}[sys.argv[1]], made, place)

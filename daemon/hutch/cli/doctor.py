@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, print_json
+from hutch.cli.output import json_option, print_json, size
 from hutch.cli.refusal import NO_SANDBOX
 from hutch.config import Config
 from hutch.errors import HutchError
@@ -72,9 +72,18 @@ def _print(document: Document, config: Config) -> None:
         _print_method(method, config)
     storage = document["storage"]
     _line(storage["works"], "storage", storage["reason"] or f"{storage['url']}, {storage['volumes']} volumes")
+    _print_cache(document["cache"])
     for agent in document["agents"]:
         _line(agent["works"], f"agent {agent['name']}", agent["reason"] or "found", optional=True)
         _fix(agent["fix"])
+
+
+def _print_cache(cache: Document) -> None:
+    use = f"{size(cache['used_bytes'])} of {size(cache['max_bytes'])} in {cache['folders']} folders"
+    _line(cache["works"], "cache", cache["reason"] or f"{use}; {size(cache['free_bytes'])} free on its disk")
+    for aside in cache["set_aside"]:
+        print(f"    kept, as it may not be committed: {aside['path']}, {size(aside['stored_bytes'])}")
+        _fix("look into it, then remove it")
 
 
 def _print_method(method: Document, config: Config) -> None:

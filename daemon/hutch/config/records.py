@@ -23,6 +23,7 @@ from hutch_launchers.spec import Guarantee
 
 _MIB = 1 << 20
 _GIB = 1 << 30
+_GB = 10**9
 _DAY_S = 86_400.0
 _LISTEN = Address("127.0.0.1", 8750)
 
@@ -48,6 +49,7 @@ class Daemon:
     socket: Annotated[Path, Place(may_be_empty=True)] = Path()
     state: Annotated[Path, Place(may_be_empty=True)] = Path()
     cache: Annotated[Path, Place(may_be_empty=True)] = Path()
+    cache_max_bytes: Annotated[int, Size(0)] = 10 * _GB
     workspace: Annotated[str, _WORKSPACE] = "default"
     log_level: Annotated[str, Choice(("debug", "info", "warning", "error"))] = "info"
     log_max_bytes: Annotated[int, Size(64 * 1024)] = 64 * _MIB

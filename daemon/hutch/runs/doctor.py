@@ -1,5 +1,6 @@
 """What works here and what does not: methods by their probes, storage, agents."""
 
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -22,6 +23,7 @@ async def examine(rooms: Rooms, *, fresh: bool = False) -> dict[str, Any]:
     return {
         "methods": [_method(rooms, probes[name]) for name in rooms.launchers],
         "storage": await _storage(rooms),
+        "cache": await _cache(rooms),
         "agents": [_agent(rooms, name) for name in rooms.agents],
     }
 
@@ -50,6 +52,12 @@ async def _storage(rooms: Rooms) -> dict[str, Any]:
     except (HutchError, OSError) as error:
         document |= {"works": False, "reason": str(error)}
     return document
+
+
+async def _cache(rooms: Rooms) -> dict[str, Any]:
+    use = await rooms.volumes.cache_use()
+    reason = "its disk is full" if use.is_full else ""
+    return {**asdict(use), "works": not use.is_full, "reason": reason}
 
 
 def _agent(rooms: Rooms, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import (
+    CacheUse,
     Change,
     CheckReport,
     FileRead,
@@ -31,6 +32,7 @@ from hutch.volumes.streaming import Stream
 from hutch.volumes.volumes import Volumes
 
 __all__ = [
+    "CacheUse",
     "Change",
     "CheckReport",
     "ConflictError",

@@ -40,6 +40,7 @@ class Copy:
     state: State
     noted: Folder | None = None  # the tree that the index on disk tells
     is_committed: bool = False  # and nothing failed since
+    stored_bytes: int = 0  # what the folder took of the disk when it was last compared
     began: State | None = None  # what a stream began on; only stats that its tree has were not taken live
     turn: anyio.Lock = field(default_factory=anyio.Lock)  # one commit of this folder at a time
 
@@ -105,6 +106,7 @@ class Copies:
         while True:
             state = copy.state
             findings, ingested = await self._compared(self._store, copy.place, state)
+            copy.stored_bytes = findings.stored_bytes
             made, is_due = await self._patched(copy, ingested, while_running=while_running)
             snapshot = None
             tree = ingested.tree if ingested else state.tree
@@ -149,6 +151,19 @@ class Copies:
             return base
         made = await to_thread.run_sync(patch, base, ingested.tree)
         return None if made.changes else replace(base, tree=ingested.tree)
+
+    async def is_committed(self, place: Place, name: VolumeName) -> bool:
+        """Whether the folder still holds what was noted as clean, and nothing else (invariant 12)."""
+        mark = place.mark
+        if mark is None or mark.phase != "clean":
+            return False
+        noted = await to_thread.run_sync(place.read_index, name)
+        if noted is None or (noted.id, noted.number) != (mark.volume, mark.number):
+            return False
+        try:
+            return await self.settled(place, noted) is not None
+        except (HutchError, OSError):
+            return False
 
     async def _compared(
         self, store: ObjectStore, place: Place, state: State
@@ -195,8 +210,11 @@ class Copies:
         await self._publisher.put(lease, state, commit, made)
         mark = place.mark
         if mark:
-            # The work is safe: what lies here is worth nothing now.
-            place.put_mark(replace(mark, phase="restoring"))
+            # The work is safe: what lies here is worth nothing now. Unnoted, it is saved once more.
+            try:
+                place.put_mark(replace(mark, phase="restoring"))
+            except HutchError as error:
+                _log.warning("volume %s: %s", base.name, error.message)
 
     async def _mark_fork(self, lease: Lease, base: State) -> None:
         """Invariant 11: first the marker, then see that what it protects is still there, then the fork."""

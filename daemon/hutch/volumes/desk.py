@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import anyio
 from anyio import to_thread
 
 from hutch.volumes.beneath import FOLDER_FLAGS
+from hutch.volumes.cache import Cache, room_for
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import FolderBusyError
+from hutch.volumes.failures import DiskFullError, FolderBusyError
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -21,25 +23,26 @@ from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
 from hutch.volumes.scan import put_back_modes, scan, stat_of
-from hutch.volumes.settling import Settled, Settling, put_mark
+from hutch.volumes.settling import Settled, Settling, put_clean, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
 
 _TRIES = 3  # to find a snapshot's folder as it was made
+_MARK_BYTES = 1 << 16
 _PUT_DOWN_S = 10.0  # to note that a folder is clean; not noting it costs a comparison later
 
 
 class Desk:
     """The folders of this host."""
 
-    def __init__(self, engine: Engine, copies: Copies, cache: Path) -> None:
+    def __init__(self, engine: Engine, copies: Copies, cache: Cache) -> None:
         self._store = engine.store
         self._settling = Settling(engine, copies)
         self._cache = cache
         self._out: dict[Lease, tuple[Copy, AsyncExitStack]] = {}
 
     def place(self, name: VolumeName) -> Place:
-        return Place(self._cache / name.workspace / name.name)
+        return Place(self._cache.folder / name.workspace / name.name)
 
     def copy(self, lease: Lease) -> Copy | None:
         """The folder that was handed out under a lease."""
@@ -54,7 +57,7 @@ class Desk:
             copy = settled.copy or Copy(lease, place, settled.head)
             await self._bring_up_to_date(copy, settled)
             copy.is_committed = False
-            put_mark(lease, place, copy.state, "leased")
+            await self._mark(copy, copy.state, "leased")
             self._out[lease] = (copy, stack.pop_all())
         return copy
 
@@ -66,10 +69,9 @@ class Desk:
         copy, stack = out
         with anyio.move_on_after(_PUT_DOWN_S, shield=True):
             async with stack:
-                if is_whole and copy.is_committed and not lease.lost.is_set():
-                    await copy.note()
-                    put_mark(lease, copy.place, copy.state, "clean")
+                if is_whole and copy.is_committed and not lease.lost.is_set() and await put_clean(copy):
                     self._settling.keep_warm(lease.name, copy.place, copy.state)
+        self._cache.note_growth()
 
     async def settle_leftover(self, lease: Lease) -> None:
         """Save what a dead run left in the folder, before anyone else writes the volume."""
@@ -85,7 +87,11 @@ class Desk:
 
     async def recover(self) -> tuple[Recovered, ...]:
         """Save what dead runs left in any folder."""
-        found = [await self._settling.recover(name, place) for name, place in places(self._cache)]
+        found = [
+            await self._settling.recover(name, place)
+            for name, place in places(self._cache.folder)
+            if place.mark
+        ]
         return tuple(each for each in found if each)
 
     @asynccontextmanager
@@ -96,8 +102,10 @@ class Desk:
         for _ in range(_TRIES):
             async with place.locked(shared=True):
                 if await self._is_whole(place, state):
-                    await _clear_others(shelf, place.folder.name)
+                    await self._cache.evict_snapshots(shelf, place.folder.name)
                     yield place.tree
+                    place.note_used()
+                    self._cache.note_growth()
                     return
             async with place.locked():
                 if not await self._is_whole(place, state):
@@ -109,7 +117,9 @@ class Desk:
         if mark is None or (mark.volume, mark.number, mark.phase) != (state.id, state.number, "clean"):
             return False
         noted = await to_thread.run_sync(place.read_index, state.name)
-        return noted is not None and await to_thread.run_sync(_looks_like, place, noted)
+        if noted is None or not place.tree.exists():
+            return False
+        return await to_thread.run_sync(_looks_like, place, noted)
 
     async def _materialise(self, place: Place, state: State) -> None:
         tree = await self._fresh(place, state)
@@ -120,20 +130,44 @@ class Desk:
         """Make the folder equal to the newest state."""
         head = settled.head
         if settled.copy is None:
-            put_mark(copy.lease, copy.place, head, "restoring")
+            copy.place.note_used(0)
+            await self._mark(copy, head, "restoring")
             copy.state = replace(head, tree=await self._fresh(copy.place, head))
         elif next(difference(copy.state.tree, head.tree), None) is None:
             copy.state = replace(head, tree=copy.state.tree)
         else:
-            put_mark(copy.lease, copy.place, head, "restoring")
-            tree = await self._restored(copy.place.tree, copy.state.tree, head)
+            await self._cache.make_room(max(0, room_for(head) - room_for(copy.state)))
+            await self._mark(copy, head, "restoring")
+            try:
+                tree = await self._restored(copy.place.tree, copy.state.tree, head)
+            except DiskFullError:
+                tree = await self._fresh(copy.place, head)
             copy.state = replace(head, tree=tree)
+        copy.place.note_used()
+
+    async def _mark(self, copy: Copy, state: State, phase: Literal["leased", "restoring"]) -> None:
+        try:
+            put_mark(copy.lease, copy.place, state, phase)
+        except DiskFullError:
+            await self._cache.make_room(_MARK_BYTES)
+            put_mark(copy.lease, copy.place, state, phase)
 
     async def _fresh(self, place: Place, head: State) -> Folder:
-        """Make the folder anew; a half-made one never stands in its place."""
+        """Make the folder anew, on a full disk twice; a half-made one never stands in its place."""
+        await self._cache.make_room(room_for(head))
+        try:
+            return await self._made(place, head)
+        except DiskFullError:
+            place.note_used(0)
+            await to_thread.run_sync(place.remove, "new")
+            await self._cache.make_room(2 * room_for(head))  # what was thought to be enough was not
+            return await self._made(place, head)
+
+    async def _made(self, place: Place, head: State) -> Folder:
         await to_thread.run_sync(place.make_empty_tree)
         tree = await self._restored(place.folder / "new", None, head)
         await to_thread.run_sync(place.publish_tree)
+        place.note_used(room_for(head))
         return tree._replace(stat=stat_of(place.tree.lstat()))  # being renamed shows
 
     async def _restored(self, folder: Path, old: Folder | None, head: State) -> Folder:
@@ -155,12 +189,3 @@ def _looks_like(place: Place, state: State) -> bool:
         return next(difference(state.tree, findings.tree), None) is None
     finally:
         os.close(root)
-
-
-async def _clear_others(shelf: Path, kept: str) -> None:
-    """Remove snapshots that nobody reads, so that at most one a volume stays for the next reader."""
-    for folder in shelf.iterdir():
-        if folder.name != kept:
-            with suppress(FolderBusyError):
-                async with Place(folder).locked(wait_s=0):
-                    await to_thread.run_sync(Place(shelf).remove, folder.name)

@@ -1,5 +1,9 @@
 """What can go wrong with a volume. Codes are stable and listed in docs/errors.md."""
 
+import errno
+import os
+from pathlib import Path
+
 from hutch.errors import HutchError
 
 
@@ -60,3 +64,33 @@ class FolderBusyError(HutchError):
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__("folder_busy", message, hint)
+
+
+class DiskFullError(HutchError):
+    """The disk of the cache has no room."""
+
+    def __init__(self, place: Path, wanted: int, free: int) -> None:
+        super().__init__(
+            "disk_full",
+            f"the disk of '{place}' is full: {wanted} bytes were wanted, {free} are free",
+            "free some of it, or put daemon.cache on another disk; nothing was thrown away",
+        )
+
+
+def refused(place: Path, wanted: int, error: OSError) -> HutchError:
+    """What to raise where the disk refuses to take something into a place of the cache."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(place, wanted, free_bytes(place))
+    return HutchError(
+        "folder_failed",
+        f"the working folder '{place}' cannot be written: {error.strerror}",
+        "see to its disk and its permissions",
+    )
+
+
+def free_bytes(place: Path) -> int:
+    """What the disk of a place, which may not be there yet, has left for us."""
+    while not place.exists():
+        place = place.parent
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize

@@ -10,6 +10,8 @@ from typing import Literal
 NodeKind = Literal["file", "folder", "link"]
 ChangeKind = Literal["A", "M", "D"]
 
+FULL_BYTES = 1 << 20  # with less a disk has hardly room for the notes of a folder
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -119,6 +121,31 @@ class Recovered:
     snapshot: int | None
     conflict: str | None = None
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A working folder that may not have been committed: it stays until a person removes it."""
+
+    path: str
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What the folders of this host's volumes take of its disk."""
+
+    folder: str
+    max_bytes: int
+    used_bytes: int
+    folders: int
+    free_bytes: int  # on its disk
+    set_aside: tuple[SetAside, ...]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its disk has hardly room for a folder's notes."""
+        return self.free_bytes < FULL_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
-from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath, remove_tree
 from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
-from hutch.volumes.failures import DamagedError
+from hutch.volumes.failures import DamagedError, refused
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, find, path_of, walk
 from hutch.volumes.patches import Difference, difference
 from hutch.volumes.restored import Folders, copied, make_link, replace_xattrs, set_xattrs, umask
@@ -42,10 +42,10 @@ async def restore(store: ObjectStore, root: int, old: Folder | None, state: Stat
     A failure leaves something in between: the caller throws the folder away.
 
     Raises:
-        HutchError: `volume_damaged`, `store_unavailable`, and `folder_failed` where the disk refuses.
+        HutchError: `volume_damaged`, `store_unavailable`; `disk_full`, `folder_failed`: the disk refuses.
     """
     work = _Restore(store, root, state, old)
-    with _folder_failures():
+    with _folder_failures(root, state.bytes):
         await to_thread.run_sync(work.prepare)
         async with aclosing(work.jobs()) as jobs:
             await in_order(jobs, _taken)
@@ -57,15 +57,11 @@ async def _taken(_: None) -> None:
 
 
 @contextmanager
-def _folder_failures() -> Iterator[None]:
+def _folder_failures(root: int, wanted: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HutchError(
-            "folder_failed",
-            f"the working folder cannot be written: {error.strerror}",
-            "see that its disk has room",
-        ) from error
+        raise refused(Path(f"/proc/self/fd/{root}").readlink(), wanted, error) from error
 
 
 def _write_all(fd: int, content: bytes | memoryview, position: int) -> None:

@@ -51,6 +51,7 @@ class Findings:
     links: dict[int, list[tuple[dict[bytes, Node], bytes]]] = field(default_factory=dict)  # by inode
     left_out: list[LeftOut] = field(default_factory=list)
     left_out_count: int = 0
+    stored_bytes: int = 0  # what the files take of the disk
     granted: list[tuple[Trail, int]] = field(default_factory=list)  # folders made readable; their modes
 
     def leave_out(self, trail: Trail | None, reason: str) -> None:
@@ -177,11 +178,13 @@ class _Walk:
         with os.scandir(self._descent.fd) as entries:
             listing = sorted((os.fsencode(entry.name), entry) for entry in entries)
         folders = []
+        stored_blocks = 0
         for name, entry in listing:
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # gone since
                 continue
+            stored_blocks += status.st_blocks // (status.st_nlink or 1)  # each name of a hard link comes by
             old = here.known.get(name)
             kind = status.st_mode & 0o170000
             if kind == stat.S_IFREG and type(old) is File and old.stat == stat_of(status):
@@ -193,6 +196,7 @@ class _Walk:
                 folders.append((name, status))
             else:
                 self._look_closer(here, name, status, old)
+        self._findings.stored_bytes += 512 * stored_blocks
         here.folders = iter(folders)
 
     def _look_closer(self, here: _Open, name: bytes, status: os.stat_result, old: Node | None) -> None:

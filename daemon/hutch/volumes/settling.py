@@ -49,8 +49,12 @@ class Settling:
         known = await self._indexed(place, lease.name, lease.record.volume)
         head = await self._history.newest(known, lease.record.hints)
         mark = place.mark
+        if not place.tree.exists():  # evicted, or removed by hand
+            return Settled(head, None)
         if mark is None or mark.volume != head.id or mark.number > head.number:
-            await to_thread.run_sync(place.set_aside, self._clock.now())
+            is_of_another = mark is not None and mark.volume != head.id  # which had this name
+            if not (is_of_another and await self._copies.is_committed(place, lease.name)):
+                await to_thread.run_sync(place.set_aside, self._clock.now())
             return Settled(head, None)
         if mark.phase == "restoring":
             return Settled(head, None)
@@ -69,8 +73,7 @@ class Settling:
         """The same, and note the folder as clean: nobody works in it."""
         settled = await self.settle(lease, place)
         if settled.copy:
-            await settled.copy.note()
-            put_mark(lease, place, settled.copy.state, "clean")
+            await put_clean(settled.copy)
         return settled
 
     async def recover(self, name: VolumeName, place: Place) -> Recovered | None:
@@ -85,6 +88,8 @@ class Settling:
             return None
         except HutchError as error:
             return Recovered(str(name), None, problem=f"{error.code}: {error.message}")
+        except OSError as error:
+            return Recovered(str(name), None, problem=f"its folder cannot be used: {error}")
         number = settled.snapshot.number if settled.snapshot else None
         return Recovered(str(name), number, str(settled.conflict) if settled.conflict else None)
 
@@ -147,3 +152,15 @@ def put_mark(
 ) -> None:
     """Note what the folder is, from now on under this lease."""
     place.put_mark(Mark(state.id, state.number, phase, lease.token, this_process(), lease.holder))
+
+
+async def put_clean(copy: Copy) -> bool:
+    """Note that the folder equals its snapshot. Where it cannot be noted, the next to come compares them."""
+    try:
+        await copy.note()
+        put_mark(copy.lease, copy.place, copy.state, "clean")
+    except HutchError as error:
+        _log.warning("volume %s: its folder is compared at its next use: %s", copy.lease.name, error.message)
+        return False
+    copy.place.note_used(copy.stored_bytes or None)
+    return True

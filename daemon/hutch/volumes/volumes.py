@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hutch.errors import HutchError
+from hutch.volumes.cache import MAX_BYTES, Cache
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
 from hutch.volumes.copies import Copies, Copy
@@ -15,6 +16,7 @@ from hutch.volumes.leases import TTL_S, Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader
 from hutch.volumes.records import (
+    CacheUse,
     CheckReport,
     FileRead,
     FolderList,
@@ -35,14 +37,21 @@ class Volumes:
     """All volumes of one store, with `cache` for this host's working folders (a private folder)."""
 
     def __init__(
-        self, store: ObjectStore, cache: Path, *, clock: Clock | None = None, lease_ttl_s: float = TTL_S
+        self,
+        store: ObjectStore,
+        cache: Path,
+        *,
+        clock: Clock | None = None,
+        lease_ttl_s: float = TTL_S,
+        cache_max_bytes: int = MAX_BYTES,
     ) -> None:
         engine = build_engine(store, clock or SystemClock(), lease_ttl_s)
         self._clock = engine.clock
         self._leases = engine.leases
         self._publisher = engine.publisher
         self._copies = Copies(engine)
-        self._desk = Desk(engine, self._copies, cache)
+        self._cache = Cache(cache, cache_max_bytes, self._copies)
+        self._desk = Desk(engine, self._copies, self._cache)
         self._reader = Reader(engine)
         self._writer = Writer(engine, self._reader)
         self._checker = Checker(engine)
@@ -168,6 +177,14 @@ class Volumes:
     async def recover(self) -> Sequence[Recovered]:
         """Commit what dead predecessors on this host left in working folders; call once at start-up."""
         return await self._desk.recover()
+
+    async def tend_cache(self) -> None:
+        """Keep this host's folders within `cache_max_bytes`, in the background, until cancelled."""
+        await self._cache.tend()
+
+    async def cache_use(self) -> CacheUse:
+        """What this host's folders take of its disk."""
+        return await self._cache.use()
 
     async def check(self, name: VolumeName) -> CheckReport:
         """Read everything that the newest snapshot and its history need, and prove it whole."""

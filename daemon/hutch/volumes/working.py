@@ -3,16 +3,18 @@
 <cache>/<workspace>/<name>/lock            flock: held by whoever works on this place
                            mark            which snapshot `tree` stands on, and whose work is in it
                            index           that snapshot's tree with stats
+                           used            what it takes of the disk; its time: when it was last in use
                            tree/           the working folder
-                           snapshots/<n>/  lock, index and tree of readers
+                           snapshots/<n>/  lock, index, used and tree of readers
 """
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,15 +25,17 @@ import anyio
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, remove_tree
 from hutch.volumes.codec import INDEX, node_line, nodes_of, opened, pack_record, read_packs, sealed
-from hutch.volumes.failures import DamagedError, FolderBusyError
+from hutch.volumes.failures import DamagedError, FolderBusyError, refused
 from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import walk
 from hutch.volumes.patches import applied
 from hutch.volumes.state import Reference, State, packs_in_use
 
-_LOCK_WAIT_S = 10.0  # recovery of another daemon may look at this place for a moment
+_LOCK_WAIT_S = 60.0  # another daemon may look at this place, which takes seconds where it is large
 _ASK_AGAIN_S = 0.02
+_ASIDE = "tree-of-unknown-origin-"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +139,56 @@ class Place:
 
     def _replace(self, name: str, data: bytes) -> None:
         temporary = self.folder / f".{name}"
-        temporary.write_bytes(data)
-        temporary.replace(self.folder / name)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(self.folder / name)
+        except OSError as error:
+            raise refused(self.folder, len(data), error) from error
+
+    def note_used(self, stored_bytes: int | None = None) -> None:
+        """The place is in use now, and takes so much of the disk. A hint: it may fail, on a full disk."""
+        with suppress(OSError):
+            fd = os.open(self.folder / "used", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if stored_bytes is not None:
+                    os.pwrite(fd, b"%020d\n" % stored_bytes, 0)
+                os.utime(fd)
+            finally:
+                os.close(fd)
+
+    @property
+    def used(self) -> tuple[int, int]:
+        """When it was last in use, in nanoseconds, and what it takes of the disk, as far as that is known."""
+        used_at = stored_bytes = 0
+        with suppress(OSError, ValueError):
+            used_at = (self.folder / "used").stat().st_mtime_ns
+            stored_bytes = int((self.folder / "used").read_bytes() or b"0")
+            stored_bytes += (self.folder / "index").stat().st_blocks * 512
+        return used_at, stored_bytes
 
     def make_empty_tree(self) -> None:
-        """An empty folder `new` beside the tree; what an earlier attempt left is removed."""
+        """An empty folder `new`; the tree, which is worth nothing, makes room for it."""
         self.remove("new")
-        (self.folder / "new").mkdir(mode=0o700)
+        self.remove("tree")
+        try:
+            (self.folder / "new").mkdir(mode=0o700)
+        except OSError as error:
+            raise refused(self.folder, 0, error) from error
 
     def publish_tree(self) -> None:
         """Put `new` in the place of the tree."""
-        self.remove("tree")
         (self.folder / "new").rename(self.tree)
 
     def set_aside(self, now: datetime) -> None:
         """Keep a tree that cannot be understood, for a person to look at (invariant 12)."""
         if self.tree.exists():
-            self.tree.rename(self.folder / f"tree-of-unknown-origin-{now:%Y%m%dT%H%M%S.%fZ}")
+            aside = self.tree.rename(self.folder / f"{_ASIDE}{now:%Y%m%dT%H%M%S.%fZ}")
+            _log.warning("%s cannot be told to be committed and stays until you remove it", aside)
+
+    @property
+    def aside(self) -> list[Path]:
+        """What was set aside."""
+        return sorted(self.folder.glob(f"{_ASIDE}*"))
 
     def remove(self, name: str) -> None:
         """Remove something of this place, whatever is in it."""
@@ -178,8 +215,13 @@ class Place:
 
     def _try_lock(self, kind: int) -> int | None:
         """The lock's descriptor. None: someone else has it, or removed this place just now."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise refused(self.folder, 0, error) from error
         try:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), (self.folder / "lock").stat()):
@@ -191,12 +233,11 @@ class Place:
 
 
 def places(cache: Path) -> list[tuple[VolumeName, Place]]:
-    """Every volume that has a place in the cache."""
+    """Every volume that has a place in the cache, if only for its readers."""
     found = []
-    for mark in sorted(cache.glob("*/*/mark")):
-        workspace, name = mark.parts[-3:-1]
+    for folder in sorted(cache.glob("*/*")):
         try:
-            found.append((VolumeName.parse(f"{workspace}/{name}"), Place(mark.parent)))
-        except HutchError:
+            found.append((VolumeName.parse("/".join(folder.parts[-2:])), Place(folder)))
+        except HutchError:  # not ours
             continue
     return found

@@ -1,0 +1,199 @@
+"""Keeps the folders of all volumes on this host within bounds: those used longest ago leave first.
+
+A folder leaves only if it was proven to hold nothing but what is committed (invariant 12), under its lock,
+and by one rename into the bin: so no process ever meets half a folder, and what a killed one left in the bin
+is removed later. Any number of processes may share a cache.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
+from hutch.volumes.copies import Copies
+from hutch.volumes.failures import FolderBusyError, free_bytes
+from hutch.volumes.names import VolumeName
+from hutch.volumes.records import FULL_BYTES, CacheUse, SetAside
+from hutch.volumes.scan import put_back_modes, scan
+from hutch.volumes.state import State
+from hutch.volumes.working import Place, places
+
+MAX_BYTES = 10_000_000_000
+_BIN = ".evicted"  # no workspace begins with a dot
+_FILE_BYTES = 4096  # what a small file takes of most disks
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    """A folder in the cache. `name` None: readers' snapshot, which holds nothing of its own."""
+
+    place: Place
+    name: VolumeName | None
+    used_at_ns: int
+    stored_bytes: int
+
+
+class Cache:
+    """All folders of this host below `folder`."""
+
+    def __init__(self, folder: Path, max_bytes: int, copies: Copies) -> None:
+        self.folder = folder
+        self._max_bytes = max_bytes
+        self._copies = copies
+        self._bin = Place(folder / _BIN)
+        self._kept: dict[Path, object] = {}  # what could not be proven, with the tag of its index then
+        self._grown = anyio.Event()
+
+    async def tend(self) -> None:
+        """Keep within bounds for ever, in the background, beginning with what a killed process left."""
+        while True:
+            grown = self._grown = anyio.Event()
+            try:
+                await self.make_room(0)
+                self._tell_if_full()
+            except (HutchError, OSError) as error:
+                _log.warning("the cache could not be trimmed: %s", error)
+            await grown.wait()
+
+    def _tell_if_full(self) -> None:
+        free = free_bytes(self.folder)
+        if free < FULL_BYTES:
+            _log.warning("the disk of the cache %s is full: %d bytes are free", self.folder, free)
+
+    def note_growth(self) -> None:
+        """A folder is free to leave from now on."""
+        self._grown.set()
+
+    async def make_room(self, wanted: int) -> None:
+        """Evict until `wanted` more bytes fit, into the bounds and onto the disk, or nothing more can go."""
+        await self._empty_bin()
+        residents = await to_thread.run_sync(_residents, self.folder)
+        total = sum(resident.stored_bytes for resident in residents)
+        for resident in sorted(residents, key=lambda each: each.used_at_ns):
+            if total + wanted <= self._max_bytes and free_bytes(self.folder) >= wanted:
+                return
+            if await self._evict(resident):
+                total -= resident.stored_bytes
+                await self._empty_bin()
+
+    async def _evict(self, resident: _Resident) -> bool:
+        """False: it is in use, or may hold something of its own."""
+        place = resident.place
+        if not place.tree.exists() or self._kept.get(place.folder) == (place.index_tag, place.used):
+            return False
+        try:
+            async with place.locked(wait_s=0):
+                if not place.tree.exists():  # someone else was quicker
+                    return False
+                if resident.name and not await self._may_go(place, resident.name):
+                    return False
+                self._bin.folder.mkdir(mode=0o700, exist_ok=True)
+                if resident.name is None:
+                    place.folder.rename(self._binned())
+                else:
+                    self._clear(place)
+        except FolderBusyError:
+            return False
+        _log.info("evicted %s, %d bytes", place.folder, resident.stored_bytes)
+        return True
+
+    async def _may_go(self, place: Place, name: VolumeName) -> bool:
+        mark = place.mark
+        if mark and mark.phase == "restoring" and not mark.crossed_boot:
+            return True
+        if await self._copies.is_committed(place, name):
+            return True
+        if mark is None or mark.phase == "clean":
+            _log.warning("%s is not evicted: it was changed since its last run", place.tree)
+        self._kept[place.folder] = (place.index_tag, place.used)
+        return False
+
+    def _clear(self, place: Place) -> None:
+        """First the tree, at once: a place without one is worth nothing, whatever else is left there."""
+        place.tree.rename(self._binned())
+        for name in ("mark", "index", "used", "lock"):
+            (place.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # readers, or what was set aside
+            place.folder.rmdir()
+
+    def _binned(self) -> Path:
+        return self._bin.folder / secrets.token_hex(8)
+
+    async def evict_snapshots(self, shelf: Path, kept: str) -> None:
+        """Evict snapshots of a volume that nobody reads, so that at most one stays for the next reader."""
+        for folder in shelf.iterdir():
+            if folder.name != kept and await self._evict(_Resident(Place(folder), None, 0, 0)):
+                self.note_growth()  # the bin is emptied in the background
+
+    async def _empty_bin(self) -> None:
+        """Wait for whoever empties it already, in any process: then there is room."""
+        if not any(path.name != "lock" for path in self._bin.folder.glob("*")):
+            return
+        async with self._bin.locked():
+            await to_thread.run_sync(_remove_all, self._bin)
+
+    async def use(self) -> CacheUse:
+        """What it takes of the disk, and what it must not touch."""
+        return await to_thread.run_sync(self._use)
+
+    def _use(self) -> CacheUse:
+        residents = _residents(self.folder)
+        aside = [
+            SetAside(str(path), _measured(path)) for _, place in places(self.folder) for path in place.aside
+        ]
+        return CacheUse(
+            folder=str(self.folder),
+            max_bytes=self._max_bytes,
+            used_bytes=sum(resident.stored_bytes for resident in residents),
+            folders=len(residents),
+            free_bytes=free_bytes(self.folder),
+            set_aside=tuple(aside),
+        )
+
+
+def room_for(state: State) -> int:
+    """About what a state's folder takes of a disk."""
+    return state.bytes + state.files * _FILE_BYTES
+
+
+def _residents(cache: Path) -> list[_Resident]:
+    """What is noted of each folder: none of them is walked."""
+    found = []
+    for name, place in places(cache):
+        for its_name, each in ((name, place), *((None, reader) for reader in _shelf(place))):
+            if each.tree.exists():
+                found.append(_Resident(each, its_name, *each.used))
+    return found
+
+
+def _shelf(place: Place) -> Iterator[Place]:
+    return map(Place, (place.folder / "snapshots").glob("*"))
+
+
+def _measured(folder: Path) -> int:
+    """What a folder takes of the disk, by a walk."""
+    try:
+        root = os.open(folder, FOLDER_FLAGS)
+        try:
+            findings = scan(root, None)
+            put_back_modes(root, findings)
+            return findings.stored_bytes
+        finally:
+            os.close(root)
+    except (OSError, TreeMovedError):  # a person is at work there
+        return 0
+
+
+def _remove_all(full: Place) -> None:
+    for path in full.folder.iterdir():
+        if path.name != "lock":
+            full.remove(path.name)
