@@ -41,7 +41,7 @@ class Checker:
         newest = 0
         try:
             record, _ = await self._leases.read(name)
-            newest = await self._check_log(State(name, record.volume), record.hints, tally)
+            newest = await self._check_log(record.beginning(name), record.hints, tally)
         except (DamagedError, NotFoundError) as error:
             tally.problems.append(error.message)
         return CheckReport(

@@ -1,6 +1,5 @@
 """Working folders against the log: what a folder holds beyond it becomes a commit, or a conflict fork."""
 
-import json
 import logging
 import os
 from collections.abc import AsyncGenerator
@@ -13,12 +12,11 @@ from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import FolderBusyError, LeaseHeldError, LeaseLostError, NotFoundError
-from hutch.volumes.history import forked
+from hutch.volumes.history import fork_point, forked
 from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, distrusted
-from hutch.volumes.packs import digest
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot
 from hutch.volumes.scan import Findings, put_back_modes, scan
@@ -63,6 +61,7 @@ class Copies:
         self._history = engine.history
         self._leases = engine.leases
         self._publisher = engine.publisher
+        self._forking = engine.forking
         self._clock = engine.clock
 
     async def commit(self, copy: Copy, run_id: str) -> Snapshot | None:
@@ -185,27 +184,35 @@ class Copies:
         for attempt in range(_CONFLICTS):
             name = base.name.conflict(self._clock.now(), attempt)
             try:
-                async with self._leases.held(name, f"rescue of {base.name}", create=True) as lease:
-                    if lease.token == 1:
-                        await self._fill_conflict(lease, place, base, run_id)
-                        _log.warning("volume %s: work that it could not take is in %s", base.name, name)
-                        return name
+                state = await self._conflict(base, name)
+                async with self._leases.held(name, f"rescue of {base.name}") as lease:
+                    await self._fill_conflict(lease, place, state, run_id)
             except LeaseHeldError:
                 continue
+            except HutchError as error:
+                if error.code != "volume_exists":
+                    raise
+            else:
+                _log.warning("volume %s: work that it could not take is in %s", base.name, name)
+                return name
         raise HutchError(
             "conflict_failed", f"no name is free for a conflict fork of '{base.name}'", "try again"
         )
 
-    async def _fill_conflict(self, lease: Lease, place: Place, base: State, run_id: str) -> None:
-        state = forked(base, lease.name, lease.record.volume)
+    async def _conflict(self, base: State, name: VolumeName) -> State:
+        """A new volume for the work: a fork, or one of its own where `base` is not kept any more."""
+        try:
+            return forked(base, await self._forking.begin(fork_point(base), name))
+        except HutchError as error:
+            if error.code != "snapshot_unknown":
+                raise
+            return State(*await self._forking.begin(None, name))
+
+    async def _fill_conflict(self, lease: Lease, place: Place, state: State, run_id: str) -> None:
         findings, ingested = await self._compared(self._store, place, state)
         if ingested is None:
             ingested = Ingested(state.tree, next_inode=state.next_inode)
         commit = self._completed(lease, run_id, findings, ingested)
-        if base.number:
-            await self._mark_fork(lease, base)
-            told = {"volume": base.name.full, "id": base.id, "number": base.number, "hash": base.hash}
-            commit = replace(commit, fork=told)
         made = await to_thread.run_sync(patch, state, commit.tree)
         await self._publisher.put(lease, state, commit, made)
         mark = place.mark
@@ -215,14 +222,6 @@ class Copies:
                 place.put_mark(replace(mark, phase="restoring"))
             except HutchError as error:
                 _log.warning("volume %s: %s", base.name, error.message)
-
-    async def _mark_fork(self, lease: Lease, base: State) -> None:
-        """Invariant 11: first the marker, then see that what it protects is still there, then the fork."""
-        marker = {"format": 1, "volume": lease.name.full, "number": base.number}
-        line = json.dumps(marker).encode()
-        key = base.identity.key(f"forks/{lease.record.volume}")
-        await self._store.put(key, b"%s\n%s\n" % (line, digest(line).encode()))
-        await self._history.at(base.identity, base.number)
 
 
 async def _steady_scan(root: int, known: Folder) -> Findings:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from hutch.volumes.appending import Appender
 from hutch.volumes.clock import Clock
+from hutch.volumes.forking import Forking
 from hutch.volumes.history import History
+from hutch.volumes.keeping import Keeping
 from hutch.volumes.leases import Leases
 from hutch.volumes.publish import Publisher
 from hutch.volumes.store import ObjectStore
@@ -18,10 +21,21 @@ class Engine:
     history: History
     leases: Leases
     publisher: Publisher
+    keeping: Keeping
+    forking: Forking
 
 
 def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine:
     """Everything that needs nothing of this host."""
     history = History(store)
     leases = Leases(store, clock, lease_ttl_s)
-    return Engine(store, clock, history, leases, Publisher(history, leases, clock))
+    keeping = Keeping(store)
+    return Engine(
+        store,
+        clock,
+        history,
+        leases,
+        Publisher(history, Appender(store, history), leases, clock),
+        keeping,
+        Forking(store, history, leases, keeping),
+    )

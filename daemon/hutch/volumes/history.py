@@ -11,40 +11,23 @@ from hutch.volumes.codec import (
     ENTRY,
     Header,
     Opened,
-    node_line,
     opened,
-    pack_record,
-    sealed,
 )
-from hutch.volumes.failures import DamagedError, NotFoundError, StoreError
-from hutch.volumes.names import Identity, VolumeName
-from hutch.volumes.nodes import walk
-from hutch.volumes.records import Snapshot
+from hutch.volumes.failures import DamagedError, NotFoundError
+from hutch.volumes.names import Identity
+from hutch.volumes.nodes import EMPTY
 from hutch.volumes.state import (
     NO_HINTS,
-    Commit,
+    ForkPoint,
     Hints,
-    Patch,
     Reference,
     State,
     advanced,
-    checkpoint_header,
-    entry_header,
-    packs_in_use,
     restored_checkpoint,
-    snapshot_of,
 )
 from hutch.volumes.store import ObjectStore
 
 _log = logging.getLogger(__name__)
-
-
-class EntryTakenError(Exception):
-    """Another entry stands where ours should go. `token` is its own."""
-
-    def __init__(self, token: int) -> None:
-        super().__init__(token)
-        self.token = token
 
 
 def entry_key(number: int) -> str:
@@ -80,7 +63,7 @@ class History:
             except NotFoundError:
                 break
             number += 1
-        return await self._replayed(known, number, entries)
+        return await self.begun(await self._replayed(known, number, entries))
 
     async def at(self, volume: Identity, number: int) -> State:
         """The state of one snapshot. Raises HutchError `snapshot_unknown`, and as `newest`."""
@@ -110,64 +93,9 @@ class History:
             except NotFoundError:
                 return header
 
-    async def append(self, state: State, commit: Commit, made: Patch) -> tuple[State, Snapshot]:
-        """Put the next entry.
-
-        Raises:
-            EntryTakenError: another one stands there.
-            StoreError: it may or may not stand there, or may yet arrive.
-        """
-        header = entry_header(state, commit, made, [pack_record(pack) for pack in commit.packs])
-        data, name = await to_thread.run_sync(sealed, ENTRY, header, made.lines, commit.inline)
-        key = state.identity.key(entry_key(state.number + 1))
-        try:
-            await self._store.put(key, data, if_match="absent")  # invariant 2
-        except StoreError as error:
-            await self._look_again(state, commit, error)
-        packs = state.packs | {pack.number: pack for pack in commit.packs}
-        after = replace(
-            state,
-            number=state.number + 1,
-            hash=name,
-            token=commit.token,
-            tree=commit.tree,
-            packs=packs,
-            next_pack=max([state.next_pack, *(pack.number + 1 for pack in commit.packs)]),
-            next_inode=max(state.next_inode, commit.next_inode),
-            files=made.files,
-            bytes=made.size,
-            checkpoint_bytes=state.checkpoint_bytes or len(data),
-            bytes_since=state.bytes_since + (len(data) if state.number else 0),
-        )
-        if after.wants_checkpoint:
-            after = await self._checkpointed(after, header)
-        return after, snapshot_of(header)
-
-    async def _look_again(self, state: State, commit: Commit, error: StoreError) -> None:
-        """After a put that failed: return if it did take effect after all."""
-        try:
-            standing = await self.header(state.identity, state.number + 1)
-        except NotFoundError:
-            raise error from None
-        if standing["nonce"] != commit.nonce:
-            raise EntryTakenError(standing["token"]) from error
-
-    async def _checkpointed(self, state: State, header: Header) -> State:
-        """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
-        state = replace(state, packs=await to_thread.run_sync(packs_in_use, state))
-        data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
-        key = state.identity.key(checkpoint_key(state.number))
-        try:
-            await self._store.put(key, data, if_match="absent")
-        except StoreError as error:
-            _log.warning("volume %s: no checkpoint %d: %s", state.name, state.number, error.message)
-            return state
-        reference = Reference(state.number, name)
-        return replace(state, checkpoint=reference, checkpoint_bytes=len(data), bytes_since=0)
-
     async def until(self, known: State, number: int) -> State:
         """The state at `number`, which is not before `known`. Raises as `newest`."""
-        return await self._replayed(known, number, {})
+        return await self.begun(await self._replayed(known, number, {}))
 
     async def following(self, known: State) -> State:
         """The state after one more entry, whatever checkpoints there are. Raises NotFoundError."""
@@ -178,7 +106,7 @@ class History:
         where = f"checkpoint {state.number} of volume '{state.name}'"
         data, _ = await self._store.get(state.identity.key(checkpoint_key(state.number)))
         checkpoint = await to_thread.run_sync(opened, CHECKPOINT, data, where)
-        return await to_thread.run_sync(restored_checkpoint, state.name, state.id, checkpoint, len(data))
+        return await to_thread.run_sync(restored_checkpoint, state, checkpoint, len(data))
 
     async def _replayed(self, known: State, number: int, entries: dict[int, tuple[Opened, int]]) -> State:
         if number == known.number:
@@ -195,10 +123,16 @@ class History:
             known = await self._advanced(known, entry)
         return known
 
+    async def begun(self, beginning: State) -> State:
+        """The state before the first entry, with the tree of the parent if it is a fork."""
+        if beginning.fork is None or beginning.number or beginning.tree is not EMPTY:
+            return beginning
+        return await self._parent(beginning, beginning.fork)
+
     async def _advanced(self, known: State, entry: tuple[Opened, int]) -> State:
         fork = entry[0].header.get("fork")
-        if fork and not known.number:
-            known = await self._parent(known, fork)
+        if fork and known.number == 0:
+            known = await self.begun(replace(known, fork=ForkPoint.read(fork)))
         return await to_thread.run_sync(advanced, known, *entry)
 
     async def _standing(self, known: State, head: Reference | None) -> State:
@@ -211,7 +145,7 @@ class History:
             entry = None
         if entry is None or entry.hash != known.hash:
             _log.warning("volume %s: the log is not what this host knew; it is read anew", known.name)
-            return State(known.name, known.id)
+            return State(known.name, known.id, fork=known.fork)
         return known
 
     async def _hinted(self, known: State, checkpoint: Reference | None) -> State:
@@ -232,13 +166,12 @@ class History:
             raise DamagedError(where, "it is not the one that the log names")
         return found
 
-    async def _parent(self, fork: State, told: Header) -> State:
-        """Where a fork begins: its parent's tree and packs, under its own name and with no entry yet."""
-        name = VolumeName.parse(told["volume"])
-        parent = await self.at(Identity(name, told["id"]), told["number"])
-        if parent.hash != told["hash"]:
-            raise DamagedError(f"entry 1 of volume '{fork.name}'", "its parent is not the snapshot it names")
-        return forked(parent, fork.name, fork.id)
+    async def _parent(self, beginning: State, point: ForkPoint) -> State:
+        parent = await self.at(point.volume, point.number)
+        if parent.hash != point.hash:
+            where = f"entry 1 of volume '{beginning.name}'"
+            raise DamagedError(where, "its parent is not the snapshot it names")
+        return forked(parent, beginning.identity)
 
     async def _needed_entry(self, volume: Identity, number: int) -> tuple[Opened, int]:
         """One that must exist. Raises DamagedError."""
@@ -253,25 +186,27 @@ class History:
         return await to_thread.run_sync(opened, ENTRY, data, where), len(data)
 
 
-def forked(parent: State, name: VolumeName, volume_id: str) -> State:
-    """The state in which a fork of `parent` begins."""
+def forked(parent: State, fork: Identity) -> State:
+    """The state in which a fork of `parent` begins: its tree and packs, and no entry yet."""
     packs = {
         number: replace(pack, volume=pack.volume or parent.identity) for number, pack in parent.packs.items()
     }
     return replace(
         parent,
-        name=name,
-        id=volume_id,
+        name=fork.name,
+        id=fork.id,
         number=0,
         hash=None,
         token=0,
         packs=packs,
         checkpoint=None,
         bytes_since=0,
+        fork=fork_point(parent),
     )
 
 
-def _encoded_checkpoint(state: State, header: Header) -> tuple[bytes, str]:
-    lines = (node_line(depth, trail.name if trail else b"", node) for depth, trail, node in walk(state.tree))
-    packs = [pack_record(pack) for pack in state.packs.values()]
-    return sealed(CHECKPOINT, checkpoint_header(state, header, packs), lines)
+def fork_point(state: State) -> ForkPoint | None:
+    """Where a fork of `state` begins. None: on nothing, because nothing was committed yet."""
+    if state.hash is None:
+        return state.fork  # a fork that has no entry of its own is what its parent is
+    return ForkPoint(state.identity, state.number, state.hash)

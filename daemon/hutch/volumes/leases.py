@@ -1,12 +1,10 @@
 """The lease object: taken, renewed, given back. See docs/volume-format.md, "The lease"."""
 
-import json
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
 import anyio
 
@@ -14,16 +12,15 @@ from hutch.errors import HutchError
 from hutch.volumes.clock import Clock
 from hutch.volumes.failures import (
     ConflictError,
-    DamagedError,
     LeaseHeldError,
     LeaseLostError,
     NotFoundError,
     StoreError,
 )
-from hutch.volumes.holders import Holder, this_process
-from hutch.volumes.names import VolumeName
-from hutch.volumes.packs import digest
-from hutch.volumes.state import NO_HINTS, Hints, Reference, State
+from hutch.volumes.holders import this_process
+from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, lease_key
+from hutch.volumes.names import Identity, VolumeName
+from hutch.volumes.state import ForkPoint, Hints, State
 from hutch.volumes.store import Condition, ObjectStore
 from hutch.volumes.threads import first_error
 
@@ -32,21 +29,6 @@ _RENEWALS = 3  # in the time that a lease lasts
 _MARGIN_S = 5.0  # a contender waits longer than the holder believes to have
 _ASK_AGAIN_S = 0.5
 _RELEASE_S = 10.0  # a store that is away must not hold up the end of a run; the lease runs out by itself
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRecord:
-    """The lease object's content. `holder` None: free."""
-
-    volume: str
-    token: int
-    holder: str | None
-    nonce: str
-    process: Holder | None
-    ttl_s: float
-    acquired_at: datetime
-    expires_at: datetime
-    hints: Hints = NO_HINTS
 
 
 class Lease:
@@ -95,6 +77,14 @@ class Leases:
 
     async def read(self, name: VolumeName) -> tuple[LeaseRecord, str]:
         """The lease and its tag. Raises HutchError `volume_unknown`: this answer alone means no volume."""
+        record, tag = await self.read_any(name)
+        if record.removed_at is not None:
+            told = f"volume '{name}' was removed at {record.removed_at:%Y-%m-%d %H:%M:%SZ}"
+            raise HutchError("volume_unknown", told, f"bring it back with: hutch volume undelete {name}")
+        return record, tag
+
+    async def read_any(self, name: VolumeName) -> tuple[LeaseRecord, str]:
+        """The same, also of a volume that was removed."""
         try:
             data, tag = await self._store.get(lease_key(name))
         except NotFoundError:
@@ -105,6 +95,24 @@ class Leases:
         nonce, since = self._seen.get(name, ("", 0.0))
         self._seen[name] = (record.nonce, since if nonce == record.nonce else self._clock.monotonic())
         return record, tag
+
+    async def create(self, identity: Identity, fork: ForkPoint | None) -> None:
+        """Put the lease of a new volume, which nobody holds. Raises HutchError `volume_exists`."""
+        name = identity.name
+        old: LeaseRecord | None = None
+        condition: Condition = "absent"
+        while True:
+            fresh = replace(self._following(old, None), volume=identity.id, fork=fork)
+            try:
+                await self._put(name, fresh, condition)
+            except ConflictError:
+                old, condition = await self.read_any(name)
+                if old.removed_at is None:
+                    raise HutchError(
+                        "volume_exists", f"there is a volume '{name}' already", "choose another name"
+                    ) from None
+            else:
+                return
 
     @asynccontextmanager
     async def held(
@@ -151,31 +159,38 @@ class Leases:
     async def _take(self, name: VolumeName, holder: str, *, create: bool) -> Lease:
         condition: Condition
         try:
-            old, condition = await self.read(name)
+            old, condition = await (self.read_any(name) if create else self.read(name))
         except HutchError as error:
             if error.code != "volume_unknown" or not create:
                 raise
             old, condition = None, "absent"
         if old and old.holder is not None and not self._may_replace(name, old):
             raise LeaseHeldError(name, old.holder, f"{old.expires_at:%H:%M:%SZ}")
-        now, asked_at = self._clock.now(), self._clock.monotonic()
-        record = LeaseRecord(
-            volume=old.volume if old else secrets.token_hex(16),
-            token=old.token + 1 if old else 1,  # invariant 3
-            holder=holder,
-            nonce=secrets.token_hex(16),
-            process=this_process(),
-            ttl_s=self._ttl_s,
-            acquired_at=now,
-            expires_at=now + timedelta(seconds=self._ttl_s),
-            hints=old.hints if old else NO_HINTS,
-        )
+        asked_at = self._clock.monotonic()
+        record = self._following(old, holder)
         try:
             tag = await self._put(name, record, condition)
         except ConflictError:
             taken, _ = await self.read(name)
             raise LeaseHeldError(name, taken.holder or "another", f"{taken.expires_at:%H:%M:%SZ}") from None
         return Lease(name, record, tag, asked_at, was_left=old is not None and old.holder is not None)
+
+    def _following(self, old: LeaseRecord | None, holder: str | None) -> LeaseRecord:
+        """The record of the next holder; after a volume that was removed, of a new volume."""
+        now = self._clock.now()
+        fresh = LeaseRecord(
+            volume=secrets.token_hex(16),
+            token=old.token + 1 if old else 1,  # invariant 3
+            holder=holder,
+            nonce=secrets.token_hex(16),
+            process=this_process() if holder is not None else None,
+            ttl_s=self._ttl_s,
+            acquired_at=now,
+            expires_at=now + timedelta(seconds=self._ttl_s),
+        )
+        if old is None or old.removed_at is not None:
+            return fresh
+        return replace(fresh, volume=old.volume, hints=old.hints, fork=old.fork)
 
     def _may_replace(self, name: VolumeName, old: LeaseRecord) -> bool:
         """Whether its holder has had its time. Being wrong costs the holder its lease, never a commit."""
@@ -226,51 +241,3 @@ class Leases:
             if decoded(data, name).nonce == record.nonce:
                 return tag
             raise
-
-
-def lease_key(name: VolumeName) -> str:
-    """The lease's key in the store."""
-    return f"leases/{name.full}"
-
-
-def encoded(record: LeaseRecord) -> bytes:
-    """Two lines: JSON, and its hash."""
-    fields: dict[str, Any] = {"format": 1} | asdict(record)
-    process = fields.pop("process") or {}
-    for key in ("host", "boot", "pid", "pid_started"):
-        fields[key] = process.get(key)
-    for key in ("acquired_at", "expires_at"):
-        fields[key] = fields[key].isoformat()
-    del fields["hints"]
-    for key, reference in record.hints._asdict().items():
-        fields[key] = reference and reference._asdict()
-    line = json.dumps(fields).encode()
-    return b"%s\n%s\n" % (line, digest(line).encode())
-
-
-def decoded(data: bytes, name: VolumeName) -> LeaseRecord:
-    """Raises DamagedError."""
-    where = f"the lease of volume '{name}'"
-    line, _, rest = data.partition(b"\n")
-    if rest != digest(line).encode() + b"\n":
-        raise DamagedError(where, "it does not have its hash")
-    try:
-        fields = json.loads(line)
-        if fields["format"] != 1:
-            raise DamagedError(where, f"its format is version {fields['format']}, this program knows 1")
-        process = None
-        if fields["pid"] is not None:
-            process = Holder(fields["host"], fields["boot"], fields["pid"], fields["pid_started"])
-        return LeaseRecord(
-            volume=fields["volume"],
-            token=fields["token"],
-            holder=fields["holder"],
-            nonce=fields["nonce"],
-            process=process,
-            ttl_s=fields["ttl_s"],
-            acquired_at=datetime.fromisoformat(fields["acquired_at"]),
-            expires_at=datetime.fromisoformat(fields["expires_at"]),
-            hints=Hints(*(Reference(**fields[key]) if fields[key] else None for key in Hints._fields)),
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise DamagedError(where, "it cannot be read") from error

@@ -3,9 +3,10 @@
 import secrets
 from dataclasses import replace
 
+from hutch.volumes.appending import Appender, EntryTakenError
 from hutch.volumes.clock import Clock
 from hutch.volumes.failures import DamagedError, LeaseLostError, StoreError
-from hutch.volumes.history import EntryTakenError, History
+from hutch.volumes.history import History
 from hutch.volumes.leases import Lease, Leases
 from hutch.volumes.nodes import Folder
 from hutch.volumes.records import Snapshot
@@ -19,8 +20,9 @@ class OwnEntryError(Exception):
 class Publisher:
     """The one way in which an entry comes into a log."""
 
-    def __init__(self, history: History, leases: Leases, clock: Clock) -> None:
+    def __init__(self, history: History, appender: Appender, leases: Leases, clock: Clock) -> None:
         self._history = history
+        self._appender = appender
         self._leases = leases
         self._clock = clock
 
@@ -39,7 +41,7 @@ class Publisher:
         await self._leases.assure(lease)
         lease.in_doubt = True
         try:
-            after, snapshot = await self._history.append(state, commit, made)
+            after, snapshot = await self._appender.append(state, commit, made)
         except EntryTakenError as error:
             lease.in_doubt = False
             if error.token == lease.token:
@@ -60,7 +62,7 @@ class Publisher:
             commit = replace(self.commit_of(lease, lease.holder, state.tree), kind="fence")
             nothing = Patch((), state.files, state.bytes, 0, ())
             try:
-                after, _ = await self._history.append(state, commit, nothing)
+                after, _ = await self._appender.append(state, commit, nothing)
             except EntryTakenError as error:
                 if error.token > lease.token:
                     lease.lost.set()

@@ -8,11 +8,12 @@ from hutch.errors import HutchError
 from hutch.volumes.blocks import read_range
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import NotFoundError
-from hutch.volumes.leases import LeaseRecord
+from hutch.volumes.headers import snapshot_of
+from hutch.volumes.lease_record import LeaseRecord
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
 from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
-from hutch.volumes.state import State, snapshot_of
+from hutch.volumes.state import State
 
 _STATES = 8  # trees kept in memory
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")
@@ -136,7 +137,7 @@ class Reader:
 
     def _nearest(self, name: VolumeName, record: LeaseRecord) -> State:
         known = [state for (of, _), state in self._states.items() if of == name and state.id == record.volume]
-        return max(known, key=lambda state: state.number, default=State(name, record.volume))
+        return max(known, key=lambda state: state.number, default=record.beginning(name))
 
 
 def _found(state: State, path: bytes) -> tuple[bytes, Node]:

@@ -35,7 +35,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One committed state. `changes` and `left_out` are the first 50; the counts are of all."""
+    """One committed state. `changes` and `left_out` are the first 50; the counts are of all.
+
+    `while_running`: committed while its run went on.
+    """
 
     number: int
     run_id: str
@@ -46,6 +49,8 @@ class Snapshot:
     change_count: int
     left_out: tuple[LeftOut, ...]
     left_out_count: int
+    while_running: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

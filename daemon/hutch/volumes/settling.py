@@ -46,7 +46,7 @@ class Settling:
 
     async def settle(self, lease: Lease, place: Place) -> Settled:
         """Save the folder's own changes under a lease; also tells the newest state after that."""
-        known = await self._indexed(place, lease.name, lease.record.volume)
+        known = await self._indexed(place, lease.record.beginning(lease.name))
         head = await self._history.newest(known, lease.record.hints)
         mark = place.mark
         if not place.tree.exists():  # evicted, or removed by hand
@@ -97,14 +97,14 @@ class Settling:
         try:
             async with self._leases.held(name, f"recovery of {mark.run}") as lease:
                 if lease.was_left:
-                    await self._publisher.fence(lease, State(name, lease.record.volume))
+                    await self._publisher.fence(lease, lease.record.beginning(name))
                 return await self.settle_leftover(lease, place)
         except LeaseHeldError:
             record, _ = await self._leases.read(name)
             if record.token <= mark.token:
                 raise
             # Someone else took the volume over: what lies here can only become a fork.
-            known = await self._indexed(place, name, record.volume)
+            known = await self._indexed(place, record.beginning(name))
             head = await self._history.newest(known, record.hints)
             _, conflict = await self._apart(place, await self._base(mark, known, head), mark)
             return Settled(head, None, conflict=conflict)
@@ -136,15 +136,15 @@ class Settling:
             number += 1
         if number == head.number:
             return head
-        start = known if known.number <= number else State(head.name, head.id)
+        start = known if known.number <= number else State(head.name, head.id, fork=head.fork)
         return await self._history.until(start, number)
 
-    async def _indexed(self, place: Place, name: VolumeName, volume_id: str) -> State:
-        """The state last noted for this folder, with stats; an empty one if of another volume."""
-        tag, state = self._warm.pop(name, (None, None))
+    async def _indexed(self, place: Place, beginning: State) -> State:
+        """The state last noted for this folder, with stats; `beginning` if it is of another volume."""
+        tag, state = self._warm.pop(beginning.name, (None, None))
         if state is None or tag != place.index_tag:
-            state = await to_thread.run_sync(place.read_index, name)
-        return state if state and state.id == volume_id else State(name, volume_id)
+            state = await to_thread.run_sync(place.read_index, beginning.name)
+        return replace(state, fork=beginning.fork) if state and state.id == beginning.id else beginning
 
 
 def put_mark(

@@ -9,10 +9,8 @@ from hutch.volumes.codec import (
     Header,
     Line,
     Opened,
-    byte_string,
     node_line,
     nodes_of,
-    read_byte_string,
     read_packs,
 )
 from hutch.volumes.failures import DamagedError
@@ -20,7 +18,7 @@ from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
 from hutch.volumes.patches import Difference, applied, difference
-from hutch.volumes.records import Change, ChangeKind, LeftOut, Snapshot, shown
+from hutch.volumes.records import ChangeKind, LeftOut
 
 LISTED = 50  # changes, and things left out, that an entry names
 _LISTED_PATH_BYTES = 4096  # a longer path is counted and not named
@@ -35,6 +33,23 @@ class Reference(NamedTuple):
     hash: str
 
 
+class ForkPoint(NamedTuple):
+    """The snapshot of another volume on which a fork begins."""
+
+    volume: Identity
+    number: int
+    hash: str
+
+    @classmethod
+    def read(cls, told: Header) -> "ForkPoint":
+        """The opposite of `told`. Raises HutchError, KeyError, TypeError."""
+        return cls(Identity.parse(told["volume"]), told["number"], told["hash"])
+
+    def told(self) -> Header:
+        """As headers and leases tell it."""
+        return {"volume": self.volume.path, "number": self.number, "hash": self.hash}
+
+
 class Hints(NamedTuple):
     """What a lease tells readers: an entry that exists, and a checkpoint that did. None: nothing is known."""
 
@@ -47,7 +62,10 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The tree of one entry, and all that the next one needs. Number 0: nothing was committed yet."""
+    """The tree of one entry, and all that the next one needs.
+
+    Number 0: nothing was committed yet; a fork's tree is then its parent's.
+    """
 
     name: VolumeName
     id: str
@@ -63,6 +81,7 @@ class State:
     checkpoint: Reference | None = None
     checkpoint_bytes: int = 0
     bytes_since: int = 0
+    fork: ForkPoint | None = None  # where the volume began
 
     @property
     def identity(self) -> Identity:
@@ -157,52 +176,7 @@ class Commit:
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = 0
     kind: Literal["commit", "fence"] = "commit"
-    fork: Header | None = None
-    while_running: bool = False  # a run may still write: not its last word
-
-
-def entry_header(state: State, commit: Commit, made: Patch, packs: list[Header]) -> Header:
-    """The header of the entry after `state`."""
-    return {
-        "format": 1,
-        "volume": state.id,
-        "number": state.number + 1,
-        "parent": state.hash,
-        "token": commit.token,
-        "kind": commit.kind,
-        **({"while_running": True} if commit.while_running else {}),
-        "nonce": commit.nonce,
-        "run": commit.run,
-        "created_at": commit.created_at.isoformat(),
-        "checkpoint": state.checkpoint and state.checkpoint._asdict(),
-        "fork": commit.fork,
-        "files": made.files,
-        "bytes": made.size,
-        "changes": made.changes,
-        "changed": [[kind, byte_string(path)] for kind, path in made.changed],
-        "left_out": [[left.path, left.reason] for left in commit.left_out],
-        "left_out_count": commit.left_out_count,
-        "packs": packs,
-    }
-
-
-def checkpoint_header(state: State, header: Header, packs: list[Header]) -> Header:
-    """The header of a checkpoint of `state`, whose entry has `header`."""
-    of_entry = ("run", "created_at", "changes", "changed", "left_out", "left_out_count")
-    return {
-        "format": 1,
-        "volume": state.id,
-        "number": state.number,
-        "kind": "full",
-        "entry": state.hash,
-        "token": state.token,
-        "files": state.files,
-        "bytes": state.bytes,
-        "next_pack": state.next_pack,
-        "next_inode": state.next_inode,
-        **{key: header[key] for key in of_entry},
-        "packs": packs,
-    }
+    while_running: bool = False  # by a run that goes on: retention may let it go for a later one
 
 
 def advanced(state: State, entry: Opened, size: int) -> State:
@@ -246,19 +220,19 @@ def _noting_inodes(entry: Opened, where: str, inodes: list[int]) -> Iterator[Lin
         yield line
 
 
-def restored_checkpoint(name: VolumeName, volume_id: str, checkpoint: Opened, size: int) -> State:
-    """The state that a checkpoint tells. Raises DamagedError."""
+def restored_checkpoint(before: State, checkpoint: Opened, size: int) -> State:
+    """The state that a checkpoint of the same volume as `before` tells. Raises DamagedError."""
     header = checkpoint.header
-    where = f"checkpoint {header.get('number')} of volume '{name}'"
-    if header.get("volume") != volume_id or header.get("kind") != "full":
+    where = f"checkpoint {header.get('number')} of volume '{before.name}'"
+    if header.get("volume") != before.id or header.get("kind") != "full":
         raise DamagedError(where, "it is of another volume, or of a kind that this program does not know")
     try:
         tree = applied(None, nodes_of(checkpoint.lines, where))
     except ValueError as error:
         raise DamagedError(where, str(error)) from error
     return State(
-        name=name,
-        id=volume_id,
+        name=before.name,
+        id=before.id,
         number=header["number"],
         hash=header["entry"],
         token=header["token"],
@@ -270,6 +244,7 @@ def restored_checkpoint(name: VolumeName, volume_id: str, checkpoint: Opened, si
         bytes=header["bytes"],
         checkpoint=Reference(header["number"], checkpoint.hash),
         checkpoint_bytes=size,
+        fork=before.fork,
     )
 
 
@@ -281,22 +256,3 @@ def packs_in_use(state: State) -> dict[int, Pack]:
             used.update(run[0] for run in node.blocks)
             used.update((node.at[0],) if node.at else ())
     return {number: pack for number, pack in state.packs.items() if number in used}
-
-
-def snapshot_of(header: Header) -> Snapshot:
-    """What a header tells people."""
-    changes = []
-    for kind, path in header["changed"]:
-        raw = read_byte_string(path)
-        changes.append(Change(kind, shown(raw), raw))
-    return Snapshot(
-        number=header["number"],
-        run_id=header["run"],
-        created_at=datetime.fromisoformat(header["created_at"]),
-        files=header["files"],
-        bytes=header["bytes"],
-        changes=tuple(changes),
-        change_count=header["changes"],
-        left_out=tuple(LeftOut(path, reason) for path, reason in header["left_out"]),
-        left_out_count=header["left_out_count"],
-    )

@@ -26,7 +26,6 @@ from hutch.volumes.records import (
     TreeEntry,
     VolumeInfo,
 )
-from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.streaming import Stream, streaming
@@ -73,7 +72,7 @@ class Volumes:
             name, holder, create=create and not name.is_conflict, wait_s=wait_s
         ) as lease:
             if lease.was_left:
-                await self._publisher.fence(lease, State(name, lease.record.volume))
+                await self._publisher.fence(lease, lease.record.beginning(name))
             is_whole = False
             try:
                 await self._desk.settle_leftover(lease)
