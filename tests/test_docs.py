@@ -11,7 +11,7 @@ import click
 import pytest
 
 from hutch.cli import COMMANDS, hutch
-from hutch.config import Agent, Config, Daemon, Limits, Network, Policy, Storage, parse
+from hutch.config import Agent, Config, Daemon, Limits, Network, Policy, Principal, Storage, parse
 from hutch.config.reader import keys_of
 from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
@@ -90,6 +90,7 @@ SECTIONS = {
     "[policy.limits]": Limits,
     "[agents.NAME]": Agent,
     "[network.NAME]": Network,
+    "[principals.NAME]": Principal,
 }
 
 

@@ -14,23 +14,22 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 import uvicorn
-from mcp.server import MCPServer
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from hutch import __version__
+from hutch.access import Access, AccessTokens
 from hutch.agents import Agent, ClaudeCode
 from hutch.client import config_state, connect, daemon_file, token_path
+from hutch.config import OWNER, Config
 from hutch.config import Agent as AgentConfig
-from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
+from hutch.runs.gate import gate
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.recovery import recover
 from hutch.runs.rooms import Rooms
@@ -39,13 +38,15 @@ from hutch.runs.service import Service
 from hutch.state.store import open_state
 from hutch.volumes import DirectoryStore, Volumes
 from hutch.web import api, systemd
-from hutch.web.guard import Guard
+from hutch.web.guard import Guard, caller, owner_only
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
 from hutch.web.listeners import listeners, url_of
+from hutch.web.mcp_servers import McpServers
 from hutch.web.peer import PeerCheckedProtocol
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_mcp_tools.server import build_server
+from hutch_mcp_tools.service import SandboxService
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                 cache_max_bytes=config.daemon.cache_max_bytes,
             ),
             state=opened,
+            access=Access(config, opened),
             agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
             logs=state / "runs",
             private=private_folder(config),
@@ -105,20 +107,24 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
 
 
 def build_app(
-    service: Service, rooms: Rooms, token: str, server: MCPServer, leave: Callable[[], None]
+    services: Mapping[str, SandboxService], rooms: Rooms, token: str, mcp: ASGIApp, leave: Callable[[], None]
 ) -> ASGIApp:
-    """Return everything that is served over HTTP, guarded. `leave` begins the daemon's orderly end."""
-    # The guard in front checks Host and Origin for every route, so the SDK need not do it for one of them
-    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    server.streamable_http_app(transport_security=security)  # makes the session manager
+    """Return everything that is served over HTTP, guarded: to each principal the service as it may use it.
+
+    `leave` begins the daemon's orderly end.
+    """
 
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
 
-    async def doctor(request: Request) -> JSONResponse:
+    async def doctor(request: Request) -> Response:
+        if caller(request.scope) != OWNER:
+            return owner_only()
         return JSONResponse(await examine(rooms, fresh=request.query_params.get("fresh") == "true"))
 
-    async def shutdown(_: Request) -> JSONResponse:
+    async def shutdown(request: Request) -> Response:
+        if caller(request.scope) != OWNER:
+            return owner_only()
         leave()
         return JSONResponse({"status": "leaving"})
 
@@ -126,24 +132,27 @@ def build_app(
         routes=[
             Route("/health", health),
             Route("/api/shutdown", shutdown, methods=["POST"]),
-            Route("/mcp", endpoint=StreamableHTTPASGIApp(server.session_manager)),
+            Route("/mcp", endpoint=mcp),
             Route("/api/doctor", doctor),
-            *api.routes(service),
+            *api.routes(services.__getitem__),
         ]
     )
     daemon = rooms.config.daemon
-    return Guard(app, token, daemon.allowed_hosts, daemon.allowed_origins)
+    principal_of = AccessTokens(rooms.config, rooms.state).principal_of
+    return Guard(app, token, principal_of, hosts=daemon.allowed_hosts, origins=daemon.allowed_origins)
 
 
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None:
     await recover(rooms)
     agents, kept = AgentSessions(runs), KeptSessions(runs)
-    service = Service(runs, agents, kept)
-    server = build_server(service, version=__version__)
+    services = {
+        name: gate(Service(runs, agents, kept, name), rooms, name) for name in rooms.access.principals
+    }
+    mcp = McpServers(services, version=__version__)
     leave = partial(_leave, runs, kept)
-    app = build_app(service, rooms, bearer_token(token_path(rooms.config)), server, lambda: leave(http))
+    app = build_app(services, rooms, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http))
     http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
-    async with server.session_manager.run(), anyio.create_task_group() as helpers:
+    async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(rooms.volumes.tend_cache)
         helpers.start_soon(systemd.keep_alive)

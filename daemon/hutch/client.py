@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -102,6 +103,23 @@ class Client:
 
     async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
         return await self._call("volume_log", list[SnapshotRecord], volume=volume, limit=limit)
+
+    async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
+        return await self._call(
+            "share_volume", list[ShareRecord], volume=volume, principal=principal, level=level
+        )
+
+    async def volume_shares(self, volume: str) -> list[ShareRecord]:
+        return await self._call("volume_shares", list[ShareRecord], volume=volume)
+
+    async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
+        return await self._call("create_token", TokenRecord, principal=principal, valid_s=valid_s)
+
+    async def list_tokens(self) -> list[TokenRecord]:
+        return await self._call("list_tokens", list[TokenRecord])
+
+    async def revoke_token(self, token_id: str) -> TokenRecord:
+        return await self._call("revoke_token", TokenRecord, token_id=token_id)
 
     async def doctor(self, *, fresh: bool = False) -> dict[str, Any]:
         """Return what the daemon measured of itself: methods, storage, agents."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from hutch.access import Level, Rights, interpolate, read_name, spell
 from hutch.config import Config
 from hutch.egress import Grant, parse_grant
 from hutch.errors import HutchError
@@ -38,7 +39,8 @@ class Wish:
     """What a caller asks for, through whichever door."""
 
     command: str | Sequence[str] | None  # None: a kept sandbox
-    volumes: Sequence[str] = ()  # "name:path" or "name:path:ro"
+    volumes: Sequence[str] = ()  # "name:path" or "name:path:ro"; the name may hold templates
+    args: Mapping[str, object] = field(default_factory=dict, repr=False)  # what templates take
     workspace: str | None = None  # "DIR" or "DIR:ro"
     method: str | None = None
     cwd: str | None = None
@@ -54,7 +56,7 @@ class Wish:
 class VolumeMount:
     """A volume, by name, at a path inside."""
 
-    name: str
+    name: str  # in its one spelling
     target: PurePosixPath
     writable: bool
 
@@ -91,13 +93,14 @@ class Plan:
         return replace(self, command=command)
 
 
-def decide(wish: Wish, config: Config, *, shell: str, networks: Collection[str]) -> Plan:
+def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: Collection[str]) -> Plan:
     """Say what this request may have. The same input gives the same plan.
 
-    `shell` runs a command given as a string. `networks` are the names that this caller may ask for.
+    `shell` runs a command given as a string. `rights` and `networks` are what this caller may ask for.
 
     Raises:
-        HutchError: `method_unknown`, `volume_invalid`, `workspace_denied`, `network_denied`,
+        HutchError: `method_unknown`, `volume_invalid`, `volume_name_invalid`, `template_invalid`,
+            `argument_invalid`, `volume_unknown`, `volume_read_only`, `workspace_denied`, `network_denied`,
             `limit_exceeded`, `command_invalid`, `cwd_invalid`, `env_invalid`.
     """
     method = wish.method or config.policy.method
@@ -105,7 +108,8 @@ def decide(wish: Wish, config: Config, *, shell: str, networks: Collection[str])
         raise HutchError(
             "method_unknown", f"no method is called {method!r}", f"known: {', '.join(sorted(config.methods))}"
         )
-    volumes = _volumes(wish.volumes, config)
+    volumes = _volumes(wish, config)
+    refuse_ungranted(volumes, config, rights)
     workspace = _workspace(wish.workspace, config)
     _refuse_overlap([v.target for v in volumes] + [m.target for m in workspace])
     limits = _limits(wish, config)
@@ -122,6 +126,13 @@ def decide(wish: Wish, config: Config, *, shell: str, networks: Collection[str])
         requested=_requested(wish),
         granted=_granted(volumes, workspace, limits, grants, config),
     )
+
+
+def refuse_ungranted(volumes: Sequence[VolumeMount], config: Config, rights: Rights) -> None:
+    """Raise HutchError `volume_unknown` or `volume_read_only` unless all may be mounted so, now."""
+    for mount in volumes:
+        needed = Level.WRITE if mount.writable else Level.READ
+        rights.require(read_name(mount.name, config.daemon.workspace), needed)
 
 
 def shown(command: str | Sequence[str] | None) -> str:
@@ -169,10 +180,10 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
     return dict(env)
 
 
-def _volumes(asked: Sequence[str], config: Config) -> tuple[VolumeMount, ...]:
-    if len(asked) > config.policy.max_volumes:
+def _volumes(wish: Wish, config: Config) -> tuple[VolumeMount, ...]:
+    if len(wish.volumes) > config.policy.max_volumes:
         raise HutchError("volume_invalid", f"at most {config.policy.max_volumes} volumes go into one run")
-    mounts = tuple(_volume(text) for text in asked)
+    mounts = tuple(_volume(text, wish.args, config.daemon.workspace) for text in wish.volumes)
     names = [mount.name for mount in mounts]
     for name in names:
         if names.count(name) > 1:
@@ -180,13 +191,17 @@ def _volumes(asked: Sequence[str], config: Config) -> tuple[VolumeMount, ...]:
     return mounts
 
 
-def _volume(text: str) -> VolumeMount:
-    """Read "name", "name:ro", "name:/path" or "name:/path:ro"; the engine checks the name's own form."""
+def _volume(text: str, args: Mapping[str, object], workspace: str) -> VolumeMount:
+    """Read "name", "name:ro", "name:/path" or "name:/path:ro", and then the templates in the name."""
     name, *rest = text.split(":")
     if rest in (["ro"], ["rw"]):
         rest = [str(WORKSPACE), *rest]
     if not name or len(rest) > 2 or rest[1:] not in ([], ["ro"], ["rw"]) or not all(rest):
         raise HutchError("volume_invalid", f"{text!r} is not a volume", _VOLUME_HINT)
+    if "$" in "".join(rest):
+        raise HutchError(
+            "template_invalid", f"{text!r}: templates stand in a volume's name, not in its path", _VOLUME_HINT
+        )
     if rest and not rest[0].startswith("/"):
         raise HutchError("volume_invalid", f"the path of volume {name!r} must begin with '/'", _VOLUME_HINT)
     target = _inside(rest[0], "volume_invalid", f"the path of volume {name!r}") if rest else WORKSPACE
@@ -194,7 +209,8 @@ def _volume(text: str) -> VolumeMount:
         raise HutchError(
             "volume_invalid", f"volume {name!r} cannot be mounted at {target}", f"use a path like {WORKSPACE}"
         )
-    return VolumeMount(name, target, writable=rest[1:] != ["ro"])
+    found = read_name(interpolate(name, workspace=workspace, args=args), workspace)
+    return VolumeMount(spell(found, workspace), target, writable=rest[1:] != ["ro"])
 
 
 def _inside(text: str, code: str, what: str) -> PurePosixPath:

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
 from anyio.abc import ObjectSendStream
-from pydantic import Field
+from pydantic import Field, JsonValue
 
+from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.volume_records import (
     ReadVolumeRequest,
     SnapshotRecord,
@@ -59,7 +60,8 @@ class RunRequest(Wire):
 
     command: str | list[str]
     session_id: str | None = None  # a kept sandbox; "new" opens one
-    volumes: list[str] = []  # "name:path" or "name:path:ro"
+    volumes: list[str] = []  # "name:path" or "name:path:ro"; a name may hold $workspace and $args[a.b]
+    args: dict[str, JsonValue] = {}  # what templates take
     workspace: str | None = None  # "DIR" or "DIR:ro"
     method: str | None = None
     cwd: str | None = None
@@ -78,6 +80,7 @@ class AgentRequest(Wire):
     agent: str
     prompt: Annotated[str, Field(min_length=1)]
     volume: str | None = None  # "name" (mounted at /workspace); None: a volume named for the session is made
+    args: dict[str, JsonValue] = {}  # what templates in its name take
     name: str | None = None
     model: str | None = None
     method: str | None = None
@@ -132,6 +135,7 @@ class RunRecord(Wire):
     snapshots: dict[str, int] = {}  # volume -> the snapshot that this run committed
     changed: dict[str, list[str]] = {}  # volume -> "A path", "M path", "D path", the first 50
     usage: Usage | None = None
+    principal: str = "owner"  # who started it
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
 
     @property
@@ -162,6 +166,7 @@ class SessionRecord(Wire):
     updated_at: datetime
     turns: int = 0  # runs so far
     run_id: str | None = None  # the newest run
+    principal: str = "owner"  # who began it
     usage: Usage = Usage()  # over all its runs
     last_message: str | None = None  # the agent's, of its newest turn
     error: str | None = None
@@ -227,3 +232,13 @@ class SandboxService(Protocol):
     async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord: ...
     async def list_volumes(self) -> list[VolumeRecord]: ...
     async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]: ...
+    async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
+        """Say what a principal may do with a volume from now on; answers with all its shares."""
+
+    async def volume_shares(self, volume: str) -> list[ShareRecord]: ...
+
+    async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
+        """The one time that the token itself is told."""
+
+    async def list_tokens(self) -> list[TokenRecord]: ...
+    async def revoke_token(self, token_id: str) -> TokenRecord: ...

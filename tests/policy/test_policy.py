@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hutch.access.rights import OWNERS_RIGHTS
 from hutch.config import Config, Limits, Network, parse
 from hutch.errors import HutchError
 from hutch.policy import Plan, VolumeMount, Wish, command_for, decide, shown
@@ -18,7 +19,7 @@ POLICY = CONFIG.policy
 
 
 def plan_for(wish: Wish, config: Config = CONFIG, networks: tuple[str, ...] = ()) -> Plan:
-    return decide(wish, config, shell="/bin/sh", networks=networks)
+    return decide(wish, config, OWNERS_RIGHTS, shell="/bin/sh", networks=networks)
 
 
 def code_of(wish: Wish, config: Config = CONFIG, networks: tuple[str, ...] = ()) -> str:
@@ -100,9 +101,9 @@ def test_a_volume_cannot_hide_or_leave_the_sandbox(volume: str) -> None:
 
 
 def test_two_mounts_cannot_overlap() -> None:
-    assert code_of(Wish(command="id", volumes=("a:/x", "b:/x/y"))) == "volume_invalid"
-    assert code_of(Wish(command="id", volumes=("a:/x", "b:/x"))) == "volume_invalid"
-    assert code_of(Wish(command="id", volumes=("a:/x", "a:/y"))) == "volume_invalid"
+    assert code_of(Wish(command="id", volumes=("va:/x", "vb:/x/y"))) == "volume_invalid"
+    assert code_of(Wish(command="id", volumes=("va:/x", "vb:/x"))) == "volume_invalid"
+    assert code_of(Wish(command="id", volumes=("va:/x", "va:/y"))) == "volume_invalid"
 
 
 def test_more_volumes_than_configured_are_refused() -> None:

@@ -28,6 +28,7 @@ from hutch_mcp_tools.service import (
     SessionStatus,
     Stream,
 )
+from support.mcp_access import FakeAccess
 from support.mcp_volumes import FakeVolumes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,7 +54,7 @@ class LiveRun:
         return self.record.model_copy(update=sizes)
 
 
-class FakeService(FakeVolumes):
+class FakeService(FakeAccess, FakeVolumes):
     """Runs live in `tasks`, as they do in the daemon: no caller takes one with it by going away."""
 
     def __init__(self, tasks: TaskGroup) -> None:

@@ -14,9 +14,14 @@ def answer(_: Request) -> PlainTextResponse:
     return PlainTextResponse("in")
 
 
+async def principal_of(token: str) -> str | None:
+    return "ci" if token == "ci's own" else None
+
+
 APP = Guard(
     Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST"]), Route("/health", answer)]),
     TOKEN,
+    principal_of,
     hosts=["hutch.example.org"],
     origins=["https://page.example.org"],
 )

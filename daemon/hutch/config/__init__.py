@@ -9,9 +9,21 @@ Every key stands in config.example.toml with its default.
 from hutch.config.kinds import Address, parse_size
 from hutch.config.load import load, parse
 from hutch.config.places import find
-from hutch.config.records import Agent, Config, Daemon, Limits, Method, Network, Policy, Storage
+from hutch.config.records import (
+    OWNER,
+    Agent,
+    Config,
+    Daemon,
+    Limits,
+    Method,
+    Network,
+    Policy,
+    Principal,
+    Storage,
+)
 
 __all__ = [
+    "OWNER",
     "Address",
     "Agent",
     "Config",
@@ -20,6 +32,7 @@ __all__ = [
     "Method",
     "Network",
     "Policy",
+    "Principal",
     "Storage",
     "find",
     "load",

@@ -1,15 +1,18 @@
 """The kinds of value that a key may have: each reads one TOML value, or says what it must be."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?)?B", re.ASCII)
 _POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?", re.ASCII)
+_PATTERN = re.compile(r"([A-Za-z0-9._*-]{1,255}/)?[A-Za-z0-9._*-]{1,255}", re.ASCII)
 _DESTINATION = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", re.ASCII)
 
 
@@ -135,6 +138,21 @@ class Each:
         if len(set(items)) != len(items):
             raise WrongValueError(f"must not name anything twice: {value!r}")
         return items
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """A table from patterns of volumes' names to what may be done with them."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise WrongValueError(f'must be a table such as {{"team-*" = "rw"}}, not {value!r}')
+        for pattern in value:
+            if not _PATTERN.fullmatch(pattern):
+                raise WrongValueError(f"must name volumes by A-Z a-z 0-9 . _ - and *, not by {pattern!r}")
+        return MappingProxyType({pattern: Choice(self.words).read(word) for pattern, word in value.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,18 @@ from typing import TypeVar
 from hutch.config.kinds import is_name
 from hutch.config.places import expand_home, find, place
 from hutch.config.reader import Reader, keys_of
-from hutch.config.records import Agent, Config, Daemon, Limits, Method, Network, Policy, Storage
+from hutch.config.records import (
+    OWNER,
+    Agent,
+    Config,
+    Daemon,
+    Limits,
+    Method,
+    Network,
+    Policy,
+    Principal,
+    Storage,
+)
 from hutch.errors import HutchError
 
 METHOD_KINDS = ("bubblewrap", "wrapper")
@@ -20,7 +31,7 @@ NETWORKS = {"anthropic": Network(allow=("api.anthropic.com:443",))}
 
 R = TypeVar("R")
 
-_SECTIONS = ("daemon", "storage", "policy", "methods", "agents", "network")
+_SECTIONS = ("daemon", "storage", "policy", "methods", "agents", "network", "principals")
 _SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
 
 
@@ -69,6 +80,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         methods=_methods(reader, document.get("methods", {})),
         agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
         networks=_named(reader, Network, document.get("network", {}), "network", NETWORKS),
+        principals=_named(reader, Principal, document.get("principals", {}), "principals", {}),
         file=file,
     )
     _check_daemon(reader, config.daemon)
@@ -103,8 +115,9 @@ def _named(
 
 
 def _checked_name(reader: Reader, section: str, name: str) -> str:
-    if not is_name(name) or name == "none":
-        raise reader.error(f"{section}.{name!r}", "must be named by a-z, 0-9, - and _, and not 'none'")
+    taken = OWNER if section == "principals" else "none"
+    if not is_name(name) or name == taken:
+        raise reader.error(f"{section}.{name!r}", f"must be named by a-z, 0-9, - and _, and not {taken!r}")
     return f"{section}.{name}"
 
 

@@ -12,6 +12,7 @@ from hutch.config.kinds import (
     Destination,
     Each,
     Flag,
+    Grants,
     Listen,
     Number,
     Place,
@@ -20,6 +21,8 @@ from hutch.config.kinds import (
     Whole,
 )
 from hutch_launchers.spec import Guarantee
+
+OWNER = "owner"  # the principal who has the daemon's own token; it may do all
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -125,6 +128,13 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody else than the owner who may call, with a token of his own."""
+
+    volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything, checked. `file` is None where no file was read."""
 
@@ -134,4 +144,5 @@ class Config:
     methods: Mapping[str, Method] = field(default_factory=dict)
     agents: Mapping[str, Agent] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
+    principals: Mapping[str, Principal] = field(default_factory=dict)
     file: Path | None = None

@@ -2,11 +2,14 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
 
+from hutch.access import Level, interpolate
 from hutch.agents import Agent, AgentTurn
+from hutch.config import OWNER
 from hutch.config import Agent as AgentConfig
 from hutch.errors import HutchError
 from hutch.policy import Plan, Wish, decide, shown
@@ -30,14 +33,14 @@ class AgentSessions:
         self._rooms = runs.rooms
         self._turns: dict[str, LiveRun] = {}  # session id -> the turn it is at
 
-    async def start(self, request: AgentRequest) -> Session:
-        """Begin a session, or go on with the one that this agent has in this volume."""
+    async def start(self, request: AgentRequest, principal: str) -> Session:
+        """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""
         known = None
         if request.volume:
-            request = request.model_copy(update={"volume": self._rooms.full_name(request.volume)})
+            request = request.model_copy(update={"volume": self._resolved(request.volume, request.args)})
         if request.volume and request.resume:
-            known = await self._rooms.state.newest_agent_session(request.volume, request.agent)
-        session = known or self._new(request)
+            known = await self._rooms.state.newest_agent_session(request.volume, request.agent, principal)
+        session = known or await self._new(request, principal)
         changes = {name: getattr(request, name) for name in _STORED if getattr(request, name) is not None}
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
         return await self._turn(session, request)
@@ -60,14 +63,28 @@ class AgentSessions:
 
     async def ended(self, session_id: str) -> Session:
         """Note that nobody means to go on with this session; its volume and conversation stay."""
-        session = await find_session(self._rooms.state, session_id)
+        session = await find_session(self._rooms.state, session_id, OWNER)
         if session.status in ("running", "idle"):
             session = replace(session, status="ended", updated_at=time.time())
             await self._rooms.state.put_session(session)
         return session
 
-    def _new(self, request: AgentRequest) -> Session:
+    def _resolved(self, text: str, args: Mapping[str, object]) -> str:
+        """Return "name" or "name:path" with the name's templates resolved, in its one spelling."""
+        name, colon, path = text.partition(":")
+        name = interpolate(name, workspace=self._rooms.config.daemon.workspace, args=args)
+        return f"{self._rooms.spell(self._rooms.volume(name))}{colon}{path}"
+
+    async def _new(self, request: AgentRequest, principal: str) -> Session:
         session_id, now = new_id("s"), time.time()
+        volume = request.volume or f"{request.agent}-{session_id.removeprefix('s-')}"
+        rights = await self._rooms.access.rights(principal)
+        if not request.volume and rights.level(self._rooms.volume(volume)) < Level.WRITE:
+            raise HutchError(
+                "volume_needed",
+                "you may not make the volume that a new session would get",
+                "name one that you may write; see: hutch volume ls, list_volumes",
+            )
         return Session(
             id=session_id,
             kind="agent",
@@ -76,7 +93,8 @@ class AgentSessions:
             created_at=now,
             updated_at=now,
             agent=request.agent,
-            volume=request.volume or f"{request.agent}-{session_id.removeprefix('s-')}",
+            volume=volume,
+            principal=principal,
         )
 
     async def _turn(self, session: Session, request: AgentRequest) -> Session:
@@ -87,9 +105,10 @@ class AgentSessions:
                 f"wait for it, or end its turn with: hutch stop {live.id}",
             )
         agent, settings = self._agent(request.agent)
-        plan = self._plan(session, request, settings)
+        plan = await self._plan(session, request, settings)
         await self._rooms.state.put_session(session)
-        live = await self._runs.admit(plan, f"{request.agent}: {shown(request.prompt)}", session.id)
+        command = f"{request.agent}: {shown(request.prompt)}"
+        live = await self._runs.admit(plan, command, session.principal, session.id)
         self._turns[session.id] = live
         session = replace(session, status="running", updated_at=time.time(), error=None)
         await self._rooms.state.put_session(session)
@@ -123,7 +142,7 @@ class AgentSessions:
             raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
         return find(), self._rooms.config.agents[name]
 
-    def _plan(self, session: Session, request: AgentRequest, settings: AgentConfig) -> Plan:
+    async def _plan(self, session: Session, request: AgentRequest, settings: AgentConfig) -> Plan:
         config = self._rooms.config
         wish = Wish(
             command=(request.agent,),  # the adapter builds the real one once the volume is there
@@ -134,7 +153,13 @@ class AgentSessions:
             memory_bytes=settings.memory_bytes,
         )
         networks = {*config.policy.networks, settings.network}
-        return decide(wish, config, shell=self._rooms.shell, networks=networks)
+        rights = await self._rooms.access.rights(session.principal)
+        plan = decide(wish, config, rights, shell=self._rooms.shell, networks=networks)
+        if not plan.volumes[0].writable:
+            raise HutchError(
+                "volume_invalid", "an agent keeps its session in its volume", "leave out the :ro"
+            )
+        return plan
 
 
 def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:

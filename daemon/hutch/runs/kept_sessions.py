@@ -6,7 +6,7 @@ from dataclasses import replace
 import anyio
 
 from hutch.errors import HutchError
-from hutch.policy import Wish, command_for, decide, shown, wall_limit
+from hutch.policy import Wish, command_for, decide, refuse_ungranted, shown, wall_limit
 from hutch.runs.kept import Kept
 from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
@@ -24,11 +24,15 @@ class KeptSessions:
         self._rooms = runs.rooms
         self._kept: dict[str, Kept] = {}
 
-    async def open(self, wish: Wish) -> Session:
-        """Open a kept sandbox and return when it takes commands."""
+    async def open(self, wish: Wish, principal: str) -> Session:
+        """Open a kept sandbox of `principal`'s and return when it takes commands."""
         config, now = self._rooms.config, time.time()
         plan = decide(
-            replace(wish, command=None), config, shell=self._rooms.shell, networks=config.policy.networks
+            replace(wish, command=None),
+            config,
+            await self._rooms.access.rights(principal),
+            shell=self._rooms.shell,
+            networks=config.policy.networks,
         )
         refuse_links(plan, config)
         session = Session(
@@ -38,6 +42,7 @@ class KeptSessions:
             method=plan.method,
             created_at=now,
             updated_at=now,
+            principal=principal,
         )
         kept = self._kept[session.id] = Kept(session.id, plan, config.policy.kept_idle_s)
         await self._rooms.state.put_session(session)
@@ -48,7 +53,7 @@ class KeptSessions:
         return session
 
     async def run_in(self, session: Session, wish: Wish, stdin: bytes) -> LiveRun:
-        """Start one more command in a kept sandbox."""
+        """Start one more command in a kept sandbox; refused when its volumes may not be mounted any more."""
         kept = self._kept.get(session.id)
         if kept is None:
             raise HutchError(
@@ -57,9 +62,11 @@ class KeptSessions:
                 "open a kept sandbox with session_id=new",
             )
         _refuse_fixed(wish)
+        rights = await self._rooms.access.rights(session.principal)
+        refuse_ungranted(kept.plan.volumes, self._rooms.config, rights)
         wall_s = wall_limit(wish, self._rooms.config)
         command = command_for(wish, kept.plan, self._rooms.shell)
-        live = await self._runs.admit(kept.plan, shown(wish.command), session.id)
+        live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
         self._runs.tasks.start_soon(self._follow, kept, live, OneCommand(live, command, stdin), wall_s)
         return live
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hutch.access import Access, read_name, spell
 from hutch.agents import Agent
 from hutch.config import Config
-from hutch.errors import HutchError
 from hutch.state import State
 from hutch.volumes import VolumeName, Volumes
 from hutch_launchers.launcher import Launcher
@@ -24,22 +24,19 @@ class Rooms:
     launchers: Mapping[str, Launcher]
     volumes: Volumes
     state: State
+    access: Access
     agents: Mapping[str, Callable[[], Agent]]  # each raises HutchError `agent_missing`
     logs: Path  # <run id>/stdout and stderr
     private: Path  # short and 0700: a folder per run for sockets, gone with the run
     shell: str  # inside a sandbox, runs a command given as a string
 
-    def full_name(self, text: str) -> str:
-        """Return "name:path" with the name in its one full spelling."""
-        name, colon, path = text.partition(":")
-        return f"{self.volume(name)}{colon}{path}"
-
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
-        try:
-            return VolumeName.parse(text if "/" in text else f"{self.config.daemon.workspace}/{text}")
-        except HutchError as error:  # said again in the caller's own words
-            raise HutchError(error.code, f"not a volume name: {text[:80]!r}", error.hint) from error
+        return read_name(text, self.config.daemon.workspace)
+
+    def spell(self, name: VolumeName) -> str:
+        """Return a name in the spelling that everybody is told."""
+        return spell(name, self.config.daemon.workspace)
 
 
 def new_id(kind: str) -> str:

@@ -5,10 +5,12 @@ import time
 import anyio
 from anyio.abc import TaskGroup
 
+from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.live import LiveRun
 from hutch.runs.log import RunLog
+from hutch.runs.lookup import ids_of
 from hutch.runs.path import Work, take
 from hutch.runs.rooms import Rooms, new_id
 from hutch.state import Run
@@ -25,8 +27,8 @@ class Runs:
         self._live: dict[str, LiveRun] = {}
         self.is_closing = False
 
-    async def admit(self, plan: Plan, command: str, session_id: str | None = None) -> LiveRun:
-        """Write down a new run before anything of it exists on the host.
+    async def admit(self, plan: Plan, command: str, principal: str, session_id: str | None = None) -> LiveRun:
+        """Write down a new run of `principal`'s before anything of it exists on the host.
 
         Raises:
             HutchError: `busy` at the bound of concurrent runs, `closing`, `state_failed`.
@@ -46,6 +48,7 @@ class Runs:
             created_at=time.time(),
             session_id=session_id,
             volumes=tuple(f"{v.name}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
+            principal=principal,
         )
         await self.rooms.state.put_run(record)
         log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
@@ -65,18 +68,22 @@ class Runs:
         live.log.close()
         live.announce_end()  # also when its task was cancelled: nobody may wait for ever
 
-    def at_work(self) -> list[Run]:
-        """Return what has not ended, newest first."""
-        return sorted((live.view() for live in self._live.values()), key=lambda run: -run.created_at)
+    def at_work(self, principal: str) -> list[Run]:
+        """Return what has not ended of the runs that a principal may know of, newest first."""
+        views = (live.view() for live in self._live.values())
+        known = [run for run in views if principal in (OWNER, run.principal)]
+        return sorted(known, key=lambda run: -run.created_at)
 
     def live(self, run_id: str) -> LiveRun | None:
         return self._live.get(run_id)
 
-    async def find(self, run_id: str) -> Run:
-        """Return a run's record as it stands; a unique prefix of the id will do. Raises `run_unknown`."""
-        if live := self._live.get(run_id):
-            return live.view()
-        ids = await self.rooms.state.ids("runs", run_id) if run_id else []
+    async def find(self, run_id: str, principal: str) -> Run:
+        """Return the record, as it stands, of a run that a principal may know of; a unique prefix will do.
+
+        Raises:
+            HutchError: `run_unknown`, `state_failed`.
+        """
+        ids = await ids_of(self.rooms.state, "runs", run_id, principal)
         if len(ids) > 1 and run_id not in ids:
             raise HutchError("run_unknown", f"several runs begin with {run_id!r}", "give more of the id")
         found = self._live.get(ids[0]) if ids else None
@@ -87,13 +94,12 @@ class Runs:
 
     async def stop(self, run_id: str, reason: str, grace_s: float) -> Run:
         """Ask a run to end, wait until it has, and return its record; one that has ended stays as it is."""
-        record = await self.find(run_id)
-        if live := self._live.get(record.id):
+        if live := self._live.get(run_id):
             live.stop.ask(reason, grace_s)
             with anyio.move_on_after(grace_s + _STOP_SLACK_S):
                 await live.ended.wait()
             return live.record
-        return record
+        return await self.find(run_id, OWNER)
 
     async def close(self, grace_s: float) -> None:
         """Take no more runs, end those that live, and return when their volumes are committed."""

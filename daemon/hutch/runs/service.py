@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from hutch.access import AccessTokens, Level
+from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.policy import Wish, decide, shown
 from hutch.runs.agent_sessions import AgentSessions
@@ -16,10 +18,19 @@ from hutch.runs.path import OneCommand, plain
 from hutch.runs.reading import read_volume
 from hutch.runs.runs import Runs
 from hutch.runs.waiting import wait_for
-from hutch.runs.wire import run_record, session_record, snapshot_record, volume_record
+from hutch.runs.wire import (
+    run_record,
+    session_record,
+    share_record,
+    snapshot_record,
+    token_record,
+    volume_record,
+)
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
+from hutch.volumes import VolumeName
 from hutch_launchers.launcher import LauncherError
+from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -63,13 +74,15 @@ def answers(method: Method[P, R]) -> Method[P, R]:
 
 
 class Service:
-    """The one door to the daemon: MCP tools, the CLI and the page stand on it."""
+    """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
-    def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions) -> None:
+    def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
+        self._principal = principal
         self._runs = runs
         self._agents = agents
         self._kept = kept
         self._rooms = runs.rooms
+        self._tokens = AccessTokens(runs.rooms.config, runs.rooms.state)
         self._state = runs.rooms.state
 
     # Runs ------------------------------------------------------------------
@@ -85,7 +98,7 @@ class Service:
 
     @answers
     async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
-        record = await self._runs.find(run_id)
+        record = await self._runs.find(run_id, self._principal)
         live = self._runs.live(record.id)
         return run_record(record) if live is None else await self._watch(live, wait_s, events)
 
@@ -94,23 +107,25 @@ class Service:
         self, limit: int = 20, session_id: str | None = None, *, live: bool = False
     ) -> list[RunRecord]:
         if session_id is not None:
-            session_id = (await find_session(self._state, session_id)).id
+            session_id = (await self._session(session_id)).id
         if live:
-            found = [run for run in self._runs.at_work() if session_id in (None, run.session_id)]
+            at_work = self._runs.at_work(self._principal)
+            found = [run for run in at_work if session_id in (None, run.session_id)]
         else:
-            stored = await self._state.runs(min(limit, _MAX_PAGE), session_id)
+            stored = await self._state.runs(min(limit, _MAX_PAGE), session_id, principal=self._seen)
             found = [now.view() if (now := self._runs.live(run.id)) else run for run in stored]
         return [run_record(run) for run in found[:limit]]
 
     @answers
     async def read_log(self, request: LogRequest) -> LogChunk:
-        record = await self._runs.find(request.run_id)
+        record = await self._runs.find(request.run_id, self._principal)
         data, end = read_log(self._rooms.logs / record.id / request.stream, request.start, request.limit)
         return LogChunk(data_base64=_base64(data), next=request.start + len(data), end=end)
 
     @answers
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
-        return run_record(await self._runs.stop(run_id, "stopped on request", grace_s))
+        record = await self._runs.find(run_id, self._principal)
+        return run_record(await self._runs.stop(record.id, "stopped on request", grace_s))
 
     # Sessions ----------------------------------------------------------------
 
@@ -118,33 +133,33 @@ class Service:
     async def start_agent(
         self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
     ) -> SessionRecord:
-        session = await self._agents.start(request)
+        session = await self._agents.start(request, self._principal)
         return await self._watch_session(session, wait_s, events)
 
     @answers
     async def send_to_agent(
         self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
     ) -> SessionRecord:
-        session = await self._agents.send(await find_session(self._state, session_id), message)
+        session = await self._agents.send(await self._session(session_id), message)
         return await self._watch_session(session, wait_s, events)
 
     @answers
     async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
-        return await self._watch_session(await find_session(self._state, session_id), wait_s, None)
+        return await self._watch_session(await self._session(session_id), wait_s, None)
 
     @answers
     async def list_sessions(
         self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
     ) -> SessionPage:
         limit = max(1, min(limit, _MAX_PAGE))
-        found = await self._state.sessions(limit + 1, status, _before(cursor))
+        found = await self._state.sessions(limit + 1, status, _before(cursor), principal=self._seen)
         page = found[:limit]
         more = f"{page[-1].created_at!r}~{page[-1].id}" if len(found) > limit else None
         return SessionPage(sessions=[await self._record(session) for session in page], cursor=more)
 
     @answers
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
-        session = await find_session(self._state, session_id)
+        session = await self._session(session_id)
         if live := self._agents.turn_of(session.id):
             await self._runs.stop(live.id, "its session was stopped", self._rooms.config.daemon.stop_grace_s)
         await self._kept.stop(session.id, "its session was stopped")
@@ -181,21 +196,61 @@ class Service:
         snapshots = await self._rooms.volumes.log(self._rooms.volume(volume), limit=min(limit, _MAX_PAGE))
         return [snapshot_record(snapshot) for snapshot in snapshots]
 
+    @answers
+    async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
+        name = self._rooms.volume(volume)
+        await self._rooms.volumes.info(name)  # there is such a volume
+        await self._rooms.access.share(name, principal, Level.of(level))
+        return await self._shares(name)
+
+    @answers
+    async def volume_shares(self, volume: str) -> list[ShareRecord]:
+        name = self._rooms.volume(volume)
+        await self._rooms.volumes.info(name)
+        return await self._shares(name)
+
+    # Tokens --------------------------------------------------------------------
+
+    @answers
+    async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
+        token, text = await self._tokens.create(principal, valid_s)
+        return token_record(token, text)
+
+    @answers
+    async def list_tokens(self) -> list[TokenRecord]:
+        return [token_record(token) for token in await self._tokens.list()]
+
+    @answers
+    async def revoke_token(self, token_id: str) -> TokenRecord:
+        return token_record(await self._tokens.revoke(token_id))
+
     # ---------------------------------------------------------------------------
+
+    @property
+    def _seen(self) -> str | None:
+        """Whose runs and sessions are listed; None: everybody's."""
+        return None if self._principal == OWNER else self._principal
+
+    async def _session(self, text: str) -> Session:
+        return await find_session(self._state, text, self._principal)
+
+    async def _shares(self, name: VolumeName) -> list[ShareRecord]:
+        return [share_record(share) for share in await self._rooms.access.shares(name)]
 
     async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
         config = self._rooms.config
-        plan = decide(wish, config, shell=self._rooms.shell, networks=config.policy.networks)
+        rights = await self._rooms.access.rights(self._principal)
+        plan = decide(wish, config, rights, shell=self._rooms.shell, networks=config.policy.networks)
         refuse_links(plan, config)
-        live = await self._runs.admit(plan, shown(wish.command))
+        live = await self._runs.admit(plan, shown(wish.command), self._principal)
         work = OneCommand(live, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
         return live
 
     async def _start_in_session(self, session_id: str, wish: Wish, stdin: bytes) -> LiveRun:
         if session_id != "new":
-            return await self._kept.run_in(await find_session(self._state, session_id), wish, stdin)
-        session = await self._kept.open(wish)
+            return await self._kept.run_in(await self._session(session_id), wish, stdin)
+        session = await self._kept.open(wish, self._principal)
         return await self._kept.run_in(session, _for_opened(wish), stdin)
 
     async def _watch(self, live: LiveRun, wait_s: float, events: Events | None) -> RunRecord:
@@ -207,7 +262,7 @@ class Service:
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):
             await wait_for(live, self._rooms.logs / live.id, wait_s, events)
-        return await self._record(await find_session(self._state, session.id))
+        return await self._record(await self._session(session.id))
 
     async def _record(self, session: Session) -> SessionRecord:
         return session_record(session, await self._state.totals(session.id))
@@ -217,6 +272,7 @@ def _wish(request: RunRequest) -> Wish:
     return Wish(
         command=request.command,
         volumes=request.volumes,
+        args=request.args,
         workspace=request.workspace,
         method=request.method,
         cwd=request.cwd,

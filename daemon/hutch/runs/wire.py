@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
-from hutch.state import Run, Session, Tokens
+from hutch.access import Share
+from hutch.state import AccessToken, Run, Session, Tokens
 from hutch.state.records import SessionTotals
 from hutch.volumes import Snapshot, VolumeInfo
+from hutch_mcp_tools.access_records import ShareRecord, TokenRecord
 from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
 from hutch_mcp_tools.volume_records import SnapshotRecord, VolumeRecord
 
@@ -30,6 +32,7 @@ def run_record(run: Run) -> RunRecord:
         snapshots=dict(run.snapshots),
         changed={name: list(lines) for name, lines in run.changed.items()},
         usage=_usage(run.tokens) if run.tokens else None,
+        principal=run.principal,
         policy=dict(run.policy),
     )
 
@@ -49,6 +52,7 @@ def session_record(session: Session, totals: SessionTotals) -> SessionRecord:
         updated_at=_time(session.updated_at),
         turns=totals.turns,
         run_id=totals.newest_run,
+        principal=session.principal,
         usage=_usage(totals.tokens),
         last_message=session.last_message,
         error=session.error,
@@ -78,6 +82,23 @@ def snapshot_record(snapshot: Snapshot) -> SnapshotRecord:
         bytes=snapshot.bytes,
         changed=[str(change) for change in snapshot.changes],
         changes=snapshot.change_count,
+    )
+
+
+def share_record(share: Share) -> ShareRecord:
+    """What was said of one principal."""
+    return ShareRecord.model_validate({"principal": share.principal, "level": share.level.word})
+
+
+def token_record(token: AccessToken, text: str | None = None) -> TokenRecord:
+    """A principal's token; `text` is the token itself, for the one who has it made."""
+    return TokenRecord(
+        token_id=token.id,
+        principal=token.principal,
+        created_at=_time(token.created_at),
+        expires_at=None if token.expires_at is None else _time(token.expires_at),
+        revoked_at=None if token.revoked_at is None else _time(token.revoked_at),
+        token=text,
     )
 
 

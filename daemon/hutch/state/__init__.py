@@ -1,6 +1,9 @@
-"""What the daemon remembers: runs, sessions, connections, in one SQLite file. Holds no content of volumes."""
+"""What the daemon remembers: runs, sessions, connections, tokens and shares, in one SQLite file.
 
-from hutch.state.records import Connection, Run, RunStatus, Session, SessionStatus, Tokens
+Holds no content of volumes.
+"""
+
+from hutch.state.records import AccessToken, Connection, Run, RunStatus, Session, SessionStatus, Tokens
 from hutch.state.store import State
 
-__all__ = ["Connection", "Run", "RunStatus", "Session", "SessionStatus", "State", "Tokens"]
+__all__ = ["AccessToken", "Connection", "Run", "RunStatus", "Session", "SessionStatus", "State", "Tokens"]

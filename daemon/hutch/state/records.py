@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hutch.config import OWNER
+
 RunStatus = Literal[
     "starting", "running", "exited", "timed_out", "oom", "killed", "cancelled", "failed", "lost"
 ]
@@ -45,6 +47,7 @@ class Run:
     snapshots: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tokens: Tokens | None = None
+    principal: str = OWNER
 
     @property
     def is_ended(self) -> bool:
@@ -68,6 +71,7 @@ class Session:
     request: Mapping[str, object] = field(default_factory=dict)
     last_message: str | None = None
     error: str | None = None
+    principal: str = OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +97,15 @@ class Connection:
     duration_s: float
     refused: str | None
     count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A bearer token of a principal, without the token itself."""
+
+    id: str
+    principal: str
+    digest: bytes = field(repr=False)
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None

@@ -16,7 +16,7 @@ import aiosqlite
 
 from hutch.errors import HutchError
 from hutch.state.migrate import migrate
-from hutch.state.records import Connection, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.records import AccessToken, Connection, Run, Session, SessionStatus, SessionTotals, Tokens
 
 Table = Literal["runs", "sessions"]
 
@@ -51,11 +51,15 @@ class State:
         rows = await self._all("SELECT * FROM sessions WHERE id = ?", session_id)
         return _session(rows[0]) if rows else None
 
-    async def runs(self, limit: int, session_id: str | None = None) -> list[Run]:
-        """Return the newest runs first."""
+    async def runs(
+        self, limit: int, session_id: str | None = None, *, principal: str | None = None
+    ) -> list[Run]:
+        """Return the newest runs first; of one principal, or of all."""
         rows = await self._all(
-            "SELECT * FROM runs WHERE ?1 IS NULL OR session_id = ?1 ORDER BY created_at DESC, id LIMIT ?2",
+            "SELECT * FROM runs WHERE (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR principal = ?2)"
+            " ORDER BY created_at DESC, id LIMIT ?3",
             session_id,
+            principal,
             limit,
         )
         return [_run(row) for row in rows]
@@ -64,28 +68,39 @@ class State:
         return [_run(row) for row in await self._all("SELECT * FROM runs WHERE ended_at IS NULL")]
 
     async def sessions(
-        self, limit: int, status: SessionStatus | None = None, before: tuple[float, str] | None = None
+        self,
+        limit: int,
+        status: SessionStatus | None = None,
+        before: tuple[float, str] | None = None,
+        *,
+        principal: str | None = None,
     ) -> list[Session]:
-        """Return the newest first; `before` is the (created_at, id) of the last one already seen."""
+        """Return the newest first, of one principal or of all.
+
+        `before` is the (created_at, id) of the last one already seen.
+        """
         at, after_id = before or (None, "")
         rows = await self._all(
             "SELECT * FROM sessions WHERE (?1 IS NULL OR status = ?1)"
             " AND (?2 IS NULL OR created_at < ?2 OR (created_at = ?2 AND id > ?3))"
-            " ORDER BY created_at DESC, id LIMIT ?4",
+            " AND (?4 IS NULL OR principal = ?4)"
+            " ORDER BY created_at DESC, id LIMIT ?5",
             status,
             at,
             after_id,
+            principal,
             limit,
         )
         return [_session(row) for row in rows]
 
-    async def newest_agent_session(self, volume: str, agent: str) -> Session | None:
-        """Return the session that last worked with this agent in this volume."""
+    async def newest_agent_session(self, volume: str, agent: str, principal: str) -> Session | None:
+        """Return the session of this principal's that last worked with this agent in this volume."""
         rows = await self._all(
-            "SELECT * FROM sessions WHERE volume = ? AND agent = ? AND kind = 'agent'"
+            "SELECT * FROM sessions WHERE volume = ? AND agent = ? AND principal = ? AND kind = 'agent'"
             " ORDER BY updated_at DESC LIMIT 1",
             volume,
             agent,
+            principal,
         )
         return _session(rows[0]) if rows else None
 
@@ -103,18 +118,60 @@ class State:
     async def forget_session(self, session_id: str) -> None:
         await self._execute("DELETE FROM sessions WHERE id = ?", session_id)
 
-    async def ids(self, table: Table, prefix: str) -> list[str]:
-        """Return up to three ids that begin with `prefix`, or are named so."""
+    async def ids(self, table: Table, prefix: str, principal: str | None = None) -> list[str]:
+        """Return up to three ids, of one principal or of all, that begin with `prefix`, or are named so."""
         named = " OR name = ?1" if table == "sessions" else ""
         rows = await self._all(
-            f"SELECT id FROM {table} WHERE substr(id, 1, length(?1)) = ?1{named} LIMIT 3",  # noqa: S608
+            f"SELECT id FROM {table} WHERE (substr(id, 1, length(?1)) = ?1{named})"  # noqa: S608
+            " AND (?2 IS NULL OR principal = ?2) LIMIT 3",
             prefix,
+            principal,
         )
         return [row[0] for row in rows]
 
+    async def add_token(self, token: AccessToken) -> None:
+        await self._execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", *_values(token))
+
+    async def token(self, token_id: str) -> AccessToken | None:
+        rows = await self._all("SELECT * FROM tokens WHERE id = ?", token_id)
+        return AccessToken(*rows[0]) if rows else None
+
+    async def tokens(self) -> list[AccessToken]:
+        """Return the newest first."""
+        rows = await self._all("SELECT * FROM tokens ORDER BY created_at DESC, id")
+        return [AccessToken(*row) for row in rows]
+
+    async def revoke_token(self, token_id: str, at: float) -> None:
+        await self._execute(
+            "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", at, token_id
+        )
+
+    async def put_share(self, volume: str, principal: str, level: str, at: float) -> None:
+        await self._execute(
+            "INSERT INTO shares VALUES (?, ?, ?, ?) ON CONFLICT (volume, principal)"
+            " DO UPDATE SET level = excluded.level, created_at = excluded.created_at",
+            volume,
+            principal,
+            level,
+            at,
+        )
+
+    async def shares_with(self, principal: str) -> dict[str, str]:
+        """Return what was shared with a principal: volume -> level."""
+        rows = await self._all("SELECT volume, level FROM shares WHERE principal = ?", principal)
+        return {row[0]: row[1] for row in rows}
+
+    async def shares_of(self, volume: str) -> dict[str, str]:
+        """Return with whom a volume is shared: principal -> level."""
+        rows = await self._all("SELECT principal, level FROM shares WHERE volume = ?", volume)
+        return {row[0]: row[1] for row in rows}
+
+    async def forget_shares(self, volume: str) -> None:
+        await self._execute("DELETE FROM shares WHERE volume = ?", volume)
+
     async def add_connection(self, connection: Connection) -> None:
         await self._execute(
-            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *asdict(connection).values()
+            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(connection)
         )
 
     async def connections(self, run_id: str) -> list[Connection]:
@@ -164,6 +221,10 @@ def _failed(error: sqlite3.Error) -> HutchError:
         f"the state database could not be used: {error}",
         "free space on its disk, then try again; nothing was started",
     )
+
+
+def _values(record: Connection | AccessToken) -> list[object]:
+    return list(asdict(record).values())
 
 
 def _run_row(run: Run) -> dict[str, object]:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hutch.web.guard import caller
 from hutch_mcp_tools.service import Events, RunEvent, SandboxService, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ def operations() -> dict[str, Operation]:
     return {name: _operation(name, method) for name, method in methods if not name.startswith("_")}
 
 
-def routes(service: SandboxService) -> list[Route]:
-    """Serve every operation of `service`."""
+def routes(service_of: Callable[[str], SandboxService]) -> list[Route]:
+    """Serve every operation, of the service as the caller may use it."""
     known = operations()
 
     async def call(request: Request) -> Response | Answer:
@@ -64,7 +65,8 @@ def routes(service: SandboxService) -> list[Route]:
         except ValidationError as error:
             return _refuse(422, _invalid(error))
         wants_events = operation.has_events and request.query_params.get("events") == "true"
-        return Answer(operation, getattr(service, operation.name), arguments, wants_events=wants_events)
+        method = getattr(service_of(caller(request.scope)), operation.name)
+        return Answer(operation, method, arguments, wants_events=wants_events)
 
     return [Route("/api/{operation}", call, methods=["POST"])]
 

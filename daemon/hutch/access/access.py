@@ -1,0 +1,75 @@
+"""The principals of the configuration, and what was shared with them since."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hutch.access.rights import OWNERS_RIGHTS, Level, Pattern, Rights
+from hutch.config import OWNER, Config
+from hutch.errors import HutchError
+from hutch.state import State
+from hutch.volumes import VolumeName
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What was said of one principal and one volume; it goes before every pattern."""
+
+    principal: str
+    level: Level
+
+
+class Access:
+    """Knows the rights of every principal. Methods raise HutchError."""
+
+    def __init__(self, config: Config, state: State) -> None:
+        self._state = state
+        workspace = config.daemon.workspace
+        self._patterns = {
+            name: tuple(
+                Pattern.read(text, Level.of(word), workspace) for text, word in principal.volumes.items()
+            )
+            for name, principal in config.principals.items()
+        }
+
+    @property
+    def principals(self) -> Sequence[str]:
+        """The owner principal, then those of the configuration."""
+        return (OWNER, *self._patterns)
+
+    async def rights(self, principal: str) -> Rights:
+        """Return what a principal may do now; one that the configuration does not know may do nothing."""
+        if principal == OWNER:
+            return OWNERS_RIGHTS
+        if principal not in self._patterns:
+            return Rights()
+        stored = await self._state.shares_with(principal)
+        return Rights(
+            patterns=self._patterns[principal],
+            shares={volume: Level.of(word) for volume, word in stored.items()},
+        )
+
+    async def share(self, name: VolumeName, principal: str, level: Level) -> None:
+        """Say what a principal may do with a volume from now on, whatever its patterns say."""
+        if principal not in self._patterns:
+            raise unknown_principal(principal, self._patterns)
+        await self._state.put_share(name.full, principal, level.word, time.time())
+
+    async def shares(self, name: VolumeName) -> Sequence[Share]:
+        """Return what was shared of a volume, by the principals' names."""
+        stored = await self._state.shares_of(name.full)
+        return [Share(principal, Level.of(word)) for principal, word in sorted(stored.items())]
+
+    async def forget(self, name: VolumeName) -> None:
+        """Drop every share of a volume that is gone: another of its name begins without them."""
+        await self._state.forget_shares(name.full)
+
+
+def unknown_principal(name: str, known: Iterable[str]) -> HutchError:
+    """The error for a principal that the configuration does not have."""
+    names = ", ".join(sorted(known))
+    return HutchError(
+        "principal_unknown",
+        f"no principal is called {name[:80]!r}",
+        f"known: {names}" if names else "the configuration has none: write [principals.NAME]",
+    )

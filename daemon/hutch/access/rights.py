@@ -1,0 +1,100 @@
+"""What one principal may do with which volume. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from hutch.errors import HutchError
+from hutch.volumes import VolumeName
+
+
+class Level(IntEnum):
+    """Each may do what those before it may."""
+
+    NONE = 0  # not even know that it is there
+    READ = 1
+    WRITE = 2  # and make it, where there is none
+    OWN = 3  # share, restore, thin, remove
+
+    @classmethod
+    def of(cls, word: str) -> "Level":
+        """Read one of `none`, `ro`, `rw`, `owner`."""
+        return _LEVELS[word]
+
+    @property
+    def word(self) -> str:
+        return _WORDS[self]
+
+
+_LEVELS = {"none": Level.NONE, "ro": Level.READ, "rw": Level.WRITE, "owner": Level.OWN}
+_WORDS = {level: word for word, level in _LEVELS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Names of volumes: "*" stands for any text without a slash. Case counts, as it does in names."""
+
+    text: str  # with the workspace
+    level: Level
+    expression: re.Pattern[str] = field(compare=False)
+
+    @classmethod
+    def read(cls, text: str, level: Level, workspace: str) -> "Pattern":
+        """Read a pattern; without a workspace it is about volumes of `workspace`."""
+        full = text if "/" in text else f"{workspace}/{text}"
+        return cls(full, level, re.compile("[^/]*".join(map(re.escape, full.split("*")))))
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Greater is more specific: a whole name, then more characters of one; of equals the lesser right."""
+        return "*" not in self.text, len(self.text.replace("*", "")), -self.level
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Of one principal, at one moment. What is not granted is denied."""
+
+    is_owner: bool = False  # the owner principal, who may do all
+    patterns: tuple[Pattern, ...] = ()
+    shares: Mapping[str, Level] = field(default_factory=dict)  # full name -> what a share says
+
+    def level(self, name: VolumeName) -> Level:
+        """Return what is allowed: what a share says of just this volume, else the most specific pattern.
+
+        Work that could not be committed to a volume is as private as that volume.
+        """
+        if self.is_owner:
+            return Level.OWN
+        full = name.full
+        base = full.partition("@")[0]
+        for exact in (full, base):
+            if exact in self.shares:
+                return self.shares[exact]
+        matching = [pattern for pattern in self.patterns if pattern.expression.fullmatch(base)]
+        return max(matching, key=lambda pattern: pattern.rank).level if matching else Level.NONE
+
+    def require(self, name: VolumeName, needed: Level) -> None:
+        """Raise HutchError `volume_unknown`, `volume_read_only` or `volume_not_yours` unless it is allowed.
+
+        The first is said as of a volume that is not there, and before anybody looks whether it is.
+        """
+        level = self.level(name)
+        if level >= needed:
+            return
+        if level is Level.NONE:
+            raise HutchError("volume_unknown", f"there is no volume '{name}'", "see: hutch volume ls")
+        if level is Level.READ:
+            raise HutchError(
+                "volume_read_only",
+                f"volume '{name}' may be read by you, and not be written",
+                f"mount it as {name}:ro, or work in a volume of your own",
+            )
+        raise HutchError(
+            "volume_not_yours",
+            f"volume '{name}' may be written by you; this is for its owners",
+            f"an owner can do it, or share it: hutch volume share {name} PRINCIPAL owner",
+        )
+
+
+OWNERS_RIGHTS = Rights(is_owner=True)

@@ -1,0 +1,120 @@
+"""The gate before the service: every call of every principal passes it; one that it does not know fails.
+
+A rule stands here for each method of `SandboxService`. What a run mounts is decided where its plan is made
+(`hutch.policy.decide`), and whose a run or session is where it is looked up; both deny by default too.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hutch.access import Level, Rights
+from hutch.config import OWNER
+from hutch.errors import HutchError
+from hutch.runs.rooms import Rooms
+from hutch_mcp_tools.service import SandboxService, ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """A right to the volume that an argument names, "volume" or a field of one, "request.volume"."""
+
+    level: Level
+    argument: str = "volume"
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Runs and sessions: of another principal there is nothing to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Starts something: the plan refuses what this principal may not mount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Answers with records of volumes, each shown to those who may read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnersOnly:
+    """For the owner principal alone."""
+
+
+Rule = Needs | Own | Mounts | Listed | OwnersOnly
+
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "run": (Mounts(), Own()),
+    "get_run": (Own(),),
+    "list_runs": (Own(),),
+    "read_log": (Own(),),
+    "stop_run": (Own(),),
+    "start_agent": (Mounts(), Own()),
+    "send_to_agent": (Mounts(), Own()),
+    "get_session": (Own(),),
+    "list_sessions": (Own(),),
+    "stop_session": (Own(),),
+    "read_volume": (Needs(Level.READ, "request.volume"),),
+    "write_volume": (Needs(Level.WRITE, "request.volume"),),
+    "list_volumes": (Listed(),),
+    "volume_log": (Needs(Level.READ),),
+    "share_volume": (Needs(Level.OWN),),
+    "volume_shares": (Needs(Level.OWN),),
+    "create_token": (OwnersOnly(),),
+    "list_tokens": (OwnersOnly(),),
+    "revoke_token": (OwnersOnly(),),
+}
+
+
+def gate(service: SandboxService, rooms: Rooms, principal: str) -> SandboxService:
+    """Return `service` as a principal may use it."""
+    return cast("SandboxService", _Gate(service, rooms, principal))
+
+
+class _Gate:
+    """Stands in for each method of the service; a name without a rule is no method."""
+
+    def __init__(self, service: SandboxService, rooms: Rooms, principal: str) -> None:
+        self._service = service
+        self._rooms = rooms
+        self._principal = principal
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in RULES:
+            raise AttributeError(name)
+        rules, method = RULES[name], getattr(self._service, name)
+
+        async def checked(*args: object, **kwargs: object) -> object:
+            rights = await self._rights()
+            given = inspect.signature(method).bind(*args, **kwargs).arguments
+            for rule in rules:
+                self._check(rule, given, rights)
+            answer = await method(*args, **kwargs)
+            return self._readable(answer, rights) if Listed() in rules else answer
+
+        return checked
+
+    async def _rights(self) -> Rights:
+        try:
+            return await self._rooms.access.rights(self._principal)
+        except HutchError as error:
+            raise ServiceError(error.code, error.message, error.hint) from error
+
+    def _check(self, rule: Rule, given: Mapping[str, Any], rights: Rights) -> None:
+        if isinstance(rule, OwnersOnly) and self._principal != OWNER:
+            raise ServiceError(
+                "owner_only", "this is for the owner of the daemon", "ask whoever gave you your token"
+            )
+        if isinstance(rule, Needs):
+            first, _, field = rule.argument.partition(".")
+            text = getattr(given[first], field) if field else given[first]
+            try:
+                rights.require(self._rooms.volume(text), rule.level)
+            except HutchError as error:
+                raise ServiceError(error.code, error.message, error.hint) from error
+
+    def _readable(self, records: list[Any], rights: Rights) -> list[Any]:
+        return [one for one in records if rights.level(self._rooms.volume(one.name)) >= Level.READ]
