@@ -221,7 +221,7 @@ class Copies:
             try:
                 place.put_mark(replace(mark, phase="restoring"))
             except HutchError as error:
-                _log.warning("volume %s: %s", base.name, error.message)
+                _log.warning("volume %s: %s", lease.name, error.message)
 
 
 async def _steady_scan(root: int, known: Folder) -> Findings:
