@@ -15,6 +15,7 @@ from hutch.volumes.cache import Cache, room_for
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DiskFullError, FolderBusyError
+from hutch.volumes.findings import stat_of
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -22,7 +23,7 @@ from hutch.volumes.nodes import Folder
 from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
-from hutch.volumes.scan import put_back_modes, scan, stat_of
+from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.settling import Settled, Settling, put_clean, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
