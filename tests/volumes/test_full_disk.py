@@ -1,14 +1,14 @@
 """A disk that is really full: what can leave the cache leaves, the rest is told, and nothing is lost."""
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import DirectoryStore, Recovered, VolumeName, Volumes
+from support.small_disk import fill, small_disk
 from support.volume_engine import WEB, commit_files, program, run_on, tree_of, tree_on_disk
 
 MB = 1_000_000
@@ -17,17 +17,8 @@ NAMES = [VolumeName.parse(name) for name in ("aa", "bb", "cc")]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB and 1,000 files."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-o", "size=8m,nr_inodes=1000,mode=700"]
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", *options, "none", place], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs root, to mount a small disk: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with small_disk(tmp_path / "disk", "8m") as place:
+        yield place
 
 
 @pytest.fixture
@@ -38,24 +29,6 @@ def store(tmp_path: Path) -> DirectoryStore:
 @pytest.fixture
 def volumes(store: DirectoryStore, disk: Path) -> Volumes:
     return Volumes(store, disk)
-
-
-@pytest.fixture
-def fill(disk: Path) -> Callable[[], Path]:
-    """Leave no byte free."""
-
-    def fill() -> Path:
-        with (disk / "filler").open("ab", buffering=0) as filler:
-            for size in (65536, 4096, 1):
-                try:
-                    while filler.write(bytes(size)) == size:
-                        pass
-                except OSError:
-                    continue
-        assert os.statvfs(disk).f_bavail == 0
-        return disk / "filler"
-
-    return fill
 
 
 async def make_elsewhere(store: DirectoryStore, tmp_path: Path, files: dict[str, bytes]) -> None:
@@ -86,10 +59,10 @@ async def test_a_check_out_on_a_full_disk_makes_others_leave(
 
 
 async def test_no_room_at_all_is_told_with_place_and_bytes(
-    volumes: Volumes, store: DirectoryStore, tmp_path: Path, fill: Callable[[], Path], disk: Path
+    volumes: Volumes, store: DirectoryStore, tmp_path: Path, disk: Path
 ) -> None:
     await make_elsewhere(store, tmp_path, {"a": os.urandom(3 * MB)})
-    filler = fill()
+    filler = fill(disk)
     for place in ("working", "snapshot"):
         with pytest.raises(HutchError) as caught:
             async with (
@@ -115,11 +88,11 @@ async def test_no_room_at_all_is_told_with_place_and_bytes(
 
 
 async def test_a_run_that_fills_the_disk_is_committed_all_the_same(
-    volumes: Volumes, store: DirectoryStore, fill: Callable[[], Path], disk: Path
+    volumes: Volumes, store: DirectoryStore, disk: Path
 ) -> None:
     async with run_on(volumes) as (lease, folder):
         (folder / "work").write_bytes(b"done")
-        filler = fill()
+        filler = fill(disk)
         assert await volumes.commit(lease, "run 1") is not None
     assert await tree_of(volumes) == {"/work": b"done"}
     for again in (volumes, Volumes(store, disk)):
@@ -135,12 +108,12 @@ async def test_a_run_that_fills_the_disk_is_committed_all_the_same(
 
 
 async def test_a_daemon_starts_on_a_full_disk_and_saves_what_was_left(
-    volumes: Volumes, store: DirectoryStore, tmp_path: Path, fill: Callable[[], Path], disk: Path
+    volumes: Volumes, store: DirectoryStore, tmp_path: Path, disk: Path
 ) -> None:
     with program("sleep", str(tmp_path / "store"), str(disk)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-    fill().chmod(0o600)
+    fill(disk).chmod(0o600)
     (found,) = await volumes.recover()
     assert (found.name, found.conflict, found.problem) == ("web", None, None)
     assert await tree_of(volumes) == {"/work": b"of the sleeper"}
