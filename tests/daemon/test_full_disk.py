@@ -10,7 +10,6 @@ from hutch.volumes import DirectoryStore, VolumeName, Volumes
 from support.daemon import daemon
 from support.small_disk import fill, small_disk
 
-
 pytestmark = pytest.mark.slow
 
 
