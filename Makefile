@@ -13,6 +13,7 @@ setup:  ## install what a user needs into .venv
 dev: setup  ## install what a developer needs besides: checkers, test tools, other agents as clients
 	@scripts/setup dev clients
 	@scripts/install-node-tools || echo "setup: going on without them"
+	@scripts/install-store-servers || echo "setup: going on without it"
 
 demo: setup  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
 	@.venv/bin/python scripts/demo.py

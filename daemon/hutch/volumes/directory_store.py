@@ -5,7 +5,6 @@ A write goes to a temporary file beside its place, is synced, is linked or renam
 
 import fcntl
 import os
-import re
 import secrets
 import stat
 from collections.abc import AsyncGenerator, Iterator
@@ -16,9 +15,9 @@ from pathlib import Path
 from anyio import to_thread
 
 from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
+from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
 
-_KEY = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]*(/[A-Za-z0-9_@-][A-Za-z0-9._@-]*)*")
 _TEMPORARY = ".new-"  # no key's part begins with a dot
 
 
@@ -73,9 +72,7 @@ class DirectoryStore:
             _sync_folder(path.parent)
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise StoreError(f"not a key: {key!r}")
-        return self._root / key
+        return self._root / checked(key)
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from hutch.errors import HutchError
 
+_REACH = "see that the store can be reached and written; nothing was thrown away"
+
 
 class StoreError(HutchError):
     """The store did not do what was asked; whether the request took effect is unknown."""
 
-    def __init__(self, message: str, code: str = "store_unavailable") -> None:
-        super().__init__(
-            code, message, "see that the store can be reached and written; nothing was thrown away"
-        )
+    def __init__(self, message: str, code: str = "store_unavailable", hint: str = _REACH) -> None:
+        super().__init__(code, message, hint)
 
 
 class NotFoundError(StoreError):

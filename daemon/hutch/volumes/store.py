@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from hutch.volumes.failures import ConflictError, NotFoundError
+from hutch.volumes.keys import checked
 
 Condition = str | Literal["absent"] | None  # an ETag that must match; nothing there yet; no condition
 
@@ -23,8 +24,9 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Objects under relative ASCII keys, whose parts are of `A-Za-z0-9._@-` and never begin with a dot.
 
-    A write is whole and durable when it returns. Every method raises StoreError; a write that raised it may
-    or may not have taken effect, only ConflictError says that it did not.
+    A write is whole and durable when it returns. What is written under a condition carries a nonce: where an
+    answer got lost, a store tells its own write from another's by the bytes. Every method raises StoreError;
+    a write that raised it may or may not have taken effect, only ConflictError says that it did not.
     """
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
@@ -58,7 +60,7 @@ class MemoryStore:
         self._tags = itertools.count(1)
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
-        if key not in self._objects:
+        if checked(key) not in self._objects:
             raise NotFoundError(key)
         data, tag = self._objects[key]
         return data[start:end], tag
@@ -69,12 +71,12 @@ class MemoryStore:
             if tag != if_match:
                 raise ConflictError(key)
         tag = f"m{next(self._tags)}"
-        self._objects[key] = (bytes(data), tag)
+        self._objects[checked(key)] = (bytes(data), tag)
         self._modified_at[key] = self._now()
         return tag
 
     async def delete(self, key: str) -> None:
-        self._objects.pop(key, None)
+        self._objects.pop(checked(key), None)
 
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
         for key in sorted(self._objects):

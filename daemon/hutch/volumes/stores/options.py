@@ -1,0 +1,44 @@
+"""How a store is to be opened, besides its URL. Secrets are named, never held."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hutch.volumes.failures import StoreError
+
+Addressing = Literal["auto", "path", "virtual"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What the owner of a store may say. Empty: what the provider's own tools would take.
+
+    credentials_env: names of environment variables. S3: key id, secret and, if there is one, session token.
+    Azure: the account's key or a SAS. Google: a service account's key, as JSON.
+    credentials_file: the same in a file; for S3 one of AWS's form, of which `profile` names a part.
+    """
+
+    endpoint_url: str = ""
+    region: str = ""
+    addressing: Addressing = "auto"  # auto: the path at an endpoint of one's own, else the host's name
+    account: str = ""  # Azure only
+    credentials_env: tuple[str, ...] = ()
+    credentials_file: Path | None = None
+    profile: str = ""
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 30.0  # without a byte
+    max_requests: int = 16  # at once
+
+
+def values_of(options: StoreOptions, env: Mapping[str, str] = os.environ) -> list[str]:
+    """The values of `credentials_env`, in order. Raises StoreError `store_credentials`."""
+    missing = [name for name in options.credentials_env if not env.get(name)]
+    if missing:
+        raise StoreError(
+            f"{', '.join(missing)}: named by storage.credentials_env, not set in the daemon's environment",
+            "store_credentials",
+            "set it where the daemon is started, and start the daemon anew",
+        )
+    return [env[name] for name in options.credentials_env]

@@ -1,0 +1,183 @@
+"""A store in a bucket of Amazon S3, Ceph, MinIO, R2 or another server that speaks S3."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Any, Literal, TypeVar
+
+import anyio
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from hutch.volumes.failures import ConflictError, NotFoundError
+from hutch.volumes.keys import checked
+from hutch.volumes.store import Condition, ObjectInfo
+from hutch.volumes.stores import multipart
+from hutch.volumes.stores.attempts import Found, patiently, put_if
+from hutch.volumes.stores.hashes import md5_of
+from hutch.volumes.stores.options import StoreOptions, values_of
+from hutch.volumes.stores.s3_failures import FAILURES, BeyondEndError, failure
+
+EtagForm = Literal["quoted", "bare"]  # how If-Match is written; Ceph up to 18 compares it with the quotes
+
+T = TypeVar("T")
+
+_MULTIPART_BYTES = 64 << 20
+
+
+@asynccontextmanager
+async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGenerator["S3Store"]:
+    """The store with its one client. Asks the server nothing yet."""
+    session = AioSession(profile=options.profile or None)
+    if options.credentials_file:
+        session.set_config_variable("credentials_file", str(options.credentials_file))
+    keys = dict(
+        zip(
+            ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+            values_of(options),
+            strict=False,
+        )
+    )
+    try:
+        made = session.create_client(
+            "s3",
+            region_name=options.region or None,
+            endpoint_url=options.endpoint_url or None,
+            config=_config(options),
+            **keys,
+        )
+        client = await made.__aenter__()
+    except FAILURES as error:
+        raise failure(error, "") from error
+    try:
+        yield S3Store(client, bucket, prefix, options.max_requests)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.__aexit__(None, None, None)
+
+
+def _config(options: StoreOptions) -> AioConfig:
+    style = options.addressing
+    if style == "auto":
+        style = "path" if options.endpoint_url else "virtual"
+    return AioConfig(
+        connect_timeout=options.connect_timeout_s,
+        read_timeout=options.timeout_s,
+        max_pool_connections=options.max_requests,
+        retries={"total_max_attempts": 1},  # ours know which requests may be sent twice
+        # Content-MD5 goes with every write: the one check that all servers make, old ones too
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": style},
+    )
+
+
+class S3Store:
+    """Objects below `prefix` of a bucket. `etag_form` is None until a write has shown which is understood."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str, max_requests: int) -> None:  # noqa: ANN401 - untyped
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._limit = anyio.Semaphore(max_requests)
+        self.etag_form: EtagForm | None = None
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        place = self._place(key)
+        if end is not None and end <= start:
+            return b"", await self._tag(key, place)
+        if start or end is not None:
+            place["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        try:
+            return await patiently(lambda: self._get(key, place))
+        except BeyondEndError:
+            return b"", await self._tag(key, self._place(key))
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        place = self._place(key)
+        if if_match is not None:
+            # Not in parts: servers ignore a condition on the last request of such an upload
+            return await self._put_if(key, place, data, if_match)
+        if len(data) < _MULTIPART_BYTES:
+            return await patiently(lambda: self._put(key, place, data))
+        return await multipart.put(self._ask, self._client, key, place, data)
+
+    async def delete(self, key: str) -> None:
+        place = self._place(key)
+        try:
+            await patiently(lambda: self._ask(key, lambda: self._client.delete_object(**place)))
+        except NotFoundError:
+            return
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        asked = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        while True:
+            page = await patiently(lambda: self._ask(prefix, lambda: self._client.list_objects_v2(**asked)))
+            for found in page.get("Contents", ()):
+                key = found["Key"].removeprefix(self._prefix)
+                yield ObjectInfo(key, found["Size"], found["LastModified"].astimezone(UTC))
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _place(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._prefix + checked(key)}
+
+    async def _get(self, key: str, place: dict[str, Any]) -> Found:
+        async def ask() -> Found:
+            response = await self._client.get_object(**place)
+            async with response["Body"] as body:
+                return await body.read(), _bare(response["ETag"])
+
+        return await self._ask(key, ask)
+
+    async def _tag(self, key: str, place: dict[str, Any]) -> str:
+        """The ETag alone. Not by HEAD: its 404 does not tell a missing object from a missing bucket."""
+
+        async def ask() -> str:
+            response = await self._client.get_object(**place)
+            response["Body"].close()
+            return _bare(response["ETag"])
+
+        return await patiently(lambda: self._ask(key, ask))
+
+    async def _put(self, key: str, place: dict[str, Any], data: bytes, **condition: str) -> str:
+        _, md5 = await md5_of(data)
+        response = await self._ask(
+            key, lambda: self._client.put_object(**place, Body=data, ContentMD5=md5, **condition)
+        )
+        return _bare(response["ETag"])
+
+    async def _put_if(self, key: str, place: dict[str, Any], data: bytes, condition: str) -> str:
+        form: EtagForm = self.etag_form or "quoted"
+
+        async def put() -> str:
+            nonlocal form
+            try:
+                tag = await self._put(key, place, data, **_header(condition, form))
+            except (ConflictError, NotFoundError):
+                if self.etag_form is None:  # if the condition holds all the same, it was not understood
+                    form = "bare" if form == "quoted" else "quoted"
+                raise ConflictError(key) from None
+            if condition != "absent":
+                self.etag_form = form
+            return tag
+
+        return await put_if(put, lambda: self._get(key, place), key, data, condition)
+
+    async def _ask(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
+        async with self._limit:
+            try:
+                return await ask()
+            except FAILURES as error:
+                raise failure(error, key) from error
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _header(condition: str, form: EtagForm) -> dict[str, str]:
+    if condition == "absent":
+        return {"IfNoneMatch": "*"}
+    return {"IfMatch": f'"{condition}"' if form == "quoted" else condition}

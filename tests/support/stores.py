@@ -1,0 +1,47 @@
+"""Every kind of store for a test, under a prefix of its own, by its name."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore
+from hutch.volumes.stores.options import StoreOptions
+from hutch.volumes.stores.s3 import S3Store, open_s3
+from support.ceph import S3Server
+
+LOCAL = ("memory", "directory")
+EVERY = (*LOCAL, "s3")
+
+
+@asynccontextmanager
+async def fresh_store(kind: str, request: pytest.FixtureRequest, folder: Path) -> AsyncGenerator[ObjectStore]:
+    """An empty store. `request` is the fixture's or test's: by it a server is started when it is needed."""
+    if kind == "memory":
+        yield MemoryStore()
+    elif kind == "directory":
+        yield DirectoryStore(folder / "store")
+    else:
+        async with s3_store(request.getfixturevalue("s3_server")) as store:
+            yield store
+
+
+@asynccontextmanager
+async def s3_store(
+    server: S3Server, *, url: str = "", prefix: str = "", bucket: str = ""
+) -> AsyncGenerator[S3Store]:
+    """A part of the server's bucket, reached at `url`, where that is another way to the same server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORE_KEY", server.access_key)
+        patch.setenv("STORE_SECRET", server.secret_key)
+        options = StoreOptions(
+            endpoint_url=url or server.url,
+            region="us-east-1",
+            credentials_env=("STORE_KEY", "STORE_SECRET"),
+        )
+        async with open_s3(
+            bucket or server.bucket, prefix or f"test/{secrets.token_hex(8)}", options
+        ) as store:
+            yield store
