@@ -31,7 +31,7 @@ from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
 from hutch.runs.gate import gate
 from hutch.runs.kept_sessions import KeptSessions
-from hutch.runs.recovery import recover
+from hutch.runs.recovery import recover, recover_rest
 from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
 from hutch.runs.service import Service
@@ -146,7 +146,7 @@ def build_app(
 
 
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None:
-    await recover(rooms)
+    is_whole = await recover(rooms)
     agents, kept = AgentSessions(runs), KeptSessions(runs)
     services = {
         name: gate(Service(runs, agents, kept, name), rooms, name) for name in rooms.access.principals
@@ -158,6 +158,8 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(rooms.volumes.tend_cache)
+        if not is_whole:
+            helpers.start_soon(recover_rest, rooms)
         helpers.start_soon(systemd.keep_alive)
         helpers.start_soon(_end_on_signal, http, runs, kept)
         try:

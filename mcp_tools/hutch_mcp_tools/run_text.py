@@ -108,6 +108,11 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
             shown += f" and {more}{' or more' if len(paths) >= _RECORDED_PATHS else ''} others"
         snapshot = f" (snapshot {run.snapshots[volume]})" if volume in run.snapshots else ""
         lines.append(f"changed: volume {volume}{snapshot}: {shown or 'nothing listed'}\n")
+    for volume, why in run.unsynced.items():
+        lines.append(
+            f"note: volume {volume}: the store has not its newest changes yet: {one_line(why, 300)}; "
+            "they are kept on this machine, and stored when it takes them\n"
+        )
     if run.dropped_bytes:
         lines.append(f"note: {run.dropped_bytes} bytes of output beyond the log's limit were not kept\n")
     if cut:

@@ -134,6 +134,9 @@ class RunRecord(Wire):
     volumes: list[str] = []
     snapshots: dict[str, int] = {}  # volume -> the snapshot that this run committed
     changed: dict[str, list[str]] = {}  # volume -> "A path", "M path", "D path", the first 50
+    unsynced: dict[
+        str, str
+    ] = {}  # volume -> why the store has not its newest changes yet; they are safe here
     usage: Usage | None = None
     principal: str = "owner"  # who started it
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism

@@ -177,6 +177,11 @@ def _tell(record: RunRecord, *, is_new: bool) -> None:
             f"output_cut: {record.dropped_bytes} bytes in the middle of the output were not kept",
             "write large output into a volume, or raise daemon.log_max",
         )
+    for name, why in record.unsynced.items():
+        report(
+            f"volume_unsynced: the store has not the newest changes of volume {name} yet: {why}",
+            f"they are kept on this machine and stored when it takes them; see: hutch show {record.run_id}",
+        )
     if is_new and record.session_id:
         note(f"kept as session {record.session_id}; run in it with --session, end it with: hutch stop")
     if sys.stderr.isatty():

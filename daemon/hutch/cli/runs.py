@@ -124,7 +124,7 @@ async def find(service: SandboxService, text: str) -> Record:
 def _row(run: RunRecord) -> tuple[str, ...]:
     return (
         run.run_id,
-        run.status,
+        f"{run.status}, unsynced" if run.unsynced else run.status,
         run.method,
         run.session_id or "",
         age(run.created_at),
@@ -151,6 +151,7 @@ def _run(run: RunRecord) -> dict[str, object]:
         "volumes": ", ".join(run.volumes),
         "snapshots": ", ".join(f"{name} at {number}" for name, number in run.snapshots.items()),
         "changed": "; ".join(f"{name}: {', '.join(paths)}" for name, paths in run.changed.items() if paths),
+        "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),
         **{f"policy {name}": value for name, value in run.policy.items()},

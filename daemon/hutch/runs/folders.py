@@ -1,15 +1,38 @@
 """The volumes of one run: leased and checked out on the way in, committed and released on the way out."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 
+from hutch.errors import HutchError
 from hutch.policy import VolumeMount
 from hutch.runs.rooms import Rooms
-from hutch.volumes import Lease, Snapshot, Volumes
+from hutch.volumes import Freezer, Lease, Snapshot, StoreError, Stream, StreamStatus, Volumes
+
+_WORTH_TELLING_S = 3.0  # to be behind by less is the ordinary state of a folder that is written to
+_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0  # between two attempts to commit
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit came to. `unsynced`: the store did not take these volumes; why, by their names."""
+
+    snapshots: dict[str, Snapshot]
+    unsynced: dict[str, HutchError]
+
+    def told(self) -> dict[str, Any]:
+        """What the record of the run shall say."""
+        return {
+            "snapshots": {name: made.number for name, made in self.snapshots.items()},
+            "changed": {name: tuple(map(str, made.changes)) for name, made in self.snapshots.items()},
+            "unsynced": {name: why.message for name, why in self.unsynced.items()},
+        }
 
 
 @dataclass(slots=True)
@@ -19,6 +42,7 @@ class Folders:
     _volumes: Volumes
     paths: dict[str, Path] = field(default_factory=dict)
     _leases: dict[str, Lease] = field(default_factory=dict)
+    _streams: dict[str, Stream] = field(default_factory=dict)
     _committing: anyio.Lock = field(
         default_factory=anyio.Lock
     )  # commands of one kept sandbox end at any time
@@ -26,11 +50,48 @@ class Folders:
     def writable(self, name: str) -> Path | None:
         return self.paths[name] if name in self._leases else None
 
-    async def commit(self, run_id: str) -> dict[str, Snapshot]:
-        """Commit every writable volume that changed. Raises HutchError `lease_lost`, `store_failed`."""
+    @asynccontextmanager
+    async def streamed(self, run_id: str, sandbox: Freezer) -> AsyncGenerator[None]:
+        """Let what changes become commits while a sandbox works in the folders; its end leaves the block."""
+        async with AsyncExitStack() as stack:
+            for name, lease in self._leases.items():
+                stream = self._volumes.stream(lease, run_id, freezer=sandbox)
+                self._streams[name] = await stack.enter_async_context(stream)
+            yield
+
+    def behind(self) -> dict[str, str]:
+        """Volumes whose newest changes the store has not yet, and how far it is behind, for a person."""
+        return {name: text for name, each in self._streams.items() if (text := _behind(each.status))}
+
+    async def commit(self, run_id: str) -> Committed:
+        """Commit every writable volume that changed; a store that is away keeps none of the others.
+
+        Raises HutchError `lease_lost`, `quota_exceeded`: the hint names the volume that keeps the work.
+        """
+        made: dict[str, Snapshot] = {}
+        unsynced: dict[str, HutchError] = {}
         async with self._committing:
-            made = {name: await self._volumes.commit(lease, run_id) for name, lease in self._leases.items()}
-        return {name: snapshot for name, snapshot in made.items() if snapshot is not None}
+            for name, lease in self._leases.items():
+                try:
+                    snapshot = await self._volumes.commit(lease, run_id)
+                except StoreError as error:
+                    unsynced[name] = error
+                else:
+                    made |= {name: snapshot} if snapshot else {}
+        return Committed(made, unsynced)
+
+    async def commit_patiently(self, run_id: str, patience_s: float, say: Callable[[str], None]) -> Committed:
+        """Commit, and again for as long as the store does not take it and patience lasts."""
+        made: dict[str, Snapshot] = {}
+        until, pause_s = time.monotonic() + patience_s, _PAUSE_S
+        while True:
+            committed = await self.commit(run_id)
+            made |= committed.snapshots
+            if not committed.unsynced or time.monotonic() > until:
+                return Committed(made, committed.unsynced)
+            say(f"waiting for the store: {next(iter(committed.unsynced.values())).message}")
+            await anyio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 @asynccontextmanager
@@ -55,11 +116,10 @@ async def folders_of(rooms: Rooms, mounts: Sequence[VolumeMount], holder: str) -
         yield folders
 
 
-def snapshot_numbers(made: Mapping[str, Snapshot]) -> dict[str, int]:
-    """Return the number of each volume's new snapshot."""
-    return {name: snapshot.number for name, snapshot in made.items()}
-
-
-def changed_paths(made: Mapping[str, Snapshot]) -> dict[str, tuple[str, ...]]:
-    """Return the first changes of each volume as "A path", "M path", "D path"."""
-    return {name: tuple(map(str, snapshot.changes)) for name, snapshot in made.items()}
+def _behind(status: StreamStatus) -> str:
+    since = status.behind_since
+    late_s = (datetime.now(UTC) - since).total_seconds() if since else 0.0
+    if late_s < _WORTH_TELLING_S:
+        return status.problem or ""
+    text = f"{late_s:.0f} s behind: {status.files_behind} files, {status.bytes_behind / 1e6:.1f} MB"
+    return f"{text}; {status.problem}" if status.problem else text

@@ -1,7 +1,9 @@
 """Kept sandboxes: one stays under a session, holds its volumes, and takes commands until it is ended."""
 
 import logging
+import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -11,6 +13,7 @@ from hutch.policy import Plan
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.path import (
+    PATIENCE_S,
     OneCommand,
     end,
     fail,
@@ -26,6 +29,8 @@ from hutch.supervisor import supervise
 from hutch_launchers.launcher import KeptSandbox
 
 logger = logging.getLogger(__name__)
+
+Announce = Callable[[], Awaitable[None]]
 
 _STOP_GRACE_S = 2.0  # for commands that still run when their sandbox is ended
 
@@ -45,6 +50,7 @@ class Kept:
     sandbox: KeptSandbox | None = None
     folders: Folders | None = None
     running: dict[str, LiveRun] = field(default_factory=dict)
+    _unsynced: list[LiveRun] = field(default_factory=list)  # that ended while the store was away
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _used_at: float = field(default_factory=time.monotonic)
 
@@ -52,10 +58,13 @@ class Kept:
         self.reason = self.reason or reason
         self._stop.set()
 
-    async def keep(self, rooms: Rooms) -> None:
-        """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends."""
+    async def keep(self, rooms: Rooms, announce: Announce) -> None:
+        """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends.
+
+        `announce` is awaited when the sandbox has ended and its volumes have still to wait for the store.
+        """
         try:
-            await self._keep(rooms)
+            await self._keep(rooms, announce)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this one and not the daemon
             self.error = plain(error)
             logger.warning("session=%s failed: %s: %s", self.session_id, self.error.code, self.error.message)
@@ -72,15 +81,20 @@ class Kept:
             live.change(policy=self.policy)
             async with self.sandbox.start(work.command) as process:
                 running(live)
+                live.behind = self.folders.behind
                 ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
+            if live.record.unsynced:
+                self._unsynced.append(live)
+            else:
+                await self._note_synced(rooms)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this one and not the daemon
             await fail(rooms.state, live, work, error)
         finally:
             self.running.pop(live.id, None)
             self._used_at = time.monotonic()
 
-    async def _keep(self, rooms: Rooms) -> None:
+    async def _keep(self, rooms: Rooms, announce: Announce) -> None:
         launcher = rooms.launchers[self.plan.method]
         async with folders_of(rooms, self.plan.volumes, self.session_id) as folders:
             with private_folder(rooms, self.session_id):
@@ -91,11 +105,23 @@ class Kept:
                         self.folders, self.sandbox = folders, sandbox
                         self._used_at = time.monotonic()
                         self.ready.set()
-                        await self._until_end(sandbox)
-                        self.sandbox = None  # no more commands
-                        await self._end_commands()
+                        async with folders.streamed(self.session_id, sandbox):
+                            await self._until_end(sandbox)
+                            self.sandbox = None  # no more commands
+                            await self._end_commands()
             # what background processes wrote since the last command
-            await folders.commit(self.session_id)
+            committed = await folders.commit_patiently(self.session_id, PATIENCE_S, logger.info)
+            if committed.unsynced:
+                self.reason += f"; {', '.join(committed.unsynced)}: held until the store takes what changed"
+                await announce()
+                await folders.commit_patiently(self.session_id, math.inf, logger.info)
+            await self._note_synced(rooms)
+
+    async def _note_synced(self, rooms: Rooms) -> None:
+        """All is in the store now, also what earlier commands had left."""
+        while self._unsynced:
+            live = self._unsynced.pop()
+            await rooms.state.put_run(live.change(unsynced={}))
 
     async def _until_end(self, sandbox: KeptSandbox) -> None:
         async def ends_itself() -> None:

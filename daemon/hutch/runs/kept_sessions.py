@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -89,20 +90,26 @@ class KeptSessions:
             self._runs.discharge(live)
 
     async def _keep(self, session: Session, kept: Kept) -> None:
+        announce = partial(self._announce_end, session, kept)
         try:
-            await kept.keep(self._rooms)
+            await kept.keep(self._rooms, announce)
         finally:
-            self._kept.pop(session.id, None)
             with anyio.CancelScope(shield=True):
-                await self._rooms.state.put_session(
-                    replace(
-                        session,
-                        status="failed" if kept.error else "ended",
-                        updated_at=time.time(),
-                        error=kept.error.message if kept.error else kept.reason,
-                    )
-                )
-            kept.ended.set()
+                await announce()
+
+    async def _announce_end(self, session: Session, kept: Kept) -> None:
+        """Write down that it has ended and tell everybody. Idempotent."""
+        if self._kept.pop(session.id, None) is None:
+            return
+        await self._rooms.state.put_session(
+            replace(
+                session,
+                status="failed" if kept.error else "ended",
+                updated_at=time.time(),
+                error=kept.error.message if kept.error else kept.reason,
+            )
+        )
+        kept.ended.set()
 
 
 def _refuse_fixed(wish: Wish) -> None:

@@ -1,6 +1,7 @@
 """A run while it lives: its record as it stands, its log, and the events that others wait for."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ class LiveRun:
     log: RunLog
     stop: Stop = field(default_factory=Stop)
     error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
+    behind: Callable[[], dict[str, str]] = dict  # volumes whose newest changes the store has not yet; how far
     note: str = "preparing"  # what it is doing, for a person who waits
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
@@ -42,8 +44,10 @@ class LiveRun:
         return self.record
 
     def view(self) -> Run:
-        """Return the record as it stands, with what the log holds by now."""
+        """Return the record as it stands, with what the log and the store hold by now."""
         logged: Any = self._logged()
+        if not self.record.is_ended:
+            logged["unsynced"] = self.behind()
         return replace(self.record, **logged)
 
     def end(self, **values: Any) -> Run:

@@ -20,7 +20,7 @@ from hutch.egress import Connection as Passed
 from hutch.egress import Grant, open_doors
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
-from hutch.runs.folders import Folders, changed_paths, folders_of, snapshot_numbers
+from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.state import Connection, State
@@ -29,6 +29,8 @@ from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, EgressEndpoint, Mount
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_S = 3.0  # with a store that does not take a commit, before a run ends without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
                 start = await work.start(folders, private)
                 ended = await _in_sandbox(rooms, live, plan, folders, start)
             extra = await finished(live, work, folders, ended)
+            if extra["unsynced"]:  # how it ended is told at once; its volumes stay held until they are safe
+                await end(rooms.state, live, work, **extra)
+                await rooms.state.put_run(live.change(**await _synced(live, folders)))
+                return
         await end(rooms.state, live, work, **extra)
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this run and not the daemon
         await fail(rooms.state, live, work, error)
@@ -97,13 +103,20 @@ async def finished(live: LiveRun, work: Work, folders: Folders, ended: Ended) ->
         duration_s=ended.duration_s,
     )
     values = await work.finish(folders, ended)
-    made = await folders.commit(live.id)
-    return {
-        "status": ended.outcome,
-        "snapshots": snapshot_numbers(made),
-        "changed": changed_paths(made),
-        **values,
-    }
+    committed = await folders.commit_patiently(live.id, PATIENCE_S, live.say)
+    return {"status": ended.outcome, **committed.told(), **values}
+
+
+async def _synced(live: LiveRun, folders: Folders) -> dict[str, Any]:
+    """Commit as soon as the store takes it, and return what the record shall say."""
+    for name, why in live.record.unsynced.items():
+        logger.warning("run=%s ended; volume %s waits for the store: %s", live.id, name, why)
+    committed = await folders.commit_patiently(live.id, math.inf, live.say)
+    logger.warning("run=%s its volumes are in the store now", live.id)
+    told = committed.told()
+    told["snapshots"] = {**live.record.snapshots, **told["snapshots"]}
+    told["changed"] = {**live.record.changed, **told["changed"]}
+    return told
 
 
 def running(live: LiveRun) -> None:
@@ -157,8 +170,9 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
     async with way_out(rooms, live.id, plan.grants) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
-        async with launcher.launch(spec) as process:
+        async with launcher.launch(spec) as process, folders.streamed(live.id, process):
             running(live)
+            live.behind = folders.behind
             return await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
 
 

@@ -3,20 +3,26 @@
 import logging
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+
+import anyio
 
 from hutch.runs.rooms import Rooms
 from hutch.state import Run, Session
 
 logger = logging.getLogger(__name__)
 
+_ALL = 1_000_000
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0  # between two attempts
 _REASON = "the daemon ended during this run"
 
 
-async def recover(rooms: Rooms) -> None:
+async def recover(rooms: Rooms) -> bool:
     """Reap what still runs, commit what it wrote, and bring every record to its end. Idempotent.
 
-    Processes end before their volumes are compared, as on the path of a run.
+    Processes end before their volumes are compared, as on the path of a run. Returns whether every volume
+    is safe in the store; one that is not stays in its folder, for `recover_rest`.
     """
     lost = await rooms.state.unfinished_runs()
     open_sessions = [s for s in await rooms.state.sessions(_ALL) if s.status == "running"]
@@ -27,6 +33,27 @@ async def recover(rooms: Rooms) -> None:
             await _reap(rooms, session.method, session.id)
     for left in rooms.private.iterdir():
         shutil.rmtree(left, ignore_errors=True)
+    waiting = await _recover_volumes(rooms)
+    for run in lost:
+        await rooms.state.put_run(_lost(rooms, run, waiting))
+    for session in open_sessions:
+        await rooms.state.put_session(_interrupted(session))
+    return not waiting
+
+
+async def recover_rest(rooms: Rooms) -> None:
+    """Try again, until every volume that a predecessor left is safe."""
+    pause_s = _PAUSE_S
+    while True:
+        await anyio.sleep(pause_s)
+        if not await _recover_volumes(rooms):
+            return
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _recover_volumes(rooms: Rooms) -> dict[str, str]:
+    """Commit what lies in working folders, and note it with the runs that wait. Returns what still waits."""
+    waiting: dict[str, str] = {}
     for kept in await rooms.volumes.recover():
         logger.warning(
             "volume=%s recovered snapshot=%s conflict=%s problem=%s",
@@ -35,13 +62,15 @@ async def recover(rooms: Rooms) -> None:
             kept.conflict,
             kept.problem,
         )
-    for run in lost:
-        await rooms.state.put_run(_lost(rooms, run))
-    for session in open_sessions:
-        await rooms.state.put_session(_interrupted(session))
+        if kept.problem:
+            waiting[kept.name] = kept.problem
+    for run in await rooms.state.unsynced_runs():
+        await rooms.state.put_run(replace(run, unsynced=_of(run.unsynced, waiting)))
+    return waiting
 
 
-_ALL = 1_000_000
+def _of(names: Iterable[str], waiting: Mapping[str, str]) -> dict[str, str]:
+    return {name: waiting[name] for name in names if name in waiting}
 
 
 async def _reap(rooms: Rooms, method: str, name: str) -> None:
@@ -52,7 +81,7 @@ async def _reap(rooms: Rooms, method: str, name: str) -> None:
         logger.warning("run=%s: ended what was left of it", name)
 
 
-def _lost(rooms: Rooms, run: Run) -> Run:
+def _lost(rooms: Rooms, run: Run, waiting: Mapping[str, str]) -> Run:
     folder = rooms.logs / run.id
     sizes = {
         name: path.stat().st_size if (path := folder / name).exists() else 0 for name in ("stdout", "stderr")
@@ -64,6 +93,7 @@ def _lost(rooms: Rooms, run: Run) -> Run:
         ended_at=time.time(),
         stdout_bytes=sizes["stdout"],
         stderr_bytes=sizes["stderr"],
+        unsynced=_of((volume.partition(":")[0] for volume in run.volumes), waiting),
     )
 
 

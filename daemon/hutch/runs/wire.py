@@ -31,6 +31,7 @@ def run_record(run: Run) -> RunRecord:
         volumes=list(run.volumes),
         snapshots=dict(run.snapshots),
         changed={name: list(lines) for name, lines in run.changed.items()},
+        unsynced=dict(run.unsynced),
         usage=_usage(run.tokens) if run.tokens else None,
         principal=run.principal,
         policy=dict(run.policy),

@@ -46,6 +46,9 @@ class Run:
     volumes: tuple[str, ...] = ()  # as asked for: "name:path" or "name:path:ro"
     snapshots: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unsynced: Mapping[str, str] = field(
+        default_factory=dict
+    )  # volume -> why the store has not yet what changed
     tokens: Tokens | None = None
     principal: str = OWNER
 

@@ -67,6 +67,10 @@ class State:
     async def unfinished_runs(self) -> list[Run]:
         return [_run(row) for row in await self._all("SELECT * FROM runs WHERE ended_at IS NULL")]
 
+    async def unsynced_runs(self) -> list[Run]:
+        """Return those that ended while the store was away."""
+        return [_run(row) for row in await self._all("SELECT * FROM runs WHERE unsynced <> '{}'")]
+
     async def sessions(
         self,
         limit: int,
@@ -232,7 +236,7 @@ def _values(record: Connection | AccessToken) -> list[object]:
 
 def _run_row(run: Run) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "tokens"}
-    row |= {name: json.dumps(row[name]) for name in ("policy", "volumes", "snapshots", "changed")}
+    row |= {name: json.dumps(row[name]) for name in ("policy", "volumes", "snapshots", "changed", "unsynced")}
     tokens = asdict(run.tokens) if run.tokens else {}
     return row | {column: tokens.get(name) for name, column in _TOKENS.items()}
 
@@ -241,7 +245,7 @@ def _run(row: sqlite3.Row) -> Run:
     values: dict[str, Any] = dict(row)
     counted = {name: values.pop(column) for name, column in _TOKENS.items()}
     known = counted["input"] is not None
-    for name in ("policy", "snapshots", "changed"):
+    for name in ("policy", "snapshots", "changed", "unsynced"):
         values[name] = json.loads(values[name])
     values["volumes"] = tuple(json.loads(values["volumes"]))
     values["changed"] = {name: tuple(lines) for name, lines in values["changed"].items()}
