@@ -16,10 +16,11 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`--json`: one document on stdout; `--quick`: less work, rougher figures."""
+    """`--json`: one document on stdout; `--quick`: less work, rougher figures. `choices`: its own options."""
 
     json: bool
     quick: bool
+    choices: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,15 @@ class Row:
         return cls(name, unit, len(ordered), ordered[0], statistics.median(ordered), at(0.95), at(0.99))
 
 
-def options(doc: str | None) -> Options:
-    """Read the command line; `doc` is the benchmark's module text."""
+def options(doc: str | None, **choices: Sequence[str]) -> Options:
+    """Read the command line; `doc` is the module's text, `choices` its own options, default first."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--quick", action="store_true", help="less work, rougher figures")
+    for name, values in choices.items():
+        parser.add_argument(f"--{name}", choices=values, default=values[0], help=f"default: {values[0]}")
     given = parser.parse_args()
-    return Options(given.json, given.quick)
+    return Options(given.json, given.quick, {name: getattr(given, name) for name in choices})
 
 
 def report(
