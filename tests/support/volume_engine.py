@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hutch.volumes import FileRead, Lease, LinkTarget, MemoryStore, ObjectStore, VolumeName, Volumes
+from hutch.volumes import At, FileRead, Lease, LinkTarget, MemoryStore, ObjectStore, VolumeName, Volumes
 
 WEB = VolumeName.parse("web")
 Tree = dict[str, str | bytes | None]  # path -> link target, content, or None for a folder
@@ -62,7 +62,7 @@ async def commit_files(volumes: Volumes, files: dict[str, bytes], name: VolumeNa
         await volumes.commit(lease, "run 1")
 
 
-async def tree_of(volumes: Volumes, at: int | None = None, name: VolumeName = WEB) -> Tree:
+async def tree_of(volumes: Volumes, at: At = None, name: VolumeName = WEB) -> Tree:
     """A snapshot, read from the store."""
     found: Tree = {}
     async for entry in volumes.tree(name, at):

@@ -13,6 +13,7 @@ from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import (
+    At,
     CacheUse,
     Change,
     CheckReport,
@@ -22,6 +23,8 @@ from hutch.volumes.records import (
     LinkTarget,
     Recovered,
     Snapshot,
+    Tag,
+    TreeChange,
     TreeEntry,
     VolumeInfo,
 )
@@ -32,6 +35,7 @@ from hutch.volumes.streaming import Stream
 from hutch.volumes.volumes import Volumes
 
 __all__ = [
+    "At",
     "CacheUse",
     "Change",
     "CheckReport",
@@ -57,6 +61,8 @@ __all__ = [
     "StoreError",
     "Stream",
     "StreamStatus",
+    "Tag",
+    "TreeChange",
     "TreeEntry",
     "VolumeInfo",
     "VolumeName",

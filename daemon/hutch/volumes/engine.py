@@ -9,7 +9,9 @@ from hutch.volumes.history import History
 from hutch.volumes.keeping import Keeping
 from hutch.volumes.leases import Leases
 from hutch.volumes.publish import Publisher
+from hutch.volumes.selecting import Selector
 from hutch.volumes.store import ObjectStore
+from hutch.volumes.tags import Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Engine:
     leases: Leases
     publisher: Publisher
     keeping: Keeping
+    tags: Tags
+    selector: Selector
     forking: Forking
 
 
@@ -30,6 +34,7 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine
     history = History(store)
     leases = Leases(store, clock, lease_ttl_s)
     keeping = Keeping(store)
+    tags = Tags(store, history, keeping, clock)
     return Engine(
         store,
         clock,
@@ -37,5 +42,7 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine
         leases,
         Publisher(history, Appender(store, history), leases, clock),
         keeping,
+        tags,
+        Selector(history, keeping, tags, clock),
         Forking(store, history, leases, keeping),
     )

@@ -86,12 +86,21 @@ class History:
 
     async def newest_header(self, volume: Identity, hints: Hints) -> Header | None:
         """The header of the newest entry; None: there is none yet."""
-        header = (await self._needed_entry(volume, hints.head.number))[0].header if hints.head else None
+        newest = await self._newest_entry(volume, hints)
+        return newest.header if newest else None
+
+    async def newest_reference(self, volume: Identity, hints: Hints) -> Reference | None:
+        """The same by number and hash."""
+        newest = await self._newest_entry(volume, hints)
+        return Reference(newest.header["number"], newest.hash) if newest else None
+
+    async def _newest_entry(self, volume: Identity, hints: Hints) -> Opened | None:
+        entry = (await self._needed_entry(volume, hints.head.number))[0] if hints.head else None
         while True:
             try:
-                header = await self.header(volume, (header["number"] if header else 0) + 1)
+                entry, _ = await self._entry(volume, (entry.header["number"] if entry else 0) + 1)
             except NotFoundError:
-                return header
+                return entry
 
     async def until(self, known: State, number: int) -> State:
         """The state at `number`, which is not before `known`. Raises as `newest`."""

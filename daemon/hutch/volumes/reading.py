@@ -3,16 +3,18 @@
 import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 
 from hutch.errors import HutchError
 from hutch.volumes.blocks import read_range
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import NotFoundError
+from hutch.volumes.failures import DamagedError
 from hutch.volumes.headers import snapshot_of
 from hutch.volumes.lease_record import LeaseRecord
-from hutch.volumes.names import Identity, VolumeName
+from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
-from hutch.volumes.records import FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
+from hutch.volumes.records import At, FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
 from hutch.volumes.state import State
 
 _STATES = 8  # trees kept in memory
@@ -47,6 +49,9 @@ class Reader:
         self._store = engine.store
         self._history = engine.history
         self._leases = engine.leases
+        self._keeping = engine.keeping
+        self._selector = engine.selector
+        self._tags = engine.tags
         self._states: OrderedDict[tuple[VolumeName, int], State] = OrderedDict()
 
     async def list(self) -> "tuple[VolumeInfo, ...]":
@@ -61,11 +66,14 @@ class Reader:
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(Identity(name, record.volume), record.hints)
+        header = await self._history.newest_header(record.identity(name), record.hints)
+        own = header["number"] if header else 0
+        if header is None and record.fork:
+            header = await self._history.header(record.fork.volume, record.fork.number)
         newest = snapshot_of(header) if header else None
         return VolumeInfo(
             name=str(name),
-            snapshot=newest.number if newest else 0,
+            snapshot=own,
             files=newest.files if newest else 0,
             bytes=newest.bytes if newest else 0,
             updated_at=newest.created_at if newest else None,
@@ -76,40 +84,61 @@ class Reader:
     async def log(self, name: VolumeName, limit: int) -> "tuple[Snapshot, ...]":
         """Newest first, as far as history was kept."""
         record, _ = await self._leases.read(name)
-        header = await self._history.newest_header(Identity(name, record.volume), record.hints)
+        volume = record.identity(name)
+        tags = await self._tags.by_number(volume)
         found: list[Snapshot] = []
-        while header and len(found) < limit:
-            if header["kind"] == "commit":
-                found.append(snapshot_of(header))
-            try:
-                header = (
-                    await self._history.header(Identity(name, record.volume), header["number"] - 1)
-                    if header["number"] > 1
-                    else None
-                )
-            except NotFoundError:
-                break
+        async with aclosing(self._selector.headers(volume, record.hints)) as headers:
+            async for header in headers:
+                if header["kind"] == "commit":
+                    found.append(replace(snapshot_of(header), tags=tags.get(header["number"], ())))
+                if len(found) >= limit:
+                    break
         return tuple(found)
 
-    async def state(self, name: VolumeName, at: int | None) -> State:
-        """The tree and packs of a snapshot. Raises `volume_unknown`, `snapshot_unknown`, `volume_damaged`."""
+    async def state(self, name: VolumeName, at: At = None) -> State:
+        """The tree and packs of a snapshot.
+
+        Raises:
+            HutchError: `volume_unknown`, `at_invalid`, `tag_unknown`, `snapshot_unknown`, `volume_damaged`.
+        """
         record, _ = await self._leases.read(name)
-        if at is None:
-            state = await self._history.newest(self._nearest(name, record), record.hints)
-        else:
-            known = self._states.get((name, at))
-            if known and known.id == record.volume:
-                state = known
-            else:
-                state = await self._history.at(Identity(name, record.volume), at)
+        number = await self._selector.resolve(record.identity(name), record.hints, at)
+        state = await (self._newest(name, record) if number is None else self._at(name, record, number))
         self._states[name, state.number] = state
         self._states.move_to_end((name, state.number))
         while len(self._states) > _STATES:
             self._states.popitem(last=False)
         return state
 
+    async def _newest(self, name: VolumeName, record: LeaseRecord) -> State:
+        try:
+            return await self._history.newest(self._nearest(name, record), record.hints)
+        except DamagedError:
+            # What a lease of a while ago names may have been collected as garbage since it was read.
+            again, _ = await self._leases.read(name)
+            if again.hints == record.hints:
+                raise
+            return await self._history.newest(again.beginning(name), again.hints)
+
+    async def _at(self, name: VolumeName, record: LeaseRecord, number: int) -> State:
+        volume = record.identity(name)
+        known = self._states.get((name, number))
+        if known and known.id == record.volume:
+            return known
+        if number == 0:
+            return await self._history.begun(record.beginning(name))
+        try:
+            return await self._history.at(volume, number)
+        except DamagedError:
+            await self._keeping.prove(volume, number)  # what was thinned out is no damage
+            raise
+        except HutchError as error:
+            if error.code == "snapshot_unknown":
+                raise await self._selector.unknown(volume, record.hints, number) from None
+            raise
+
     async def read(
-        self, name: VolumeName, path: str | bytes, at: int | None, offset: int, limit: int
+        self, name: VolumeName, path: str | bytes, at: At, offset: int, limit: int
     ) -> FileRead | FolderList | LinkTarget:
         parsed = parse_path(path)
         state = await self.state(name, at)
@@ -123,7 +152,7 @@ class Reader:
         following = offset + len(data)
         return FileRead(entry, state.number, data, offset, following if following < node.size else None)
 
-    async def tree(self, name: VolumeName, at: int | None, prefix: str | bytes) -> AsyncGenerator[TreeEntry]:
+    async def tree(self, name: VolumeName, at: At, prefix: str | bytes) -> AsyncGenerator[TreeEntry]:
         parsed = parse_path(prefix)
         state = await self.state(name, at)
         parsed, top = _found(state, parsed)

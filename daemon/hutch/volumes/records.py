@@ -9,6 +9,7 @@ from typing import Literal
 
 NodeKind = Literal["file", "folder", "link"]
 ChangeKind = Literal["A", "M", "D"]
+At = int | str | None  # a snapshot: its number, a tag, a time or an age ("2h"); None: the newest
 
 FULL_BYTES = 1 << 20  # with less a disk has hardly room for the notes of a folder
 
@@ -55,7 +56,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class VolumeInfo:
-    """A volume as it stands. Snapshot 0: nothing was committed yet."""
+    """A volume as it stands. Snapshot 0: nothing was committed yet; a fork is then what its parent was."""
 
     name: str
     snapshot: int
@@ -81,6 +82,30 @@ class TreeEntry:
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeChange:
+    """How one path differs between two trees: what stood there and what stands there now."""
+
+    kind: ChangeKind
+    before: TreeEntry | None
+    after: TreeEntry | None
+
+    @property
+    def path(self) -> str:
+        entry = self.after or self.before
+        assert entry is not None
+        return entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A name that somebody gave a snapshot, which is kept for as long as it has one."""
+
+    label: str
+    number: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

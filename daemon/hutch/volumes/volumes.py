@@ -14,8 +14,10 @@ from hutch.volumes.engine import build_engine
 from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import TTL_S, Lease
 from hutch.volumes.names import VolumeName
+from hutch.volumes.past import Past
 from hutch.volumes.reading import Reader
 from hutch.volumes.records import (
+    At,
     CacheUse,
     CheckReport,
     FileRead,
@@ -23,6 +25,8 @@ from hutch.volumes.records import (
     LinkTarget,
     Recovered,
     Snapshot,
+    Tag,
+    TreeChange,
     TreeEntry,
     VolumeInfo,
 )
@@ -53,6 +57,7 @@ class Volumes:
         self._desk = Desk(engine, self._copies, self._cache)
         self._reader = Reader(engine)
         self._writer = Writer(engine, self._reader)
+        self._past = Past(engine, self._reader)
         self._checker = Checker(engine)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
@@ -124,7 +129,7 @@ class Volumes:
         return copy
 
     @asynccontextmanager
-    async def check_out_read_only(self, name: VolumeName, at: int | None = None) -> AsyncGenerator[Path]:
+    async def check_out_read_only(self, name: VolumeName, at: At = None) -> AsyncGenerator[Path]:
         """A folder equal to a snapshot, shared by its readers: mount it read-only."""
         async with self._desk.snapshot(await self._reader.state(name, at)) as folder:
             yield folder
@@ -138,7 +143,7 @@ class Volumes:
         name: VolumeName,
         path: str | bytes,
         *,
-        at: int | None = None,
+        at: At = None,
         offset: int = 0,
         limit: int = 1 << 20,
     ) -> FileRead | FolderList | LinkTarget:
@@ -149,9 +154,7 @@ class Volumes:
         """
         return await self._reader.read(name, path, at, offset, limit)
 
-    def tree(
-        self, name: VolumeName, at: int | None = None, prefix: str | bytes = "/"
-    ) -> AsyncGenerator[TreeEntry]:
+    def tree(self, name: VolumeName, at: At = None, prefix: str | bytes = "/") -> AsyncGenerator[TreeEntry]:
         """Everything below `prefix`, a folder before what is in it."""
         return self._reader.tree(name, at, prefix)
 
@@ -196,3 +199,37 @@ class Volumes:
     async def list(self) -> Sequence[VolumeInfo]:
         """Every volume, by name."""
         return await self._reader.list()
+
+    def diff(
+        self, name: VolumeName, a: At, b: At = None, *, prefix: str | bytes = "/"
+    ) -> AsyncGenerator[TreeChange]:
+        """Every path below `prefix` that differs between two snapshots, a folder before what is in it.
+
+        Raises:
+            HutchError: `snapshot_unknown`, `at_invalid`, `tag_unknown`, `path_unknown`, `path_invalid`.
+        """
+        return self._past.diff(name, a, b, prefix)
+
+    async def fork(self, name: VolumeName, to: VolumeName, *, at: At = None) -> VolumeInfo:
+        """A new volume that begins at a snapshot of another: no content is copied, however much it is.
+
+        Raises:
+            HutchError: `volume_unknown`, `volume_exists`, `snapshot_unknown`.
+        """
+        return await self._past.fork(name, to, at)
+
+    async def tag(self, name: VolumeName, label: str, at: At = None) -> Tag:
+        """Give a snapshot a name: it is kept for as long as it has one.
+
+        Raises:
+            HutchError: `tag_invalid`, `tag_exists`, `snapshot_unknown`.
+        """
+        return await self._past.tag(name, label, at)
+
+    async def untag(self, name: VolumeName, label: str) -> None:
+        """Raises HutchError `tag_unknown`."""
+        await self._past.untag(name, label)
+
+    async def tags(self, name: VolumeName) -> Sequence[Tag]:
+        """The names of a volume's snapshots."""
+        return await self._past.tags(name)
