@@ -269,7 +269,7 @@ async def test_what_is_not_there_is_told_apart(volumes: Volumes) -> None:
     await commit_files(volumes, {"a": b"1"})
     assert await code_of(lambda: volumes.read(WEB, "/b")) == "path_unknown"
     assert await code_of(lambda: volumes.read(WEB, "/", at=2)) == "snapshot_unknown"
-    assert await code_of(lambda: volumes.read(WEB, "/", at=0)) == "snapshot_unknown"
+    assert await code_of(lambda: volumes.read(WEB, "/", at=-1)) == "snapshot_unknown"
     assert await code_of(lambda: volumes.read(WEB, "/a/b")) == "not_a_folder"
 
 
