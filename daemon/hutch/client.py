@@ -152,8 +152,10 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(config: Config, *, start: bool = False) -> AsyncGenerator[Client]:
+async def connect(config: Config, *, start: bool = False, token: str | None = None) -> AsyncGenerator[Client]:
     """Connect to the running daemon; with `start`, start one that outlives us when none runs.
+
+    As its owner, unless it is with another's `token`.
 
     Raises:
         HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up.
@@ -166,7 +168,7 @@ async def connect(config: Config, *, start: bool = False) -> AsyncGenerator[Clie
             if not start:
                 raise HutchError("daemon_absent", f"no daemon answers at {socket}", "start one: hutch serve")
             await _start(config, http)
-        http.headers["Authorization"] = f"Bearer {read_token(token_path(config))}"
+        http.headers["Authorization"] = f"Bearer {token or read_token(token_path(config))}"
         yield Client(http)
 
 

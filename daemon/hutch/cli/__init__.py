@@ -25,7 +25,7 @@ COMMANDS = {
     "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
     "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
     "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
-    "token": ("hutch.cli.connect:token", "Print the daemon's bearer token."),
+    "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),
     "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),
     "mcp": ("hutch.cli.daemon:mcp", "Serve MCP over stdin and stdout."),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hutch.cli.arguments import args_option, arguments
 from hutch.cli.follow import Display, Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
@@ -29,6 +30,7 @@ Examples:
 @click.argument("name")
 @click.argument("prompt")
 @click.option("-v", "--volume", metavar="NAME", help="Its home, at /workspace; a new one unless given.")
+@args_option
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")
 @click.option(
@@ -129,6 +131,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         agent=name,
         prompt=prompt,
         volume=options["volume"],
+        args=arguments(options["arg"]),
         model=options["model"],
         method=options["method"],
         network=options["net"],

@@ -1,4 +1,4 @@
-"""`hutch connect` and `hutch token`: how MCP clients come to Hutch. The token is told by reference."""
+"""`hutch connect`: how MCP clients come to Hutch. The token is told by reference."""
 
 import json
 import shlex
@@ -49,19 +49,6 @@ def connect(invocation: Invocation, /, *, client: str, stdio: bool, as_json: boo
     if made.needs_token:
         ask = shlex.join([*_hutch(config), "token"])
         note(f"# it takes the token from its environment: export {_VARIABLE}=$({ask})")
-
-
-@click.command()
-@click.option(
-    "--headers", is_flag=True, help="As a JSON object of HTTP headers, for a client's headers helper."
-)
-@click.pass_obj
-def token(invocation: Invocation, /, *, headers: bool) -> None:
-    """Print the daemon's bearer token. Whoever has it may do what you may do with Hutch."""
-    from hutch.client import read_token, token_path
-
-    text = read_token(token_path(invocation.config))
-    print(json.dumps({"Authorization": f"Bearer {text}"}) if headers else text)
 
 
 # What the clients are told ------------------------------------------------------------

@@ -20,13 +20,17 @@ def serve(invocation: Invocation, /) -> None:
 
 
 @click.command()
+@click.option("--token-env", metavar="NAME", help="Act with the token in this environment variable.")
 @click.pass_obj
-def mcp(invocation: Invocation, /) -> None:
+def mcp(invocation: Invocation, /, *, token_env: str | None) -> None:
     """Serve the MCP tools over stdin and stdout; starts the daemon when none runs."""
+    token = invocation.env.get(token_env, "").strip() if token_env else None
+    if token_env and not token:
+        raise click.UsageError(f"the environment variable {token_env} is not set")
     import anyio
 
     from hutch import app
     from hutch.errors import unwrapped
 
     with unwrapped():
-        anyio.run(app.serve_stdio, invocation.config)
+        anyio.run(app.serve_stdio, invocation.config, token)

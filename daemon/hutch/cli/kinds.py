@@ -1,5 +1,6 @@
 """The kinds of value that options take, each a function from what was typed."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -33,6 +34,23 @@ def variable(text: str) -> tuple[str, str]:
     if not equals and name not in os.environ:
         raise click.BadParameter(f"{name!r} is not set here; write NAME=VALUE")
     return name, value if equals else os.environ[name]
+
+
+def argument(text: str) -> tuple[str, object]:
+    """Read an argument of a run, "NAME=TEXT", or "NAME:=JSON" for what is not text."""
+    found = re.fullmatch(r"([A-Za-z0-9_-]+)(:?)=(.*)", text, re.ASCII | re.DOTALL)
+    if not found:
+        raise click.BadParameter(f"{text!r} is not an argument; write NAME=TEXT or NAME:=JSON")
+    if not found[2]:
+        return found[1], found[3]
+    try:
+        return found[1], json.loads(found[3], parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        raise click.BadParameter(f"{found[3][:80]!r} is not JSON; text is written NAME=TEXT") from None
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(word)
 
 
 def workspace(text: str) -> str:

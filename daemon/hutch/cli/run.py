@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hutch.cli import kinds
+from hutch.cli.arguments import args_option, arguments
 from hutch.cli.follow import Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
@@ -65,6 +66,7 @@ class Collecting:
 
 @click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
 @click.option("-v", "--volume", multiple=True, metavar="NAME[:PATH[:ro]]", help="A volume; at /workspace.")
+@args_option
 @click.option(
     "-w",
     "--workspace",
@@ -125,6 +127,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         command=list(options["command"]),
         session_id=options["session"],
         volumes=list(options["volume"]),
+        args=arguments(options["arg"]),
         workspace=options["workspace"],
         method=options["method"],
         cwd=options["cwd"],

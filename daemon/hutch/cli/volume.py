@@ -10,6 +10,7 @@ import click
 
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, json_option, note, print_json, print_table, size
+from hutch.cli.share import share
 from hutch.cli.terminal import Sink
 from hutch.errors import HutchError
 from hutch_mcp_tools.service import SandboxService
@@ -33,6 +34,9 @@ at_option = click.option("--at", metavar="SNAPSHOT", help="As it was then; the n
 @click.group()
 def volume() -> None:
     """Look into volumes and their history."""
+
+
+volume.add_command(share)
 
 
 @volume.command()

@@ -9,12 +9,10 @@ import anyio
 
 from hutch.access import Level, interpolate
 from hutch.agents import Agent, AgentTurn
-from hutch.config import OWNER
 from hutch.config import Agent as AgentConfig
 from hutch.errors import HutchError
 from hutch.policy import Plan, Wish, decide, shown
 from hutch.runs.live import LiveRun
-from hutch.runs.lookup import find_session
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
 from hutch.runs.turn import AgentWork
@@ -63,7 +61,8 @@ class AgentSessions:
 
     async def ended(self, session_id: str) -> Session:
         """Note that nobody means to go on with this session; its volume and conversation stay."""
-        session = await find_session(self._rooms.state, session_id, OWNER)
+        session = await self._rooms.state.session(session_id)
+        assert session is not None  # the caller has found it
         if session.status in ("running", "idle"):
             session = replace(session, status="ended", updated_at=time.time())
             await self._rooms.state.put_session(session)

@@ -13,7 +13,7 @@ from hutch.access import Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.runs.rooms import Rooms
-from hutch_mcp_tools.service import SandboxService, ServiceError
+from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,22 @@ class _Gate:
         async def checked(*args: object, **kwargs: object) -> object:
             rights = await self._rights()
             given = inspect.signature(method).bind(*args, **kwargs).arguments
+            self._check_wait(given)
             for rule in rules:
                 self._check(rule, given, rights)
             answer = await method(*args, **kwargs)
             return self._readable(answer, rights) if Listed() in rules else answer
 
         return checked
+
+    def _check_wait(self, given: Mapping[str, Any]) -> None:
+        """Bound a principal's call, so that a token that was revoked does not go on by it."""
+        if self._principal != OWNER and given.get("wait_s", 0) > MAX_WAIT_S:
+            raise ServiceError(
+                "limit_exceeded",
+                f"a call waits at most {MAX_WAIT_S:g} s",
+                "ask again when it is over",
+            )
 
     async def _rights(self) -> Rights:
         try:

@@ -1,36 +1,30 @@
 """`SandboxService` as the daemon gives it: requests in, records out, every refusal as a ServiceError."""
 
 import base64
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from hutch.access import AccessTokens, Level
 from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.policy import Wish, decide, shown
 from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.answers import answers
+from hutch.runs.granting import Granting
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
-from hutch.runs.path import OneCommand, plain
+from hutch.runs.path import OneCommand
 from hutch.runs.reading import read_volume
 from hutch.runs.runs import Runs
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import (
     run_record,
     session_record,
-    share_record,
     snapshot_record,
-    token_record,
     volume_record,
 )
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
-from hutch.volumes import VolumeName
-from hutch_launchers.launcher import LauncherError
-from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch.volumes import VolumeInfo, VolumeName
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -38,7 +32,6 @@ from hutch_mcp_tools.service import (
     LogRequest,
     RunRecord,
     RunRequest,
-    ServiceError,
     SessionPage,
     SessionRecord,
     SessionStatus,
@@ -51,38 +44,19 @@ from hutch_mcp_tools.volume_records import (
     WriteVolumeRequest,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
-Method = Callable[Concatenate["Service", P], Coroutine[Any, Any, R]]
-
 _MAX_PAGE = 200
 _WRITER = "write_volume"  # who holds a volume for the moment of a single write
 
 
-def answers(method: Method[P, R]) -> Method[P, R]:
-    """Translate the daemon's errors into those of the wire, once, for every method."""
-
-    @wraps(method)
-    async def translated(self: "Service", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await method(self, *args, **kwargs)
-        except (HutchError, LauncherError, OSError) as error:
-            told = plain(error)
-            raise ServiceError(told.code, told.message, told.hint) from error
-
-    return translated
-
-
-class Service:
+class Service(Granting):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
     def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
+        super().__init__(runs.rooms)
         self._principal = principal
         self._runs = runs
         self._agents = agents
         self._kept = kept
-        self._rooms = runs.rooms
-        self._tokens = AccessTokens(runs.rooms.config, runs.rooms.state)
         self._state = runs.rooms.state
 
     # Runs ------------------------------------------------------------------
@@ -185,44 +159,16 @@ class Service:
             executable=request.executable,
             holder=_WRITER,
         )
-        return volume_record(await self._rooms.volumes.info(name))
+        return self._volume_record(await self._rooms.volumes.info(name))
 
     @answers
     async def list_volumes(self) -> list[VolumeRecord]:
-        return [volume_record(info) for info in await self._rooms.volumes.list()]
+        return [self._volume_record(info) for info in await self._rooms.volumes.list()]
 
     @answers
     async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
         snapshots = await self._rooms.volumes.log(self._rooms.volume(volume), limit=min(limit, _MAX_PAGE))
         return [snapshot_record(snapshot) for snapshot in snapshots]
-
-    @answers
-    async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
-        name = self._rooms.volume(volume)
-        await self._rooms.volumes.info(name)  # there is such a volume
-        await self._rooms.access.share(name, principal, Level.of(level))
-        return await self._shares(name)
-
-    @answers
-    async def volume_shares(self, volume: str) -> list[ShareRecord]:
-        name = self._rooms.volume(volume)
-        await self._rooms.volumes.info(name)
-        return await self._shares(name)
-
-    # Tokens --------------------------------------------------------------------
-
-    @answers
-    async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
-        token, text = await self._tokens.create(principal, valid_s)
-        return token_record(token, text)
-
-    @answers
-    async def list_tokens(self) -> list[TokenRecord]:
-        return [token_record(token) for token in await self._tokens.list()]
-
-    @answers
-    async def revoke_token(self, token_id: str) -> TokenRecord:
-        return token_record(await self._tokens.revoke(token_id))
 
     # ---------------------------------------------------------------------------
 
@@ -231,11 +177,12 @@ class Service:
         """Whose runs and sessions are listed; None: everybody's."""
         return None if self._principal == OWNER else self._principal
 
+    def _volume_record(self, info: VolumeInfo) -> VolumeRecord:
+        """As a caller reads and writes the name; the engine knows one workspace as its own default."""
+        return volume_record(info).model_copy(update={"name": self._rooms.spell(VolumeName.parse(info.name))})
+
     async def _session(self, text: str) -> Session:
         return await find_session(self._state, text, self._principal)
-
-    async def _shares(self, name: VolumeName) -> list[ShareRecord]:
-        return [share_record(share) for share in await self._rooms.access.shares(name)]
 
     async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
         config = self._rooms.config
@@ -262,7 +209,7 @@ class Service:
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):
             await wait_for(live, self._rooms.logs / live.id, wait_s, events)
-        return await self._record(await self._session(session.id))
+        return await self._record(await self._state.session(session.id) or session)
 
     async def _record(self, session: Session) -> SessionRecord:
         return session_record(session, await self._state.totals(session.id))

@@ -89,13 +89,8 @@ def refused(place: Path, wanted: int, error: OSError) -> HutchError:
 
 
 def free_bytes(place: Path) -> int:
-    """What its disk has left for us."""
-    disk = disk_of(place)
-    return disk.f_bavail * disk.f_frsize
-
-
-def disk_of(place: Path) -> os.statvfs_result:
-    """The disk of a place that may not be there yet."""
+    """What the disk of a place, which may not be there yet, has left for us."""
     while not place.exists():
         place = place.parent
-    return os.statvfs(place)
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize

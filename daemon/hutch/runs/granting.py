@@ -1,0 +1,45 @@
+"""The part of the service that is about others: what is shared with them, and their tokens."""
+
+from hutch.access import AccessTokens, Level
+from hutch.runs.answers import answers
+from hutch.runs.rooms import Rooms
+from hutch.runs.wire import share_record, token_record
+from hutch.volumes import VolumeName
+from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+
+
+class Granting:
+    """The gate has checked who asks."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._tokens = AccessTokens(rooms.config, rooms.state)
+
+    @answers
+    async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
+        name = self._rooms.volume(volume)
+        await self._rooms.volumes.info(name)  # there is such a volume
+        await self._rooms.access.share(name, principal, Level.of(level))
+        return await self._shares(name)
+
+    @answers
+    async def volume_shares(self, volume: str) -> list[ShareRecord]:
+        name = self._rooms.volume(volume)
+        await self._rooms.volumes.info(name)
+        return await self._shares(name)
+
+    @answers
+    async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
+        token, text = await self._tokens.create(principal, valid_s)
+        return token_record(token, text)
+
+    @answers
+    async def list_tokens(self) -> list[TokenRecord]:
+        return [token_record(token) for token in await self._tokens.list()]
+
+    @answers
+    async def revoke_token(self, token_id: str) -> TokenRecord:
+        return token_record(await self._tokens.revoke(token_id))
+
+    async def _shares(self, name: VolumeName) -> list[ShareRecord]:
+        return [share_record(share) for share in await self._rooms.access.shares(name)]
