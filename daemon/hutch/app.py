@@ -51,6 +51,7 @@ from hutch_mcp_tools.service import SandboxService
 logger = logging.getLogger(__name__)
 
 _ANSWER_S = 2  # for open answers, once every run has ended
+_STATE_BYTES = 4 << 20  # the database opens with less; on a full disk a cached volume makes way for it
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
@@ -91,15 +92,17 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
     state, cache = config.daemon.state, config.daemon.cache
     for folder in (state, cache):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    volumes = Volumes(
+        DirectoryStore(_store_folder(config)),
+        cache / "volumes",
+        cache_max_bytes=config.daemon.cache_max_bytes,
+    )
+    await volumes.make_room(_STATE_BYTES)
     async with open_state(state / "state.db") as opened:
         yield Rooms(
             config=config,
             launchers=_launchers(config),
-            volumes=Volumes(
-                DirectoryStore(_store_folder(config)),
-                cache / "volumes",
-                cache_max_bytes=config.daemon.cache_max_bytes,
-            ),
+            volumes=volumes,
             state=opened,
             access=Access(config, opened),
             agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},

@@ -164,3 +164,17 @@ async def test_what_a_volume_does_not_keep_is_left_out_and_told(one: Volumes, tw
     async with run_on(two) as (_, folder):
         assert [path.name for path in folder.iterdir()] == ["kept"]
         assert (folder / "kept").stat().st_mode & 0o7777 == 0o755
+
+
+async def test_hard_links_that_part_come_back_as_two_files(one: Volumes, two: Volumes) -> None:
+    async with run_on(one) as (lease, folder):
+        (folder / "x").write_bytes(b"1")
+        (folder / "y").hardlink_to(folder / "x")
+        await one.commit(lease, "run 1")
+        (folder / "new").write_bytes(b"2")
+        (folder / "new").rename(folder / "x")
+        (folder / "y").write_bytes(b"3")
+        await one.commit(lease, "run 1")
+    async with run_on(two) as (_, folder):
+        assert ((folder / "x").read_bytes(), (folder / "y").read_bytes()) == (b"2", b"3")
+        assert (folder / "x").stat().st_nlink == 1

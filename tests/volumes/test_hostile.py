@@ -14,8 +14,8 @@ import pytest
 from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes, beneath, copies
 from hutch.volumes.beneath import Descent, TreeMovedError, open_beneath, remove_tree
 from hutch.volumes.failures import FolderBusyError
+from hutch.volumes.findings import Findings
 from hutch.volumes.ingest import Ingested, ingest
-from hutch.volumes.scan import Findings
 from hutch.volumes.state import State
 from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 

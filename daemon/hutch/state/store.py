@@ -212,10 +212,13 @@ async def open_state(path: Path) -> AsyncGenerator[State]:
     # isolation_level None: every statement commits itself, so none waits on a forgotten transaction
     async with aiosqlite.connect(path, isolation_level=None) as db:
         db.row_factory = sqlite3.Row
-        await db.execute("PRAGMA journal_mode = WAL")
-        await db.execute("PRAGMA synchronous = NORMAL")
-        await db.execute("PRAGMA foreign_keys = ON")
-        await migrate(db)
+        try:
+            await db.execute("PRAGMA journal_mode = WAL")
+            await db.execute("PRAGMA synchronous = NORMAL")
+            await db.execute("PRAGMA foreign_keys = ON")
+            await migrate(db)
+        except sqlite3.Error as error:
+            raise _failed(error) from error
         yield State(db)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -19,7 +20,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.copies import Copies
-from hutch.volumes.failures import FolderBusyError, free_bytes
+from hutch.volumes.failures import FolderBusyError, disk_of, free_bytes
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import FULL_BYTES, CacheUse, SetAside
 from hutch.volumes.scan import put_back_modes, scan
@@ -30,6 +31,18 @@ MAX_BYTES = 10_000_000_000
 _BIN = ".evicted"  # no workspace begins with a dot
 _FILE_BYTES = 4096  # what a small file takes of most disks
 _log = logging.getLogger(__name__)
+
+
+class Room(NamedTuple):
+    """What is wanted of a disk."""
+
+    bytes: int
+    files: int
+
+    def fits_on_disk(self, place: Path) -> bool:
+        disk = disk_of(place)
+        has_inodes = disk.f_files == 0 or disk.f_favail >= self.files  # 0: as many as one likes
+        return has_inodes and disk.f_bavail * disk.f_frsize >= self.bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class Cache:
         while True:
             grown = self._grown = anyio.Event()
             try:
-                await self.make_room(0)
+                await self.make_room(Room(0, 0))
                 self._tell_if_full()
             except (HutchError, OSError) as error:
                 _log.warning("the cache could not be trimmed: %s", error)
@@ -73,13 +86,13 @@ class Cache:
         """A folder is free to leave from now on."""
         self._grown.set()
 
-    async def make_room(self, wanted: int) -> None:
-        """Evict until `wanted` more bytes fit, into the bounds and onto the disk, or nothing more can go."""
+    async def make_room(self, wanted: Room) -> None:
+        """Evict until that fits, into the bounds and onto the disk, or nothing more can go."""
         await self._empty_bin()
         residents = await to_thread.run_sync(_residents, self.folder)
         total = sum(resident.stored_bytes for resident in residents)
         for resident in sorted(residents, key=lambda each: each.used_at_ns):
-            if total + wanted <= self._max_bytes and free_bytes(self.folder) >= wanted:
+            if total + wanted.bytes <= self._max_bytes and wanted.fits_on_disk(self.folder):
                 return
             if await self._evict(resident):
                 total -= resident.stored_bytes
@@ -160,9 +173,9 @@ class Cache:
         )
 
 
-def room_for(state: State) -> int:
-    """About what a state's folder takes of a disk."""
-    return state.bytes + state.files * _FILE_BYTES
+def room_for(state: State) -> Room:
+    """About what a state's folder takes."""
+    return Room(state.bytes + state.files * _FILE_BYTES, state.files)
 
 
 def _residents(cache: Path) -> list[_Resident]:

@@ -11,9 +11,9 @@ from blake3 import blake3
 
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError, grant, open_beneath
 from hutch.volumes.blocks import Ref, layout
+from hutch.volumes.findings import Findings, Pending, read_xattrs, stat_of
 from hutch.volumes.nodes import File, Place, Stat, Xattrs, refs_of, runs_of, walk
 from hutch.volumes.packs import BLOCK_LIMIT, CHUNKERS, SMALL_BYTES, Packed, pack_block
-from hutch.volumes.scan import Findings, Pending, read_xattrs, stat_of
 from hutch.volumes.state import State
 
 _TRIES = 3  # to read a file while nobody writes it
@@ -110,7 +110,8 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
 
 def described(pending: Pending, status: os.stat_result, trusted: Stat | None, xattrs: Xattrs) -> File:
     """A file's node, as yet without content."""
-    inode = pending.before.inode if pending.before else 0
+    # A name of its own again: without this two files that parted would be one file after a restore.
+    inode = pending.before.inode if pending.before and status.st_nlink > 1 else 0
     return File(pending.mode, status.st_mtime_ns, status.st_size, inode=inode, xattrs=xattrs, stat=trusted)
 
 

@@ -12,6 +12,7 @@ from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import FolderBusyError, LeaseHeldError, LeaseLostError, NotFoundError
+from hutch.volumes.findings import Findings
 from hutch.volumes.history import fork_point, forked
 from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.leases import Lease
@@ -19,7 +20,7 @@ from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, distrusted
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot
-from hutch.volumes.scan import Findings, put_back_modes, scan
+from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.state import Commit, Patch, State, patch
 from hutch.volumes.store import Condition, ObjectInfo, ObjectStore
 from hutch.volumes.working import Place

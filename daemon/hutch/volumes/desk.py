@@ -11,10 +11,11 @@ import anyio
 from anyio import to_thread
 
 from hutch.volumes.beneath import FOLDER_FLAGS
-from hutch.volumes.cache import Cache, room_for
+from hutch.volumes.cache import Cache, Room, room_for
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DiskFullError, FolderBusyError
+from hutch.volumes.findings import stat_of
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -22,13 +23,13 @@ from hutch.volumes.nodes import Folder
 from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
-from hutch.volumes.scan import put_back_modes, scan, stat_of
+from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.settling import Settled, Settling, put_clean, put_mark
 from hutch.volumes.state import State
 from hutch.volumes.working import Mark, Place, places
 
 _TRIES = 3  # to find a snapshot's folder as it was made
-_MARK_BYTES = 1 << 16
+_MARK_ROOM = Room(1 << 16, 4)
 _PUT_DOWN_S = 10.0  # to note that a folder is clean; not noting it costs a comparison later
 
 
@@ -136,7 +137,8 @@ class Desk:
         elif next(difference(copy.state.tree, head.tree), None) is None:
             copy.state = replace(head, tree=copy.state.tree)
         else:
-            await self._cache.make_room(max(0, room_for(head) - room_for(copy.state)))
+            grown = Room(max(0, head.bytes - copy.state.bytes), max(0, head.files - copy.state.files))
+            await self._cache.make_room(grown)
             await self._mark(copy, head, "restoring")
             try:
                 tree = await self._restored(copy.place.tree, copy.state.tree, head)
@@ -149,7 +151,7 @@ class Desk:
         try:
             put_mark(copy.lease, copy.place, state, phase)
         except DiskFullError:
-            await self._cache.make_room(_MARK_BYTES)
+            await self._cache.make_room(_MARK_ROOM)
             put_mark(copy.lease, copy.place, state, phase)
 
     async def _fresh(self, place: Place, head: State) -> Folder:
@@ -160,14 +162,15 @@ class Desk:
         except DiskFullError:
             place.note_used(0)
             await to_thread.run_sync(place.remove, "new")
-            await self._cache.make_room(2 * room_for(head))  # what was thought to be enough was not
+            wanted = room_for(head)  # was not enough
+            await self._cache.make_room(Room(2 * wanted.bytes, 2 * wanted.files))
             return await self._made(place, head)
 
     async def _made(self, place: Place, head: State) -> Folder:
         await to_thread.run_sync(place.make_empty_tree)
         tree = await self._restored(place.folder / "new", None, head)
         await to_thread.run_sync(place.publish_tree)
-        place.note_used(room_for(head))
+        place.note_used(room_for(head).bytes)
         return tree._replace(stat=stat_of(place.tree.lstat()))  # being renamed shows
 
     async def _restored(self, folder: Path, old: Folder | None, head: State) -> Folder:

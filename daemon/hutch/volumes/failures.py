@@ -89,8 +89,13 @@ def refused(place: Path, wanted: int, error: OSError) -> HutchError:
 
 
 def free_bytes(place: Path) -> int:
-    """What the disk of a place, which may not be there yet, has left for us."""
+    """What its disk has left for us."""
+    disk = disk_of(place)
+    return disk.f_bavail * disk.f_frsize
+
+
+def disk_of(place: Path) -> os.statvfs_result:
+    """The disk of a place that may not be there yet."""
     while not place.exists():
         place = place.parent
-    disk = os.statvfs(place)
-    return disk.f_bavail * disk.f_frsize
+    return os.statvfs(place)

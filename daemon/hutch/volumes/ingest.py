@@ -19,10 +19,10 @@ from hutch.volumes.content import (
     read_batch,
     read_segment,
 )
+from hutch.volumes.findings import Findings, Pending
 from hutch.volumes.history import entry_key
 from hutch.volumes.nodes import File, Folder, Node
 from hutch.volumes.packs import SMALL_BYTES, SOLID_BYTES, Pack, Packed, PackWriter
-from hutch.volumes.scan import Findings, Pending
 from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.threads import Job, first_error, in_order, in_thread

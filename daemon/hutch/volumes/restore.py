@@ -16,10 +16,10 @@ from anyio import CapacityLimiter, to_thread
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath, remove_tree
 from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
 from hutch.volumes.failures import DamagedError, refused
+from hutch.volumes.findings import RACY_NS, stat_of
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, find, path_of, walk
 from hutch.volumes.patches import Difference, difference
 from hutch.volumes.restored import Folders, copied, make_link, replace_xattrs, set_xattrs, umask
-from hutch.volumes.scan import RACY_NS, stat_of
 from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.threads import Job, in_order, in_thread

@@ -5,20 +5,22 @@ The folder is an attacker's: it is walked by descriptors, no link is followed, a
 
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, TreeMovedError, grant, open_beneath
-from hutch.volumes.nodes import File, Folder, Link, Node, Stat, Trail, Xattrs, path_of
-from hutch.volumes.records import LeftOut, shown
-from hutch.volumes.state import LISTED
+from hutch.volumes.findings import (
+    Findings,
+    Journal,
+    Pending,
+    now_trusted_before,
+    read_xattrs,
+    stat_of,
+)
+from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of
+from hutch.volumes.spots import JOURNALS, Spot
 
 MODE_BITS = 0o1777  # what a volume keeps of a mode
-RACY_NS = 20_000_000  # the kernel's clock for files ticks every 1-10 ms
-_IGNORED_XATTR = "security.selinux"  # the host's label, on every file there
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -27,66 +29,24 @@ _KINDS = {
 }
 
 
-class Pending(NamedTuple):
-    """A file whose content is to be read; its node goes into `children`."""
-
-    children: dict[bytes, Node]
-    trail: Trail
-    status: os.stat_result
-    before: File | None
-    mode: int
-
-    @property
-    def path(self) -> bytes:
-        return path_of(self.trail)
+class LookWiderError(Exception):
+    """What changed has names elsewhere, so all of the folder must be looked at."""
 
 
-@dataclass(slots=True)
-class Findings:
-    """A scan's outcome. In `tree`, files that are `pending` are still missing or old."""
-
-    trusted_before_ns: int  # a file that changed later may change again without a trace
-    tree: Folder | None = None
-    pending: list[Pending] = field(default_factory=list)
-    links: dict[int, list[tuple[dict[bytes, Node], bytes]]] = field(default_factory=dict)  # by inode
-    left_out: list[LeftOut] = field(default_factory=list)
-    left_out_count: int = 0
-    stored_bytes: int = 0  # what the files take of the disk
-    granted: list[tuple[Trail, int]] = field(default_factory=list)  # folders made readable; their modes
-
-    def leave_out(self, trail: Trail | None, reason: str) -> None:
-        self.left_out_count += 1
-        if len(self.left_out) < LISTED:
-            self.left_out.append(LeftOut(shown(path_of(trail))[-1000:], reason))
-
-    def trusted(self, status: os.stat_result) -> Stat | None:
-        """What to remember of a file; None where another change might leave no trace (git's racy rule)."""
-        if max(status.st_mtime_ns, status.st_ctime_ns) >= self.trusted_before_ns:
-            return None
-        return stat_of(status)
-
-
-def stat_of(status: os.stat_result) -> Stat:
-    """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode
-
-
-def now_trusted_before() -> int:
-    """The time before which a change shows, if the folder is looked at from now on."""
-    return time.time_ns() - RACY_NS
-
-
-def scan(root: int, known: Folder | None) -> Findings:
+def scan(root: int, known: Folder | None, *, spot: Spot | None = None, is_live: bool = False) -> Findings:
     """Compare the folder `root` with what is known of it. `known` itself comes back if nothing differs.
+
+    With a `spot` only there; what else is known is taken to be as it was. `is_live`: a run may write.
 
     Raises:
         TreeMovedError: something moved folders about meanwhile.
+        LookWiderError: the spot is not enough.
         OSError: the folder cannot be walked.
     """
-    findings = Findings(now_trusted_before())
+    findings = Findings(now_trusted_before(), is_live)
     try:
         with Descent(root) as descent:
-            _Walk(descent, findings).run(os.fstat(descent.fd), known)
+            _Walk(descent, findings, spot).run(os.fstat(descent.fd), known)
     except BaseException:
         put_back_modes(root, findings)
         raise
@@ -113,10 +73,12 @@ class _Open:
         status: os.stat_result,
         before: Folder | None,
         mode: int,
+        spot: Spot | None,
         *,
         was_closed: bool = False,
     ) -> None:
         self.trail = trail
+        self.spot = spot  # None: all of it
         self.status = status
         self.before = before
         self.mode = mode
@@ -128,15 +90,16 @@ class _Open:
 
 
 class _Walk:
-    def __init__(self, descent: Descent, findings: Findings) -> None:
+    def __init__(self, descent: Descent, findings: Findings, spot: Spot | None) -> None:
         self._descent = descent
         self._findings = findings
+        self._spot = spot
         self._device = 0
 
     def run(self, status: os.stat_result, known: Folder | None) -> None:
         self._device = status.st_dev
-        stack = [_Open(None, status, known, status.st_mode & MODE_BITS)]
-        self._list(stack[0])
+        stack = [_Open(None, status, known, status.st_mode & MODE_BITS, self._spot)]
+        self._look(stack[0])
         while True:
             here = stack[-1]
             for name, its_status in here.folders:
@@ -169,12 +132,22 @@ class _Walk:
         except PermissionError:
             self._unreadable(above, trail, folder)
             return None
-        entered = _Open(trail, os.fstat(self._descent.fd), folder, mode, was_closed=was_closed)
-        self._list(entered)
+        now = os.fstat(self._descent.fd)
+        entered = _Open(trail, now, folder, mode, _spot_in(above, folder, now, name), was_closed=was_closed)
+        self._look(entered)
         return entered
 
+    def _look(self, here: _Open) -> None:
+        """Look at the names of the folder that the descent is in."""
+        if here.spot is None:
+            if self._findings.is_live:
+                self._findings.entered.append((here.trail, here.status.st_ino))
+            self._list(here)
+        else:
+            self._look_at(here, here.spot)
+
     def _list(self, here: _Open) -> None:
-        """Look at all names of the folder that the descent is in."""
+        """Look at all names."""
         with os.scandir(self._descent.fd) as entries:
             listing = sorted((os.fsencode(entry.name), entry) for entry in entries)
         folders = []
@@ -185,24 +158,73 @@ class _Walk:
             except FileNotFoundError:  # gone since
                 continue
             stored_blocks += status.st_blocks // (status.st_nlink or 1)  # each name of a hard link comes by
-            old = here.known.get(name)
-            kind = status.st_mode & 0o170000
-            if kind == stat.S_IFREG and type(old) is File and old.stat == stat_of(status):
-                here.children[name] = old
-                if status.st_nlink > 1:
-                    self._findings.links.setdefault(status.st_ino, []).append((here.children, name))
-            elif kind == stat.S_IFDIR and status.st_dev == self._device:
-                here.children[name] = old if isinstance(old, Folder) else Folder(0, 0, (), {})
+            if self._see(here, name, status):
                 folders.append((name, status))
-            else:
-                self._look_closer(here, name, status, old)
         self._findings.stored_bytes += 512 * stored_blocks
+        if self._findings.is_live:
+            for name in here.known.keys() - here.children.keys():
+                self._note_gone(here, name)
         here.folders = iter(folders)
+
+    def _look_at(self, here: _Open, spot: Spot) -> None:
+        """Look at some names, and at those that came or went. All others are as they were."""
+        assert here.before is not None
+        here.children.update(here.known)
+        names = spot.names | spot.below.keys()
+        if spot.lists or here.before.stat != stat_of(here.status):
+            listed = {os.fsencode(name) for name in os.listdir(self._descent.fd)}  # noqa: PTH208 - a descriptor
+            for name in here.known.keys() - listed:
+                self._gone(here, name)
+            names = listed if spot.lists else (names & listed) | (listed - here.known.keys())
+        folders = []
+        for name in sorted(names):
+            try:
+                status = os.stat(name, dir_fd=self._descent.fd, follow_symlinks=False)
+            except FileNotFoundError:
+                self._gone(here, name)
+                continue
+            if self._see(here, name, status):
+                folders.append((name, status))
+        if not here.children.keys() <= here.known.keys():
+            _put_in_order(here.children)
+        here.folders = iter(folders)
+
+    def _gone(self, here: _Open, name: bytes) -> None:
+        if here.children.pop(name, None) is not None:
+            here.differs = True
+            self._note_gone(here, name)
+
+    def _note_gone(self, here: _Open, name: bytes) -> None:
+        node = here.known[name]
+        if name.endswith(JOURNALS) and isinstance(node, File):
+            self._findings.gone_journals.append(Journal(here.children, Trail(here.trail, name), node))
+
+    def _see(self, here: _Open, name: bytes, status: os.stat_result) -> bool:
+        """Compare one name with what is known of it; whether it is a folder to go into."""
+        old = here.known.get(name)
+        kind = status.st_mode & 0o170000
+        if kind == stat.S_IFREG and type(old) is File and old.stat == stat_of(status):
+            here.children[name] = old
+            self._note_links(here, name, status)
+        elif kind == stat.S_IFDIR and status.st_dev == self._device:
+            if not isinstance(old, Folder):
+                here.children[name] = Folder(0, 0, (), {})
+                return True
+            here.children[name] = old
+            return here.spot is None or name in here.spot.below or old.stat != stat_of(status)
+        else:
+            self._look_closer(here, name, status, old)
+        return False
+
+    def _note_links(self, here: _Open, name: bytes, status: os.stat_result) -> None:
+        if status.st_nlink > 1 and self._spot is None:
+            self._findings.links.setdefault(status.st_ino, []).append((here.children, name))
 
     def _look_closer(self, here: _Open, name: bytes, status: os.stat_result, old: Node | None) -> None:
         trail = Trail(here.trail, name)
         kind = status.st_mode & 0o170000
         if kind in _KINDS or status.st_dev != self._device:
+            here.differs |= here.children.pop(name, None) is not None
             self._findings.leave_out(trail, _KINDS.get(kind, "on another file system"))
         elif kind == stat.S_IFLNK:
             self._link(here, name, status, old)
@@ -212,13 +234,15 @@ class _Walk:
             here.children[name] = before or File(0, 0, 0)  # keeps its place in the order of names
             pending = Pending(here.children, trail, status, before, self._kept_mode(trail, status))
             self._findings.pending.append(pending)
-            if status.st_nlink > 1:
-                self._findings.links.setdefault(status.st_ino, []).append((here.children, name))
+            if status.st_nlink > 1 and self._spot is not None:
+                raise LookWiderError
+            self._note_links(here, name, status)
 
     def _link(self, here: _Open, name: bytes, status: os.stat_result, old: Node | None) -> None:
         try:
             target = os.fsencode(os.readlink(name, dir_fd=self._descent.fd))
         except OSError:  # gone since, or something else by now
+            here.differs |= here.children.pop(name, None) is not None
             return
         node = Link(status.st_mtime_ns, target)
         here.children[name] = old if isinstance(old, Link) and old == node else node
@@ -233,8 +257,10 @@ class _Walk:
         if before and is_described:
             return before._replace(children=here.children)
         xattrs = read_xattrs(self._descent.fd, here.trail, self._findings)
-        trusted = None if here.was_closed else self._findings.trusted(here.status)
-        return Folder(here.mode, here.status.st_mtime_ns, xattrs, here.children, trusted)
+        trusted = stat_now if self._findings.is_live else self._findings.trusted(here.status)
+        return Folder(
+            here.mode, here.status.st_mtime_ns, xattrs, here.children, None if here.was_closed else trusted
+        )
 
     def _kept_mode(self, trail: Trail, status: os.stat_result) -> int:
         if status.st_mode & 0o6000:
@@ -250,16 +276,14 @@ class _Walk:
             del above.children[trail.name]
 
 
-def read_xattrs(fd: int, trail: Trail | None, findings: Findings) -> Xattrs:
-    """The attributes that a volume keeps; others are told as left out."""
-    try:
-        names = os.listxattr(fd)
-    except OSError:  # the file system has none
-        return ()
-    kept = []
-    for name in names:
-        if name.startswith("user."):
-            kept.append((os.fsencode(name), os.getxattr(fd, name)))
-        elif name != _IGNORED_XATTR:
-            findings.leave_out(trail, f"its attribute {shown(os.fsencode(name))}")
-    return tuple(sorted(kept))
+def _spot_in(above: _Open, known: Folder | None, status: os.stat_result, name: bytes) -> Spot | None:
+    """Where to look in a folder below; None: everywhere, as it is new."""
+    if above.spot is None or known is None or known.stat is None or known.stat[3] != status.st_ino:
+        return None
+    return above.spot.below.get(name) or Spot()
+
+
+def _put_in_order(children: dict[bytes, Node]) -> None:
+    ordered = sorted(children.items())
+    children.clear()  # it stays the same object: what is pending goes into it
+    children.update(ordered)

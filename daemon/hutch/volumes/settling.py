@@ -61,7 +61,7 @@ class Settling:
         base = await self._base(mark, known, head)
         is_newest = next(difference(base.tree, head.tree), None) is None
         if not is_newest or mark.crossed_boot:  # invariant 17
-            clean, conflict = await self._apart(place, base, mark)
+            clean, conflict = await self._apart(place, (base, head), mark)
             return Settled(head, Copy(lease, place, clean) if clean else None, conflict=conflict)
         copy = Copy(lease, place, replace(head, tree=base.tree), noted=known.tree)
         snapshot = await self._copies.commit(copy, mark.run)
@@ -106,7 +106,7 @@ class Settling:
             # Someone else took the volume over: what lies here can only become a fork.
             known = await self._indexed(place, record.beginning(name))
             head = await self._history.newest(known, record.hints)
-            _, conflict = await self._apart(place, await self._base(mark, known, head), mark)
+            _, conflict = await self._apart(place, (await self._base(mark, known, head), head), mark)
             return Settled(head, None, conflict=conflict)
 
     def keep_warm(self, name: VolumeName, place: Place, state: State) -> None:
@@ -115,12 +115,18 @@ class Settling:
         while len(self._warm) > _WARM:
             del self._warm[next(iter(self._warm))]
 
-    async def _apart(self, place: Place, base: State, mark: Mark) -> tuple[State | None, VolumeName | None]:
-        """A folder that must not be committed to its volume: it is clean, or becomes a conflict fork."""
-        clean = await self._copies.settled(place, base)
-        if clean is not None:
-            return clean, None
-        return None, await self._copies.keep_as_conflict(place, base, mark.run)
+    async def _apart(
+        self, place: Place, states: tuple[State, State], mark: Mark
+    ) -> tuple[State | None, VolumeName | None]:
+        """A folder that must not be committed to its volume: it becomes a conflict fork.
+
+        Unless it equals what it stands on, or the head: it was saved, but a full disk took no note of it.
+        """
+        for state in states:
+            clean = await self._copies.settled(place, state)
+            if clean is not None:
+                return clean, None
+        return None, await self._copies.keep_as_conflict(place, states[0], mark.run)
 
     async def _base(self, mark: Mark, known: State, head: State) -> State:
         """What the folder stands on, with stats as far as they are known."""

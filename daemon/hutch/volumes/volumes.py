@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hutch.errors import HutchError
-from hutch.volumes.cache import MAX_BYTES, Cache
+from hutch.volumes.cache import MAX_BYTES, Cache, Room
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
 from hutch.volumes.copies import Copies, Copy
@@ -183,6 +183,10 @@ class Volumes:
     async def tend_cache(self) -> None:
         """Keep this host's folders within `cache_max_bytes`, in the background, until cancelled."""
         await self._cache.tend()
+
+    async def make_room(self, wanted_bytes: int) -> None:
+        """Let folders leave the cache until so much more fits, there and on its disk, or none can leave."""
+        await self._cache.make_room(Room(wanted_bytes, 0))
 
     async def cache_use(self) -> CacheUse:
         """What this host's folders take of its disk."""

@@ -1,0 +1,97 @@
+"""What a look at a working folder found: its tree, and the files whose content is still to be read."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hutch.volumes.nodes import File, Folder, Node, Stat, Trail, Xattrs, path_of
+from hutch.volumes.records import LeftOut, shown
+from hutch.volumes.state import LISTED
+
+RACY_NS = 20_000_000  # the kernel's clock for files ticks every 1-10 ms
+_IGNORED_XATTR = "security.selinux"  # the host's label, on every file there
+
+
+class Pending(NamedTuple):
+    """A file whose content is to be read; its node goes into `children`."""
+
+    children: dict[bytes, Node]
+    trail: Trail
+    status: os.stat_result
+    before: File | None
+    mode: int
+    copy: int | None = None  # a descriptor of a copy that stands still, to be read in its place
+
+    @property
+    def path(self) -> bytes:
+        return path_of(self.trail)
+
+    def keep_before(self, *, stat: Stat | None = None) -> None:
+        """Leave the file as it was known; with a stat only if a later look may trust it."""
+        if self.before is None:
+            self.children.pop(self.trail.name, None)
+        else:
+            self.children[self.trail.name] = self.before._replace(stat=stat)
+
+
+class Journal(NamedTuple):
+    """A name that has gone, of a file that a database kept beside it."""
+
+    children: dict[bytes, Node]
+    trail: Trail
+    before: File
+
+
+@dataclass(slots=True)
+class Findings:
+    """A scan's outcome. In `tree`, files that are `pending` are still missing or old."""
+
+    trusted_before_ns: int  # a file that changed later may change again without a trace
+    is_live: bool = False  # a run writes: of a file that only grows, what it held a moment ago is taken
+    tree: Folder | None = None
+    pending: list[Pending] = field(default_factory=list)
+    links: dict[int, list[tuple[dict[bytes, Node], bytes]]] = field(default_factory=dict)  # by inode
+    left_out: list[LeftOut] = field(default_factory=list)
+    left_out_count: int = 0
+    stored_bytes: int = 0  # what the files take of the disk; of a whole scan only
+    granted: list[tuple[Trail, int]] = field(default_factory=list)  # folders made readable; their modes
+    unsteady: list[bytes] = field(default_factory=list)  # paths that did not keep still
+    entered: list[tuple[Trail | None, int]] = field(default_factory=list)  # folders, with their inodes
+    gone_journals: list[Journal] = field(default_factory=list)
+
+    def leave_out(self, trail: Trail | None, reason: str) -> None:
+        self.left_out_count += 1
+        if len(self.left_out) < LISTED:
+            self.left_out.append(LeftOut(shown(path_of(trail))[-1000:], reason))
+
+    def trusted(self, status: os.stat_result) -> Stat | None:
+        """What to remember of a file; None where another change might leave no trace (git's racy rule)."""
+        if max(status.st_mtime_ns, status.st_ctime_ns) >= self.trusted_before_ns:
+            return None
+        return stat_of(status)
+
+
+def stat_of(status: os.stat_result) -> Stat:
+    """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode
+
+
+def now_trusted_before() -> int:
+    """The time before which a change shows, if the folder is looked at from now on."""
+    return time.time_ns() - RACY_NS
+
+
+def read_xattrs(fd: int, trail: Trail | None, findings: Findings) -> Xattrs:
+    """The attributes that a volume keeps; others are told as left out."""
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # the file system has none
+        return ()
+    kept = []
+    for name in names:
+        if name.startswith("user."):
+            kept.append((os.fsencode(name), os.getxattr(fd, name)))
+        elif name != _IGNORED_XATTR:
+            findings.leave_out(trail, f"its attribute {shown(os.fsencode(name))}")
+    return tuple(sorted(kept))
