@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from hutch.volumes import At, FileRead, Lease, LinkTarget, MemoryStore, ObjectStore, VolumeName, Volumes
 
 WEB = VolumeName.parse("web")
@@ -42,6 +44,19 @@ class Host:
 
     def restart(self) -> None:
         self.volumes = Volumes(self.store, self.cache, clock=self.clock)
+
+
+class OtherMachine:
+    """The same store as seen from a host of another boot, whose processes nobody can look for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __enter__(self) -> None:
+        self._monkeypatch.setattr("hutch.volumes.holders.boot_id", lambda: "another boot")
+
+    def __exit__(self, *_: object) -> None:
+        self._monkeypatch.undo()
 
 
 @asynccontextmanager

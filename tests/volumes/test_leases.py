@@ -17,20 +17,7 @@ from hutch.volumes import (
     VolumeName,
     Volumes,
 )
-from support.volume_engine import WEB, HandClock, Host, commit_files, program, run_on, tree_of
-
-
-class OtherMachine:
-    """The same store as seen from a host of another boot, whose processes nobody can look for."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
-
-    def __enter__(self) -> None:
-        self._monkeypatch.setattr("hutch.volumes.holders.boot_id", lambda: "another boot")
-
-    def __exit__(self, *_: object) -> None:
-        self._monkeypatch.undo()
+from support.volume_engine import WEB, HandClock, Host, OtherMachine, commit_files, program, run_on, tree_of
 
 
 async def test_a_held_volume_tells_who_holds_it_and_until_when(tmp_path: Path) -> None:

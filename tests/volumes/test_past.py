@@ -1,4 +1,4 @@
-"""Snapshots are found, compared, named, and begun on anew."""
+"""Snapshots are found, named and compared."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, ObjectStore, VolumeName, Volumes
-from support.volume_engine import WEB, HandClock, commit_files, keys_of, run_on, tree_of, tree_on_disk
+from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore, VolumeName, Volumes
+from support.volume_engine import (
+    WEB,
+    HandClock,
+    commit_files,
+    keys_of,
+    run_on,
+    tree_of,
+)
 
 COPY = VolumeName.parse("copy")
 
@@ -212,90 +219,27 @@ async def test_a_difference_tells_what_stood_there_and_what_stands_there(volumes
     assert (change.before.size, change.after.size) == (3, 4)
 
 
-# Forks ------------------------------------------------------------------
+# What a working folder holds --------------------------------------------
 
 
-async def test_a_fork_goes_its_own_way(volumes: Volumes, tmp_path: Path, store: ObjectStore) -> None:
-    large = os.urandom(700_000)
-    await commit_files(volumes, {"a": b"1", "large": large})
-    await commit_files(volumes, {"a": b"2"})
-    info = await volumes.fork(WEB, COPY)
-    assert (info.name, info.snapshot, info.files, info.bytes) == ("copy", 0, 2, 700_001)
-    assert await tree_of(volumes, name=COPY) == {"/a": b"2", "/large": large}
-    async with run_on(volumes, name=COPY) as (lease, folder):
-        assert tree_on_disk(folder) == {"/a": b"2", "/large": large}
-        assert await volumes.commit(lease, "nothing") is None
-        (folder / "a").write_bytes(b"of the copy")
-        assert await volumes.commit(lease, "run 1") is not None
-    await commit_files(volumes, {"a": b"3"})
-    assert await tree_of(volumes, name=COPY) == {"/a": b"of the copy", "/large": large}
-    assert await tree_of(volumes) == {"/a": b"3", "/large": large}
-    assert await tree_of(volumes, 0, COPY) == {"/a": b"2", "/large": large}
-    assert [f"{each.kind} {each.path}" async for each in volumes.diff(COPY, 0)] == ["M /a"]
-    elsewhere = Volumes(store, tmp_path / "elsewhere")
-    async with run_on(elsewhere, name=COPY) as (_, folder):
-        assert tree_on_disk(folder) == {"/a": b"of the copy", "/large": large}
-    assert (await elsewhere.check(COPY)).problems == ()
+async def test_a_working_folder_is_compared_while_its_run_works(volumes: Volumes, store: ObjectStore) -> None:
+    async def changed() -> list[str]:
+        return [f"{each.kind} {each.path}" async for each in volumes.diff_working(WEB)]
 
-
-async def test_forks_of_forks_and_of_old_snapshots(volumes: Volumes) -> None:
-    second, third, fourth = (VolumeName.parse(name) for name in ("second", "third", "fourth"))
-    await commit_files(volumes, {"a": b"1"})
-    await commit_files(volumes, {"a": b"2"})
-    await volumes.tag(WEB, "one", 1)
-    await volumes.fork(WEB, COPY, at="one")
-    await volumes.fork(COPY, second)  # which has no entry of its own yet
-    await commit_files(volumes, {"b": b"of the second"}, second)
-    await volumes.fork(second, third)
-    await commit_files(volumes, {"c": b"of the third"}, third)
-    await volumes.fork(third, fourth, at=0)
-    assert await tree_of(volumes, name=COPY) == {"/a": b"1"}
-    assert await tree_of(volumes, name=third) == {"/a": b"1", "/b": b"of the second", "/c": b"of the third"}
-    assert await tree_of(volumes, name=fourth) == {"/a": b"1", "/b": b"of the second"}
-    for name in (WEB, COPY, second, third, fourth):
-        assert (await volumes.check(name)).problems == ()
-
-
-async def test_a_fork_is_two_small_writes(tmp_path: Path) -> None:
-    store = CountingStore(MemoryStore())
-    volumes = Volumes(store, tmp_path / "cache")
-    await commit_files(volumes, {"large": os.urandom(3_000_000)})
-    store.requests.clear()
-    store.sent = 0
-    await volumes.fork(WEB, COPY)
-    assert store.requests["put"] == 2
-    assert store.sent < 2000
-
-
-async def test_a_fork_under_a_taken_name_leaves_nothing(volumes: Volumes, store: ObjectStore) -> None:
-    await commit_files(volumes, {"a": b"1"})
-    await commit_files(volumes, {"b": b"2"}, COPY)
+    await commit_files(volumes, {"a": b"1", "large": os.urandom(700_000)})
     before = await keys_of(store)
-    assert (await error_of(lambda: volumes.fork(WEB, COPY))).code == "volume_exists"
-    assert (await error_of(lambda: volumes.fork(WEB, VolumeName.parse("new"), at=7))).code == (
-        "snapshot_unknown"
-    )
-    assert await keys_of(store) == before
-
-
-async def test_an_empty_volume_can_be_forked(volumes: Volumes) -> None:
-    async with run_on(volumes):
-        pass
-    assert (await volumes.fork(WEB, COPY)).files == 0
-    await commit_files(volumes, {"a": b"1"}, COPY)
-    assert await tree_of(volumes, name=COPY) == {"/a": b"1"}
-
-
-async def test_a_fork_keeps_hard_links_and_numbers_apart(volumes: Volumes) -> None:
+    assert await changed() == []
     async with run_on(volumes) as (lease, folder):
-        (folder / "a").write_bytes(b"same")
-        os.link(folder / "a", folder / "b")
-        await volumes.commit(lease, "run 1")
+        (folder / "b").write_bytes(b"2")
+        (folder / "large").unlink()
+        assert await changed() == ["A /b", "D /large"]
+        await volumes.commit(lease, "run 2")
+        assert await changed() == []
+        (folder / "b").write_bytes(os.urandom(600_000))
+        assert await changed() == ["M /b"]
+        await volumes.commit(lease, "run 2")
+    assert await changed() == []
+    assert len(await keys_of(store)) == len(before) + 3  # two entries, a pack
     await volumes.fork(WEB, COPY)
-    async with run_on(volumes, name=COPY) as (lease, folder):
-        assert (folder / "a").samefile(folder / "b")
-        (folder / "c").write_bytes(b"other")
-        os.link(folder / "c", folder / "d")
-        await volumes.commit(lease, "run 1")
-    async with run_on(volumes, name=COPY) as (_, folder):
-        assert not (folder / "a").samefile(folder / "c")
+    error = await error_of(lambda: anext(volumes.diff_working(COPY)))
+    assert error.code == "not_checked_out"

@@ -165,6 +165,14 @@ class Copies:
         except (HutchError, OSError):
             return False
 
+    async def looked_at(self, place: Place, base: State) -> State:
+        """What the folder holds now, as a state that can be compared with `base` and not be read."""
+        _, ingested = await self._compared(_Nowhere(self._store), place, base)
+        if ingested is None:
+            return base
+        packs = base.packs | {pack.number: pack for pack in ingested.packs}
+        return replace(base, tree=ingested.tree, packs=packs)
+
     async def _compared(
         self, store: ObjectStore, place: Place, state: State
     ) -> tuple[Findings, Ingested | None]:

@@ -10,6 +10,7 @@ from typing import Literal
 import anyio
 from anyio import to_thread
 
+from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS
 from hutch.volumes.cache import Cache, Room, room_for
 from hutch.volumes.copies import Copies, Copy
@@ -25,7 +26,7 @@ from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
 from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.settling import Settled, Settling, put_clean, put_mark
-from hutch.volumes.state import State
+from hutch.volumes.state import Hints, State
 from hutch.volumes.working import Mark, Place, places
 
 _TRIES = 3  # to find a snapshot's folder as it was made
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self, engine: Engine, copies: Copies, cache: Cache) -> None:
         self._store = engine.store
         self._settling = Settling(engine, copies)
+        self._copies = copies
         self._cache = cache
         self._out: dict[Lease, tuple[Copy, AsyncExitStack]] = {}
 
@@ -48,6 +50,27 @@ class Desk:
     def copy(self, lease: Lease) -> Copy | None:
         """The folder that was handed out under a lease."""
         return self._out[lease][0] if lease in self._out else None
+
+    async def compared(self, beginning: State, hints: Hints) -> tuple[State, State]:
+        """What this host's working folder stands on, and what it holds now, also while a run works.
+
+        Raises:
+            HutchError: `not_checked_out`, `folder_busy`.
+        """
+        for lease, (copy, _) in self._out.items():
+            if lease.name == beginning.name:
+                async with copy.turn:
+                    return copy.state, await self._copies.looked_at(copy.place, copy.state)
+        place = self.place(beginning.name)
+        if not place.tree.exists():
+            raise HutchError(
+                "not_checked_out",
+                f"volume '{beginning.name}' has no working folder here: there is nothing to compare",
+                "compare two snapshots",
+            )
+        async with place.locked(wait_s=0):
+            base = await self._settling.base(beginning, hints, place)
+            return base, await self._copies.looked_at(place, base)
 
     async def check_out(self, lease: Lease) -> Copy:
         """A folder equal to the newest snapshot, locked until it is put down."""

@@ -13,7 +13,7 @@ from hutch.volumes.state import NO_HINTS, ForkPoint, Hints, Reference, State
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """The lease object's content. `holder` None: free. `removed_at`: the volume was removed then."""
+    """The lease object's content. `holder` None: free. `removed_at`: removed, if `is_purged` for good."""
 
     volume: str
     token: int
@@ -26,6 +26,7 @@ class LeaseRecord:
     hints: Hints = NO_HINTS
     fork: ForkPoint | None = None
     removed_at: datetime | None = None
+    is_purged: bool = False
 
     def identity(self, name: VolumeName) -> Identity:
         """Which volume the name means."""
@@ -58,7 +59,7 @@ def encoded(record: LeaseRecord) -> bytes:
     if record.fork:
         fields["fork"] = record.fork.told()
     if record.removed_at:
-        fields["removed_at"] = record.removed_at.isoformat()
+        fields |= {"removed_at": record.removed_at.isoformat(), "purged": record.is_purged}
     return sealed_line(fields)
 
 
@@ -82,6 +83,7 @@ def decoded(data: bytes, name: VolumeName) -> LeaseRecord:
             hints=Hints(*(Reference(**fields[key]) if fields[key] else None for key in Hints._fields)),
             fork=ForkPoint.read(fields["fork"]) if "fork" in fields else None,
             removed_at=datetime.fromisoformat(fields["removed_at"]) if "removed_at" in fields else None,
+            is_purged=fields.get("purged", False),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedError(where, "it cannot be read") from error

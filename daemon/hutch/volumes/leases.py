@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 
@@ -114,6 +114,36 @@ class Leases:
             else:
                 return
 
+    async def remove(self, lease: Lease) -> None:
+        """Give the lease back as one of a volume that is no more. It stays, and so does its token."""
+        now = self._clock.now()
+        await self._replace(lease, replace(_freed(lease.record, now), removed_at=now))
+
+    async def bring_back(self, name: VolumeName) -> None:
+        """Undo a removal. Raises HutchError `volume_unknown`, `volume_exists`."""
+        record, tag = await self.read_any(name)
+        if record.removed_at is None:
+            raise HutchError(
+                "volume_exists", f"there is a volume '{name}': it was not removed", "see: hutch volume ls"
+            )
+        if record.is_purged:
+            raise HutchError(
+                "volume_unknown",
+                f"volume '{name}' was removed, and its content was collected since",
+                "see: hutch volume ls",
+            )
+        fresh = replace(_freed(record, self._clock.now()), token=record.token + 1, removed_at=None)
+        try:
+            await self._put(name, fresh, tag)
+        except ConflictError:
+            raise HutchError(
+                "volume_exists", f"volume '{name}' was used again just now", "see: hutch volume ls"
+            ) from None
+
+    async def purge(self, name: VolumeName, record: LeaseRecord, tag: str) -> None:
+        """Make a removal final. Raises ConflictError: it was undone, or the name is in use."""
+        await self._put(name, replace(_freed(record, self._clock.now()), is_purged=True), tag)
+
     @asynccontextmanager
     async def held(
         self, name: VolumeName, holder: str, *, create: bool = False, wait_s: float = 0
@@ -211,13 +241,10 @@ class Leases:
                 continue
 
     async def _give_back(self, lease: Lease) -> None:
-        if lease.lost.is_set() or lease.in_doubt:
+        if lease.lost.is_set() or lease.in_doubt or lease.record.removed_at is not None:
             return
-        free = replace(
-            lease.record, holder=None, process=None, nonce=secrets.token_hex(16), expires_at=self._clock.now()
-        )
         try:
-            await self._replace(lease, free)
+            await self._replace(lease, _freed(lease.record, self._clock.now()))
         except (StoreError, LeaseLostError):
             return  # it runs out by itself
 
@@ -241,3 +268,8 @@ class Leases:
             if decoded(data, name).nonce == record.nonce:
                 return tag
             raise
+
+
+def _freed(record: LeaseRecord, now: datetime) -> LeaseRecord:
+    """The same, held by nobody."""
+    return replace(record, holder=None, process=None, nonce=secrets.token_hex(16), expires_at=now)

@@ -179,3 +179,12 @@ def distrusted(proven: Folder, tree: Folder) -> Folder:
                 return closed
             done[-1][name] = closed
     raise AssertionError
+
+
+def without(root: Folder, path: bytes) -> Folder:
+    """The tree without one node, which exists and is not the root."""
+    above, _, name = path.rpartition(b"/")
+    folder = find(root, above)
+    assert isinstance(folder, Folder)
+    left = folder._replace(children={key: node for key, node in folder.children.items() if key != name})
+    return edited(root, above, lambda _: left) if above else left

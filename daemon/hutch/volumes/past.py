@@ -1,36 +1,53 @@
 """What can be done with a volume's snapshots: compare them, name them, begin a new volume at one."""
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from itertools import islice
 
 from anyio import to_thread
 
 from hutch.volumes.comparing import changes
+from hutch.volumes.desk import Desk
 from hutch.volumes.engine import Engine
+from hutch.volumes.failures import StoreError
+from hutch.volumes.going_back import GoingBack
 from hutch.volumes.history import fork_point
+from hutch.volumes.leases import Lease
+from hutch.volumes.lines import sealed_line
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader
-from hutch.volumes.records import At, Tag, TreeChange, VolumeInfo
+from hutch.volumes.records import At, Snapshot, Tag, TreeChange, VolumeInfo
 from hutch.volumes.state import ForkPoint, State
 
+TOMBSTONE = "removed"  # below the folder of a volume that was removed
 _BATCH = 500  # changes found at a time: a comparison of large trees must not hold up the daemon
 
 
 class Past:
     """The snapshots of all volumes of one store."""
 
-    def __init__(self, engine: Engine, reader: Reader) -> None:
+    def __init__(self, engine: Engine, reader: Reader, desk: Desk) -> None:
         self._history = engine.history
         self._leases = engine.leases
         self._selector = engine.selector
         self._tags = engine.tags
         self._forking = engine.forking
         self._reader = reader
+        self._desk = desk
+        self._going_back = GoingBack(engine, reader)
+        self._store = engine.store
 
     async def diff(self, name: VolumeName, a: At, b: At, prefix: str | bytes) -> AsyncGenerator[TreeChange]:
         """What turns snapshot `a` into `b`."""
         old, new = await self._reader.state(name, a), await self._reader.state(name, b)
         async for change in streamed(old, new, prefix):
+            yield change
+
+    async def diff_working(self, name: VolumeName, prefix: str | bytes) -> AsyncGenerator[TreeChange]:
+        """What turns the snapshot that this host's folder stands on into what it holds."""
+        record, _ = await self._leases.read(name)
+        base, now = await self._desk.compared(record.beginning(name), record.hints)
+        async for change in streamed(base, now, prefix):
             yield change
 
     async def fork(self, name: VolumeName, to: VolumeName, at: At) -> VolumeInfo:
@@ -47,6 +64,29 @@ class Past:
             newest = await self._history.newest_reference(volume, record.hints)
             return ForkPoint(volume, *newest) if newest else record.fork
         return fork_point(await self._reader.state(name, number))
+
+    async def restore(self, lease: Lease, at: At, prefix: str | bytes) -> Snapshot:
+        """A new snapshot whose tree is the old one."""
+        made = await self._going_back.go_back(lease, at, prefix)
+        if made is None:
+            (made,) = await self._reader.log(lease.name, 1)
+        return made
+
+    async def remove(self, lease: Lease) -> None:
+        """The tombstone first: by its age in the store garbage collection knows when the time is over."""
+        volume = lease.record.identity(lease.name)
+        fork = lease.record.fork
+        tombstone = {"volume": volume.id, "token": lease.token, "fork": fork.told() if fork else None}
+        await self._store.put(volume.key(TOMBSTONE), sealed_line(tombstone))
+        await self._leases.remove(lease)
+
+    async def bring_back(self, name: VolumeName) -> VolumeInfo:
+        """Undo a removal."""
+        await self._leases.bring_back(name)
+        record, _ = await self._leases.read(name)
+        with suppress(StoreError):
+            await self._store.delete(record.identity(name).key(TOMBSTONE))
+        return await self._reader.info(name)
 
     async def tag(self, name: VolumeName, label: str, at: At) -> Tag:
         """Name a snapshot."""

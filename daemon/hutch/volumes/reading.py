@@ -54,18 +54,24 @@ class Reader:
         self._tags = engine.tags
         self._states: OrderedDict[tuple[VolumeName, int], State] = OrderedDict()
 
-    async def list(self) -> "tuple[VolumeInfo, ...]":
+    async def list(self, *, removed: bool = False) -> "tuple[VolumeInfo, ...]":
+        """Those that were removed and can be brought back, or those that are there."""
         found = []
         async for entry in self._store.list("leases/"):
             try:
                 name = VolumeName.parse(entry.key.removeprefix("leases/"))
             except HutchError:  # not ours
                 continue
-            found.append(await self.info(name))
+            record, _ = await self._leases.read_any(name)
+            if (record.removed_at is not None) == removed and not record.is_purged:
+                found.append(await self._info(name, record))
         return tuple(found)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         record, _ = await self._leases.read(name)
+        return await self._info(name, record)
+
+    async def _info(self, name: VolumeName, record: LeaseRecord) -> VolumeInfo:
         header = await self._history.newest_header(record.identity(name), record.hints)
         own = header["number"] if header else 0
         if header is None and record.fork:
@@ -79,6 +85,7 @@ class Reader:
             updated_at=newest.created_at if newest else None,
             held_by=record.holder,
             held_until=record.expires_at if record.holder is not None else None,
+            removed_at=record.removed_at,
         )
 
     async def log(self, name: VolumeName, limit: int) -> "tuple[Snapshot, ...]":

@@ -65,6 +65,7 @@ class VolumeInfo:
     updated_at: datetime | None
     held_by: str | None
     held_until: datetime | None
+    removed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.patches import difference
 from hutch.volumes.records import Recovered, Snapshot
-from hutch.volumes.state import State
+from hutch.volumes.state import Hints, State
 from hutch.volumes.working import Mark, Place
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,19 @@ class Settling:
         if snapshot:
             _log.warning("volume %s: committed what %s had left", lease.name, mark.run)
         return Settled(copy.state, copy, snapshot)
+
+    async def base(self, beginning: State, hints: Hints, place: Place) -> State:
+        """What a folder stands on. Raises HutchError `not_checked_out`: that is not known."""
+        known = await self._indexed(place, beginning)
+        head = await self._history.newest(known, hints)
+        mark = place.mark
+        if mark is None or mark.volume != head.id or mark.number > head.number or mark.phase == "restoring":
+            raise HutchError(
+                "not_checked_out",
+                f"the working folder of volume '{beginning.name}' stands on no snapshot",
+                "check the volume out first",
+            )
+        return await self._base(mark, known, head)
 
     async def settle_leftover(self, lease: Lease, place: Place) -> Settled:
         """The same, and note the folder as clean: nobody works in it."""

@@ -57,7 +57,7 @@ class Volumes:
         self._desk = Desk(engine, self._copies, self._cache)
         self._reader = Reader(engine)
         self._writer = Writer(engine, self._reader)
-        self._past = Past(engine, self._reader)
+        self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
@@ -196,9 +196,9 @@ class Volumes:
         """Read everything that the newest snapshot and its history need, and prove it whole."""
         return await self._checker.check(name)
 
-    async def list(self) -> Sequence[VolumeInfo]:
-        """Every volume, by name."""
-        return await self._reader.list()
+    async def list(self, *, removed: bool = False) -> Sequence[VolumeInfo]:
+        """Every volume, by name; or every one that was removed and can be brought back."""
+        return await self._reader.list(removed=removed)
 
     def diff(
         self, name: VolumeName, a: At, b: At = None, *, prefix: str | bytes = "/"
@@ -209,6 +209,40 @@ class Volumes:
             HutchError: `snapshot_unknown`, `at_invalid`, `tag_unknown`, `path_unknown`, `path_invalid`.
         """
         return self._past.diff(name, a, b, prefix)
+
+    def diff_working(self, name: VolumeName, *, prefix: str | bytes = "/") -> AsyncGenerator[TreeChange]:
+        """What this host's working folder holds beyond the snapshot it stands on, also while a run works.
+
+        Raises:
+            HutchError: `not_checked_out`, `folder_busy`, `path_unknown`, `path_invalid`.
+        """
+        return self._past.diff_working(name, prefix)
+
+    async def restore(
+        self, name: VolumeName, at: At, *, prefix: str | bytes = "/", holder: str = "restore"
+    ) -> Snapshot:
+        """Make all below `prefix` what it was at a snapshot, as a new one; nothing is lost. Takes the lease.
+
+        Where nothing differs it is the newest snapshot that is returned.
+
+        Raises:
+            HutchError: `snapshot_unknown`, `at_invalid`, `tag_unknown`, `path_unknown`, and those of `lease`.
+        """
+        async with self.lease(name, holder) as lease:
+            return await self._past.restore(lease, at, prefix)
+
+    async def remove(self, name: VolumeName, *, holder: str = "removal") -> None:
+        """Remove a volume; until its content is collected it can be brought back. Its name is free at once.
+
+        Raises:
+            HutchError: `volume_unknown`, `volume_held`.
+        """
+        async with self.lease(name, holder) as lease:
+            await self._past.remove(lease)
+
+    async def bring_back(self, name: VolumeName) -> VolumeInfo:
+        """Undo a removal. Raises HutchError `volume_unknown`; `volume_exists`: the name is in use again."""
+        return await self._past.bring_back(name)
 
     async def fork(self, name: VolumeName, to: VolumeName, *, at: At = None) -> VolumeInfo:
         """A new volume that begins at a snapshot of another: no content is copied, however much it is.
