@@ -6,11 +6,10 @@ import os
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import anyio
 import uvicorn
@@ -36,7 +35,7 @@ from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
 from hutch.runs.service import Service
 from hutch.state.store import open_state
-from hutch.volumes import DirectoryStore, Volumes
+from hutch.volumes import ProvenStore, StoreMemory, StoreOptions, Volumes, open_store
 from hutch.web import api, systemd
 from hutch.web.guard import Guard, caller, owner_only
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
@@ -92,24 +91,22 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
     state, cache = config.daemon.state, config.daemon.cache
     for folder in (state, cache):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    volumes = Volumes(
-        DirectoryStore(_store_folder(config)),
-        cache / "volumes",
-        cache_max_bytes=config.daemon.cache_max_bytes,
-    )
-    await volumes.make_room(_STATE_BYTES)
-    async with open_state(state / "state.db") as opened:
-        yield Rooms(
-            config=config,
-            launchers=_launchers(config),
-            volumes=volumes,
-            state=opened,
-            access=Access(config, opened),
-            agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
-            logs=state / "runs",
-            private=private_folder(config),
-            shell=next(shell for shell in _SHELLS if Path(shell).exists()),
-        )
+    async with _open_store(config) as store:
+        volumes = Volumes(store, cache / "volumes", cache_max_bytes=config.daemon.cache_max_bytes)
+        await volumes.make_room(_STATE_BYTES)
+        async with open_state(state / "state.db") as opened:
+            yield Rooms(
+                config=config,
+                launchers=_launchers(config),
+                store=store,
+                volumes=volumes,
+                state=opened,
+                access=Access(config, opened),
+                agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+                logs=state / "runs",
+                private=private_folder(config),
+                shell=next(shell for shell in _SHELLS if Path(shell).exists()),
+            )
 
 
 def build_app(
@@ -264,5 +261,21 @@ def _find_agent(agent: AgentConfig) -> Agent:
     return ClaudeCode.find(path, base_url=agent.base_url) if agent.base_url else ClaudeCode.find(path)
 
 
-def _store_folder(config: Config) -> Path:
-    return Path(unquote(urlsplit(config.storage.url).path))
+def _open_store(config: Config) -> AbstractAsyncContextManager[ProvenStore]:
+    said = config.storage
+    options = StoreOptions(
+        endpoint_url=said.endpoint_url,
+        region=said.region,
+        addressing=said.addressing,
+        account=said.account,
+        credentials_env=said.credentials_env,
+        credentials_file=said.credentials_file if said.credentials_file != Path() else None,
+        profile=said.profile,
+        connect_timeout_s=said.connect_timeout_s,
+        timeout_s=said.timeout_s,
+        max_requests=said.max_requests,
+    )
+    memory = StoreMemory(
+        roots=config.daemon.state / "stores.json", proofs=config.daemon.cache / "stores.json"
+    )
+    return open_store(said.url, options, memory)

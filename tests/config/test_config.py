@@ -202,7 +202,7 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_known_one(
         ("[daemon]\nallowed_hosts = ['box:80']", "daemon.allowed_hosts must be a host name without a port"),
         ("[daemon]\nallowed_hosts = ['*']", "daemon.allowed_hosts must be a host name without a port"),
         ("[daemon]\nallowed_origins = ['https://a/']", "daemon.allowed_origins must be an origin such as"),
-        ("[storage]\nurl = 's3://b'", "storage.url must be a file:/// URL"),
+        ("[storage]\nurl = 'ftp://b'", "storage.url must be file:///FOLDER, s3://"),
         ("[methods.x]", "methods.x.kind must be one of bubblewrap, wrapper, not 'x'"),
         ("[methods.'../x']", "methods.'../x' must be named by"),
         ("[agents.claude]\nnetwork = 'x'", "agents.claude.network names no network: 'x'"),
@@ -295,3 +295,9 @@ def test_the_user_s_own_file_is_found_and_none_is_needed(
     monkeypatch.chdir(file.parent)
     assert load(Path("config.toml"), env).file == file  # absolute: it is passed on to a daemon
     assert find({**env, "XDG_CONFIG_HOME": str(tmp_path / "x")}, is_root=False) is None
+
+
+def test_credentials_come_from_one_place() -> None:
+    twice = "[storage]\nurl = 's3://bucket'\ncredentials_env = ['A', 'B']\ncredentials_file = '/keys'\n"
+    assert "storage.credentials_env" in " ".join(refusal(twice))
+    assert "storage.profile" in " ".join(refusal("[storage]\nurl = 'az://container'\nprofile = 'work'\n"))

@@ -72,6 +72,10 @@ def _print(document: Document, config: Config) -> None:
         _print_method(method, config)
     storage = document["storage"]
     _line(storage["works"], "storage", storage["reason"] or f"{storage['url']}, {storage['volumes']} volumes")
+    _fix(storage["fix"])
+    for check in storage["checks"]:
+        if check["works"]:
+            click.echo(f"    {check['name']}: {one_line(check['detail'], _LINE)}")
     _print_cache(document["cache"])
     for agent in document["agents"]:
         _line(agent["works"], f"agent {agent['name']}", agent["reason"] or "found", optional=True)

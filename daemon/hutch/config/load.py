@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -75,7 +76,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     storage = reader.record(Storage, document.get("storage", {}), "storage", Storage())
     config = Config(
         daemon=daemon,
-        storage=storage if storage.url else Storage((daemon.state / "store").as_uri()),
+        storage=storage if storage.url else replace(storage, url=(daemon.state / "store").as_uri()),
         policy=reader.record(Policy, document.get("policy", {}), "policy", Policy()),
         methods=_methods(reader, document.get("methods", {})),
         agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
@@ -84,6 +85,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         file=file,
     )
     _check_daemon(reader, config.daemon)
+    _check_storage(reader, config.storage)
     _check_policy(reader, config)
     _check_agents(reader, config)
     return config
@@ -137,6 +139,15 @@ def _check_daemon(reader: Reader, daemon: Daemon) -> None:
             f"is longer than the {_SOCKET_BYTES} bytes that the kernel takes: {daemon.socket}",
             "give daemon.socket a shorter path",
         )
+
+
+def _check_storage(reader: Reader, storage: Storage) -> None:
+    if storage.credentials_env and storage.credentials_file != Path():
+        raise reader.error(
+            "storage.credentials_env", "and storage.credentials_file are both there", "keep one of them"
+        )
+    if storage.profile and not storage.url.startswith("s3:"):
+        raise reader.error("storage.profile", f"means nothing to {storage.url}", "it is for s3:// only")
 
 
 def _check_policy(reader: Reader, config: Config) -> None:

@@ -38,7 +38,10 @@ _HOST = Text(_NAME, "a host name without a port")
 _ORIGIN = Text(rf"https?://{_NAME}(:[0-9]{{1,5}})?", "an origin such as https://hutch.example.org")
 _VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 _URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
-_STORE = Text(r"(file:///[^\s]*)?", "a file:/// URL, or empty")
+_STORE = Text(
+    r"(file:///[^\s]*|(s3|az|gs)://[^\s/?#]+(/[^\s?#]*)?)?",
+    "file:///FOLDER, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX, or empty",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,19 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where volumes are kept."""
+    """Where volumes are kept. Secrets are named, never written here."""
 
     url: Annotated[str, _STORE] = ""
+    endpoint_url: Annotated[str, _URL] = ""
+    region: Annotated[str, Text()] = ""
+    addressing: Annotated[str, Choice(("auto", "path", "virtual"))] = "auto"
+    account: Annotated[str, Text()] = ""
+    credentials_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
+    credentials_file: Annotated[Path, Place(may_be_empty=True)] = Path()
+    profile: Annotated[str, Text()] = ""
+    connect_timeout_s: Annotated[float, Number(0.1, 300, "seconds")] = 5.0
+    timeout_s: Annotated[float, Number(1, 3600, "seconds")] = 30.0
+    max_requests: Annotated[int, Whole(1, 256)] = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.runs.rooms import Rooms
+from hutch.volumes import examine_store
 from hutch_launchers.launcher import Launcher, Probe
 
 
@@ -22,7 +23,7 @@ async def examine(rooms: Rooms, *, fresh: bool = False) -> dict[str, Any]:
             group.start_soon(probe, name, launcher)
     return {
         "methods": [_method(rooms, probes[name]) for name in rooms.launchers],
-        "storage": await _storage(rooms),
+        "storage": await _storage(rooms, fresh=fresh),
         "cache": await _cache(rooms),
         "agents": [_agent(rooms, name) for name in rooms.agents],
     }
@@ -45,12 +46,18 @@ def _method(rooms: Rooms, probe: Probe) -> dict[str, Any]:
     }
 
 
-async def _storage(rooms: Rooms) -> dict[str, Any]:
-    document = {"url": rooms.config.storage.url, "works": True, "reason": ""}
-    try:
+async def _storage(rooms: Rooms, *, fresh: bool) -> dict[str, Any]:
+    checks = await examine_store(rooms.store, fresh=fresh)
+    failed = next((check for check in checks if not check.works), None)
+    document = {
+        "url": rooms.config.storage.url,
+        "works": failed is None,
+        "reason": failed.detail if failed else "",
+        "fix": failed.fix if failed else "",
+        "checks": [asdict(check) for check in checks],
+    }
+    if failed is None:
         document["volumes"] = len(await rooms.volumes.list())
-    except (HutchError, OSError) as error:
-        document |= {"works": False, "reason": str(error)}
     return document
 
 

@@ -9,7 +9,7 @@ from hutch.access import Access, read_name, spell
 from hutch.agents import Agent
 from hutch.config import Config
 from hutch.state import State
-from hutch.volumes import VolumeName, Volumes
+from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch_launchers.launcher import Launcher
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: ids are read aloud and typed
@@ -22,6 +22,7 @@ class Rooms:
 
     config: Config
     launchers: Mapping[str, Launcher]
+    store: ProvenStore
     volumes: Volumes
     state: State
     access: Access

@@ -30,6 +30,11 @@ from hutch.volumes.records import (
 )
 from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.store_wrappers import CountingStore, FaultyStore
+from hutch.volumes.stores.examining import examine_store
+from hutch.volumes.stores.memory import StoreMemory
+from hutch.volumes.stores.opening import open_store
+from hutch.volumes.stores.options import StoreOptions
+from hutch.volumes.stores.proven import ProvenStore
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.streaming import Stream
 from hutch.volumes.volumes import Volumes
@@ -56,9 +61,12 @@ __all__ = [
     "NotFoundError",
     "ObjectInfo",
     "ObjectStore",
+    "ProvenStore",
     "Recovered",
     "Snapshot",
     "StoreError",
+    "StoreMemory",
+    "StoreOptions",
     "Stream",
     "StreamStatus",
     "Tag",
@@ -67,4 +75,6 @@ __all__ = [
     "VolumeInfo",
     "VolumeName",
     "Volumes",
+    "examine_store",
+    "open_store",
 ]

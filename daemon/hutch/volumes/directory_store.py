@@ -3,11 +3,12 @@
 A write goes to a temporary file beside its place, is synced, is linked or renamed, and the folder is synced.
 """
 
+import errno
 import fcntl
 import os
 import secrets
 import stat
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +20,30 @@ from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
 
 _TEMPORARY = ".new-"  # no key's part begins with a dot
+_MOUNT = "mount it, or put it back; nothing was written elsewhere"
+
+
+_CODES = {
+    errno.ENOSPC: "store_full",
+    errno.EDQUOT: "store_full",
+    errno.EACCES: "store_forbidden",
+    errno.EPERM: "store_forbidden",
+    errno.EROFS: "store_forbidden",
+}
 
 
 class DirectoryStore:
     """Objects as files below `root`, which is made at the first write. Several processes may share it."""
 
+    dialect = ""
+
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._required = ""
+
+    def require(self, key: str) -> None:
+        """From now on the folder is the store only while it holds this object: it may be unmounted."""
+        self._required = key
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
         return await to_thread.run_sync(self._get, key, start, end)
@@ -37,12 +55,13 @@ class DirectoryStore:
         await to_thread.run_sync(self._delete, key)
 
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
-        for info in await to_thread.run_sync(_list, self._root, prefix):
+        for info in await to_thread.run_sync(self._find, prefix):
             yield info
 
     def _get(self, key: str, start: int, end: int | None) -> tuple[bytes, str]:
-        with _failures(key):
-            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        checked(key)
+        with _failures(key), self._opened() as root:
+            fd = os.open(root / key, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 status = os.fstat(fd)
                 stop = status.st_size if end is None else min(end, status.st_size)
@@ -51,28 +70,53 @@ class DirectoryStore:
                 os.close(fd)
 
     def _put(self, key: str, data: bytes, if_match: Condition) -> str:
-        path = self._path(key)
+        checked(key)
         with _failures(key):
-            _make_folders(path.parent)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                return _write(folder, path.name, data, if_match)
-            except FileExistsError:
-                raise ConflictError(key) from None
-            finally:
-                os.close(folder)
+            if not self._required:
+                _make_folders(self._root)
+            with self._opened() as root:
+                path = root / key
+                _make_folders(path.parent)
+                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    return _write(folder, path.name, data, if_match)
+                except FileExistsError:
+                    raise ConflictError(key) from None
+                finally:
+                    os.close(folder)
 
     def _delete(self, key: str) -> None:
-        path = self._path(key)
-        with _failures(key):
-            try:
-                path.unlink()
-            except FileNotFoundError:
-                return
-            _sync_folder(path.parent)
+        checked(key)
+        try:
+            with _failures(key), self._opened() as root:
+                (root / key).unlink()
+                _sync_folder((root / key).parent)
+        except NotFoundError:
+            return
 
-    def _path(self, key: str) -> Path:
-        return self._root / checked(key)
+    def _find(self, prefix: str) -> Sequence[ObjectInfo]:
+        try:
+            with _failures(prefix), self._opened() as root:
+                return _list(root, prefix)
+        except NotFoundError:
+            return []
+
+    @contextmanager
+    def _opened(self) -> Iterator[Path]:
+        """The root, held open: whatever is mounted or moved meanwhile, all is done in this one folder."""
+        try:
+            fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._required:
+                raise StoreError(f"the folder {self._root} is not there", "store_gone", _MOUNT) from None
+            raise
+        try:
+            root = Path(f"/proc/self/fd/{fd}")
+            if self._required and not (root / self._required).exists():
+                raise StoreError(f"{self._root} does not hold the store any more", "store_gone", _MOUNT)
+            yield root
+        finally:
+            os.close(fd)
 
 
 @contextmanager
@@ -82,7 +126,8 @@ def _failures(key: str) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFoundError(key) from None
     except OSError as error:
-        raise StoreError(f"object {key!r}: {error.strerror or error}") from error
+        code = _CODES.get(error.errno or 0, "store_unavailable")
+        raise StoreError(f"object {key!r}: {error.strerror or error}", code) from error
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -93,17 +138,14 @@ def _raise_unless_missing(error: OSError) -> None:
 
 def _list(root: Path, prefix: str) -> list[ObjectInfo]:
     found: list[ObjectInfo] = []
-    with _failures(prefix):
-        # A prefix need not end at a slash, so its last part is compared with names.
-        for folder, folders, names in os.walk(
-            root / prefix.rpartition("/")[0], onerror=_raise_unless_missing
-        ):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(root).as_posix()
-                if key.startswith(prefix) and not name.startswith("."):
-                    found += _listed(path, key)
+    # A prefix need not end at a slash, so its last part is compared with names.
+    for folder, folders, names in os.walk(root / prefix.rpartition("/")[0], onerror=_raise_unless_missing):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            key = path.relative_to(root).as_posix()
+            if key.startswith(prefix) and not name.startswith("."):
+                found += _listed(path, key)
     return sorted(found, key=lambda info: info.key)
 
 

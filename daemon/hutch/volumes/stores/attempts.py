@@ -12,6 +12,7 @@ from hutch.volumes.store import Condition
 T = TypeVar("T")
 Found = tuple[bytes, str]
 
+UNSAFE = "volumes need a store with conditional writes: a folder, S3, Ceph, MinIO, R2, Azure or Google"
 _ATTEMPTS = 8  # where a third of all answers is an error, one request in 6,500 fails
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -63,8 +64,10 @@ async def put_if(
             return found[1]
         if not _holds(condition, found):
             raise ConflictError(key)
+        if is_last and isinstance(failure, ConflictError):
+            raise StoreError(f"object {key!r}: refused though the condition holds", "store_unsafe", UNSAFE)
         if is_last:
-            raise TransientError(f"object {key!r}: was not written: {failure}")
+            raise failure
     raise AssertionError("the last attempt returned or raised")
 
 

@@ -4,11 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from hutch.volumes.failures import StoreError
-
-Addressing = Literal["auto", "path", "virtual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class StoreOptions:
 
     endpoint_url: str = ""
     region: str = ""
-    addressing: Addressing = "auto"  # auto: the path at an endpoint of one's own, else the host's name
+    addressing: str = "auto"  # path, virtual; auto: path at an endpoint of one's own
     account: str = ""  # Azure only
     credentials_env: tuple[str, ...] = ()
     credentials_file: Path | None = None

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from aiobotocore.config import AioConfig
@@ -18,7 +18,8 @@ from hutch.volumes.stores.hashes import md5_of
 from hutch.volumes.stores.options import StoreOptions, values_of
 from hutch.volumes.stores.s3_failures import FAILURES, BeyondEndError, failure
 
-EtagForm = Literal["quoted", "bare"]  # how If-Match is written; Ceph up to 18 compares it with the quotes
+# How If-Match is written: Ceph up to 18 compares it with its quotes, and so never finds it equal
+_QUOTED, _BARE = "quoted", "bare"
 
 T = TypeVar("T")
 
@@ -73,14 +74,15 @@ def _config(options: StoreOptions) -> AioConfig:
 
 
 class S3Store:
-    """Objects below `prefix` of a bucket. `etag_form` is None until a write has shown which is understood."""
+    """Objects below `prefix` of a bucket. `dialect` is "" until a write has shown how it takes an ETag."""
 
     def __init__(self, client: Any, bucket: str, prefix: str, max_requests: int) -> None:  # noqa: ANN401 - untyped
         self._client = client
         self._bucket = bucket
+        self.prefix = prefix
         self._prefix = f"{prefix}/" if prefix else ""
         self._limit = anyio.Semaphore(max_requests)
-        self.etag_form: EtagForm | None = None
+        self.dialect = ""
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
         place = self._place(key)
@@ -149,18 +151,18 @@ class S3Store:
         return _bare(response["ETag"])
 
     async def _put_if(self, key: str, place: dict[str, Any], data: bytes, condition: str) -> str:
-        form: EtagForm = self.etag_form or "quoted"
+        form = self.dialect or _QUOTED
 
         async def put() -> str:
             nonlocal form
             try:
                 tag = await self._put(key, place, data, **_header(condition, form))
             except (ConflictError, NotFoundError):
-                if self.etag_form is None:  # if the condition holds all the same, it was not understood
-                    form = "bare" if form == "quoted" else "quoted"
+                if not self.dialect:  # if the condition holds all the same, it was not understood
+                    form = _BARE if form == _QUOTED else _QUOTED
                 raise ConflictError(key) from None
             if condition != "absent":
-                self.etag_form = form
+                self.dialect = form
             return tag
 
         return await put_if(put, lambda: self._get(key, place), key, data, condition)
@@ -177,7 +179,7 @@ def _bare(etag: str) -> str:
     return etag.strip('"')
 
 
-def _header(condition: str, form: EtagForm) -> dict[str, str]:
+def _header(condition: str, form: str) -> dict[str, str]:
     if condition == "absent":
         return {"IfNoneMatch": "*"}
-    return {"IfMatch": f'"{condition}"' if form == "quoted" else condition}
+    return {"IfMatch": f'"{condition}"' if form == _QUOTED else condition}

@@ -8,7 +8,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
-from hutch.volumes.stores.attempts import TransientError
+from hutch.volumes.stores.attempts import UNSAFE, TransientError
 
 FAILURES = (
     boto.BotoCoreError,
@@ -34,6 +34,7 @@ _REFUSALS = {  # the server's code -> ours
     "AuthorizationHeaderMalformed": "store_region",
     "IllegalLocationConstraintException": "store_region",
     "PermanentRedirect": "store_region",
+    "NotImplemented": "store_unsafe",  # what some servers say to a condition
     "QuotaExceeded": "store_full",
     "XMinioStorageFull": "store_full",
     "InsufficientStorage": "store_full",
@@ -45,6 +46,7 @@ _HINTS = {
     "store_forbidden": "these credentials need to get, put, list and delete objects in this bucket",
     "store_clock_skew": "set this machine's clock: it is too far from the server's",
     "store_region": "set storage.region to the bucket's region",
+    "store_unsafe": UNSAFE,
     "store_full": "make room, or raise the quota of the bucket; nothing was thrown away",
 }
 _TRANSIENT = {
