@@ -10,11 +10,11 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError, grant, open_beneath
-from hutch.volumes.blocks import Ref, layout
+from hutch.volumes.blocks import Ref
 from hutch.volumes.findings import Findings, Pending, read_xattrs, stat_of
-from hutch.volumes.nodes import File, Place, Stat, Xattrs, refs_of, runs_of, walk
+from hutch.volumes.known import Known
+from hutch.volumes.nodes import File, Stat, Xattrs, runs_of
 from hutch.volumes.packs import BLOCK_LIMIT, CHUNKERS, SMALL_BYTES, Packed, pack_block
-from hutch.volumes.state import State
 
 _TRIES = 3  # to read a file while nobody writes it
 _HUGE_BYTES = 64 << 20  # a file first met with more is cut into larger blocks
@@ -33,38 +33,6 @@ class UnsteadyError(Exception):
     def again(self, pending: Pending) -> Pending:
         """What to try next time."""
         return pending._replace(status=self.status) if self.status else pending
-
-
-class Known:
-    """Content that the tree a commit stands on has already: the only content it may re-use (invariant 8)."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._small: dict[str, Place] = {}
-        self._blocks: dict[str, Ref] = {}
-        for _, _, node in walk(state.tree):
-            if isinstance(node, File):
-                if node.hash is not None and node.at is not None:
-                    self._small[node.hash] = node.at
-                for ref in refs_of(node.blocks):
-                    self._blocks[self._hash(ref)] = ref
-
-    def small(self, name: str, before: File | None) -> Place | None:
-        """Where content lies: best where the file had it, so that an unchanged file stays as it was."""
-        return before.at if before and before.hash == name else self._small.get(name)
-
-    def block(self, name: str, before: Ref | None) -> Ref | None:
-        """The same for a block of a large file."""
-        return before if before and self._hash(before) == name else self._blocks.get(name)
-
-    def blocks_of(self, before: File | None) -> dict[int, Ref]:
-        """The blocks that a large file had, by their place in it."""
-        if before is None or before.chunker is None:
-            return {}
-        return {position: ref for ref, position, _ in layout(self._state, before)}
-
-    def _hash(self, ref: Ref) -> str:
-        return self._state.packs[ref[0]].blocks[ref[1]].hash
 
 
 class SmallFile(NamedTuple):
@@ -118,23 +86,37 @@ def described(pending: Pending, status: os.stat_result, trusted: Stat | None, xa
 def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, os.stat_result]:
     fd = open_pending(root, pending)
     try:
-        status = os.fstat(fd)
+        status = status_of(fd, pending)
         for _ in range(_TRIES):
             if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL_BYTES:
                 break
             content = os.pread(fd, status.st_size + 1, 0)
             xattrs = read_xattrs(fd, pending.trail, findings)
-            after = os.fstat(fd)
+            after = status_of(fd, pending)
             if len(content) == after.st_size and stat_of(status) == stat_of(after):
                 return content, xattrs, after
+            if findings.is_live and only_grew(status, after) and len(content) >= status.st_size:
+                return content[: status.st_size], xattrs, status
             status = after
     finally:
         os.close(fd)
     raise UnsteadyError(status if stat.S_ISREG(status.st_mode) else None)
 
 
+def status_of(fd: int, pending: Pending) -> os.stat_result:
+    """What the file is that is being read, or was when its copy was taken."""
+    return os.fstat(fd) if pending.copy is None else pending.status
+
+
+def only_grew(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether all that is seen of a change is that something was added at the end."""
+    return before.st_ino == after.st_ino and before.st_size < after.st_size
+
+
 def open_pending(root: int, pending: Pending) -> int:
     """Raises UnsteadyError where no file stands there that can be read."""
+    if pending.copy is not None:
+        return os.dup(pending.copy)
     path = pending.path
     try:
         try:
@@ -173,6 +155,7 @@ class LargeFile:
     before: dict[int, Ref]  # where it had its blocks, by their place in it
     refs: list[Ref] = field(default_factory=list)
     is_short: bool = False  # it ended early
+    is_live: bool = False  # of one that only grew meanwhile, what it held at first is taken
 
     def segments(self) -> Iterator[list[tuple[int, int]]]:
         """Its blocks (offset, length), some MiB at a time, and at last an empty segment."""
@@ -191,8 +174,12 @@ class LargeFile:
             yield segment
         yield []
 
-    def is_unchanged(self) -> bool:
-        return not self.is_short and stat_of(os.fstat(self.fd)) == stat_of(self.status)
+    def is_whole(self) -> bool:
+        """Whether what was read is a state that it had."""
+        now = status_of(self.fd, self.pending)
+        return not self.is_short and (
+            stat_of(now) == stat_of(self.status) or (self.is_live and only_grew(self.status, now))
+        )
 
     def node(self, trusted: Stat | None) -> File:
         """Its description, once all references are there."""
@@ -204,7 +191,7 @@ def open_large(root: int, pending: Pending, known: Known, findings: Findings) ->
     """Raises UnsteadyError, OSError."""
     fd = open_pending(root, pending)
     try:
-        status = os.fstat(fd)
+        status = status_of(fd, pending)
         if not stat.S_ISREG(status.st_mode):
             raise UnsteadyError
         chunker = "fixed-1m" if status.st_size > _HUGE_BYTES else "fixed-256k"
@@ -212,7 +199,8 @@ def open_large(root: int, pending: Pending, known: Known, findings: Findings) ->
             chunker = pending.before.chunker
         xattrs = read_xattrs(fd, pending.trail, findings)
         before = known.blocks_of(pending.before)
-        return LargeFile(pending, fd, status, xattrs, chunker, _data_of(fd, status), before)
+        data = _data_of(fd, status)
+        return LargeFile(pending, fd, status, xattrs, chunker, data, before, is_live=findings.is_live)
     except BaseException:
         os.close(fd)
         raise

@@ -91,44 +91,29 @@ class Copies:
             copy.is_committed = True
             return snapshot
 
-    async def commit_while_running(self, copy: Copy, run_id: str) -> Snapshot | None:
-        """Put what changed by now as one entry; None: nothing. It is not the run's last word.
-
-        Raises:
-            LeaseLostError: nothing was put; the folder stays as it is.
-        """
-        copy.is_committed = False
-        async with copy.turn:
-            copy.lease.assert_held()
-            return await self._commit(copy, run_id, while_running=True)
-
-    async def _commit(self, copy: Copy, run_id: str, *, while_running: bool = False) -> Snapshot | None:
+    async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
         while True:
             state = copy.state
             findings, ingested = await self._compared(self._store, copy.place, state)
             copy.stored_bytes = findings.stored_bytes
-            made, is_due = await self._patched(copy, ingested, while_running=while_running)
+            made, is_due = await self._patched(copy, ingested)
             snapshot = None
             tree = ingested.tree if ingested else state.tree
             if is_due:
                 commit = self._completed(copy.lease, run_id, findings, ingested or Ingested(state.tree))
                 try:
-                    state, snapshot = await self._publisher.put(
-                        copy.lease, state, replace(commit, while_running=while_running), made
-                    )
+                    state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
                 except OwnEntryError:
                     copy.state = await self._history.newest(state)
                     continue
             copy.state = replace(state, tree=tree)
             return snapshot
 
-    async def _patched(
-        self, copy: Copy, ingested: Ingested | None, *, while_running: bool
-    ) -> tuple[Patch, bool]:
+    async def _patched(self, copy: Copy, ingested: Ingested | None) -> tuple[Patch, bool]:
         """The next entry's lines, and whether there is a reason to put it."""
         tree = ingested.tree if ingested else copy.state.tree
         made = await to_thread.run_sync(patch, copy.state, tree)
-        if while_running or copy.began is None or not copy.has_streamed:
+        if copy.began is None or not copy.has_streamed:
             return made, made.changes > 0
         # A run that streamed ends with an entry that says so, and that tells all that the run changed.
         whole = await to_thread.run_sync(patch, copy.began, tree)

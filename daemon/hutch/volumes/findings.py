@@ -27,12 +27,12 @@ class Pending(NamedTuple):
     def path(self) -> bytes:
         return path_of(self.trail)
 
-    def keep_before(self, *, stat: Stat | None = None) -> None:
-        """Leave the file as it was known; with a stat only if a later look may trust it."""
+    def keep_before(self, *, read_again: bool) -> None:
+        """Leave the file as it was known; unless it shall be read again, it is so when it differs."""
         if self.before is None:
             self.children.pop(self.trail.name, None)
         else:
-            self.children[self.trail.name] = self.before._replace(stat=stat)
+            self.children[self.trail.name] = self.before._replace(stat=None) if read_again else self.before
 
 
 class Journal(NamedTuple):
@@ -75,6 +75,13 @@ class Findings:
 def stat_of(status: os.stat_result) -> Stat:
     """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode
+
+
+def put_in_order(children: dict[bytes, Node]) -> None:
+    """Sort a folder's names. It stays the same object: what is pending goes into it."""
+    ordered = sorted(children.items())
+    children.clear()
+    children.update(ordered)
 
 
 def now_trusted_before() -> int:

@@ -10,7 +10,6 @@ from anyio import to_thread
 
 from hutch.volumes.codec import INLINE_AT
 from hutch.volumes.content import (
-    Known,
     Segment,
     SmallBatch,
     UnsteadyError,
@@ -21,6 +20,7 @@ from hutch.volumes.content import (
 )
 from hutch.volumes.findings import Findings, Pending
 from hutch.volumes.history import entry_key
+from hutch.volumes.known import Known
 from hutch.volumes.nodes import File, Folder, Node
 from hutch.volumes.packs import SMALL_BYTES, SOLID_BYTES, Pack, Packed, PackWriter
 from hutch.volumes.state import State
@@ -44,12 +44,16 @@ class Ingested:
     next_inode: int = 1
 
 
-async def ingest(store: ObjectStore, root: int, state: State, findings: Findings) -> Ingested:
+async def ingest(
+    store: ObjectStore, root: int, state: State, findings: Findings, known: Known | None = None
+) -> Ingested:
     """Read, pack and put, into the state's volume, the content of everything pending."""
     assert findings.tree is not None
     work = _Ingest(store, root, state, findings)
     if findings.pending:
-        await work.run()
+        if known is None:
+            known = await to_thread.run_sync(Known, state)
+        await work.run(known)
     next_inode = _join_hard_links(findings, state.next_inode)
     return Ingested(findings.tree, work.packs, work.inline, next_inode)
 
@@ -67,8 +71,8 @@ class _Ingest:
         self._unsteady: list[Pending] = []
         self._uploads = anyio.CapacityLimiter(_UPLOADS)
 
-    async def run(self) -> None:
-        self._known = await to_thread.run_sync(Known, self._state)
+    async def run(self, known: Known) -> None:
+        self._known = known
         try:
             with first_error():
                 async with anyio.create_task_group() as self._tasks:
@@ -99,10 +103,8 @@ class _Ingest:
             self._findings.leave_out(
                 each.trail, "it could not be read, or changed all the time; its state before was kept"
             )
-            if each.before is None:
-                del each.children[each.trail.name]
-            else:
-                each.children[each.trail.name] = each.before._replace(stat=None)
+            each.keep_before(read_again=True)
+            self._findings.unsteady.append(each.path)
 
     async def _jobs(self, pending: list[Pending]) -> AsyncGenerator[Job[Result]]:
         batch: list[Pending] = []
@@ -153,7 +155,7 @@ class _Ingest:
             file.refs.append(self._writer.add(block) if isinstance(block, Packed) else block)
         if not segment.is_last:
             return
-        if file.is_unchanged():
+        if file.is_whole():
             trusted = self._findings.trusted(file.status)
             file.pending.children[file.pending.trail.name] = file.node(trusted)
         else:

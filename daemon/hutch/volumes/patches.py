@@ -55,10 +55,12 @@ def _steps(old: Folder | None, new: Folder) -> Iterator[Difference]:
 def _unequal(old: Node | None, new: Folder) -> Iterator[tuple[bytes, Node | None, Node | None]]:
     """Name, old and new of each child that may differ, in the order of names."""
     known = old.children if isinstance(old, Folder) else {}
-    names = sorted(known.keys() | new.children.keys()) if known else new.children
-    for name in names:
-        before, now = known.get(name), new.children.get(name)
-        if before is now or (now is not None and not isinstance(now, Folder) and now.is_same(before)):
+    get = known.get
+    names = [name for name, node in new.children.items() if get(name) is not node]
+    names += known.keys() - new.children.keys()  # what is the same object costs no more than this
+    for name in sorted(names) if known else names:
+        before, now = get(name), new.children.get(name)
+        if now is not None and not isinstance(now, Folder) and now.is_same(before):
             continue
         yield name, before, now
 

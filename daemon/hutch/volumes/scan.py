@@ -14,6 +14,7 @@ from hutch.volumes.findings import (
     Journal,
     Pending,
     now_trusted_before,
+    put_in_order,
     read_xattrs,
     stat_of,
 )
@@ -186,7 +187,7 @@ class _Walk:
             if self._see(here, name, status):
                 folders.append((name, status))
         if not here.children.keys() <= here.known.keys():
-            _put_in_order(here.children)
+            put_in_order(here.children)
         here.folders = iter(folders)
 
     def _gone(self, here: _Open, name: bytes) -> None:
@@ -281,9 +282,3 @@ def _spot_in(above: _Open, known: Folder | None, status: os.stat_result, name: b
     if above.spot is None or known is None or known.stat is None or known.stat[3] != status.st_ino:
         return None
     return above.spot.below.get(name) or Spot()
-
-
-def _put_in_order(children: dict[bytes, Node]) -> None:
-    ordered = sorted(children.items())
-    children.clear()  # it stays the same object: what is pending goes into it
-    children.update(ordered)

@@ -1,28 +1,42 @@
 """Commits what changes in a working folder while a run works in it.
 
-The folder is written by a sandbox. Nothing that it says of itself is believed: each commit compares.
+The folder is written by a sandbox: what is heard of it is a hint of where to look. Everything is looked at
+when the stream begins, now and then, whenever there is a doubt, and by the run's last commit.
 """
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
+from math import inf
+from typing import Any
 
 import anyio
+from anyio import CapacityLimiter, to_thread
 
 from hutch.errors import HutchError
-from hutch.volumes.clock import Clock
-from hutch.volumes.copies import Copies, Copy
+from hutch.volumes.copies import Copy
+from hutch.volumes.engine import Engine
 from hutch.volumes.failures import LeaseLostError
 from hutch.volumes.freezing import Freezer
+from hutch.volumes.nodes import Folder, path_of, walk
+from hutch.volumes.running import Piece, Running
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.threads import first_error
+from hutch.volumes.touched import Touched
+from hutch.volumes.watch import Watch
 
 _log = logging.getLogger(__name__)
 _START_S = 0.2  # a run that ends before needs no stream: its last commit is near
-_SHARE = 0.1  # of the time that looking at the folder may take
-_PAUSE_S = 0.2  # between two looks at least
+_SHARE = 0.4  # of a core, at most, for commits of what was heard of
+_SHARE_OF_DOUBT = 0.1  # the same for looking at everything because of a doubt
+_SHARE_OF_PEACE = 0.01  # and for doing so without any reason
+_LOOK_S = 10.0  # at everything, at least so far apart
+_HEAR_S = 0.25
+_RESTLESS_S = 1.0  # until what did not keep still is read again
 _BACKOFF_S = (0.5, 30.0)  # after a failure: first, and at most
 _FINISH_S = 5.0  # for a commit under way when the run ends
 
@@ -33,34 +47,54 @@ class Stream:
     """One working folder while a run works in it. `status` is always up to date."""
 
     def __init__(
-        self,
-        copies: Copies,
-        copy: Copy,
-        run_id: str,
-        clock: Clock,
-        freezer: Freezer | None,
-        on_event: OnEvent,
+        self, engine: Engine, copy: Copy, run_id: str, freezer: Freezer | None, on_event: OnEvent
     ) -> None:
-        self.status = StreamStatus()
-        self._copies = copies
+        self._clock = engine.clock
         self._copy = copy
-        self._run_id = run_id
-        self._clock = clock
         self._on_event = on_event
-        self._freezer = freezer
-        self._turn = anyio.Lock()
+        self._running = Running(engine, copy, run_id, freezer)
+        self._watch = Watch(copy.place.tree)
+        self._touched = Touched()
+        self._told = StreamStatus()
+        self._behind_since: datetime | None = None
+        self._under_way = 0  # paths of the commit that is being made
+        self._is_doubtful = True
+        self._look_at = 0.0  # when everything is looked at again, doubt or not
+        self._doubt_at = 0.0  # and not before this, whatever the doubt
         self._failures = 0
+        self._root: int | None = None  # inode
+        self._woken = anyio.Event()
+        self._turn = anyio.Lock()  # a commit is under way
+
+    @property
+    def status(self) -> StreamStatus:
+        """As it stands now."""
+        files = len(self._touched) + self._under_way
+        is_behind = bool(files) or self._touched.is_full or bool(self._failures)
+        return replace(
+            self._told,
+            files_behind=files,
+            bytes_behind=self._told.bytes_behind if is_behind else 0,
+            behind_since=(self._behind_since or self._clock.now()) if is_behind else None,
+            scan_only=self._watch.scan_only,
+        )
 
     async def run(self) -> None:
         """Commit again and again until cancelled, or until the lease is lost."""
         await anyio.sleep(_START_S)
-        while not self._copy.lease.lost.is_set():
-            began = self._clock.monotonic()
-            async with self._turn:
-                pause = await self._cycle()
-            took = self._clock.monotonic() - began
-            await anyio.sleep(max(pause, took * (1 / _SHARE - 1)))
-        self._tell(problem="the lease was taken over: this run commits nothing any more", has_ended=True)
+        try:
+            async with anyio.create_task_group() as tasks:
+                await to_thread.run_sync(self._watch_known)
+                tasks.start_soon(self._listen)
+                while not self._copy.lease.lost.is_set():
+                    paths = await self._next()
+                    async with self._turn:
+                        pause = await self._cycle(paths)
+                    await anyio.sleep(pause)
+                tasks.cancel_scope.cancel()
+            self._tell(problem="the lease was taken over: nothing more can be committed", has_ended=True)
+        finally:
+            self._watch.close()
 
     async def finish(self) -> None:
         """Let a commit under way come to its end, for a while."""
@@ -68,59 +102,136 @@ class Stream:
             async with self._turn:
                 return
 
-    async def _cycle(self) -> float:
+    def _watch_known(self) -> None:
+        tree = self._copy.state.tree
+        self._watch.cover(
+            (path_of(trail), node.stat[3] if node.stat else 0)
+            for _, trail, node in walk(tree)
+            if isinstance(node, Folder)
+        )
+
+    async def _listen(self) -> None:
+        limiter = CapacityLimiter(1)  # it waits in its thread, and must not take one from others
+        while True:
+            heard = await to_thread.run_sync(
+                self._watch.hear, _HEAR_S, limiter=limiter, abandon_on_cancel=True
+            )
+            self._is_doubtful |= heard.is_doubtful
+            self._note(heard.paths)
+
+    def _note(self, paths: Sequence[bytes] | set[bytes]) -> None:
+        if paths:
+            self._behind_since = self._behind_since or self._clock.now()
+            self._touched.note(paths, time.monotonic())
+            self._woken.set()
+
+    async def _next(self) -> list[bytes] | None:
+        """Wait until there is something to look at; None: everything."""
+        while True:
+            now = time.monotonic()
+            is_doubtful = self._is_doubtful or self._touched.is_full
+            if now >= self._look_at or (is_doubtful and now >= self._doubt_at):
+                self._touched.take_all()
+                self._is_doubtful = False
+                return None
+            ripe = self._touched.take(now)
+            if ripe:
+                return ripe
+            due = min(self._touched.due, self._look_at, self._doubt_at if is_doubtful else inf)
+            self._woken = anyio.Event()
+            with anyio.move_on_after(max(0.0, due - now)):
+                await self._woken.wait()
+
+    async def _cycle(self, paths: list[bytes] | None) -> float:
         """Commit once; returns how long to rest."""
+        self._under_way = len(paths) if paths is not None else 0
+        began, began_cpu = time.monotonic(), time.process_time()
         try:
-            snapshot = await self._copies.commit_while_running(self._copy, self._run_id)
+            piece = await self._running.commit(paths)
         except LeaseLostError:
             return 0
         except HutchError as error:
-            return self._failed(error.message)
+            return self._failed(paths, error.message)
         except OSError as error:
-            return self._failed(f"the working folder cannot be read: {error.strerror}")
+            return self._failed(paths, f"the working folder cannot be read: {error.strerror}")
         except Exception:  # noqa: BLE001 - logged, told, and no reason to end a run
-            # A mistake of ours must not end the run: its last commit compares everything all the same.
             _log.exception("volume %s: an error that nobody expected", self._copy.lease.name)
-            return self._failed("an internal error; the daemon's log has the details")
-        self._failures = 0
-        if snapshot:
-            self._tell(
-                snapshot=snapshot.number,
-                committed_at=snapshot.created_at,
-                commits=self.status.commits + 1,
-                problem=None,
-            )
-        elif self.status.problem:
-            self._tell(problem=None)
-        return _PAUSE_S
+            return self._failed(paths, "an internal error; the daemon's log has the details")
+        finally:
+            self._under_way = 0
+        await self._follow(piece)
+        # What the whole process used is at least what this took; beside others it rests longer.
+        cost = min(time.monotonic() - began, time.process_time() - began_cpu)
+        if piece.was_whole:
+            now = time.monotonic()
+            self._doubt_at = now + cost / _SHARE_OF_DOUBT
+            self._look_at = now + max(_LOOK_S, cost / _SHARE_OF_PEACE)
+        return cost * (1 / _SHARE - 1)
 
-    def _failed(self, why: str) -> float:
+    async def _follow(self, piece: Piece) -> None:
+        """Draw the conclusions of a commit."""
+        now = time.monotonic()
+        if piece.root != self._root:
+            if self._root is not None:
+                await to_thread.run_sync(self._watch.forget)
+                self._is_doubtful = True
+            self._root = piece.root
+        if piece.folders:
+            fresh = await to_thread.run_sync(self._watch.cover, piece.folders)
+            # What was written between the look and the watch was not heard.
+            self._touched.note([folder + b"/" for folder in fresh], now)
+        self._touched.note(piece.rest, now - 1)
+        self._touched.delay(piece.restless, now + _RESTLESS_S)
+        self._failures = 0
+        if not len(self._touched):
+            self._behind_since = None
+        changes: dict[str, Any] = {
+            "problem": None,
+            "unsteady": piece.unsteady,
+            "bytes_behind": piece.bytes_left,
+        }
+        if piece.snapshot:
+            changes |= {
+                "snapshot": piece.snapshot.number,
+                "committed_at": piece.snapshot.created_at,
+                "commits": self._told.commits + 1,
+            }
+        self._tell(**changes)
+
+    def _failed(self, paths: list[bytes] | None, why: str) -> float:
+        """Take note that a commit failed; returns how long to wait."""
+        if paths is None:
+            self._is_doubtful = True
+        else:
+            self._touched.note(paths, time.monotonic() - 1)
+        self._behind_since = self._behind_since or self._clock.now()
         self._failures += 1
-        first, most = _BACKOFF_S
         if self._failures == 1:
             _log.warning("volume %s: not streamed for now: %s", self._copy.lease.name, why)
             self._tell(problem=f"since {self._clock.now():%H:%M:%SZ}: {why}; it is tried again")
+        first, most = _BACKOFF_S
         pause: float = min(most, first * 2.0 ** min(self._failures - 1, 10))
         return pause * random.uniform(0.5, 1)  # noqa: S311 - jitter
 
-    def _tell(self, **changes: object) -> None:
-        self.status = replace(self.status, **changes)  # type: ignore[arg-type]
-        self._on_event(self.status)
+    def _tell(self, **changes: Any) -> None:
+        told = replace(self._told, **changes)
+        if told != self._told:
+            self._told = told
+            self._on_event(self.status)
 
 
 @asynccontextmanager
 async def streaming(
-    copies: Copies,
+    engine: Engine,
     copy: Copy,
     run_id: str,
-    clock: Clock,
     *,
     freezer: Freezer | None = None,
     on_event: OnEvent | None = None,
 ) -> AsyncGenerator[Stream]:
     """Stream for the length of the block. The run's last commit comes after it, when its sandbox is dead."""
     copy.began = copy.began or copy.state
-    stream = Stream(copies, copy, run_id, clock, freezer, on_event or _nobody)
+    stream = Stream(engine, copy, run_id, freezer, on_event or _nobody)
     with first_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stream.run)

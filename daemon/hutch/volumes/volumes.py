@@ -49,7 +49,7 @@ class Volumes:
         cache_max_bytes: int = MAX_BYTES,
     ) -> None:
         engine = build_engine(store, clock or SystemClock(), lease_ttl_s)
-        self._clock = engine.clock
+        self._engine = engine
         self._leases = engine.leases
         self._publisher = engine.publisher
         self._copies = Copies(engine)
@@ -115,9 +115,7 @@ class Volumes:
         that is away is tried again. `on_event` is told each status that is news. A lost lease ends it.
         """
         copy = self._checked_out(lease)
-        async with streaming(
-            self._copies, copy, run_id, self._clock, freezer=freezer, on_event=on_event
-        ) as stream:
+        async with streaming(self._engine, copy, run_id, freezer=freezer, on_event=on_event) as stream:
             yield stream
 
     def _checked_out(self, lease: Lease) -> Copy:

@@ -1,0 +1,206 @@
+"""Commits a working folder in which a run goes on writing: looks, reads what keeps still, puts an entry.
+
+It costs what changed. Nothing in it is final: `Copies.commit` compares everything when the run has ended.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from anyio import to_thread
+
+from hutch.errors import HutchError
+from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
+from hutch.volumes.copies import Copy
+from hutch.volumes.engine import Engine
+from hutch.volumes.failures import FolderBusyError
+from hutch.volumes.findings import Findings, Pending
+from hutch.volumes.freezing import Freezer, held_still
+from hutch.volumes.ingest import ingest
+from hutch.volumes.known import Known
+from hutch.volumes.nodes import path_of
+from hutch.volumes.publish import OwnEntryError
+from hutch.volumes.records import Snapshot, shown
+from hutch.volumes.scan import LookWiderError, put_back_modes, scan
+from hutch.volumes.settling import put_mark
+from hutch.volumes.spots import spots_of
+from hutch.volumes.state import patch
+from hutch.volumes.still import Group, close, groups_of, split, take
+
+_WALKS = 3  # of a folder in which folders are being moved about
+_PIECE_BYTES = 64 << 20  # of new content in one entry, so that what is small need not wait for what is large
+_PIECE_FILES = 20_000
+_UNFROZEN_S = 2.0  # for all databases that changed
+_FROZEN_S = 0.1  # the same while the sandbox stands still; one group more may begin before it
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one commit came to. `snapshot` None: nothing had changed."""
+
+    snapshot: Snapshot | None
+    was_whole: bool  # everything was looked at
+    rest: tuple[bytes, ...]  # paths that did not fit in
+    restless: tuple[bytes, ...]  # paths that did not keep still
+    bytes_left: int
+    folders: tuple[tuple[bytes, int], ...]  # that were listed, with their inodes
+    root: int  # inode of the working folder
+
+    @property
+    def unsteady(self) -> tuple[str, ...]:
+        return tuple(shown(path) for path in self.restless[:10])
+
+
+class Running:
+    """A working folder under a lease, and a run that may write in it."""
+
+    def __init__(self, engine: Engine, copy: Copy, run_id: str, freezer: Freezer | None) -> None:
+        self._store = engine.store
+        self._history = engine.history
+        self._publisher = engine.publisher
+        self._copy = copy
+        self._run_id = run_id
+        self._freezer = freezer
+        self._known: Known | None = None
+        self._restless: set[bytes] = set()
+
+    async def commit(self, paths: Sequence[bytes] | None) -> Piece:
+        """Look at some paths, or at everything, and put what changed as one entry.
+
+        Raises:
+            LeaseLostError: nothing was put.
+            StoreError: perhaps something was; ask again with the same paths.
+            OSError: the folder cannot be read.
+        """
+        copy = self._copy
+        copy.is_committed = False
+        async with copy.turn:
+            while True:
+                copy.lease.assert_held()
+                try:
+                    return await self._commit(paths)
+                except OwnEntryError:
+                    copy.state = await self._history.newest(copy.state)
+                    self._known, paths = None, None
+
+    async def _commit(self, paths: Sequence[bytes] | None) -> Piece:
+        root = os.open(self._copy.place.tree, FOLDER_FLAGS)
+        try:
+            findings, was_whole = await self._looked(root, paths)
+            try:
+                return await self._put(root, findings, was_whole=was_whole)
+            finally:
+                put_back_modes(root, findings)
+                close(findings.pending)
+        finally:
+            os.close(root)
+
+    async def _looked(self, root: int, paths: Sequence[bytes] | None) -> tuple[Findings, bool]:
+        spot = None if paths is None else spots_of(paths)
+        for _ in range(_WALKS):
+            try:
+                look = partial(scan, root, self._copy.state.tree, spot=spot, is_live=True)
+                findings = await to_thread.run_sync(look)
+            except TreeMovedError:
+                continue
+            except LookWiderError:
+                spot = None
+                continue
+            return findings, spot is None
+        raise FolderBusyError("folders are being moved about in the working folder", "it is tried again")
+
+    async def _put(self, root: int, findings: Findings, *, was_whole: bool) -> Piece:
+        copy, state = self._copy, self._copy.state
+        folders = tuple((path_of(trail), inode) for trail, inode in findings.entered)
+        if findings.tree is state.tree:
+            return Piece(None, was_whole, (), (), 0, folders, os.fstat(root).st_ino)
+        moving = await self._take_still(root, findings)
+        rest, bytes_left = _set_aside(findings)
+        if self._known is None:
+            self._known = await to_thread.run_sync(Known, state)
+        made_of = await ingest(self._store, root, state, findings, self._known)
+        restless = (*moving, *findings.unsteady)
+        self._restless = set(restless)
+        made = await to_thread.run_sync(patch, state, made_of.tree)
+        snapshot = None
+        if made.changes:
+            commit = replace(
+                self._publisher.commit_of(copy.lease, self._run_id, made_of.tree),
+                packs=tuple(made_of.packs),
+                inline=made_of.inline,
+                next_inode=made_of.next_inode,
+                left_out=tuple(findings.left_out),
+                left_out_count=findings.left_out_count,
+                while_running=True,
+            )
+            state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
+        copy.state = replace(state, tree=made_of.tree)
+        await to_thread.run_sync(self._note, self._known)
+        inode = os.fstat(root).st_ino
+        return Piece(snapshot, was_whole, rest, restless, bytes_left, folders, inode)
+
+    def _note(self, known: Known) -> None:
+        known.follow(self._copy.state)
+        with suppress(OSError, HutchError):  # an older mark costs a look at the log after a crash
+            put_mark(self._copy.lease, self._copy.place, self._copy.state, "leased")
+
+    async def _take_still(self, root: int, findings: Findings) -> list[bytes]:
+        """Read databases, and what did not keep still before, as of one instant; returns what moves on."""
+        groups = groups_of(findings, self._restless if self._freezer else ())
+        if not groups:
+            return []
+        findings.pending = list(split(findings.pending, groups))
+        moving = await to_thread.run_sync(self._taken, root, findings, groups, _UNFROZEN_S)
+        if moving and self._freezer:
+            async with held_still(self._freezer) as is_frozen:
+                if is_frozen:
+                    moving = await to_thread.run_sync(
+                        lambda: self._taken(root, findings, moving, _FROZEN_S, is_frozen=True)
+                    )
+        for group in moving:
+            group.keep_before()
+        return [group.path for group in moving]
+
+    def _taken(
+        self, root: int, findings: Findings, groups: list[Group], within_s: float, *, is_frozen: bool = False
+    ) -> list[Group]:
+        """Take groups into what is pending; returns those that move."""
+        until = time.monotonic() + within_s
+        moving = []
+        for group in groups:
+            taken = None
+            if time.monotonic() < until:
+                taken = take(root, group, self._copy.place.folder, is_frozen=is_frozen)
+            if taken is None:
+                moving.append(group)
+            else:
+                findings.pending += taken
+        return moving
+
+
+def _set_aside(findings: Findings) -> tuple[tuple[bytes, ...], int]:
+    """Leave for later what is too much for one entry; returns its paths and bytes."""
+    pending = findings.pending
+    if len(pending) <= _PIECE_FILES and sum(each.status.st_size for each in pending) <= _PIECE_BYTES:
+        return (), 0
+    kept: list[Pending] = []
+    left: list[Pending] = []
+    total = 0
+    for each in sorted(pending, key=_size_in_order):
+        total += each.status.st_size
+        has_room = total <= _PIECE_BYTES and len(kept) < _PIECE_FILES
+        # The names of one file stay together, or a part of them would tell of another content.
+        belongs = each.copy is not None or each.status.st_nlink > 1
+        (kept if has_room or belongs or not kept else left).append(each)
+    findings.pending = kept
+    for each in left:
+        each.keep_before(read_again=False)
+    return tuple(each.path for each in left), sum(each.status.st_size for each in left)
+
+
+def _size_in_order(pending: Pending) -> int:
+    """What was copied comes first, then the small before the large."""
+    return -1 if pending.copy is not None else pending.status.st_size
