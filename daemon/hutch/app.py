@@ -149,7 +149,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     is_whole = await recover(rooms)
     agents, kept = AgentSessions(runs), KeptSessions(runs)
     services = {
-        name: gate(Service(runs, agents, kept, name), rooms, name) for name in rooms.access.principals
+        name: gate(Service(runs, agents, kept, name), rooms.access, name) for name in rooms.access.principals
     }
     mcp = McpServers(services, version=__version__)
     leave = partial(_leave, runs, kept)

@@ -4,7 +4,7 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from pydantic import BaseModel
@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from hutch.access import Access, Level
 from hutch.config import parse
 from hutch.runs.gate import RULES, Listed, Mounts, Needs, Own, OwnersOnly, gate
-from hutch.runs.rooms import Rooms
 from hutch.state.store import open_state
 from hutch.volumes import VolumeName
 from hutch.web.api import operations
@@ -51,10 +50,9 @@ class Recorder:
 
 
 @pytest.fixture
-async def rooms(tmp_path: Path) -> AsyncGenerator[Rooms]:
+async def access(tmp_path: Path) -> AsyncGenerator[Access]:
     async with open_state(tmp_path / "state.db") as state:
-        more: Any = dict.fromkeys(("launchers", "volumes", "agents", "logs", "private"))
-        yield Rooms(config=CONFIG, state=state, access=Access(CONFIG, state), shell="/bin/sh", **more)
+        yield Access(CONFIG, state)
 
 
 def test_every_method_of_the_service_has_a_rule() -> None:
@@ -96,9 +94,9 @@ def arguments(method: str, volume: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("method", sorted(operations()))
-async def test_the_service_is_never_asked_about_what_is_not_granted(rooms: Rooms, method: str) -> None:
+async def test_the_service_is_never_asked_about_what_is_not_granted(access: Access, method: str) -> None:
     recorder = Recorder()
-    service = gate(cast("SandboxService", recorder), rooms, "ci")
+    service = gate(cast("SandboxService", recorder), access, "ci")
     needed = max((rule.level for rule in RULES[method] if isinstance(rule, Needs)), default=Level.NONE)
     granted = {"secret": Level.NONE, "data": Level.READ, "team": Level.WRITE}
     for volume, level in granted.items():
@@ -115,35 +113,35 @@ async def test_the_service_is_never_asked_about_what_is_not_granted(rooms: Rooms
 
 @pytest.mark.parametrize("method", sorted(operations()))
 async def test_the_owner_may_do_all_and_the_unconfigured_nothing_with_a_volume(
-    rooms: Rooms, method: str
+    access: Access, method: str
 ) -> None:
     recorder = Recorder()
-    owner = gate(cast("SandboxService", recorder), rooms, "owner")
+    owner = gate(cast("SandboxService", recorder), access, "owner")
     await getattr(owner, method)(**arguments(method, "secret"))
     assert recorder.asked.pop() == method
     if any(isinstance(rule, Needs) for rule in RULES[method]):
-        nobody = gate(cast("SandboxService", recorder), rooms, "nobody")
+        nobody = gate(cast("SandboxService", recorder), access, "nobody")
         with pytest.raises(ServiceError, match="there is no volume 'team'"):
             await getattr(nobody, method)(**arguments(method, "team"))
     assert recorder.asked == []
 
 
-async def test_what_has_no_rule_is_no_method(rooms: Rooms) -> None:
-    service = gate(cast("SandboxService", Recorder()), rooms, "owner")
-    assert not [name for name in ("remove_everything", "rooms", "__call__") if hasattr(service, name)]
+async def test_what_has_no_rule_is_no_method(access: Access) -> None:
+    service = gate(cast("SandboxService", Recorder()), access, "owner")
+    assert not [name for name in ("remove_everything", "access", "__call__") if hasattr(service, name)]
 
 
-async def test_a_principals_call_waits_for_a_bounded_time(rooms: Rooms) -> None:
-    service = gate(cast("SandboxService", Recorder()), rooms, "ci")
+async def test_a_principals_call_waits_for_a_bounded_time(access: Access) -> None:
+    service = gate(cast("SandboxService", Recorder()), access, "ci")
     await service.get_run(run_id="r-1", wait_s=50)
     with pytest.raises(ServiceError, match="at most 50 s"):
         await service.get_run(run_id="r-1", wait_s=51)
 
 
-async def test_a_right_that_was_taken_counts_from_the_next_call_on(rooms: Rooms) -> None:
-    service = gate(cast("SandboxService", Recorder()), rooms, "ci")
+async def test_a_right_that_was_taken_counts_from_the_next_call_on(access: Access) -> None:
+    service = gate(cast("SandboxService", Recorder()), access, "ci")
     await service.volume_log(volume="data")
-    await rooms.access.share(VolumeName.parse("data"), "ci", Level.NONE)
+    await access.share(VolumeName.parse("data"), "ci", Level.NONE)
     with pytest.raises(ServiceError, match="there is no volume 'data'"):
         await service.volume_log(volume="data")
     with pytest.raises(ServiceError, match="there is no volume 'data'"):

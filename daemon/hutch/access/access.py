@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hutch.access.naming import read_name
 from hutch.access.rights import OWNERS_RIGHTS, Level, Pattern, Rights
 from hutch.config import OWNER, Config
 from hutch.errors import HutchError
@@ -24,10 +25,11 @@ class Access:
 
     def __init__(self, config: Config, state: State) -> None:
         self._state = state
-        workspace = config.daemon.workspace
+        self._workspace = config.daemon.workspace
         self._patterns = {
             name: tuple(
-                Pattern.read(text, Level.of(word), workspace) for text, word in principal.volumes.items()
+                Pattern.read(text, Level.of(word), self._workspace)
+                for text, word in principal.volumes.items()
             )
             for name, principal in config.principals.items()
         }
@@ -36,6 +38,10 @@ class Access:
     def principals(self) -> Sequence[str]:
         """The owner principal, then those of the configuration."""
         return (OWNER, *self._patterns)
+
+    def volume(self, text: str) -> VolumeName:
+        """Read a volume's name as everybody writes it here. Raises HutchError `volume_name_invalid`."""
+        return read_name(text, self._workspace)
 
     async def rights(self, principal: str) -> Rights:
         """Return what a principal may do now; one that the configuration does not know may do nothing."""

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from hutch.access import Level, Rights
+from hutch.access import Access, Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
-from hutch.runs.rooms import Rooms
 from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
 
 
@@ -69,17 +68,17 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 }
 
 
-def gate(service: SandboxService, rooms: Rooms, principal: str) -> SandboxService:
+def gate(service: SandboxService, access: Access, principal: str) -> SandboxService:
     """Return `service` as a principal may use it."""
-    return cast("SandboxService", _Gate(service, rooms, principal))
+    return cast("SandboxService", _Gate(service, access, principal))
 
 
 class _Gate:
     """Stands in for each method of the service; a name without a rule is no method."""
 
-    def __init__(self, service: SandboxService, rooms: Rooms, principal: str) -> None:
+    def __init__(self, service: SandboxService, access: Access, principal: str) -> None:
         self._service = service
-        self._rooms = rooms
+        self._access = access
         self._principal = principal
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -109,7 +108,7 @@ class _Gate:
 
     async def _rights(self) -> Rights:
         try:
-            return await self._rooms.access.rights(self._principal)
+            return await self._access.rights(self._principal)
         except HutchError as error:
             raise ServiceError(error.code, error.message, error.hint) from error
 
@@ -122,9 +121,9 @@ class _Gate:
             first, _, field = rule.argument.partition(".")
             text = getattr(given[first], field) if field else given[first]
             try:
-                rights.require(self._rooms.volume(text), rule.level)
+                rights.require(self._access.volume(text), rule.level)
             except HutchError as error:
                 raise ServiceError(error.code, error.message, error.hint) from error
 
     def _readable(self, records: list[Any], rights: Rights) -> list[Any]:
-        return [one for one in records if rights.level(self._rooms.volume(one.name)) >= Level.READ]
+        return [one for one in records if rights.level(self._access.volume(one.name)) >= Level.READ]
