@@ -50,6 +50,7 @@ class Wish:
     memory_bytes: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    volume_wait_s: float = 0  # for a volume that someone else writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Plan:
     needs: frozenset[Guarantee]
     requested: Mapping[str, object]
     granted: Mapping[str, object]
+    volume_wait_s: float = 0
 
     def spec(
         self,
@@ -125,6 +127,7 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         needs=config.policy.needs,
         requested=_requested(wish),
         granted=_granted(volumes, workspace, limits, grants, config),
+        volume_wait_s=wish.volume_wait_s,
     )
 
 

@@ -34,6 +34,7 @@ DEFAULT_OUTPUT = 16_000  # characters of output in one answer
 MAX_OUTPUT = 200_000
 
 WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
+VolumeWaitS = Annotated[float, Field(ge=0, le=86_400)]  # for a volume that someone else writes
 OutputChars = Annotated[int, Field(ge=200, le=MAX_OUTPUT)]
 
 
@@ -72,6 +73,7 @@ class RunRequest(Wire):
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
     cpus: Annotated[float, Field(gt=0)] | None = None
     pids: Annotated[int, Field(gt=0)] | None = None
+    volume_wait_s: VolumeWaitS = 0
 
 
 class AgentRequest(Wire):
@@ -90,6 +92,7 @@ class AgentRequest(Wire):
     resume: bool = True  # False: a new conversation though the volume holds one
     max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
     budget_usd: Annotated[float, Field(gt=0)] | None = None
+    volume_wait_s: VolumeWaitS = 0
 
 
 class LogRequest(Wire):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
 from hutch.cli.follow import Display, Follower
 from hutch.cli.invocation import Invocation, asked
@@ -50,6 +51,7 @@ Examples:
     "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
 )
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend.")
+@kinds.wait_volume_option
 @click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
 @json_option
 @click.pass_obj
@@ -140,6 +142,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         resume=not options["new"],
         max_minutes=options["max_minutes"],
         budget_usd=options["budget_usd"],
+        volume_wait_s=options["wait_volume"] or 0,
     )
     return _NewTask(request)
 

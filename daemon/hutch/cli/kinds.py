@@ -53,6 +53,15 @@ def _no_json(word: str) -> None:
     raise ValueError(word)
 
 
+wait_volume_option = click.option(
+    "--wait-volume",
+    type=duration,
+    metavar="TIME",
+    default=None,
+    help="Wait so long for a volume that someone else writes: 10m.",
+)
+
+
 def workspace(text: str) -> str:
     """Read a folder of this host with or without ":ro"; made absolute, as the daemon stands elsewhere."""
     folder, mode = (text[:-3], text[-3:]) if text.endswith((":ro", ":rw")) else (text, "")

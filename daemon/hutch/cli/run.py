@@ -90,6 +90,7 @@ class Collecting:
 @click.option("--memory", type=kinds.size, metavar="SIZE", help="The most memory: 512MiB.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="The most processors: 1.5.")
 @click.option("--pids", type=click.IntRange(min=1), help="The most processes and threads.")
+@kinds.wait_volume_option
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
 @click.argument("command", nargs=-1, required=True)
@@ -138,6 +139,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         memory_bytes=options["memory"],
         cpus=options["cpus"],
         pids=options["pids"],
+        volume_wait_s=options["wait_volume"] or 0,
     )
 
 

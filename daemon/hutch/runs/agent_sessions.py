@@ -147,6 +147,7 @@ class AgentSessions:
             command=(request.agent,),  # the adapter builds the real one once the volume is there
             volumes=(session.volume or "",),
             method=request.method,
+            volume_wait_s=request.volume_wait_s,
             network=request.network or settings.network,
             wall_s=(request.max_minutes or settings.max_minutes) * 60,
             memory_bytes=settings.memory_bytes,

@@ -1,7 +1,7 @@
 """The volumes of one run: leased and checked out on the way in, committed and released on the way out."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,10 +11,21 @@ from typing import Any
 import anyio
 
 from hutch.errors import HutchError
-from hutch.policy import VolumeMount
+from hutch.policy import Plan
 from hutch.runs.rooms import Rooms
-from hutch.volumes import Freezer, Lease, Snapshot, StoreError, Stream, StreamStatus, Volumes
+from hutch.volumes import (
+    Freezer,
+    Lease,
+    LeaseHeldError,
+    Snapshot,
+    StoreError,
+    Stream,
+    StreamStatus,
+    VolumeName,
+    Volumes,
+)
 
+_LOOK_S = 1.0  # between two looks whether anybody still waits
 _WORTH_TELLING_S = 3.0  # to be behind by less is the ordinary state of a folder that is written to
 _PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0  # between two attempts to commit
 
@@ -64,20 +75,25 @@ class Folders:
         return {name: text for name, each in self._streams.items() if (text := _behind(each.status))}
 
     async def commit(self, run_id: str) -> Committed:
-        """Commit every writable volume that changed; a store that is away keeps none of the others.
+        """Commit every writable volume that changed; what goes wrong with one keeps none of the others.
 
         Raises HutchError `lease_lost`, `quota_exceeded`: the hint names the volume that keeps the work.
         """
         made: dict[str, Snapshot] = {}
         unsynced: dict[str, HutchError] = {}
+        refused: list[HutchError] = []
         async with self._committing:
             for name, lease in self._leases.items():
                 try:
                     snapshot = await self._volumes.commit(lease, run_id)
                 except StoreError as error:
                     unsynced[name] = error
+                except HutchError as error:
+                    refused.append(error)
                 else:
                     made |= {name: snapshot} if snapshot else {}
+        if refused:
+            raise refused[0]
         return Committed(made, unsynced)
 
     async def commit_patiently(self, run_id: str, patience_s: float, say: Callable[[str], None]) -> Committed:
@@ -95,8 +111,12 @@ class Folders:
 
 
 @asynccontextmanager
-async def folders_of(rooms: Rooms, mounts: Sequence[VolumeMount], holder: str) -> AsyncGenerator[Folders]:
+async def folders_of(
+    rooms: Rooms, plan: Plan, holder: str, may_wait: Callable[[str], bool]
+) -> AsyncGenerator[Folders]:
     """Hold the volumes of a run for the length of the block.
+
+    `may_wait` is told what it waits for, again and again, and says whether anybody still wants it.
 
     Raises HutchError: `volume_held`, `volume_unknown` for a read-only one, `volume_name_invalid`, and what
     the storage engine says of a broken store.
@@ -105,15 +125,34 @@ async def folders_of(rooms: Rooms, mounts: Sequence[VolumeMount], holder: str) -
     folders = Folders(volumes)
     async with AsyncExitStack() as stack:
         # one order for everybody, so that two runs never wait for each other in a circle
-        for mount in sorted(mounts, key=lambda m: m.name):
+        for mount in sorted(plan.volumes, key=lambda m: m.name):
             name = rooms.volume(mount.name)
             if mount.writable:
-                lease = await stack.enter_async_context(volumes.lease(name, holder, create=True))
+                lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
                 folders.paths[mount.name] = await volumes.check_out(lease)
                 folders._leases[mount.name] = lease
             else:
                 folders.paths[mount.name] = await stack.enter_async_context(volumes.check_out_read_only(name))
         yield folders
+
+
+async def _held(
+    stack: AsyncExitStack,
+    volumes: Volumes,
+    name: VolumeName,
+    holder: str,
+    wait_s: float,
+    may_wait: Callable[[str], bool],
+) -> Lease:
+    until = time.monotonic() + wait_s
+    while True:
+        left_s = max(0.0, until - time.monotonic())
+        wanted = volumes.lease(name, holder, create=True, wait_s=min(left_s, _LOOK_S))
+        try:
+            return await stack.enter_async_context(wanted)
+        except LeaseHeldError as error:
+            if time.monotonic() >= until or not may_wait(f"waiting: {error.message}"):
+                raise
 
 
 def _behind(status: StreamStatus) -> str:

@@ -96,7 +96,7 @@ class Kept:
 
     async def _keep(self, rooms: Rooms, announce: Announce) -> None:
         launcher = rooms.launchers[self.plan.method]
-        async with folders_of(rooms, self.plan.volumes, self.session_id) as folders:
+        async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
             with private_folder(rooms, self.session_id):
                 async with way_out(rooms, self.session_id, self.plan.grants) as endpoint:
                     self.policy = await policy_record(launcher, self.plan)
@@ -116,6 +116,11 @@ class Kept:
                 await announce()
                 await folders.commit_patiently(self.session_id, math.inf, logger.info)
             await self._note_synced(rooms)
+
+    def _waits(self, note: str) -> bool:
+        """Whether the sandbox is still wanted while it waits for a volume."""
+        logger.info("session=%s %s", self.session_id, note)
+        return not self._stop.is_set()
 
     async def _note_synced(self, rooms: Rooms) -> None:
         """All is in the store now, also what earlier commands had left."""

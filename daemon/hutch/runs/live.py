@@ -35,6 +35,11 @@ class LiveRun:
         self.note = note
         self.log.wake()
 
+    def waits(self, note: str) -> bool:
+        """Tell those who wait what for; whether anybody still wants it."""
+        self.say(note)
+        return not self.stop.is_asked
+
     def sink(self, stream: Stream, data: bytes) -> None:
         self.log.write(stream, data)
 

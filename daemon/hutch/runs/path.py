@@ -78,7 +78,7 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
     """Take a run along its whole path, to a final record. Raises nothing of its own."""
     logger.info("run=%s begins method=%s", live.id, plan.method)
     try:
-        async with folders_of(rooms, plan.volumes, live.id) as folders:
+        async with folders_of(rooms, plan, live.id, live.waits) as folders:
             with private_folder(rooms, live.id) as private:
                 start = await work.start(folders, private)
                 ended = await _in_sandbox(rooms, live, plan, folders, start)
@@ -143,7 +143,11 @@ async def fail(state: State, live: LiveRun, work: Work, error: Exception) -> Non
     """End a run whose sandbox could not be given, or whose volumes could not be committed."""
     live.error = error = plain(error)
     logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
-    await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}")
+    if live.stop.is_asked and live.record.duration_s is None:
+        await end(state, live, work, status="cancelled", reason=live.stop.reason)
+        return
+    hint = f"; {error.hint}" if error.hint else ""
+    await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}{hint}")
 
 
 def plain(error: Exception) -> HutchError:

@@ -229,6 +229,7 @@ def _wish(request: RunRequest) -> Wish:
         memory_bytes=request.memory_bytes,
         cpus=request.cpus,
         pids=request.pids,
+        volume_wait_s=request.volume_wait_s,
     )
 
 

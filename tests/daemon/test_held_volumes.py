@@ -1,0 +1,89 @@
+"""A volume that someone else writes: refused at once, or waited for, as the caller wishes."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.client import Client
+from hutch.volumes import DirectoryStore, VolumeName, Volumes
+from hutch.volumes.clock import SystemClock
+from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from support.daemon import daemon, run
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+async def start(client: Client, command: str, **values: object) -> RunRecord:
+    wanted = {"command": command, "volumes": ["web:/data"], **values}
+    return await client.run(RunRequest.model_validate(wanted), 0)
+
+
+async def at_work(client: Client, record: RunRecord) -> None:
+    with anyio.fail_after(20):
+        while (record := await client.get_run(record.run_id)).status == "starting":
+            await anyio.sleep(0.02)
+    assert record.status == "running"
+
+
+class Tomorrow(SystemClock):
+    """To which every lease of today has run out."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=1)
+
+
+async def take_over(folder: Path, volume: str) -> None:
+    """As another host does when it has waited long enough."""
+    store = DirectoryStore(folder / "state/store")
+    async with Volumes(store, folder / "elsewhere", clock=Tomorrow()).lease(
+        VolumeName.parse(volume), "other"
+    ):
+        pass
+
+
+async def test_a_held_volume_names_its_holder_and_can_be_waited_for(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        holder = await start(client, "until test -e /data/go; do sleep 0.05; done; echo first > /data/said")
+        await at_work(client, holder)
+        with pytest.raises(ServiceError, match=holder.run_id) as refused:
+            await run(client, "true", volumes=["web:/data"])
+        assert refused.value.code == "volume_held"
+
+        waiting = await start(client, "cat /data/said", volume_wait_s=60)
+        await anyio.sleep(0.3)
+        assert (await client.get_run(waiting.run_id)).status == "starting"
+        folder = made.folder / "cache/volumes/default/web/tree"
+        (folder / "go").write_text("")
+        ended = await client.get_run(waiting.run_id, 45)
+        assert (ended.status, ended.exit_code, ended.stdout_bytes) == ("exited", 0, 6)
+
+
+async def test_who_waits_can_be_stopped_and_waits_no_longer_than_it_said(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        holder = await start(client, "sleep 60")
+        await at_work(client, holder)
+        waiting = await start(client, "true", volume_wait_s=600)
+        stopped = await client.stop_run(waiting.run_id, 0)
+        assert (stopped.status, stopped.reason) == ("cancelled", "stopped on request")
+        with pytest.raises(ServiceError, match=holder.run_id):
+            await run(client, "true", volumes=["web:/data"], volume_wait_s=1)
+        await client.stop_run(holder.run_id, 0)
+
+
+async def test_a_volume_that_was_taken_over_keeps_none_of_the_others_from_being_committed(
+    tmp_path: Path,
+) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        both = ["aa:/aa", "bb:/bb"]
+        work = await start(client, "echo 1 > /aa/f; echo 1 > /bb/f; sleep 1.5", volumes=both)
+        await at_work(client, work)
+        await take_over(made.folder, "aa")
+        ended = await client.get_run(work.run_id, 45)
+        assert ended.status == "failed"
+        assert "lease_lost" in ended.reason
+        assert "aa@conflict" in ended.reason
+        volumes = {each.name: each for each in await client.list_volumes()}
+        assert volumes["bb"].files == 1
+        assert any(name.startswith("aa@conflict") for name in volumes)
