@@ -207,7 +207,7 @@ async def test_an_agent_s_turn_is_told_as_it_works_and_goes_on_later(tmp_path: P
         story = first.stdout.decode().splitlines()
         assert story[0].startswith("· its session ")
         assert story[1:] == ["▸ Bash: echo hi > note.txt", "Noted."]
-        assert b"volume web at snapshot 1" in first.stderr
+        assert b"volume web at snapshot " in first.stderr
         assert await told(made, "volume", "cat", "web", "note.txt") == "hi\n"
         second = json.loads(await told(made, "agent", "claude", "-v", "web", "--json", "Again."))
         assert SessionRecord.model_validate(second).turns == 2
