@@ -20,6 +20,7 @@ from hutch.errors import HutchError
 from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Stream
 
 _STDIN_BYTES = 11 << 20  # what a request to the daemon holds besides the rest
+_UNSYNCED = "volume_unsynced"
 _HINTS = {
     "timed_out": "give it longer: --timeout 30m",
     "oom": "give it more: --memory 8GiB",
@@ -184,7 +185,7 @@ def _tell(record: RunRecord, *, is_new: bool) -> None:
         )
     for name, why in record.unsynced.items():
         report(
-            f"volume_unsynced: the store has not the newest changes of volume {name} yet: {why}",
+            f"{_UNSYNCED}: the store has not the newest changes of volume {name} yet: {why}",
             f"they are kept on this machine and stored when it takes them; see: hutch show {record.run_id}",
         )
     if is_new and record.session_id:
