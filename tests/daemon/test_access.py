@@ -436,10 +436,13 @@ async def test_an_eager_caller_cannot_wait_beyond_the_bound(house: House) -> Non
 
 async def test_rights_tokens_and_whose_a_run_is_survive_a_restart(tmp_path: Path) -> None:
     """And a beginning of an id is unique among one's own: "several" would tell that there are others."""
-    async with daemon(tmp_path / "d", CONFIG) as made:
+    async with daemon(tmp_path / "d", 'workspace = "lab"\n' + CONFIG) as made:
         async with made.client() as owner:
             token = (await owner.create_token("eve")).token
-            await write(owner, "plans")
+            for volume in ("plans", "default/plans", "default/other"):
+                await write(owner, volume)
+            names = {one.name for one in await owner.list_volumes()}
+            assert names == {"plans", "default/plans", "default/other"}  # each as it is to be written
             await owner.share_volume("plans", "eve", "ro")
             theirs = await run(owner, "true")
             async with connect(made.config, token=token) as eve:
@@ -451,3 +454,6 @@ async def test_rights_tokens_and_whose_a_run_is_survive_a_restart(tmp_path: Path
             assert [one.run_id for one in await eve.list_runs()] == [mine.run_id]
             assert await code_of(eve.get_run(theirs.run_id)) == "run_unknown"
             assert [one.name for one in await eve.list_volumes()] == ["plans"]
+            assert (await refusal(eve.volume_log("default/plans")))[0] == "volume_unknown"
+            assert (await refusal(run(eve, "true", volumes=["default/plans:/p:ro"])))[0] == "volume_unknown"
+            assert (await run(eve, "true", volumes=["lab/plans:/p:ro"])).volumes == ["plans:/p:ro"]

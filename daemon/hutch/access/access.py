@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hutch.access.naming import read_name
+from hutch.access.naming import read_name, spell
 from hutch.access.rights import OWNERS_RIGHTS, Level, Pattern, Rights
 from hutch.config import OWNER, Config
 from hutch.errors import HutchError
@@ -42,6 +42,10 @@ class Access:
     def volume(self, text: str) -> VolumeName:
         """Read a volume's name as everybody writes it here. Raises HutchError `volume_name_invalid`."""
         return read_name(text, self._workspace)
+
+    def spell(self, name: VolumeName) -> str:
+        """Return a name in that one spelling."""
+        return spell(name, self._workspace)
 
     async def rights(self, principal: str) -> Rights:
         """Return what a principal may do now; one that the configuration does not know may do nothing."""

@@ -12,7 +12,9 @@ from typing import Any, cast
 from hutch.access import Access, Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
+from hutch.volumes import VolumeName
 from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
+from hutch_mcp_tools.volume_records import VolumeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Answers with records of volumes, each shown to those who may read it."""
+    """Answers with records of volumes, of which each is told to those who may read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ class _Gate:
             for rule in rules:
                 self._check(rule, given, rights)
             answer = await method(*args, **kwargs)
-            return self._readable(answer, rights) if Listed() in rules else answer
+            if Listed() in rules:
+                answer = [one for one in answer if rights.level(VolumeName.parse(one.name)) >= Level.READ]
+            return self._spelled(answer)
 
         return checked
 
@@ -125,5 +129,10 @@ class _Gate:
             except HutchError as error:
                 raise ServiceError(error.code, error.message, error.hint) from error
 
-    def _readable(self, records: list[Any], rights: Rights) -> list[Any]:
-        return [one for one in records if rights.level(self._access.volume(one.name)) >= Level.READ]
+    def _spelled(self, answer: object) -> object:
+        """Name volumes as callers write them; the engine leaves out a workspace that may not be ours."""
+        if isinstance(answer, list):
+            return [self._spelled(one) for one in answer]
+        if isinstance(answer, VolumeRecord):
+            return answer.model_copy(update={"name": self._access.spell(VolumeName.parse(answer.name))})
+        return answer

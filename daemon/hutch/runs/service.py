@@ -24,7 +24,6 @@ from hutch.runs.wire import (
 )
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
-from hutch.volumes import VolumeInfo, VolumeName
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -159,11 +158,11 @@ class Service(Granting):
             executable=request.executable,
             holder=_WRITER,
         )
-        return self._volume_record(await self._rooms.volumes.info(name))
+        return volume_record(await self._rooms.volumes.info(name))
 
     @answers
     async def list_volumes(self) -> list[VolumeRecord]:
-        return [self._volume_record(info) for info in await self._rooms.volumes.list()]
+        return [volume_record(info) for info in await self._rooms.volumes.list()]
 
     @answers
     async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
@@ -176,10 +175,6 @@ class Service(Granting):
     def _seen(self) -> str | None:
         """Whose runs and sessions are listed; None: everybody's."""
         return None if self._principal == OWNER else self._principal
-
-    def _volume_record(self, info: VolumeInfo) -> VolumeRecord:
-        """As a caller reads and writes the name; the engine knows one workspace as its own default."""
-        return volume_record(info).model_copy(update={"name": self._rooms.spell(VolumeName.parse(info.name))})
 
     async def _session(self, text: str) -> Session:
         return await find_session(self._state, text, self._principal)
