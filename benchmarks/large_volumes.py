@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/large_volumes.py [--quick] [--json]
 
-Each step is a process of its own, which begins with nothing in memory, as a daemon does that was just started.
-Its wall time, the CPU time of all its threads and the most memory that it held are told. Before each step what
-is dirty goes to the disk. `--quick` takes a tenth of the files and a tenth of the bytes.
+Each step is a process of its own, which begins with nothing in memory, as a daemon does that was just
+started. Its wall time, the CPU time of all its threads and the most memory that it held are told. Before each
+step what is dirty goes to the disk. `--quick` takes a tenth of the files and a tenth of the bytes.
 """
 
 import json

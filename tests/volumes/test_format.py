@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutch.volumes import DirectoryStore, FileRead, Volumes
-from hutch.volumes.codec import ENTRY, node_line, nodes_of, opened, sealed
+from hutch.volumes.codec import ENTRY, opened, sealed
 from hutch.volumes.failures import DamagedError
+from hutch.volumes.node_lines import node_line, nodes_of
 from hutch.volumes.nodes import File, Folder, Link, Node
 from hutch.volumes.patches import applied, difference
 from support.volume_engine import WEB, keys_of, run_on, tree_of, tree_on_disk
@@ -168,7 +169,7 @@ def test_a_changed_byte_of_an_entry_is_noticed(tree: Folder, data: st.DataObject
 def test_a_reserved_name_is_refused_before_anything_is_made_of_it(name: str) -> None:
     lines = [node_line(0, b"", Folder(0o755, 0, (), {})), node_line(1, name.encode(), File(0o644, 0, 0))]
     with pytest.raises(DamagedError):
-        list(nodes_of([line.encode() for line in lines], "it"))
+        list(nodes_of(lines, "it"))
 
 
 @pytest.mark.parametrize("depths", [[], [1], [0, 0], [0, 2], [0, 1, 3]])

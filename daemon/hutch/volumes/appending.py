@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from anyio import to_thread
 
-from hutch.volumes.codec import CHECKPOINT, ENTRY, Header, node_line, pack_record, sealed
+from hutch.volumes.codec import CHECKPOINT, ENTRY, Header, pack_record, sealed
 from hutch.volumes.failures import NotFoundError, StoreError
 from hutch.volumes.headers import checkpoint_header, entry_header, snapshot_of
 from hutch.volumes.history import History, checkpoint_key, entry_key
+from hutch.volumes.node_lines import node_line
 from hutch.volumes.nodes import walk
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import Commit, Patch, Reference, State, packs_in_use
@@ -40,7 +41,7 @@ class Appender:
             StoreError: it may or may not stand there, or may yet arrive.
         """
         header = entry_header(state, commit, made, [pack_record(pack) for pack in commit.packs])
-        data, name = await to_thread.run_sync(sealed, ENTRY, header, made.lines, commit.inline)
+        data, name = await to_thread.run_sync(sealed, ENTRY, header, made.lines(), commit.inline)
         key = state.identity.key(entry_key(state.number + 1))
         try:
             await self._store.put(key, data, if_match="absent")  # invariant 2

@@ -1,6 +1,7 @@
 """What a look at a working folder found: its tree, and the files whose content is still to be read."""
 
 import os
+import struct
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from hutch.volumes.records import LeftOut, shown
 from hutch.volumes.state import LISTED
 
 RACY_NS = 20_000_000  # the kernel's clock for files ticks every 1-10 ms
+_pack_stat = struct.Struct("<qqqQI").pack  # size, mtime, ctime, inode, mode
+_inode_of = struct.Struct("<24xQ4x").unpack
 _IGNORED_XATTR = "security.selinux"  # the host's label, on every file there
 
 
@@ -74,7 +77,13 @@ class Findings:
 
 def stat_of(status: os.stat_result) -> Stat:
     """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode
+    return _pack_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode)
+
+
+def inode_of(stat: Stat) -> int:
+    """The inode among what a file showed."""
+    (inode,) = _inode_of(stat)
+    return int(inode)
 
 
 def put_in_order(children: dict[bytes, Node]) -> None:

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from hutch.volumes.codec import Header, byte_string, read_byte_string
+from hutch.volumes.codec import Header
+from hutch.volumes.node_lines import byte_string, read_byte_string
 from hutch.volumes.records import Change, LeftOut, Snapshot, shown
 from hutch.volumes.state import Commit, Patch, State
 

@@ -1,21 +1,23 @@
 """A volume's tree in memory.
 
-Nodes are never changed once a tree is published, so trees share what they have in common.
-They are named tuples because a tree has many thousands of them.
+Nodes are never changed once a tree is published, so trees share what they have in common. A tree may have
+a million of them: they are structs that the garbage collector does not look at (nothing in a tree leads back
+to where it hangs), and what they say often, such as a mode, is one object.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-Stat = tuple[
-    int, int, int, int, int
-]  # size, mtime_ns, ctime_ns, inode, mode: what shows that a file did not change
+from msgspec import Struct
+from msgspec.structs import replace
+
+Stat = bytes  # what shows that a file did not change, packed by `stat_of`
 Xattrs = tuple[tuple[bytes, bytes], ...]
 Run = tuple[int, int, int]  # pack, first block, number of blocks
 Place = tuple[int, int, int]  # pack, block, offset in its content
 
 
-class File(NamedTuple):
+class File(Struct, frozen=True, gc=False):
     """Content is `at` for a small file, `blocks` for a large one, nothing for an empty one."""
 
     mode: int
@@ -31,10 +33,19 @@ class File(NamedTuple):
     stat: Stat | None = None  # in this host's working folder; None: to be read again
 
     def is_same(self, other: "Node | None") -> bool:
-        return isinstance(other, File) and self[:-1] == other[:-1]
+        """Whether all but the stat is equal."""
+        return isinstance(other, File) and (
+            self.hash == other.hash
+            and self.mtime == other.mtime
+            and self.at == other.at
+            and self == other._replace(stat=self.stat)
+        )
+
+    def _replace(self, **changes: Any) -> "File":
+        return replace(self, **changes)
 
 
-class Link(NamedTuple):
+class Link(Struct, frozen=True, gc=False):
     """A symbolic link."""
 
     mtime: int
@@ -44,7 +55,7 @@ class Link(NamedTuple):
         return isinstance(other, Link) and self == other
 
 
-class Folder(NamedTuple):
+class Folder(Struct, frozen=True, gc=False):
     """`children` are in the order of their names' bytes."""
 
     mode: int
@@ -55,7 +66,10 @@ class Folder(NamedTuple):
 
     @property
     def description(self) -> tuple[int, int, Xattrs]:
-        return self[:3]
+        return self.mode, self.mtime, self.xattrs
+
+    def _replace(self, **changes: Any) -> "Folder":
+        return replace(self, **changes)
 
 
 Node = File | Link | Folder

@@ -60,7 +60,7 @@ class Publisher:
         while True:
             state = await self._history.newest(state, lease.record.hints)
             commit = replace(self.commit_of(lease, lease.holder, state.tree), kind="fence")
-            nothing = Patch((), state.files, state.bytes, 0, ())
+            nothing = Patch(state.tree, state.tree, state.files, state.bytes, 0, ())
             try:
                 after, _ = await self._appender.append(state, commit, nothing)
             except EntryTakenError as error:

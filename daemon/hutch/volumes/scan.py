@@ -13,6 +13,7 @@ from hutch.volumes.findings import (
     Findings,
     Journal,
     Pending,
+    inode_of,
     now_trusted_before,
     put_in_order,
     read_xattrs,
@@ -279,6 +280,6 @@ class _Walk:
 
 def _spot_in(above: _Open, known: Folder | None, status: os.stat_result, name: bytes) -> Spot | None:
     """Where to look in a folder below; None: everywhere, as it is new."""
-    if above.spot is None or known is None or known.stat is None or known.stat[3] != status.st_ino:
+    if above.spot is None or known is None or known.stat is None or inode_of(known.stat) != status.st_ino:
         return None
     return above.spot.below.get(name) or Spot()

@@ -7,14 +7,12 @@ from typing import Literal, NamedTuple
 
 from hutch.volumes.codec import (
     Header,
-    Line,
     Opened,
-    node_line,
-    nodes_of,
     read_packs,
 )
 from hutch.volumes.failures import DamagedError
 from hutch.volumes.names import Identity, VolumeName
+from hutch.volumes.node_lines import Line, node_line, nodes_of
 from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
 from hutch.volumes.patches import Difference, applied, difference
@@ -112,22 +110,25 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What turns one tree into the next, as lines of an entry."""
+    """What turns one tree into the next, and how the counts of files, bytes and changes come out."""
 
-    lines: tuple[str, ...]
+    old: Folder
+    new: Folder
     files: int
     size: int
     changes: int
     changed: tuple[tuple[ChangeKind, bytes], ...]
 
+    def lines(self) -> Iterator[bytes]:
+        """The lines of its entry."""
+        return (node_line(step.depth, step.name, step.new) for step in difference(self.old, self.new))
+
 
 def patch(state: State, tree: Folder) -> Patch:
-    """The entry's lines, and how the counts of files, bytes and changes come out."""
-    lines: list[str] = []
+    """What the next entry says."""
     changed: list[tuple[ChangeKind, bytes]] = []
     files, size, changes = state.files, state.bytes, 0
     for step in difference(state.tree, tree):
-        lines.append(node_line(step.depth, step.name, step.new))
         if not (isinstance(step.new, Folder) and isinstance(step.old, Folder)):
             new = (0, 0) if isinstance(step.new, Folder) else count(step.new)
             old = count(step.old)
@@ -138,7 +139,7 @@ def patch(state: State, tree: Folder) -> Patch:
             path = _listed_path(step.trail) if len(changed) < LISTED else None
             if path is not None:
                 changed.append((kind, path))
-    return Patch(tuple(lines), files, size, changes, tuple(changed))
+    return Patch(state.tree, tree, files, size, changes, tuple(changed))
 
 
 def _kind_of(step: Difference) -> ChangeKind | None:

@@ -24,10 +24,11 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, remove_tree
-from hutch.volumes.codec import INDEX, node_line, nodes_of, opened, pack_record, read_packs, sealed
+from hutch.volumes.codec import INDEX, opened, pack_record, read_packs, sealed
 from hutch.volumes.failures import DamagedError, FolderBusyError, refused
 from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.names import VolumeName
+from hutch.volumes.node_lines import node_line, nodes_of
 from hutch.volumes.nodes import walk
 from hutch.volumes.patches import applied
 from hutch.volumes.state import Reference, State, packs_in_use
