@@ -65,7 +65,7 @@ class GoingBack:
                 tree, next_inode = _grafted(head, old, top)
                 commit = replace(commit, tree=tree, next_inode=next_inode)
             made = await to_thread.run_sync(patch, head, commit.tree)
-            if not made.lines:
+            if made.is_empty:
                 return None
             used = await to_thread.run_sync(packs_in_use, replace(old, tree=commit.tree))
             packs = tuple(pack for number, pack in used.items() if number not in head.packs)

@@ -119,6 +119,10 @@ class Patch:
     changes: int
     changed: tuple[tuple[ChangeKind, bytes], ...]
 
+    @property
+    def is_empty(self) -> bool:
+        return next(difference(self.old, self.new), None) is None
+
     def lines(self) -> Iterator[bytes]:
         """The lines of its entry."""
         return (node_line(step.depth, step.name, step.new) for step in difference(self.old, self.new))
