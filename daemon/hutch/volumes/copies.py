@@ -40,12 +40,14 @@ class Copy:
     noted: Folder | None = None  # the tree that the index on disk tells
     is_committed: bool = False  # and nothing failed since
     stored_bytes: int = 0  # what the folder took of the disk when it was last compared
-    began: State | None = None  # what a stream began on; only stats that its tree has were not taken live
+    trusted: State | None = None  # what a stream began on: only stats that its tree has were not taken live
+    is_live: bool = False  # something may write into the folder: a stream is open
+    told: State | None = None  # what the last commit that was not streamed told of
     turn: anyio.Lock = field(default_factory=anyio.Lock)  # one commit of this folder at a time
 
     @property
     def has_streamed(self) -> bool:
-        return self.began is not None and self.began.number < self.state.number
+        return self.told is not None and self.told.number < self.state.number
 
     async def note(self) -> None:
         """Bring the index up to date; until then a crash costs a second look at what changed."""
@@ -68,8 +70,9 @@ class Copies:
     async def commit(self, copy: Copy, run_id: str) -> Snapshot | None:
         """Put what changed as one entry, after everything was compared; None: nothing.
 
-        What was hashed while a run could write is read again: a store to a page that is mapped and already
-        dirty leaves no trace in a file's times. After a stream the snapshot tells what changed since then.
+        After a stream, what was hashed while the sandbox lived is read again: a store to a page that is
+        mapped and already dirty leaves no trace in a file's times. The snapshot tells all that changed since
+        the last commit of this kind, also what was streamed.
 
         Raises:
             LeaseLostError: the hint names the conflict fork that keeps the work.
@@ -78,8 +81,8 @@ class Copies:
         async with copy.turn:
             try:
                 copy.lease.assert_held()
-                if copy.began:
-                    tree = distrusted(copy.began.tree, copy.state.tree)
+                if copy.trusted and not copy.is_live:
+                    tree = distrusted(copy.trusted.tree, copy.state.tree)
                     copy.state = replace(copy.state, tree=tree)
                 snapshot = await self._commit(copy, run_id)
             except LeaseLostError:
@@ -87,7 +90,10 @@ class Copies:
                 raise LeaseLostError(
                     copy.lease.name, f"what this run changed is in volume '{name}'"
                 ) from None
-            copy.began = None
+            if copy.is_live:  # one command of several in a kept sandbox has ended
+                copy.told = copy.state
+            else:
+                copy.trusted = copy.told = None
             copy.is_committed = True
             return snapshot
 
@@ -113,10 +119,10 @@ class Copies:
         """The next entry's lines, and whether there is a reason to put it."""
         tree = ingested.tree if ingested else copy.state.tree
         made = await to_thread.run_sync(patch, copy.state, tree)
-        if copy.began is None or not copy.has_streamed:
+        if copy.told is None or not copy.has_streamed:
             return made, made.changes > 0
         # A run that streamed ends with an entry that says so, and that tells all that the run changed.
-        whole = await to_thread.run_sync(patch, copy.began, tree)
+        whole = await to_thread.run_sync(patch, copy.told, tree)
         return replace(made, changes=whole.changes, changed=whole.changed), True
 
     def _completed(self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested) -> Commit:

@@ -230,7 +230,9 @@ async def streaming(
     on_event: OnEvent | None = None,
 ) -> AsyncGenerator[Stream]:
     """Stream for the length of the block. The run's last commit comes after it, when its sandbox is dead."""
-    copy.began = copy.began or copy.state
+    copy.trusted = copy.trusted or copy.state
+    copy.told = copy.told or copy.state
+    copy.is_live = True
     stream = Stream(engine, copy, run_id, freezer, on_event or _nobody)
     with first_error():
         async with anyio.create_task_group() as tasks:
@@ -238,6 +240,7 @@ async def streaming(
             try:
                 yield stream
             finally:
+                copy.is_live = False
                 await stream.finish()
                 tasks.cancel_scope.cancel()
 
