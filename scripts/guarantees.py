@@ -60,8 +60,8 @@ TAIL = """## What does not hold yet
   shows is shown. Writable workspaces come with their protected paths.
 - **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
   system calls that the filter allows.
-- Other methods than bubblewrap and a wrapper, other stores than a folder, quotas of volumes, an audit log
-  and more than one principal are still to come; their cases are marked *not applicable*.
+- Other methods than bubblewrap and a wrapper, other stores than a folder, quotas of volumes and an audit log
+  are still to come; their cases are marked *not applicable*.
 """
 
 

@@ -157,8 +157,8 @@ CASES: tuple[Case, ...] = (
     Case("daemon/widen", "No call can widen the policy", outcome="refused"),
     Case(
         "daemon/principals",
-        "Another principal's session",
-        not_applicable="the daemon's owner is the only principal",
+        "Another principal's run, session, volume; a forged, expired or revoked token",
+        outcome="refused",
     ),
     Case("life/daemonised", "A double-forked daemon is gone when its run or session ends"),
     Case("life/pipes", "A descendant that holds the pipes, a command that closes them"),

@@ -21,6 +21,7 @@ from support.contract_cases import BY_KEY, OPEN, programs
 from support.contract_stage import Stage, stage
 from support.daemon import ROOT, Daemon, daemon, output, run
 
+_GUEST = '[principals.guest]\nvolumes = {"guest-*" = "rw", "public" = "ro"}\n'
 ATTACKS = ROOT / "tests/contract/attacks"
 _USER = 1500  # an ordinary user for a daemon of root's tests; no account is needed
 _BOOT = """
@@ -187,7 +188,7 @@ async def column(name: str, *, method: str = "bubblewrap", more: str = "") -> As
         os.chown(folder, user.uid, user.uid)
         agent = str(staged.workspace / "service.sock")
         env = {**user.env, "HUTCH_TEST_CREDENTIAL": staged.secret, "SSH_AUTH_SOCK": agent}
-        config = f'\n[policy]\nworkspaces = ["{staged.workspace}"]\n{more}'
+        config = f'\n[policy]\nworkspaces = ["{staged.workspace}"]\n{more}\n{_GUEST}'
         async with daemon(folder, config, env=env, python=user.python) as made, made.client() as client:
             yield Column(user, method, staged, made, client)
 
