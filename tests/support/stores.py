@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore
+from hutch.volumes.stores.cloud import CloudStore, open_azure
 from hutch.volumes.stores.options import StoreOptions
 from hutch.volumes.stores.s3 import S3Store, open_s3
+from support.azurite import AzureServer
 from support.ceph import S3Server
 
 LOCAL = ("memory", "directory")
-EVERY = (*LOCAL, "s3")
+REMOTE = ("s3", "azure")
+EVERY = (*LOCAL, *REMOTE)
 
 
 @asynccontextmanager
@@ -23,9 +26,11 @@ async def fresh_store(kind: str, request: pytest.FixtureRequest, folder: Path) -
         yield MemoryStore()
     elif kind == "directory":
         yield DirectoryStore(folder / "store")
-    else:
+    elif kind == "s3":
         async with s3_store(request.getfixturevalue("s3_server")) as store:
             yield store
+    else:
+        yield azure_store(request.getfixturevalue("azure_server"))
 
 
 @asynccontextmanager
@@ -45,3 +50,13 @@ async def s3_store(
             bucket or server.bucket, prefix or f"test/{secrets.token_hex(8)}", options
         ) as store:
             yield store
+
+
+def azure_store(server: AzureServer, *, url: str = "", container: str = "", key: str = "") -> CloudStore:
+    """A part of the server's container, reached at `url`, where that is another way to the same server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORE_KEY", key or server.key)
+        options = StoreOptions(
+            endpoint_url=url or server.url, account=server.account, credentials_env=("STORE_KEY",)
+        )
+        return open_azure(container or server.container, f"test/{secrets.token_hex(8)}", options)

@@ -63,13 +63,22 @@ async def _open_remote(parts: SplitResult, options: StoreOptions) -> AsyncGenera
         checked(prefix)
     if not bucket or parts.query or parts.fragment:
         raise _invalid(parts)
-    if parts.scheme == "s3":
-        from hutch.volumes.stores.s3 import open_s3  # half a second, for those who need it
+    match parts.scheme:  # each import takes time, for those who need it
+        case "s3":
+            from hutch.volumes.stores.s3 import open_s3
 
-        async with open_s3(bucket, prefix, options) as store:
-            yield store
-    else:
-        raise _invalid(parts)
+            async with open_s3(bucket, prefix, options) as store:
+                yield store
+        case "az":
+            from hutch.volumes.stores.cloud import open_azure
+
+            yield open_azure(bucket, prefix, options)
+        case "gs":
+            from hutch.volumes.stores.cloud import open_google
+
+            yield open_google(bucket, prefix, options)
+        case _:
+            raise _invalid(parts)
 
 
 def _folder(parts: SplitResult) -> Path:

@@ -16,7 +16,8 @@ from hutch.volumes.stores import multipart
 from hutch.volumes.stores.attempts import Found, patiently, put_if
 from hutch.volumes.stores.hashes import md5_of
 from hutch.volumes.stores.options import StoreOptions, values_of
-from hutch.volumes.stores.s3_failures import FAILURES, BeyondEndError, failure
+from hutch.volumes.stores.refusals import BeyondEndError
+from hutch.volumes.stores.s3_failures import FAILURES, failure
 
 # How If-Match is written: Ceph up to 18 compares it with its quotes, and so never finds it equal
 _QUOTED, _BARE = "quoted", "bare"

@@ -8,7 +8,8 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
-from hutch.volumes.stores.attempts import UNSAFE, TransientError
+from hutch.volumes.stores.attempts import TransientError
+from hutch.volumes.stores.refusals import BeyondEndError, refused
 
 FAILURES = (
     boto.BotoCoreError,
@@ -39,16 +40,6 @@ _REFUSALS = {  # the server's code -> ours
     "XMinioStorageFull": "store_full",
     "InsufficientStorage": "store_full",
 }
-_HINTS = {
-    "store_bucket_missing": "create it, or correct storage.url",
-    "store_credentials": "give valid credentials: storage.credentials_env, storage.credentials_file or "
-    "storage.profile (docs/configuration.md), and start the daemon anew",
-    "store_forbidden": "these credentials need to get, put, list and delete objects in this bucket",
-    "store_clock_skew": "set this machine's clock: it is too far from the server's",
-    "store_region": "set storage.region to the bucket's region",
-    "store_unsafe": UNSAFE,
-    "store_full": "make room, or raise the quota of the bucket; nothing was thrown away",
-}
 _TRANSIENT = {
     "RequestTimeout",
     "SlowDown",
@@ -62,10 +53,6 @@ _DENIED = {401, 403}
 _SERVER_ERROR = 500
 
 
-class BeyondEndError(StoreError):
-    """The range begins behind the object's end."""
-
-
 def failure(error: Exception, key: str) -> StoreError:
     """The error to raise for one that `FAILURES` names."""
     if isinstance(error, boto.ClientError):
@@ -77,11 +64,6 @@ def failure(error: Exception, key: str) -> StoreError:
     if isinstance(error, boto.ParamValidationError | boto.SSLError | ResponseParserError):
         return StoreError(f"object {key!r}: {error}", hint="see storage.url and storage.endpoint_url")
     return TransientError(f"object {key!r}: {str(error) or type(error).__name__}")
-
-
-def refused(code: str, message: str) -> StoreError:
-    """An error that lasts until a person mends it."""
-    return StoreError(message, code, _HINTS[code])
 
 
 def _refusal(error: boto.ClientError, key: str) -> StoreError:
