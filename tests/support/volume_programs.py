@@ -1,11 +1,13 @@
 """Programs that tests of the storage engine start as processes of their own, and kill.
 
 python -m support.volume_programs commit STORE CACHE        commits for ever; says each acknowledged snapshot
+python -m support.volume_programs stream STORE CACHE        writes for ever; says each streamed snapshot
 python -m support.volume_programs race STORE CACHE ROUNDS   holds the lease again and again, alone
 python -m support.volume_programs sleep STORE CACHE         holds the lease, says `held`, commits at a line
 python -m support.volume_programs evict STORE CACHE         reads aa, bb, cc in a cache without room, for ever
 """
 
+import itertools
 import os
 import random
 import sys
@@ -41,6 +43,22 @@ async def commit(volumes: Volumes, _: Path) -> None:
             (made / "file").write_text(str(number))
             snapshot = await volumes.commit(lease, f"run {number}")
             say(snapshot.number if snapshot else None)
+
+
+async def stream(volumes: Volumes, _: Path) -> None:
+    """Writes a new file, then its number plus one into another."""
+    async with run_on(volumes, "run") as (lease, folder):
+        (folder / "files").mkdir()
+        told = 0
+        async with volumes.stream(lease, "run") as streamed:
+            for number in itertools.count():
+                (folder / f"files/{number}").write_text(str(number) * 100)
+                (folder / "counter.new").write_text(str(number + 1))
+                (folder / "counter.new").rename(folder / "counter")
+                await anyio.sleep(0.005)
+                if (streamed.status.snapshot or 0) > told:
+                    told = streamed.status.snapshot or 0
+                    say(told)
 
 
 async def race(volumes: Volumes, store: Path) -> None:
@@ -99,4 +117,8 @@ if __name__ == "__main__":
     made = Volumes(
         DirectoryStore(place), Path(sys.argv[3]), lease_ttl_s=2.0 if sys.argv[1] == "sleep" else 60.0
     )
-    anyio.run({"commit": commit, "race": race, "sleep": sleep, "evict": evict}[sys.argv[1]], made, place)
+    anyio.run(
+        {"commit": commit, "stream": stream, "race": race, "sleep": sleep, "evict": evict}[sys.argv[1]],
+        made,
+        place,
+    )

@@ -1,0 +1,52 @@
+"""What tests of streaming share: waiting until something is stored, processes that write like a sandbox."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+
+from hutch.volumes import Volumes
+from support.volume_engine import Tree, tree_of, tree_on_disk
+
+LONG_S = 20  # for what takes a fraction of a second on an idle machine
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    with anyio.fail_after(LONG_S):
+        while not holds():
+            await anyio.sleep(0.01)
+
+
+async def until_stored(volumes: Volumes, expected: Tree) -> None:
+    """Wait until the newest snapshot is this tree."""
+    found: Tree = {}
+    try:
+        with anyio.fail_after(LONG_S):
+            while (found := await tree_of(volumes)) != expected:
+                await anyio.sleep(0.02)
+    except TimeoutError:
+        assert found == expected
+
+
+async def until_folder_is_stored(volumes: Volumes, folder: Path) -> None:
+    """Wait until the newest snapshot is what a folder holds, which nobody changes any more."""
+    await until_stored(volumes, tree_on_disk(folder))
+
+
+@contextmanager
+def writer(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Another process, as a sandbox would have it; ended with the block. It gets `arguments` as `argv`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from sys import argv\nargv.pop(0)\n{program}", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
