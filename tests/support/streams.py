@@ -26,7 +26,7 @@ async def until_stored(volumes: Volumes, expected: Tree) -> None:
     try:
         with anyio.fail_after(LONG_S):
             while (found := await tree_of(volumes)) != expected:
-                await anyio.sleep(0.02)
+                await anyio.sleep(0.1)
     except TimeoutError:
         assert found == expected
 

@@ -1,4 +1,4 @@
-"""A stream against a store that is away or slow, a lease that is lost, a writer that is faster than the store."""
+"""A stream with a store that is away, a lease that is lost, a writer that is faster than the store."""
 
 import os
 import signal

@@ -21,6 +21,7 @@ from hutch.errors import HutchError
 from hutch.volumes.copies import Copy
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import LeaseLostError
+from hutch.volumes.findings import inode_of
 from hutch.volumes.freezing import Freezer
 from hutch.volumes.nodes import Folder, path_of, walk
 from hutch.volumes.running import Piece, Running
@@ -105,7 +106,7 @@ class Stream:
     def _watch_known(self) -> None:
         tree = self._copy.state.tree
         self._watch.cover(
-            (path_of(trail), node.stat[3] if node.stat else 0)
+            (path_of(trail), inode_of(node.stat) if node.stat else 0)
             for _, trail, node in walk(tree)
             if isinstance(node, Folder)
         )
