@@ -149,7 +149,10 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         assert command is not None
         yield name, command
         if isinstance(command, click.Group):
-            yield from ((f"{name} {part}", inner) for part, inner in command.commands.items())
+            for part in command.list_commands(context):
+                inner = command.get_command(context, part)
+                assert inner is not None
+                yield f"{name} {part}", inner
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands()))

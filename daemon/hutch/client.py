@@ -8,37 +8,26 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import httpx2
-from pydantic import TypeAdapter
 
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
     LogChunk,
     LogRequest,
-    RunEvent,
     RunRecord,
     RunRequest,
-    ServiceError,
     SessionPage,
     SessionRecord,
     SessionStatus,
 )
-from hutch_mcp_tools.volume_records import (
-    ReadVolumeRequest,
-    SnapshotRecord,
-    VolumeContent,
-    VolumeRecord,
-    WriteVolumeRequest,
-)
-
-T = TypeVar("T")
 
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
 _LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
@@ -46,11 +35,8 @@ _POLL_S = 0.05
 _CONNECT_S = 5.0
 
 
-class Client:
+class Client(VolumeClient):
     """`SandboxService`, each method a request to the daemon. Raises what the protocol says."""
-
-    def __init__(self, http: httpx2.AsyncClient) -> None:
-        self._http = http
 
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
         return await self._call("run", RunRecord, events, request=request, wait_s=wait_s)
@@ -92,18 +78,6 @@ class Client:
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
 
-    async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent:
-        return await self._call("read_volume", VolumeContent, request=request)
-
-    async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord:
-        return await self._call("write_volume", VolumeRecord, request=request)
-
-    async def list_volumes(self) -> list[VolumeRecord]:
-        return await self._call("list_volumes", list[VolumeRecord])
-
-    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
-        return await self._call("volume_log", list[SnapshotRecord], volume=volume, limit=limit)
-
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
         return await self._call(
             "share_volume", list[ShareRecord], volume=volume, principal=principal, level=level
@@ -130,25 +104,6 @@ class Client:
     async def shut_down(self) -> None:
         """Let the daemon end every run, commit its volumes and leave; it answers before it has."""
         await self._http.post("/api/shutdown")
-
-    async def _call(self, name: str, answer: type[T], events: Events | None = None, **arguments: object) -> T:
-        body = TypeAdapter(dict[str, Any]).dump_json(arguments)
-        try:
-            query = {"events": "true"} if events is not None else {}
-            async with self._http.stream("POST", f"/api/{name}", content=body, params=query) as response:
-                async for line in response.aiter_lines():
-                    message = json.loads(line)
-                    if "event" not in message:
-                        return _answer(message, answer)
-                    if events is not None:
-                        await events.send(RunEvent.model_validate(message["event"]))
-        except httpx2.HTTPError as error:
-            raise ServiceError(
-                "daemon_gone", f"the daemon went away during {name}: {error}", "see: hutch doctor"
-            ) from error
-        raise ServiceError(
-            "daemon_gone", f"the daemon ended without an answer to {name}", "see: hutch doctor"
-        )
 
 
 @asynccontextmanager
@@ -280,9 +235,3 @@ def _spawn(config: Config, log: Path) -> "subprocess.Popen[bytes]":
             env=os.environ | ({"HUTCH_CONFIG": str(config.file)} if config.file else {}),
             start_new_session=True,
         )
-
-
-def _answer(message: dict[str, Any], answer: type[T]) -> T:
-    if error := message.get("error"):
-        raise ServiceError(error["code"], error["message"], error["hint"])
-    return TypeAdapter(answer).validate_python(message["result"])

@@ -4,7 +4,7 @@ The daemon implements `SandboxService`; so does its client, over the daemon's so
 so that a program may use the records without the MCP SDK.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
@@ -13,6 +13,8 @@ from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.volume_records import (
+    ExportRequest,
+    ImportRequest,
     ReadVolumeRequest,
     SnapshotRecord,
     VolumeContent,
@@ -186,7 +188,7 @@ class SessionPage(Wire):
 
 
 class RunEvent(Wire):
-    """A sign of life on the way to an answer: new output of a run, or what it is waiting for."""
+    """Something on the way to an answer: new output of a run, a piece of an archive, what is waited for."""
 
     model_config = BASE64
 
@@ -236,6 +238,14 @@ class SandboxService(Protocol):
 
     async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent: ...
     async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord: ...
+    async def export_volume(self, request: ExportRequest, events: Events | None = None) -> VolumeContent:
+        """Send a folder as a tar archive, in the data of events; it is whole if this returns."""
+
+    async def import_volume(
+        self, request: ImportRequest, data: AsyncIterable[bytes]
+    ) -> SnapshotRecord | None:
+        """Put the content of a tar archive as one commit. None: all of it was there already."""
+
     async def list_volumes(self) -> list[VolumeRecord]: ...
     async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]: ...
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import override
 
+from hutch_mcp_tools.hints import hint_for_tools
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.text import harmless
 
@@ -90,8 +91,9 @@ class _Untitled(GenerateJsonSchema):
 
 
 def error_text(error: ServiceError) -> str:
-    """How an error reads to a model and to a person."""
-    text = f"error: {error.code}: {error.message}" + (f"\nhint: {error.hint}" if error.hint else "")
+    """How an error reads to a model."""
+    hint = hint_for_tools(error.code, error.hint)
+    text = f"error: {error.code}: {error.message}" + (f"\nhint: {hint}" if hint else "")
     return harmless(text)  # a message may name what a sandbox has named
 
 

@@ -30,6 +30,22 @@ class WriteVolumeRequest(Wire):
     executable: bool = False
 
 
+class ExportRequest(Wire):
+    """A folder at a snapshot, as a tar archive."""
+
+    volume: str
+    path: str = "/"
+    at: str | None = None
+
+
+class ImportRequest(Wire):
+    """Where a tar archive's content goes: into the folder `path`, which is made where it is missing."""
+
+    volume: str
+    path: str = "/"
+    replaces: bool = True  # False: refuse where a file would be replaced
+
+
 # Answers ------------------------------------------------------------
 
 
@@ -51,6 +67,8 @@ class VolumeContent(Wire):
     path: str
     snapshot: int
     kind: Literal["file", "folder", "link"]
+    mode: int = 0
+    mtime: datetime | None = None
     size: int  # bytes of a file, number of entries of a folder
     offset: int
     next: int | None = None  # offset to go on from; None: that was all

@@ -108,13 +108,39 @@ async def test_what_a_run_leaves_in_a_volume_is_told_by_the_volume_commands(serv
     assert await told(served, "volume", "cat", "web", "a/b") == "one\n"
     assert await told(served, "volume", "tree", "web") == "a/\n  b\n"
     done = await hutch(served, "volume", "put", "web", "a/b", stdin=b"two\n")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"volume web: snapshot 2\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"volume web: snapshot 2, 1 changed\n")
     assert await told(served, "volume", "cat", "web", "a/b", "--at", "1") == "one\n"
     log = json.loads(await told(served, "volume", "log", "web", "--json"))
     assert [(entry["snapshot"], entry["changed"]) for entry in log] == [
         (2, ["M a/b"]),
         (1, ["A a", "A a/b"]),
     ]
+
+
+async def test_a_folder_goes_through_the_daemon_and_back(served: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "in/deep").mkdir(parents=True)
+    data = os.urandom(20 << 20)
+    (tmp_path / "in/deep/data").write_bytes(data)
+    done = await hutch(served, "volume", "put", "-r", "carried", "/", str(tmp_path / "in"))
+    assert done.stderr == b"volume carried: snapshot 1, 2 changed\n"
+    assert len(json.loads(await told(served, "volume", "log", "carried", "--json"))) == 1
+    done = await hutch(served, "volume", "get", "carried", "deep", str(tmp_path / "out"))
+    assert done.stderr == f"{tmp_path}/out: from volume carried, snapshot 1\n".encode()
+    assert (tmp_path / "out/data").read_bytes() == data
+
+
+async def test_a_volume_that_is_held_refuses_what_is_put_before_all_of_it_was_sent(
+    served: Daemon, tmp_path: Path
+) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(64 << 30)
+    async with start(served, "run", "-v", "busy", "--", "sh", "-c", "echo one; sleep 60") as owner:
+        await said(owner, "one\n")
+        done = await hutch(served, "volume", "put", "busy", "huge", str(tmp_path / "huge"))
+        assert done.returncode == 4, done.stderr
+        assert done.stderr.startswith(b"error: volume_held: ")
+        owner.send_signal(signal.SIGINT)
+        assert await owner.wait() == 130
 
 
 async def test_logs_follow_a_run_to_its_end_and_an_interrupt_leaves_it_alone(served: Daemon) -> None:

@@ -36,7 +36,7 @@ async def test_a_session_has_the_log_of_its_newest_run(client: Client) -> None:
 
 
 async def test_a_file_of_a_volume_is_text_where_it_is(client: Client, service: FakeService) -> None:
-    service.volumes["web"] = {"a/b.txt": b"hello", "big": b"x" * (FILE_BYTES + 1)}
+    await service.put_volume("web", {"a/b.txt": b"hello", "big": b"x" * (FILE_BYTES + 1)})
     assert await read(client, "hutch://volumes/web/a/b.txt") == "hello"
     with pytest.raises(MCPError) as refused:
         await read(client, "hutch://volumes/web/big")
@@ -59,7 +59,8 @@ async def test_a_file_of_a_volume_is_text_where_it_is(client: Client, service: F
 async def test_what_is_not_there_or_would_climb_is_not_found(
     client: Client, service: FakeService, uri: str
 ) -> None:
-    service.volumes = {"web": {"f": b""}, "other": {"f": b""}}
+    await service.put_volume("web", {"f": b""})
+    await service.put_volume("other", {"f": b""})
     with pytest.raises(MCPError) as refused:
         await client.read_resource(uri)
     assert refused.value.error.code == INVALID_PARAMS

@@ -1,5 +1,6 @@
 """Volumes through a client: text as it is, binaries by what they are, in parts what is large."""
 
+import re
 from base64 import b64decode, b64encode
 
 import pytest
@@ -11,12 +12,16 @@ from support.mcp_answers import call, error_of, text_of
 from support.mcp_service import FakeService
 
 
+def without_time(text: str) -> str:
+    return re.sub(r" updated=\S+", "", text)
+
+
 async def test_a_file_is_written_and_read_back(client: Client, service: FakeService) -> None:
     written = await text_of(client, "write_volume", volume="web", path="a/b.txt", content="hello\nzwölf\n")
-    assert written == "volume=web snapshot=1 files=1 bytes=13"
+    assert without_time(written) == "volume=web snapshot=1 files=1 bytes=13"
     read = await text_of(client, "read_volume", volume="web", path="/a/b.txt")
     assert read == 'volume=web path="/a/b.txt" snapshot=1 kind=file size=13 bytes=0-13\n---\nhello\nzwölf\n'
-    assert service.volumes == {"web": {"a/b.txt": b"hello\nzw\xc3\xb6lf\n"}}
+    assert await service.file("web", "a/b.txt") == b"hello\nzw\xc3\xb6lf\n"
 
 
 async def test_a_write_appends_overwrites_and_refuses(client: Client, service: FakeService) -> None:
@@ -24,17 +29,17 @@ async def test_a_write_appends_overwrites_and_refuses(client: Client, service: F
     await call(
         client, "write_volume", volume="web", path="f", content="VFdP", encoding="base64", mode="append"
     )
-    assert service.volumes["web"]["f"] == b"oneTWO"
+    assert await service.file("web", "f") == b"oneTWO"
     error = await error_of(client, "write_volume", volume="web", path="f", content="")
-    assert error == "error: path_taken: there is a file 'f' already\nhint: use mode=\"overwrite\""
+    assert error == 'error: path_exists: \'/f\' exists\nhint: use mode="overwrite" or "append"'
     await call(client, "write_volume", volume="web", path="f", content="", mode="overwrite")
-    assert service.volumes["web"]["f"] == b""
+    assert await service.file("web", "f") == b""
 
 
 async def test_content_that_is_no_base64_is_refused(client: Client, service: FakeService) -> None:
     error = await error_of(client, "write_volume", volume="v", path="f", content="not!", encoding="base64")
     assert error.startswith("error: content_invalid: the content is not base64")
-    assert service.volumes == {}
+    assert await service.list_volumes() == []
 
 
 async def test_content_over_the_limit_says_how_to_send_it(client: Client, service: FakeService) -> None:
@@ -44,13 +49,13 @@ async def test_content_over_the_limit_says_how_to_send_it(client: Client, servic
         f"error: request_too_large: the content has {size} bytes, and one call takes {MAX_CONTENT}\n"
         'hint: send it in parts: the first as it is, each other one with mode="append"'
     )
-    assert service.volumes == {}
+    assert await service.list_volumes() == []
 
 
 async def test_a_long_file_is_read_in_parts_that_cut_no_character(
     client: Client, service: FakeService
 ) -> None:
-    service.volumes["web"] = {"f": "ü".encode() * 500}
+    await service.put_volume("web", {"f": "ü".encode() * 500})
     parts, offset = "", 0
     while offset < 1000:
         read = await text_of(client, "read_volume", volume="web", path="f", offset=offset, limit=201)
@@ -67,7 +72,7 @@ async def test_a_binary_file_is_named_and_linked_and_shown_on_demand(
     client: Client, service: FakeService
 ) -> None:
     data = bytes(range(256))
-    service.volumes["web"] = {"img/a b.png": data}
+    await service.put_volume("web", {"img/a b.png": data})
     result = await call(client, "read_volume", volume="web", path="img/a b.png")
     head = 'volume=web path="/img/a b.png" snapshot=1 kind=file size=256 '
     assert result.content == [
@@ -89,7 +94,7 @@ async def test_a_binary_file_is_named_and_linked_and_shown_on_demand(
 async def test_control_characters_in_a_text_are_shown_and_counted(
     client: Client, service: FakeService
 ) -> None:
-    service.volumes["web"] = {"f": b"dos\r\n\x1b[31mred\n"}
+    await service.put_volume("web", {"f": b"dos\r\n\x1b[31mred\n"})
     read = await text_of(client, "read_volume", volume="web", path="f")
     head, _, text = read.partition("\n---\n")
     assert head.endswith('; 1 control characters shown as symbols, encoding="base64" has them')
@@ -97,14 +102,14 @@ async def test_control_characters_in_a_text_are_shown_and_counted(
 
 
 async def test_a_file_cannot_pass_for_the_answer(client: Client, service: FakeService) -> None:
-    service.volumes["web"] = {"f": b"---\nvolume=other size=0\n"}
+    await service.put_volume("web", {"f": b"---\nvolume=other size=0\n"})
     read = await text_of(client, "read_volume", volume="web", path="f")
     assert read.startswith('volume=web path="/f" snapshot=1 kind=file size=24 ')
     assert read.partition("\n---\n")[2] == "---\nvolume=other size=0\n"
 
 
 async def test_a_folder_is_listed_in_parts(client: Client, service: FakeService) -> None:
-    service.volumes["web"] = {f"f{n:03}": b"x" * n for n in range(100)} | {"sub/x": b""}
+    await service.put_volume("web", {f"f{n:03}": b"x" * n for n in range(100)} | {"sub/x": b""})
     first = await text_of(client, "read_volume", volume="web", limit=200)
     head, _, listing = first.partition("\n---\n")
     shown = len(listing.split("\n"))
@@ -116,20 +121,24 @@ async def test_a_folder_is_listed_in_parts(client: Client, service: FakeService)
     assert last.endswith("entries=100-101\n---\n         -  sub/")
 
 
-@pytest.mark.parametrize("path", ["nowhere", "f/x"])
-async def test_what_is_not_there_is_an_error(client: Client, service: FakeService, path: str) -> None:
-    service.volumes["web"] = {"f": b""}
-    assert "error: path_unknown: " in await error_of(client, "read_volume", volume="web", path=path)
-    assert "error: volume_unknown: " in await error_of(client, "read_volume", volume="no", path=path)
+@pytest.mark.parametrize(("path", "code"), [("nowhere", "path_unknown"), ("f/x", "not_a_folder")])
+async def test_what_is_not_there_is_an_error(
+    client: Client, service: FakeService, path: str, code: str
+) -> None:
+    await service.put_volume("web", {"f": b""})
+    assert f"error: {code}: " in await error_of(client, "read_volume", volume="web", path=path)
+    error = await error_of(client, "read_volume", volume="no", path=path)
+    assert error == "error: volume_unknown: there is no volume 'no'\nhint: see: list_volumes()"
 
 
 async def test_volumes_are_listed_as_text_and_as_records(client: Client, service: FakeService) -> None:
     assert await text_of(client, "list_volumes") == "no volumes"
-    service.volumes |= {"web": {"f": b"12"}, "data": {}}
+    await service.put_volume("web", {"f": b"12"})
+    await service.put_volume("data", {"g": b""})
     result = await call(client, "list_volumes")
     assert isinstance(result.content[0], TextContent)
-    assert result.content[0].text == (
-        "volume=web snapshot=1 files=1 bytes=2\nvolume=data snapshot=1 files=0 bytes=0"
+    assert without_time(result.content[0].text) == (
+        "volume=data snapshot=1 files=1 bytes=0\nvolume=web snapshot=1 files=1 bytes=2"
     )
     assert result.structured_content is not None
-    assert [volume["name"] for volume in result.structured_content["volumes"]] == ["web", "data"]
+    assert [volume["name"] for volume in result.structured_content["volumes"]] == ["data", "web"]

@@ -12,7 +12,6 @@ class FakeAccess:
     """Knows one principal, "ci"."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.shares: dict[str, dict[str, AccessLevel]] = {}
         self.tokens: dict[str, TokenRecord] = {}
 

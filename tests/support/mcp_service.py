@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from subprocess import DEVNULL, PIPE
+from tempfile import TemporaryDirectory
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
@@ -54,11 +56,12 @@ class LiveRun:
         return self.record.model_copy(update=sizes)
 
 
-class FakeService(FakeAccess, FakeVolumes):
+class FakeService(FakeVolumes, FakeAccess):
     """Runs live in `tasks`, as they do in the daemon: no caller takes one with it by going away."""
 
-    def __init__(self, tasks: TaskGroup) -> None:
-        super().__init__()
+    def __init__(self, tasks: TaskGroup, cache: Path) -> None:
+        FakeVolumes.__init__(self, cache)
+        FakeAccess.__init__(self)
         self._tasks = tasks
         self.runs: dict[str, LiveRun] = {}
         self.sessions: dict[str, SessionRecord] = {}
@@ -251,11 +254,12 @@ class FakeService(FakeAccess, FakeVolumes):
 @asynccontextmanager
 async def fake_service() -> AsyncGenerator[FakeService]:
     """Ends with every child that it started."""
-    async with anyio.create_task_group() as tasks:
-        service = FakeService(tasks)
-        try:
-            yield service
-        finally:
-            for live in service.runs.values():
-                if live.process is not None and live.process.returncode is None:
-                    os.killpg(live.process.pid, signal.SIGKILL)
+    with TemporaryDirectory() as folder:
+        async with anyio.create_task_group() as tasks:
+            service = FakeService(tasks, Path(folder))
+            try:
+                yield service
+            finally:
+                for live in service.runs.values():
+                    if live.process is not None and live.process.returncode is None:
+                        os.killpg(live.process.pid, signal.SIGKILL)

@@ -45,8 +45,8 @@ class Invocation:
 
         return load(self.file, self.env)
 
-    def call(self, work: "Callable[[SandboxService], Coroutine[Any, Any, T]]") -> T:
-        """Run `work` with the service, starting a daemon when none runs.
+    def call(self, work: "Callable[[SandboxService], Coroutine[Any, Any, T]]", *, start: bool = True) -> T:
+        """Run `work` with the service, starting a daemon when none runs, unless not `start`.
 
         Raises:
             HutchError: also for what the service refuses.
@@ -59,7 +59,7 @@ class Invocation:
 
         async def connected() -> T:
             config = self.config
-            service = self.connect(config) if self.connect else client.connect(config, start=True)
+            service = self.connect(config) if self.connect else client.connect(config, start=start)
             with unwrapped():
                 async with service as given:
                     return await work(given)

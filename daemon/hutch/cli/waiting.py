@@ -2,9 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
+
+from hutch.cli.output import size
 
 _PATIENCE_S = 1.0  # what ends sooner needs no words
 _CLEAR_LINE = "\r\x1b[K"
@@ -48,3 +52,29 @@ class Waiting:
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+@asynccontextmanager
+async def shown_waiting(note: str) -> AsyncGenerator[Waiting]:
+    """Say what is being waited for during the block."""
+    waiting = Waiting(note)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiting.show)
+        try:
+            yield waiting
+        finally:
+            waiting.over()
+            tasks.cancel_scope.cancel()
+
+
+@dataclass(slots=True)
+class Carried:
+    """How far something has come, for whoever waits."""
+
+    waiting: Waiting
+    verb: str
+    bytes: int = 0
+
+    def more(self, count: int) -> None:
+        self.bytes += count
+        self.waiting.now(f"{self.verb}, {size(self.bytes)} so far")

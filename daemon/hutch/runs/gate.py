@@ -60,6 +60,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "stop_session": (Own(),),
     "read_volume": (Needs(Level.READ, "request.volume"),),
     "write_volume": (Needs(Level.WRITE, "request.volume"),),
+    "export_volume": (Needs(Level.READ, "request.volume"),),
+    "import_volume": (Needs(Level.WRITE, "request.volume"),),
     "list_volumes": (Listed(),),
     "volume_log": (Needs(Level.READ),),
     "share_volume": (Needs(Level.OWN),),

@@ -24,7 +24,5 @@ async def find_session(state: State, text: str, principal: str) -> Session:
         raise HutchError("session_unknown", f"several sessions are called {text!r}", "give more of the id")
     found = await state.session(text if text in ids else ids[0]) if ids else None
     if found is None:
-        raise HutchError(
-            "session_unknown", f"no session is called {text!r}", "see: hutch sessions, list_sessions"
-        )
+        raise HutchError("session_unknown", f"no session is called {text!r}", "see: hutch sessions")
     return found

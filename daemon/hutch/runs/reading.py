@@ -33,6 +33,8 @@ def _content(volume: str, found: FileRead | FolderList | LinkTarget) -> VolumeCo
         path=found.entry.path,
         snapshot=found.snapshot,
         kind=found.entry.kind,
+        mode=found.entry.mode,
+        mtime=_time(found.entry),
         size=found.entry.size,
         offset=0,
     )
@@ -55,6 +57,10 @@ def _entry(entry: TreeEntry) -> VolumeEntry:
         kind=entry.kind,
         size=entry.size,
         mode=entry.mode,
-        mtime=datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC),
+        mtime=_time(entry),
         target=entry.target,
     )
+
+
+def _time(entry: TreeEntry) -> datetime:
+    return datetime.fromtimestamp(entry.mtime_ns / 1e9, UTC)

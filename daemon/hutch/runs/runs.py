@@ -89,7 +89,7 @@ class Runs:
         found = self._live.get(ids[0]) if ids else None
         record = found.view() if found else await self.rooms.state.run(ids[0]) if ids else None
         if record is None:
-            raise HutchError("run_unknown", f"no run is called {run_id!r}", "see: hutch ps, list_sessions")
+            raise HutchError("run_unknown", f"no run is called {run_id!r}", "see: hutch ps --all")
         return record
 
     async def stop(self, run_id: str, reason: str, grace_s: float) -> Run:

@@ -13,15 +13,10 @@ from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
 from hutch.runs.path import OneCommand
-from hutch.runs.reading import read_volume
 from hutch.runs.runs import Runs
+from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
-from hutch.runs.wire import (
-    run_record,
-    session_record,
-    snapshot_record,
-    volume_record,
-)
+from hutch.runs.wire import run_record, session_record
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
 from hutch_mcp_tools.service import (
@@ -35,23 +30,16 @@ from hutch_mcp_tools.service import (
     SessionRecord,
     SessionStatus,
 )
-from hutch_mcp_tools.volume_records import (
-    ReadVolumeRequest,
-    SnapshotRecord,
-    VolumeContent,
-    VolumeRecord,
-    WriteVolumeRequest,
-)
 
 _MAX_PAGE = 200
-_WRITER = "write_volume"  # who holds a volume for the moment of a single write
 
 
-class Service(Granting):
+class Service(VolumeService, Granting):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
     def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
-        super().__init__(runs.rooms)
+        VolumeService.__init__(self, runs.rooms.volumes, runs.rooms.volume)
+        Granting.__init__(self, runs.rooms)
         self._principal = principal
         self._runs = runs
         self._agents = agents
@@ -141,33 +129,7 @@ class Service(Granting):
             await self._state.forget_session(session.id)
         return record
 
-    # Volumes -----------------------------------------------------------------
-
-    @answers
-    async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent:
-        return await read_volume(self._rooms.volumes, self._rooms.volume(request.volume), request)
-
-    @answers
-    async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord:
-        name = self._rooms.volume(request.volume)
-        await self._rooms.volumes.write(
-            name,
-            request.path,
-            _content(request.content_base64),
-            mode=request.mode,
-            executable=request.executable,
-            holder=_WRITER,
-        )
-        return volume_record(await self._rooms.volumes.info(name))
-
-    @answers
-    async def list_volumes(self) -> list[VolumeRecord]:
-        return [volume_record(info) for info in await self._rooms.volumes.list()]
-
-    @answers
-    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
-        snapshots = await self._rooms.volumes.log(self._rooms.volume(volume), limit=min(limit, _MAX_PAGE))
-        return [snapshot_record(snapshot) for snapshot in snapshots]
+    # Shares ------------------------------------------------------------------
 
     # ---------------------------------------------------------------------------
 
@@ -243,13 +205,6 @@ def _before(cursor: str | None) -> tuple[float, str] | None:
         raise HutchError(
             "cursor_invalid", "the cursor is not one of ours", "leave it out to start again"
         ) from error
-
-
-def _content(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise HutchError("request_invalid", "content_base64 is not base64") from error
 
 
 def _base64(data: bytes) -> str:

@@ -149,7 +149,7 @@ class Reader:
     ) -> FileRead | FolderList | LinkTarget:
         parsed = parse_path(path)
         state = await self.state(name, at)
-        parsed, node = _found(state, parsed)
+        parsed, node = found(state, parsed)
         entry = entry_of(parsed, node)
         if isinstance(node, Link):
             return LinkTarget(entry, state.number, shown(node.target))
@@ -162,7 +162,7 @@ class Reader:
     async def tree(self, name: VolumeName, at: At, prefix: str | bytes) -> AsyncGenerator[TreeEntry]:
         parsed = parse_path(prefix)
         state = await self.state(name, at)
-        parsed, top = _found(state, parsed)
+        parsed, top = found(state, parsed)
         if not isinstance(top, Folder):
             yield entry_of(parsed, top)
             return
@@ -176,7 +176,7 @@ class Reader:
         return max(known, key=lambda state: state.number, default=record.beginning(name))
 
 
-def _found(state: State, path: bytes) -> tuple[bytes, Node]:
+def found(state: State, path: bytes) -> tuple[bytes, Node]:
     """The node at a path, which may be given as it was shown: with %NN for bytes that are not UTF-8."""
     for candidate in (path, _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), path)):
         node = find(state.tree, candidate)

@@ -1,7 +1,7 @@
 """The storage engine's door: lease, check out, commit, read, write, recover, check."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from hutch.errors import HutchError
@@ -33,6 +33,7 @@ from hutch.volumes.records import (
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.streaming import Stream, streaming
+from hutch.volumes.transfer import Transfer
 from hutch.volumes.writing import WriteMode, Writer
 
 
@@ -59,6 +60,7 @@ class Volumes:
         self._writer = Writer(engine, self._reader)
         self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
+        self._transfer = Transfer(engine, self._reader, cache)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         """Raises HutchError `volume_unknown`."""
@@ -174,8 +176,33 @@ class Volumes:
         async with self.lease(name, holder, create=True) as lease:
             return await self._writer.write(lease, path, data, mode=mode, executable=executable)
 
+    def scratch(self) -> AbstractAsyncContextManager[Path]:
+        """An empty folder on the disk of the cache, gone after the block: for what `put_folder` takes."""
+        return self._transfer.scratch()
+
+    async def put_folder(
+        self, lease: Lease, path: str | bytes, source: Path, *, replaces: bool = True
+    ) -> Snapshot | None:
+        """Join what a folder of this host holds into a folder of the volume, as one commit; None: no change.
+
+        Raises:
+            HutchError: `path_exists`, `path_invalid`, `not_a_folder`.
+        """
+        return await self._transfer.put(lease, path, source, replaces=replaces)
+
+    def folder(
+        self, name: VolumeName, path: str | bytes, at: int | None = None
+    ) -> AbstractAsyncContextManager[Path]:
+        """A copy of one folder of a snapshot, gone after the block.
+
+        Raises:
+            HutchError: as `read` does, and `not_a_folder` for anything else.
+        """
+        return self._transfer.folder(name, path, at)
+
     async def recover(self) -> Sequence[Recovered]:
         """Commit what dead predecessors on this host left in working folders; call once at start-up."""
+        await self._transfer.clear_scratch()
         return await self._desk.recover()
 
     async def tend_cache(self) -> None:

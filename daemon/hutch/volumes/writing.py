@@ -100,7 +100,9 @@ def _place_for(state: State, wanted: FileWrite) -> File | None:
         kind = "a folder" if isinstance(old, Folder) else "a link"
         raise HutchError("not_a_file", f"'/{shown(wanted.path)}' is {kind}", "give the path of a file")
     if old is not None and wanted.mode == "create":
-        raise HutchError("path_exists", f"'/{shown(wanted.path)}' exists", "use mode overwrite or append")
+        raise HutchError(
+            "path_exists", f"'/{shown(wanted.path)}' exists", "put it to another path, or without --create"
+        )
     return old
 
 

@@ -1,21 +1,23 @@
 """The service's own wire: `POST /api/<method>`, arguments as a JSON object, the answer as JSON Lines.
 
 The last line is `{"result": ...}` or `{"error": {code, message, hint}}`; before it, where the query says
-`events=true`, come lines `{"event": ...}` while it works.
+`events=true`, come lines `{"event": ...}` while it works. A method that takes `data` has it as the body, of
+any length, and its arguments as JSON in the query's `arguments`.
 The routes are read off `SandboxService`, so that a method added there is served here.
 """
 
 import inspect
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -42,6 +44,7 @@ class Operation:
     arguments: type[BaseModel]
     answer: TypeAdapter[Any]
     has_events: bool
+    takes_data: bool
 
 
 def operations() -> dict[str, Operation]:
@@ -59,13 +62,16 @@ def routes(service_of: Callable[[str], SandboxService]) -> list[Route]:
         if operation is None:
             return _refuse(404, ServiceError("request_invalid", "no such operation", _OTHER_VERSION))
         try:
-            arguments = operation.arguments.model_validate_json(await _body(request))
+            told = request.query_params.get("arguments", "") if operation.takes_data else await _body(request)
+            arguments = operation.arguments.model_validate_json(told)
         except ServiceError as error:
             return _refuse(413, error)
         except ValidationError as error:
             return _refuse(422, _invalid(error))
-        wants_events = operation.has_events and request.query_params.get("events") == "true"
         method = getattr(service_of(caller(request.scope)), operation.name)
+        if operation.takes_data:
+            return await _answer_to_data(operation, method, arguments, request)
+        wants_events = operation.has_events and request.query_params.get("events") == "true"
         return Answer(operation, method, arguments, wants_events=wants_events)
 
     return [Route("/api/{operation}", call, methods=["POST"])]
@@ -80,7 +86,7 @@ class Answer:
         self._operation = operation
         self._method = method
         self._wants_events = wants_events
-        self._values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+        self._values = _values(arguments)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", _JSON_LINES.encode())]
@@ -127,6 +133,27 @@ async def _last_line(operation: Operation, answer: Coroutine[Any, Any, Any]) -> 
         return _error(ServiceError("internal", "an internal error", "the daemon's log has the details"))
 
 
+async def _answer_to_data(
+    operation: Operation, method: Method, arguments: BaseModel, request: Request
+) -> Response:
+    async with aclosing(_data(request)) as data:
+        last = await _last_line(operation, method(**_values(arguments), data=data))
+    # Where it was refused, the rest of the data need not be sent
+    return Response(last, media_type=_JSON_LINES, headers={"connection": "close"})
+
+
+async def _data(request: Request) -> AsyncGenerator[bytes]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect:
+        raise ServiceError("request_invalid", "the client went away before the end of its data") from None
+
+
+def _values(arguments: BaseModel) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in type(arguments).model_fields}
+
+
 async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
@@ -146,12 +173,12 @@ def _operation(name: str, method: Method) -> Operation:
             ... if parameter.default is parameter.empty else parameter.default,
         )
         for parameter in inspect.signature(method).parameters.values()
-        if parameter.name not in ("self", "events")
+        if parameter.name not in ("self", "events", "data")
     }
     arguments = create_model(
         f"{name}_arguments", __config__=ConfigDict(extra="forbid", frozen=True), **fields
     )
-    return Operation(name, arguments, TypeAdapter(hints["return"]), "events" in hints)
+    return Operation(name, arguments, TypeAdapter(hints["return"]), "events" in hints, "data" in hints)
 
 
 def _invalid(error: ValidationError) -> ServiceError:

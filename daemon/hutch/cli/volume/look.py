@@ -1,47 +1,40 @@
-"""`hutch volume`: files that last, and the history of what became of them."""
+"""`hutch volume ls`, `tree`, `cat`: what is in a volume."""
 
 import base64
 import sys
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
-from typing import IO, Any
 
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import age, json_option, note, print_json, print_table, size
-from hutch.cli.share import share
+from hutch.cli.output import age, json_option, print_json, print_table, size
 from hutch.cli.terminal import Sink
+from hutch.cli.volume.arguments import (
+    at_option,
+    folder_argument,
+    name_argument,
+    path_argument,
+    volume_names,
+)
 from hutch.errors import HutchError
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.volume_records import (
     ReadVolumeRequest,
-    SnapshotRecord,
     VolumeContent,
     VolumeEntry,
     VolumeRecord,
-    WriteVolumeRequest,
 )
 
 _PIECE = 4 << 20  # bytes read or written at once
 _ENTRIES = 10_000  # of a folder, read at once
 _DEPTH = 64  # of folders in a tree
 
-at_option = click.option("--at", metavar="SNAPSHOT", help="As it was then; the newest unless given.")
 
-
-@click.group()
-def volume() -> None:
-    """Look into volumes and their history."""
-
-
-volume.add_command(share)
-
-
-@volume.command()
-@click.argument("name", required=False)
-@click.argument("path", default="/")
+@click.command()
+@click.argument("name", required=False, shell_complete=volume_names)
+@folder_argument
 @at_option
 @json_option
 @click.pass_obj
@@ -61,9 +54,9 @@ def ls(invocation: Invocation, /, *, name: str | None, path: str, at: str | None
         print_table(("MODE", "SIZE", "CHANGED", "NAME"), (_entry(entry) for entry in entries))
 
 
-@volume.command()
-@click.argument("name")
-@click.argument("path", default="/")
+@click.command()
+@name_argument
+@folder_argument
 @at_option
 @json_option
 @click.pass_obj
@@ -82,9 +75,9 @@ def tree(invocation: Invocation, /, *, name: str, path: str, at: str | None, as_
         print("  " * depth + one_line(entry.name + mark, 400))
 
 
-@volume.command()
-@click.argument("name")
-@click.argument("path")
+@click.command()
+@name_argument
+@path_argument
 @at_option
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
@@ -117,57 +110,6 @@ def cat(invocation: Invocation, /, *, name: str, path: str, at: str | None, raw:
         print_json(content.model_copy(update=whole))
     else:
         sink.end()
-
-
-@volume.command()
-@click.argument("volume", metavar="NAME")
-@click.argument("path")
-@click.argument("file", type=click.File("rb"), default="-")
-@click.option("--create", is_flag=True, help="Refuse to replace a file.")
-@click.option("-x", "--executable", is_flag=True)
-@json_option
-@click.pass_obj
-def put(invocation: Invocation, /, *, file: IO[bytes], create: bool, as_json: bool, **target: Any) -> None:
-    """Write FILE, or standard input, to PATH of volume NAME; the volume is made if there is none.
-
-    More than 4 MiB is written in pieces, a snapshot each.
-    """
-
-    async def work(service: SandboxService) -> VolumeRecord:
-        piece, mode = file.read(_PIECE), "create" if create else "overwrite"
-        while True:
-            request = WriteVolumeRequest.model_validate(
-                {**target, "content_base64": base64.b64encode(piece).decode(), "mode": mode}
-            )
-            record = await service.write_volume(request)
-            piece, mode = file.read(_PIECE), "append"
-            if not piece:
-                return record
-
-    record = invocation.call(work)
-    if as_json:
-        print_json(record)
-    else:
-        note(f"volume {record.name}: snapshot {record.snapshot}")
-
-
-@volume.command()
-@click.argument("name")
-@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True)
-@json_option
-@click.pass_obj
-def log(invocation: Invocation, /, *, name: str, limit: int, as_json: bool) -> None:
-    """List the snapshots of volume NAME, newest first."""
-
-    async def work(service: SandboxService) -> list[SnapshotRecord]:
-        return await service.volume_log(name, limit)
-
-    snapshots = invocation.call(work)
-    if as_json:
-        print_json(snapshots)
-    else:
-        heads = ("SNAPSHOT", "BY", "AGE", "FILES", "SIZE", "CHANGES")
-        print_table(heads, (_snapshot(snapshot) for snapshot in snapshots))
 
 
 def _list_volumes(invocation: Invocation, *, as_json: bool) -> None:
@@ -226,16 +168,3 @@ def _entry(entry: VolumeEntry) -> tuple[str, ...]:
     mark = {"folder": "d", "link": "l", "file": "-"}[entry.kind]
     moment = f"{entry.mtime:%Y-%m-%d %H:%M}" if entry.mtime else ""
     return (f"{mark} {entry.mode:04o}", size(entry.size), moment, name + "/" * (entry.kind == "folder"))
-
-
-def _snapshot(snapshot: SnapshotRecord) -> tuple[str, ...]:
-    changed = ", ".join(snapshot.changed[:5])
-    more = snapshot.changes - len(snapshot.changed[:5])
-    return (
-        str(snapshot.snapshot),
-        snapshot.run_id,
-        age(snapshot.created_at),
-        str(snapshot.files),
-        size(snapshot.bytes),
-        f"{changed}, {more} more" if changed and more > 0 else changed,
-    )

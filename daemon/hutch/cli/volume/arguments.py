@@ -1,0 +1,33 @@
+"""What the commands about volumes take."""
+
+import click
+from click.shell_completion import CompletionItem
+
+from hutch.cli.invocation import Invocation
+from hutch.errors import HutchError
+from hutch_mcp_tools.service import SandboxService
+
+
+def volume_names(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Complete a volume's name, where a daemon runs that can be asked."""
+
+    async def names(service: SandboxService) -> list[str]:
+        return [volume.name for volume in await service.list_volumes()]
+
+    root = context.find_root()
+    invocation = root.obj or Invocation(root.params.get("config"))
+    try:
+        found = invocation.call(names, start=False)
+    except HutchError:
+        return []
+    return [CompletionItem(name) for name in found if name.startswith(begun)]
+
+
+name_argument = click.argument("name", shell_complete=volume_names)
+folder_argument = click.argument("path", default="/")
+path_argument = click.argument("path")
+at_option = click.option(
+    "--at",
+    metavar="SNAPSHOT",
+    help="As it was then: a snapshot's number. The newest unless given.",
+)

@@ -1,0 +1,184 @@
+"""`hutch volume put` and `get`: what goes in comes out, as one snapshot, and nothing is replaced unasked."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.cli import main
+from hutch.cli.invocation import Invocation
+from hutch.config import Config
+from hutch_mcp_tools.service import SandboxService
+from support.mcp_service import FakeService
+
+Hutch = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> FakeService:
+    return FakeService(None, tmp_path / "cache")  # type: ignore[arg-type]  # nothing is started here
+
+
+@pytest.fixture
+def hutch(service: FakeService, tmp_path: Path) -> Hutch:
+    @asynccontextmanager
+    async def connect(_: Config) -> AsyncGenerator[SandboxService]:
+        yield service
+
+    return lambda *arguments: main(
+        [str(word) for word in arguments], Invocation(env={"HOME": str(tmp_path)}, connect=connect)
+    )
+
+
+def described(folder: Path) -> dict[str, tuple[object, ...]]:
+    """All of a folder, by path: kind, mode, nanoseconds, content."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content: object = str(path.readlink()) if path.is_symlink() else None
+        if path.is_file() and not path.is_symlink():
+            content = path.read_bytes()
+        mode = 0 if path.is_symlink() else status.st_mode
+        found[os.fsdecode(path.relative_to(folder))] = (mode, status.st_mtime_ns, content)
+    return found
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    top = tmp_path / "tree"
+    (top / "deep/er").mkdir(parents=True)
+    (top / "deep/er/run.sh").write_bytes(b"#!/bin/sh\n")
+    (top / "deep/er/run.sh").chmod(0o755)
+    (top / "big").write_bytes(os.urandom(700_000))
+    (top / "empty").touch()
+    (top / "link").symlink_to("/nowhere/at all")
+    Path(os.fsdecode(os.fsencode(top) + b"/odd\xff")).write_text("x")
+    os.link(top / "big", top / "deep/same")
+    with (top / "holes").open("wb") as file:
+        file.seek(3 << 20)
+        file.write(b"end")
+    (top / "deep").chmod(0o750)
+    for path in top.rglob("*"):
+        os.utime(path, ns=(1, 1_700_000_000_123_456_789), follow_symlinks=False)
+    return top
+
+
+def test_a_folder_comes_back_as_it_was_and_is_one_snapshot(
+    hutch: Hutch, tree: Path, tmp_path: Path, capfd: Captured
+) -> None:
+    assert hutch("volume", "put", "-r", "web", "in/here", tree, "--json") == 0
+    assert json.loads(capfd.readouterr().out)["snapshot"] == 1
+    assert hutch("volume", "get", "web", "in/here", tmp_path / "back") == 0
+    assert described(tmp_path / "back") == described(tree)
+    back = tmp_path / "back"
+    assert (back / "big").stat().st_ino == (back / "deep/same").stat().st_ino
+    assert (back / "holes").stat().st_blocks * 512 < 1 << 20
+    capfd.readouterr()
+    assert hutch("volume", "put", "-r", "web", "in/here", back) == 0
+    assert capfd.readouterr().err == "volume web: nothing changed\n"
+    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+
+
+def test_what_is_put_joins_what_is_there(hutch: Hutch, tree: Path, service: FakeService) -> None:
+    anyio.run(service.put_volume, "web", {"deep/old": b"old", "empty": b"not empty"})
+    assert hutch("volume", "put", "-r", "web", "/", tree) == 0
+    assert anyio.run(service.file, "web", "deep/old") == b"old"
+    assert anyio.run(service.file, "web", "empty") == b""
+    assert anyio.run(service.file, "web", "deep/er/run.sh") == b"#!/bin/sh\n"
+
+
+def test_a_folder_never_gives_way_to_a_file_and_a_file_only_if_it_may(
+    hutch: Hutch, tree: Path, service: FakeService, capfd: Captured
+) -> None:
+    anyio.run(service.put_volume, "web", {"big/file": b"1", "other/empty": b""})
+    assert hutch("volume", "put", "-r", "web", "/", tree) == 1
+    assert capfd.readouterr().err.startswith("error: path_exists: '/big' exists, as a folder\n")
+    assert hutch("volume", "put", "--create", "web", "other/empty", tree / "empty") == 1
+    assert "or without --create" in capfd.readouterr().err
+    assert [record.snapshot for record in anyio.run(service.list_volumes)] == [1]
+
+
+def test_a_large_file_is_one_snapshot_and_keeps_its_mode(
+    hutch: Hutch, tmp_path: Path, capfd: Captured
+) -> None:
+    data = os.urandom(9 << 20)
+    (tmp_path / "data").write_bytes(data)
+    (tmp_path / "data").chmod(0o640)
+    assert hutch("volume", "put", "web", "a/", tmp_path / "data", "-x", "--json") == 0
+    record = json.loads(capfd.readouterr().out)
+    assert (record["snapshot"], record["bytes"], record["changed"]) == (1, len(data), ["A a", "A a/data"])
+    (tmp_path / "there").mkdir()
+    assert hutch("volume", "get", "web", "a/data", tmp_path / "there") == 0
+    got = tmp_path / "there/data"
+    assert got.read_bytes() == data
+    assert got.stat().st_mode & 0o777 == 0o751
+    assert got.stat().st_mtime == pytest.approx((tmp_path / "data").stat().st_mtime, abs=1e-5)
+
+
+def test_get_replaces_nothing_unasked(
+    hutch: Hutch, tmp_path: Path, service: FakeService, capfd: Captured
+) -> None:
+    anyio.run(service.put_volume, "web", {"d/f": b"new"})
+    dest = tmp_path / "f"
+    dest.write_text("mine")
+    assert hutch("volume", "get", "web", "d/f", dest) == 1
+    assert capfd.readouterr().err == (
+        f"error: file_exists: {dest} exists\nhint: name another DEST, or replace it: --force\n"
+    )
+    assert dest.read_text() == "mine"
+    assert hutch("volume", "get", "--force", "web", "d/f", dest) == 0
+    assert dest.read_text() == "new"
+    assert hutch("volume", "get", "--force", "web", "d", dest) == 1
+    assert dest.read_text() == "new"
+
+
+def test_a_folder_goes_to_standard_output_as_a_tar_archive(
+    hutch: Hutch, service: FakeService, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    anyio.run(service.put_volume, "web", {"d/f": b"1", "d/g/h": b"22"})
+    assert hutch("volume", "get", "web", "d", "-") == 0
+    with tarfile.open(fileobj=io.BytesIO(capfdbinary.readouterr().out)) as archive:
+        assert [(each.name, each.size) for each in archive] == [(".", 0), ("f", 1), ("g", 0), ("g/h", 2)]
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [("tree", "path_invalid: {} is a folder\nhint: put all that is in it: -r"), ("none", "file_missing: ")],
+)
+def test_what_cannot_be_put_is_told(
+    hutch: Hutch, tree: Path, tmp_path: Path, capfd: Captured, source: str, error: str
+) -> None:
+    assert hutch("volume", "put", "web", "x", tmp_path / source) == 1
+    assert capfd.readouterr().err.startswith(f"error: {error.format(tree)}")
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "link/out"])
+def test_an_archive_cannot_leave_its_folder(service: FakeService, tmp_path: Path, name: str) -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo(name))
+
+    async def put() -> None:
+        from hutch_mcp_tools.service import ServiceError
+        from hutch_mcp_tools.volume_records import ImportRequest
+
+        async def data() -> AsyncGenerator[bytes]:
+            yield made.getvalue()
+
+        with pytest.raises(ServiceError) as refused:
+            await service.import_volume(ImportRequest(volume="web"), data())
+        assert refused.value.code in ("archive_invalid", "folder_failed")
+
+    anyio.run(put)
+    assert not (tmp_path / "out").exists()
+    assert [record.snapshot for record in anyio.run(service.list_volumes)] == [0]
