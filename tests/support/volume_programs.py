@@ -1,51 +1,90 @@
 """Programs that tests of the storage engine start as processes of their own, and kill.
 
-python -m support.volume_programs commit STORE CACHE        commits for ever; says each acknowledged snapshot
-python -m support.volume_programs stream STORE CACHE        writes for ever; says each streamed snapshot
-python -m support.volume_programs race STORE CACHE ROUNDS   holds the lease again and again, alone
-python -m support.volume_programs sleep STORE CACHE         holds the lease, says `held`, commits at a line
-python -m support.volume_programs evict STORE CACHE         reads aa, bb, cc in a cache without room, for ever
+python -m support.volume_programs PROGRAM STORE CACHE …
+    generations NAME SEED   writes generations for ever and says what is safe
+    stream                  writes for ever; says each streamed snapshot
+    race FLAG ROUNDS        holds the lease again and again, alone
+    sleep                   holds the lease, says `held`, commits at a line
+    evict                   reads aa, bb, cc in a cache without room, for ever
+
+STORE is a folder, or what `place_of` tells of a server's.
 """
 
 import itertools
 import os
 import random
 import sys
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 
 from hutch.errors import HutchError
-from hutch.volumes import DirectoryStore, LeaseHeldError, VolumeName, Volumes
+from hutch.volumes import DirectoryStore, LeaseHeldError, ObjectStore, Stream, VolumeName, Volumes
+from support.ceph import S3Server
+from support.generations import generation, mend, write_generation
+from support.stores import s3_store
 from support.volume_engine import WEB, run_on
+
+SHORT_TTL_S = 2.0  # of the lease of `sleep`
+
+
+def place_of(server: S3Server, prefix: str) -> str:
+    """A part of a server's bucket, as STORE."""
+    return f"{server.url}/{prefix}"
+
+
+@asynccontextmanager
+async def store_at(place: str) -> AsyncGenerator[ObjectStore]:
+    if place.startswith("http://"):
+        host, _, prefix = place.removeprefix("http://").partition("/")
+        async with s3_store(S3Server(f"http://{host}"), prefix=prefix) as store:
+            yield store
+    else:
+        yield DirectoryStore(Path(place))
 
 
 def say(*words: object) -> None:
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
+    """One line, in one piece whenever the process is killed."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def commit(volumes: Volumes, _: Path) -> None:
-    """Writes one number into several files, so that a torn snapshot of `run NUMBER` shows."""
+async def generations(volumes: Volumes, name: str, seed: str) -> None:
+    """Says `found N`, `wrote N`, and of the store `streamed SNAPSHOT N`, `committed SNAPSHOT N`.
+
+    What a stream's commit holds is read back before it is said; what a run's last one holds is known.
+    """
+    chance, volume = random.Random(seed), VolumeName.parse(name)
     for each in await volumes.recover():
-        assert each.problem is None, each
-    async with run_on(volumes, "run") as (lease, folder):
-        counter = folder / "counter"
-        number = int(counter.read_text()) if counter.exists() else 0
+        assert (each.problem, each.conflict) == (None, None)
+    async with run_on(volumes, f"writer {os.getpid()}", volume) as (lease, folder):
+        number = mend(folder)
+        say("found", number)
         while True:
-            number += 1
-            (folder / "counter.new").write_text(str(number))
-            (folder / "counter.new").rename(counter)
-            (folder / "large").write_bytes(b"%08d" % number * 40_000)
-            made = folder / f"folder-{number % 3}"
-            made.mkdir(exist_ok=True)
-            (made / "file").write_text(str(number))
-            snapshot = await volumes.commit(lease, f"run {number}")
-            say(snapshot.number if snapshot else None)
+            async with volumes.stream(lease, f"generation {number}") as streamed:
+                for _ in range(chance.choice((0, 1, 3, 9))):
+                    for _ in range(chance.randrange(6)):
+                        number += 1
+                        write_generation(folder, number)
+                        say("wrote", number)
+                        await anyio.sleep(chance.random() * 0.01)
+                    await next_commit(streamed, chance.random() * 0.6)
+                    if snapshot := streamed.status.snapshot:
+                        async with volumes.check_out_read_only(volume, snapshot) as copy:
+                            say("streamed", snapshot, generation(copy))
+            if made := await volumes.commit(lease, f"generation {number}"):
+                say("committed", made.number, number)
 
 
-async def stream(volumes: Volumes, _: Path) -> None:
+async def next_commit(streamed: Stream, within_s: float) -> None:
+    last = streamed.status.snapshot
+    with anyio.move_on_after(within_s):
+        while streamed.status.snapshot == last:
+            await anyio.sleep(0.005)
+
+
+async def stream(volumes: Volumes) -> None:
     """Writes a new file, then its number plus one into another."""
     async with run_on(volumes, "run") as (lease, folder):
         (folder / "files").mkdir()
@@ -61,22 +100,21 @@ async def stream(volumes: Volumes, _: Path) -> None:
                     say(told)
 
 
-async def race(volumes: Volumes, store: Path) -> None:
+async def race(volumes: Volumes, flag: str, rounds: str) -> None:
     """While the lease is held nobody else may hold it: a file made with O_EXCL is the judge."""
-    flag = store.parent / "held"
-    for _ in range(int(sys.argv[4])):
+    for _each in range(int(rounds)):
         while True:
             try:
                 async with volumes.lease(WEB, f"pid {os.getpid()}", create=True) as lease:
                     os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
                     say(lease.token)
-                    flag.unlink()
+                    Path(flag).unlink()
                 break
             except LeaseHeldError:
                 continue
 
 
-async def sleep(volumes: Volumes, _: Path) -> None:
+async def sleep(volumes: Volumes) -> None:
     async with run_on(volumes, "sleeper") as (lease, folder):
         (folder / "work").write_text("of the sleeper")
         say("held")
@@ -88,9 +126,8 @@ async def sleep(volumes: Volumes, _: Path) -> None:
             say(error.code, error.hint)
 
 
-async def evict(_: Volumes, store: Path) -> None:
+async def evict(volumes: Volumes) -> None:
     """Looks whether each folder that it is given holds its 100 files."""
-    volumes = Volumes(DirectoryStore(store), Path(sys.argv[3]), cache_max_bytes=0)
 
     async def look() -> None:
         while True:
@@ -112,13 +149,26 @@ def say_whole(folder: Path) -> None:
     say("whole" if len(files) == 100 else f"half: {len(files)} files in {folder}")
 
 
+PROGRAMS: dict[str, Callable[..., Awaitable[None]]] = {
+    each.__name__: each for each in (generations, stream, race, sleep, evict)
+}
+
+
+def main(argv: list[str]) -> None:
+    name, place, cache, *rest = argv
+
+    async def run() -> None:
+        async with store_at(place) as store:
+            volumes = Volumes(
+                store,
+                Path(cache),
+                lease_ttl_s=SHORT_TTL_S if name == "sleep" else 60.0,
+                cache_max_bytes=0 if name == "evict" else 10**10,
+            )
+            await PROGRAMS[name](volumes, *rest)
+
+    anyio.run(run)
+
+
 if __name__ == "__main__":
-    place = Path(sys.argv[2])
-    made = Volumes(
-        DirectoryStore(place), Path(sys.argv[3]), lease_ttl_s=2.0 if sys.argv[1] == "sleep" else 60.0
-    )
-    anyio.run(
-        {"commit": commit, "stream": stream, "race": race, "sleep": sleep, "evict": evict}[sys.argv[1]],
-        made,
-        place,
-    )
+    main(sys.argv[1:])

@@ -178,7 +178,7 @@ async def test_a_stopped_holder_beyond_its_lease_cannot_commit(tmp_path: Path) -
 @pytest.mark.slow
 def test_of_two_processes_exactly_one_holds_the_lease(tmp_path: Path) -> None:
     rounds = 200
-    argv = ("race", str(tmp_path / "store"), str(tmp_path / "cache"), str(rounds))
+    argv = ("race", *(str(tmp_path / name) for name in ("store", "cache", "flag")), str(rounds))
     with program(*argv) as one, program(*argv) as two:
         tokens = [int(token) for process in (one, two) for token in process.communicate()[0].split()]
         assert (one.returncode, two.returncode) == (0, 0)

@@ -1,12 +1,10 @@
 """What a killed daemon leaves in working folders: committed, or kept in a conflict fork; never lost."""
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 
 from hutch.volumes import DirectoryStore, Recovered, VolumeName, Volumes
@@ -149,35 +147,6 @@ async def test_a_folder_that_cannot_be_understood_is_set_aside(volumes: Volumes,
         assert tree_on_disk(folder) == {"/a": b"1"}
     (aside,) = place.glob("tree-of-unknown-origin-*")
     assert (aside / "a").read_bytes() == b"who knows"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-async def test_kill_9_at_any_instant_loses_nothing_acknowledged_and_tears_nothing(tmp_path: Path) -> None:
-    store, cache = tmp_path / "store", tmp_path / "cache"
-    rng = random.Random(9)
-    acknowledged: list[int] = []
-    reader = Volumes(DirectoryStore(store), tmp_path / "reader")
-    for _ in range(30):
-        with program("commit", str(store), str(cache)) as process:
-            assert process.stdout is not None
-            lines = [process.stdout.readline()]
-            await anyio.sleep(rng.random() * 0.15)  # the instant is what is tested
-            process.kill()
-            lines += process.stdout.readlines()
-        acknowledged += [int(line) for line in lines if line.endswith("\n")]
-        assert (await reader.info(WEB)).snapshot >= acknowledged[-1]
-    log = {snapshot.number: snapshot for snapshot in await reader.log(WEB, 100_000)}
-    assert set(acknowledged) <= set(log)
-    for snapshot in log.values():
-        word, _, number = snapshot.run_id.partition(" ")
-        if number:  # else it is what a killed run left, which may be half an edit of its own
-            tree = await tree_of(reader, at=snapshot.number)
-            assert (word, tree["/counter"]) == ("run", number.encode())
-            assert tree["/large"] == b"%08d" % int(number) * 40_000
-            assert tree[f"/folder-{int(number) % 3}/file"] == number.encode()
-    assert (await reader.check(WEB)).problems == ()
-    assert [info.name for info in await reader.list()] == ["web"]  # nothing had to be kept apart
 
 
 async def test_a_store_that_was_set_back_is_believed_and_local_work_kept_apart(

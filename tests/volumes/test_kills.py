@@ -1,0 +1,122 @@
+"""kill -9 of a writer, at any instant: nothing that was told to be safe is lost, and nothing is torn."""
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes
+from support.bounds import chance, limit_s, times
+from support.ceph import S3Server
+from support.fork_server import ForkServer, fork_server
+from support.generations import generation
+from support.stores import s3_store
+from support.volume_programs import place_of
+
+pytestmark = pytest.mark.slow
+_LANES = 8  # volumes whose writers are killed at the same time; mostly they wait
+_LONGEST_S = 1.0  # a writer's life: it streams first after 0.2 s
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with fork_server() as server:
+        yield server
+
+
+@dataclass
+class Safe:
+    """What was told to be safe in one snapshot. `exactly`: nothing but this."""
+
+    snapshot: int
+    generation: int
+    exactly: bool
+
+
+@dataclass
+class Lane:
+    """One volume, whose writers are killed one after the other."""
+
+    forks: ForkServer
+    place: str
+    folder: Path
+    name: VolumeName
+    wrote: int = 0
+    safe: list[Safe] = field(default_factory=list)
+    kills: int = 0
+
+    async def kill_writers(self, often: int) -> None:
+        rng = chance(f"kills of {self.name}")
+        for _ in range(often):
+            await self._kill_one(rng.random() * _LONGEST_S, rng.randrange(1 << 30))
+            if rng.random() < 0.5:  # the host is lost: what is not in the store is gone
+                shutil.rmtree(self.folder / "cache")
+                self.wrote = 0
+
+    async def _kill_one(self, life_s: float, seed: int) -> None:
+        argv = ("generations", self.place, self.folder / "cache", self.name.name, seed)
+        writer = self.forks.start(self.folder / "said", *map(str, argv))
+        await writer.until(bool)
+        await anyio.sleep(life_s)  # the instant is what is tested
+        writer.kill()
+        said = writer.said()
+        assert writer.end() == -9, "the writer failed by itself: its traceback is in the captured output"
+        self.kills += 1
+        assert said[0][0] == "found"
+        found = int(said[0][1])
+        assert found >= self.wrote, "a generation that lay in the folder is lost"
+        assert not self.safe or found >= self.safe[-1].generation, "what was told to be safe is lost"
+        for word, *numbers in said:
+            if word == "wrote":
+                self.wrote = int(numbers[0])
+            elif word != "found":
+                snapshot, number = map(int, numbers)
+                self.safe.append(Safe(snapshot, number, word == "committed"))
+
+    async def prove(self, store: ObjectStore, empty: Path, often: int) -> None:
+        """Look at the newest snapshots, and some of the others, through caches that never saw the volume."""
+        volumes = Volumes(store, empty)
+        numbers = {snapshot.number for snapshot in await volumes.log(self.name, 1_000_000)}
+        assert {each.snapshot for each in self.safe} <= numbers
+        newest = (await volumes.info(self.name)).snapshot
+        assert newest >= self.safe[-1].snapshot
+        sample = chance(f"sample of {self.name}").sample(self.safe, min(often, len(self.safe)))
+        for each in [*sample, self.safe[-1], Safe(newest, self.safe[-1].generation, exactly=False)]:
+            async with volumes.check_out_read_only(self.name, each.snapshot) as folder:
+                found = generation(folder, exactly=each.generation if each.exactly else None)
+                assert found >= each.generation, each
+        assert (await volumes.check(self.name)).problems == ()
+
+
+async def kill_and_prove(forks: ForkServer, place: str, store: ObjectStore, folder: Path, kills: int) -> None:
+    made = [Lane(forks, place, folder / f"lane-{n}", VolumeName.parse(f"lane-{n}")) for n in range(_LANES)]
+    for lane in made:
+        lane.folder.mkdir()
+    async with anyio.create_task_group() as tasks:
+        for lane in made:
+            tasks.start_soon(lane.kill_writers, -(-kills // _LANES))
+    assert sum(lane.kills for lane in made) >= kills
+    assert sum(len(lane.safe) for lane in made) > kills  # a test that tells nothing proves nothing
+    for lane in made:
+        await lane.prove(store, folder / "empty", times(12, long=200))
+    reader = Volumes(store, folder / "empty")
+    assert [info.name for info in await reader.list()] == [str(lane.name) for lane in made]  # no conflicts
+
+
+@pytest.mark.timeout(limit_s(120, long=1800))
+async def test_kill_9_of_a_writer_loses_nothing_and_tears_nothing(forks: ForkServer, tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    await kill_and_prove(forks, str(place), DirectoryStore(place), tmp_path, times(200, long=1000))
+
+
+@pytest.mark.timeout(limit_s(120, long=900))
+async def test_kill_9_of_a_writer_to_a_server_loses_nothing(
+    forks: ForkServer, tmp_path: Path, s3_server: S3Server
+) -> None:
+    prefix = f"test/{secrets.token_hex(8)}"
+    async with s3_store(s3_server, prefix=prefix) as store:
+        await kill_and_prove(forks, place_of(s3_server, prefix), store, tmp_path, times(20, long=200))
