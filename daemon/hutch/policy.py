@@ -30,6 +30,7 @@ _TAKEN = frozenset(
 )
 _MAX_ARGUMENTS = 128 * 1024  # bytes of one argument: execve(2), MAX_ARG_STRLEN
 _MAX_COMMAND = 1 << 20  # bytes of all arguments together with the environment, half of what execve takes
+_MAX_VOLUME = 5000  # characters of a volume as it is asked for: two names of 255, a path of 4096
 _VOLUME_HINT = "write it as name, name:ro, name:/path or name:/path:ro"
 _SHOWN = 200  # characters of a command kept for a person's eyes
 
@@ -196,6 +197,8 @@ def _volumes(wish: Wish, config: Config) -> tuple[VolumeMount, ...]:
 
 def _volume(text: str, args: Mapping[str, object], workspace: str) -> VolumeMount:
     """Read "name", "name:ro", "name:/path" or "name:/path:ro", and then the templates in the name."""
+    if len(text) > _MAX_VOLUME:
+        raise HutchError("volume_invalid", f"{shown(text)!r} is too long for a volume", _VOLUME_HINT)
     name, *rest = text.split(":")
     if rest in (["ro"], ["rw"]):
         rest = [str(WORKSPACE), *rest]

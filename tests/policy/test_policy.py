@@ -94,6 +94,8 @@ def test_read_only_may_be_said_without_a_path() -> None:
         "web:/data/../etc",
         "web:/da\0ta",
         "web:/da\nta",
+        "web:/" + "x" * 10_000_000,
+        "$args[" * 1_000_000,
     ],
 )
 def test_a_volume_cannot_hide_or_leave_the_sandbox(volume: str) -> None:

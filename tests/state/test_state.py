@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hutch.errors import HutchError
+from hutch.runs.lookup import find_session
 from hutch.state import Connection, Run, Session, Tokens
 from hutch.state.migrate import steps
 from hutch.state.records import SessionTotals
@@ -124,3 +125,57 @@ async def test_a_full_disk_is_a_clean_error_and_the_rows_before_it_stay(tmp_path
             await state.put_run(replace(RUN, id="r-2", command="x" * 100_000))
         assert refused.value.code == "state_failed"
         assert await state.run("r-1") is not None
+
+
+async def test_what_was_there_before_there_were_principals_is_the_owners(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(steps()[0][1] + "PRAGMA user_version = 1;")
+        columns, values = "id, status, method, created_at", "'bubblewrap', 1.0"
+        db.execute(
+            f"INSERT INTO runs ({columns}, command, policy) VALUES ('r-1', 'exited', {values}, '', '{{}}')"
+        )
+        db.execute(
+            f"INSERT INTO sessions ({columns}, kind, updated_at) VALUES ('s-1', 'idle', {values}, 'agent', 1)"
+        )
+    db.close()
+    async with open_state(path) as state:
+        run, session = await state.run("r-1"), await state.session("s-1")
+        assert run is not None
+        assert session is not None
+        assert (run.principal, session.principal) == ("owner", "owner")
+        assert await state.runs(9, principal="ci") == []
+        assert await state.ids("runs", "r-", "ci") == []
+
+
+async def test_runs_and_sessions_are_found_by_whose_they_are(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        for n, principal in enumerate(("owner", "ci", "ci")):
+            await state.put_run(replace(RUN, id=f"r-{n}", principal=principal))
+            named = replace(SESSION, id=f"s-{n}", principal=principal, name="same", volume="web")
+            await state.put_session(named)
+        assert {run.id for run in await state.runs(9, principal="ci")} == {"r-1", "r-2"}
+        assert {one.id for one in await state.sessions(9, principal="ci")} == {"s-1", "s-2"}
+        assert {one.id for one in await state.sessions(9)} == {"s-0", "s-1", "s-2"}
+        assert await state.ids("sessions", "same", "owner") == ["s-0"]
+        assert len(await state.ids("runs", "r-")) == 3
+        newest = await state.newest_agent_session("web", "claude", "owner")
+        assert newest is not None
+        assert newest.id == "s-0"
+        assert await state.newest_agent_session("web", "claude", "eve") is None
+
+
+async def test_the_owner_finds_his_own_first_and_everything_by_its_id(tmp_path: Path) -> None:
+    """So nobody makes the owner's names ambiguous by taking them."""
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(replace(SESSION, id="s-1", name="build"))
+        await state.put_session(replace(SESSION, id="s-2", name="build", principal="ci"))
+        assert (await find_session(state, "build", "owner")).id == "s-1"
+        assert (await find_session(state, "build", "ci")).id == "s-2"
+        assert (await find_session(state, "s-2", "owner")).id == "s-2"
+        for text in ("s-1", "s-", "", "build"):
+            if text in ("s-", "build"):
+                assert (await find_session(state, text, "ci")).id == "s-2"
+            else:
+                with pytest.raises(HutchError, match="no session is called"):
+                    await find_session(state, text, "ci")

@@ -5,16 +5,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from hutch.web.guard import Guard
+from hutch.errors import HutchError
+from hutch.web.guard import Guard, caller
 
 TOKEN = "t" * 43
 
 
-def answer(_: Request) -> PlainTextResponse:
-    return PlainTextResponse("in")
+def answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(caller(request.scope) if request.url.path == "/mcp" else "in")
 
 
 async def principal_of(token: str) -> str | None:
+    if token == "broken":
+        raise HutchError("state_failed", "the state database could not be used")
     return "ci" if token == "ci's own" else None
 
 
@@ -114,3 +117,32 @@ async def test_health_needs_no_token_but_one_of_our_names() -> None:
 
 async def test_a_page_cannot_learn_by_a_missing_route_that_there_is_none() -> None:
     assert await status("/nothing", Authorization="") == 401
+
+
+# Who it is ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (TOKEN, (200, "owner")),
+        ("ci's own", (200, "ci")),
+        ("ci's", (401, "token_missing")),
+        ("owner", (401, "token_missing")),
+        ("broken", (503, "state_failed")),
+    ],
+)
+async def test_a_request_is_told_whose_it_is_or_is_refused(token: str, told: tuple[int, str]) -> None:
+    transport = httpx2.ASGITransport(APP)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        headers = {"Authorization": f"Bearer {token}", "X-Hutch-Principal": "owner"}
+        answered = await http.post("/mcp", headers=headers)
+    assert answered.status_code == told[0]
+    assert told[1] in answered.text
+
+
+async def test_two_tokens_are_none() -> None:
+    transport = httpx2.ASGITransport(APP)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        both = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer ci's own")]
+        assert (await http.post("/mcp", headers=both)).status_code == 401
