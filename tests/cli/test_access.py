@@ -20,8 +20,8 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def service() -> FakeService:
-    return FakeService(None)  # type: ignore[arg-type]  # nothing is started here
+def service(tmp_path: Path) -> FakeService:
+    return FakeService(None, tmp_path)  # type: ignore[arg-type]  # nothing is started here
 
 
 @pytest.fixture
