@@ -52,11 +52,13 @@ async def s3_store(
             yield store
 
 
-def azure_store(server: AzureServer, *, url: str = "", container: str = "", key: str = "") -> CloudStore:
+def azure_store(
+    server: AzureServer, *, url: str = "", prefix: str = "", container: str = "", key: str = ""
+) -> CloudStore:
     """A part of the server's container, reached at `url`, where that is another way to the same server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORE_KEY", key or server.key)
         options = StoreOptions(
             endpoint_url=url or server.url, account=server.account, credentials_env=("STORE_KEY",)
         )
-        return open_azure(container or server.container, f"test/{secrets.token_hex(8)}", options)
+        return open_azure(container or server.container, prefix or f"test/{secrets.token_hex(8)}", options)
