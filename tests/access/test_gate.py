@@ -1,6 +1,7 @@
 """No call of the service passes unclassified: every method has a rule, and it is what its volumes need."""
 
 import inspect
+import re
 import typing
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,13 @@ def test_every_volume_that_a_method_is_told_of_is_checked(method: str) -> None:
 def test_only_what_lists_or_is_about_runs_may_name_no_volume(method: str) -> None:
     if not any(isinstance(rule, Needs) for rule in RULES[method]):
         assert any(isinstance(rule, Own | Mounts | Listed | OwnersOnly) for rule in RULES[method])
+
+
+@pytest.mark.parametrize("method", sorted(operations()))
+def test_what_takes_from_others_or_overrules_them_is_for_owners(method: str) -> None:
+    """By its name, so that a method which is added without a thought for it is found."""
+    if re.search(r"share|remove|restore|bring_back|thin|collect|gc|quota|limit", method):
+        assert Needs(Level.OWN) in RULES[method]
 
 
 def arguments(method: str, volume: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ from mcp.types import TextContent
 from hutch.client import Client, connect
 from hutch_mcp_tools.service import AgentRequest, LogRequest, RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
-from support.daemon import Daemon, daemon, run
+from support.daemon import Daemon, daemon, model_config, run, scripted_model, turn
 
 pytestmark = pytest.mark.slow
 
@@ -457,3 +457,29 @@ async def test_rights_tokens_and_whose_a_run_is_survive_a_restart(tmp_path: Path
             assert (await refusal(eve.volume_log("default/plans")))[0] == "volume_unknown"
             assert (await refusal(run(eve, "true", volumes=["default/plans:/p:ro"])))[0] == "volume_unknown"
             assert (await run(eve, "true", volumes=["lab/plans:/p:ro"])).volumes == ["plans:/p:ro"]
+
+
+async def test_two_principals_have_a_session_each_in_a_volume_that_they_share(tmp_path: Path) -> None:
+    """And a session takes no further turn when its principal may not write its volume any more."""
+    say = 'Say it. SCRIPT: [{"text": "Said."}]'
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url) + CONFIG, env={"ANTHROPIC_API_KEY": "x"}) as made,
+        made.client() as owner,
+    ):
+        tokens = [(await owner.create_token(name)).token for name in ("ci", "eve")]
+        async with connect(made.config, token=tokens[0]) as ci, connect(made.config, token=tokens[1]) as eve:
+            first = await turn(ci, say, "team-$args[n]", args={"n": 7})
+            assert (first.volume, first.principal, first.status) == ("team-7", "ci", "idle")
+            await owner.share_volume("team-7", "eve", "rw")
+            other = await turn(eve, say, "default/team-7")
+            assert (other.session_id != first.session_id, other.principal, other.turns) == (True, "eve", 1)
+            assert [one.session_id for one in (await eve.list_sessions()).sessions] == [other.session_id]
+            again = await turn(ci, say, "team-7")
+            assert (again.session_id, again.turns) == (first.session_id, 2)
+            await owner.share_volume("team-7", "eve", "none")
+            for service in (eve, owner):
+                told = await code_of(service.send_to_agent(other.session_id, say))
+                assert told == "volume_unknown"
+            assert await code_of(eve.send_to_agent(first.session_id, say)) == "session_unknown"
+            assert (await eve.get_session(other.session_id)).turns == 1
