@@ -16,6 +16,14 @@ _inode_of = struct.Struct("<24xQ4x").unpack
 _IGNORED_XATTR = "security.selinux"  # the host's label, on every file there
 
 
+class LookWiderError(Exception):
+    """What changed has names elsewhere, so all of the folder must be looked at."""
+
+
+class StoppedError(Exception):
+    """It was not to be looked at any longer."""
+
+
 class Pending(NamedTuple):
     """A file whose content is to be read; its node goes into `children`."""
 

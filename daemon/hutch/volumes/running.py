@@ -17,14 +17,14 @@ from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.copies import Copy
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import FolderBusyError
-from hutch.volumes.findings import Findings, Pending
+from hutch.volumes.findings import Findings, LookWiderError, Pending
 from hutch.volumes.freezing import Freezer, held_still
 from hutch.volumes.ingest import ingest
 from hutch.volumes.known import Known
 from hutch.volumes.nodes import path_of
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot, shown
-from hutch.volumes.scan import LookWiderError, put_back_modes, scan
+from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.settling import put_mark
 from hutch.volumes.spots import spots_of
 from hutch.volumes.state import patch
@@ -65,6 +65,7 @@ class Running:
         self._run_id = run_id
         self._freezer = freezer
         self._known: Known | None = None
+        self.is_ending = False  # the run has ended: a look at everything is not worth its time any more
         self._restless: set[bytes] = set()
 
     async def commit(self, paths: Sequence[bytes] | None) -> Piece:
@@ -102,7 +103,7 @@ class Running:
         spot = None if paths is None else spots_of(paths)
         for _ in range(_WALKS):
             try:
-                look = partial(scan, root, self._copy.state.tree, spot=spot, is_live=True)
+                look = partial(scan, root, self._copy.state.tree, spot=spot, should_stop=self._should_stop)
                 findings = await to_thread.run_sync(look)
             except TreeMovedError:
                 continue
@@ -111,6 +112,9 @@ class Running:
                 continue
             return findings, spot is None
         raise FolderBusyError("folders are being moved about in the working folder", "it is tried again")
+
+    def _should_stop(self) -> bool:
+        return self.is_ending
 
     async def _put(self, root: int, findings: Findings, *, was_whole: bool) -> Piece:
         copy, state = self._copy, self._copy.state
@@ -121,6 +125,7 @@ class Running:
         rest, bytes_left = _set_aside(findings)
         if self._known is None:
             self._known = await to_thread.run_sync(Known, state)
+        self._known.follow(state)  # others may have committed this folder
         made_of = await ingest(self._store, root, state, findings, self._known)
         restless = (*moving, *findings.unsteady)
         self._restless = set(restless)

@@ -5,14 +5,16 @@ The folder is an attacker's: it is walked by descriptors, no link is followed, a
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from hutch.volumes.beneath import FOLDER_FLAGS, Descent, TreeMovedError, grant, open_beneath
 from hutch.volumes.findings import (
     Findings,
     Journal,
+    LookWiderError,
     Pending,
+    StoppedError,
     inode_of,
     now_trusted_before,
     put_in_order,
@@ -31,24 +33,28 @@ _KINDS = {
 }
 
 
-class LookWiderError(Exception):
-    """What changed has names elsewhere, so all of the folder must be looked at."""
-
-
-def scan(root: int, known: Folder | None, *, spot: Spot | None = None, is_live: bool = False) -> Findings:
+def scan(
+    root: int,
+    known: Folder | None,
+    *,
+    spot: Spot | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Findings:
     """Compare the folder `root` with what is known of it. `known` itself comes back if nothing differs.
 
-    With a `spot` only there; what else is known is taken to be as it was. `is_live`: a run may write.
+    With a `spot` only there; what else is known is taken to be as it was. `should_stop` is given while a run
+    may write; it is asked in each folder.
 
     Raises:
         TreeMovedError: something moved folders about meanwhile.
         LookWiderError: the spot is not enough.
+        StoppedError: as asked.
         OSError: the folder cannot be walked.
     """
-    findings = Findings(now_trusted_before(), is_live)
+    findings = Findings(now_trusted_before(), is_live=should_stop is not None)
     try:
         with Descent(root) as descent:
-            _Walk(descent, findings, spot).run(os.fstat(descent.fd), known)
+            _Walk(descent, findings, spot, should_stop).run(os.fstat(descent.fd), known)
     except BaseException:
         put_back_modes(root, findings)
         raise
@@ -92,7 +98,14 @@ class _Open:
 
 
 class _Walk:
-    def __init__(self, descent: Descent, findings: Findings, spot: Spot | None) -> None:
+    def __init__(
+        self,
+        descent: Descent,
+        findings: Findings,
+        spot: Spot | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> None:
+        self._should_stop = should_stop
         self._descent = descent
         self._findings = findings
         self._spot = spot
@@ -141,6 +154,8 @@ class _Walk:
 
     def _look(self, here: _Open) -> None:
         """Look at the names of the folder that the descent is in."""
+        if self._should_stop and self._should_stop():
+            raise StoppedError
         if here.spot is None:
             if self._findings.is_live:
                 self._findings.entered.append((here.trail, here.status.st_ino))

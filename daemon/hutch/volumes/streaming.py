@@ -21,7 +21,7 @@ from hutch.errors import HutchError
 from hutch.volumes.copies import Copy
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import LeaseLostError
-from hutch.volumes.findings import inode_of
+from hutch.volumes.findings import StoppedError, inode_of
 from hutch.volumes.freezing import Freezer
 from hutch.volumes.nodes import Folder, path_of, walk
 from hutch.volumes.running import Piece, Running
@@ -87,8 +87,11 @@ class Stream:
             async with anyio.create_task_group() as tasks:
                 await to_thread.run_sync(self._watch_known)
                 tasks.start_soon(self._listen)
-                while not self._copy.lease.lost.is_set():
+                tasks.start_soon(self._wake_when_lost)
+                while True:
                     paths = await self._next()
+                    if self._copy.lease.lost.is_set():
+                        break
                     async with self._turn:
                         pause = await self._cycle(paths)
                     await anyio.sleep(pause)
@@ -99,6 +102,7 @@ class Stream:
 
     async def finish(self) -> None:
         """Let a commit under way come to its end, for a while."""
+        self._running.is_ending = True
         with anyio.move_on_after(_FINISH_S, shield=True):
             async with self._turn:
                 return
@@ -110,6 +114,10 @@ class Stream:
             for _, trail, node in walk(tree)
             if isinstance(node, Folder)
         )
+
+    async def _wake_when_lost(self) -> None:
+        await self._copy.lease.lost.wait()
+        self._woken.set()
 
     async def _listen(self) -> None:
         limiter = CapacityLimiter(1)  # it waits in its thread, and must not take one from others
@@ -128,28 +136,30 @@ class Stream:
 
     async def _next(self) -> list[bytes] | None:
         """Wait until there is something to look at; None: everything."""
-        while True:
+        while not self._copy.lease.lost.is_set():
             now = time.monotonic()
             is_doubtful = self._is_doubtful or self._touched.is_full
             if now >= self._look_at or (is_doubtful and now >= self._doubt_at):
+                self._under_way = len(self._touched)
                 self._touched.take_all()
                 self._is_doubtful = False
                 return None
             ripe = self._touched.take(now)
             if ripe:
+                self._under_way = len(ripe)
                 return ripe
             due = min(self._touched.due, self._look_at, self._doubt_at if is_doubtful else inf)
             self._woken = anyio.Event()
             with anyio.move_on_after(max(0.0, due - now)):
                 await self._woken.wait()
+        return []
 
     async def _cycle(self, paths: list[bytes] | None) -> float:
         """Commit once; returns how long to rest."""
-        self._under_way = len(paths) if paths is not None else 0
         began, began_cpu = time.monotonic(), time.process_time()
         try:
             piece = await self._running.commit(paths)
-        except LeaseLostError:
+        except (LeaseLostError, StoppedError):
             return 0
         except HutchError as error:
             return self._failed(paths, error.message)

@@ -28,10 +28,11 @@ _YOUNG_FOLDERS = 64  # begun anew whenever one comes
 _EARS = 12  # inotify instances; a user has 128 (fs.inotify.max_user_instances)
 _ROUND_S = 0.015  # between two questions to every ear
 _WINDOW_S = 1.0  # over which an ear's use of the CPU is measured
-_BUSY = 0.1  # of a core; a writer in a loop costs an ear 0.7
+_BUSY = 0.1  # of a core, for all ears; a writer in a loop costs 0.7
 _REST_S = 4.0  # for what keeps an ear busy, or breaks it; doubled each time
 _LONGEST_REST_S = 64.0
 _FORGIVEN_S = 60.0
+_MOST_RESTS = 5000  # that are remembered
 _RELOOK_S = 1.5  # at folders that are not watched for now
 _STORM = 4000  # paths in one answer: a queue may have been full
 
@@ -125,6 +126,7 @@ class Watch:
 
     def __init__(self, tree: Path) -> None:
         self._limit: str | None = None  # that was met
+        self._limit_until = 0.0
         self._missed = Heard()  # by whoever was not listening just then
         self._tree = tree
         self._ears: list[_Ear] = []
@@ -193,7 +195,7 @@ class Watch:
             share = ear.busy_share()
             if share is None:
                 continue
-            if share > _BUSY and ear.rounds:
+            if share > _BUSY / len(self._ears) and ear.rounds:
                 often = ear.rounds.most_common(1)[0][1] / 2
                 busy = {folder for folder, rounds in ear.rounds.items() if rounds >= often}
                 self._rest(ear, busy, "it is written in all the time")
@@ -206,6 +208,8 @@ class Watch:
         if self._resting and now >= self._relook_at:
             self._relook_at = now + _RELOOK_S
             heard.paths.update(folder + b"/" for folder in self._resting)
+        if self._limit and now >= self._limit_until:
+            self._add_all()
         rested = [folder for folder, until in self._resting.items() if now >= until]
         for folder in rested:
             del self._resting[folder]
@@ -221,10 +225,10 @@ class Watch:
             pause = min(_LONGEST_REST_S, 2 * last) if last and now < ended + _FORGIVEN_S else _REST_S
             self._rests[folder] = (pause, now + pause)
             self._resting[folder] = now + pause
-        others = [folder for folder in ear.folders.values() if folder not in folders]
-        self._drop([ear])
-        self._add(others)
+        self._replace([ear], [folder for folder in ear.folders.values() if folder not in folders])
         self._why = why
+        if len(self._rests) > _MOST_RESTS:
+            self._rests = {path: rest for path, rest in self._rests.items() if path in self._resting}
 
     def _drop(self, ears: list[_Ear]) -> None:
         for ear in ears:
@@ -235,11 +239,18 @@ class Watch:
         """Begin to watch; a limit that is met is told and leaves them unwatched."""
         young = self._ears[-1] if self._ears else None
         if len(self._ears) >= _EARS:
-            old, folders = list(self._ears), list(self._covered.keys() - self._resting.keys())
+            self._add_all()
         elif young and len(young.folders) + len(folders) <= _YOUNG_FOLDERS:
-            old, folders = [young], [*young.folders.values(), *folders]
+            self._replace([young], [*young.folders.values(), *folders])
         else:
-            old = []
+            self._replace([], folders)
+
+    def _add_all(self) -> None:
+        """Begin anew with as few ears as will do."""
+        self._limit = None
+        self._replace(list(self._ears), list(self._covered.keys() - self._resting.keys()))
+
+    def _replace(self, old: list[_Ear], folders: list[bytes]) -> None:
         fresh = self._built(folders)
         for ear in old:  # the new ones listen already, so that nothing is missed between
             with suppress(WatchfilesRustInternalError):
@@ -256,11 +267,11 @@ class Watch:
         try:
             for start in range(0, len(folders), _EAR_FOLDERS):
                 if len(built) >= _EARS:
-                    self._limit = f"{len(folders):,} folders are more than can be watched"
+                    self._limited(f"{len(folders):,} folders are more than can be watched")
                     break
                 built.append(_Ear(root, folders[start : start + _EAR_FOLDERS]))
         except (OSError, WatchfilesRustInternalError) as error:
-            self._limit = f"no more can be watched: {error}"
+            self._limited(f"no more can be watched: {error}")
         finally:
             os.close(root)
         if len(folders) > _EAR_FOLDERS:  # those that have gone meanwhile need not be remembered
@@ -268,3 +279,7 @@ class Watch:
             for folder in set(folders) - alive if self._limit is None else ():
                 self._covered.pop(folder, None)
         return built
+
+    def _limited(self, why: str) -> None:
+        _log.warning("%s: some changes are found late: %s", self._tree, why)
+        self._limit, self._limit_until = why, time.monotonic() + _FORGIVEN_S
