@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -120,9 +120,9 @@ async def keys_of(store: ObjectStore, prefix: str = "") -> list[str]:
     return [info.key async for info in store.list(prefix)]
 
 
-async def copy_of(store: ObjectStore) -> MemoryStore:
+async def copy_of(store: ObjectStore, now: Callable[[], datetime] | None = None) -> MemoryStore:
     """Another store with the same objects."""
-    other = MemoryStore()
+    other = MemoryStore(now) if now else MemoryStore()
     for key in await keys_of(store):
         data, _ = await store.get(key)
         await other.put(key, data)

@@ -17,6 +17,7 @@ from hutch.volumes.records import (
     CacheUse,
     Change,
     CheckReport,
+    Collected,
     FileRead,
     FolderList,
     LeftOut,
@@ -24,10 +25,12 @@ from hutch.volumes.records import (
     Recovered,
     Snapshot,
     Tag,
+    Thinned,
     TreeChange,
     TreeEntry,
     VolumeInfo,
 )
+from hutch.volumes.retention import RetentionRules
 from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.store_wrappers import CountingStore, FaultyStore
 from hutch.volumes.stores.examining import examine_store
@@ -44,6 +47,7 @@ __all__ = [
     "CacheUse",
     "Change",
     "CheckReport",
+    "Collected",
     "ConflictError",
     "CountingStore",
     "DamagedError",
@@ -63,6 +67,7 @@ __all__ = [
     "ObjectStore",
     "ProvenStore",
     "Recovered",
+    "RetentionRules",
     "Snapshot",
     "StoreError",
     "StoreMemory",
@@ -70,6 +75,7 @@ __all__ = [
     "Stream",
     "StreamStatus",
     "Tag",
+    "Thinned",
     "TreeChange",
     "TreeEntry",
     "VolumeInfo",

@@ -1,18 +1,19 @@
 """Proves a volume whole: its log from the oldest entry on, its checkpoints, its packs, every block."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from anyio import to_thread
 
 from hutch.volumes.blocks import block_of, layout
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DamagedError, NotFoundError
+from hutch.volumes.keeping import KeepList
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import File, Folder
 from hutch.volumes.packs import Pack, digest, read_footer, unpack_block
 from hutch.volumes.patches import difference
 from hutch.volumes.records import CheckReport
-from hutch.volumes.state import Hints, State
+from hutch.volumes.state import Hints, State, packs_of
 
 
 @dataclass(slots=True)
@@ -34,6 +35,9 @@ class Checker:
         self._store = engine.store
         self._history = engine.history
         self._leases = engine.leases
+        self._keeping = engine.keeping
+        self._markers = engine.markers
+        self._tags = engine.tags
 
     async def check(self, name: VolumeName) -> CheckReport:
         """Raises HutchError `volume_unknown`, `store_unavailable`. Damage is reported, not raised."""
@@ -41,7 +45,9 @@ class Checker:
         newest = 0
         try:
             record, _ = await self._leases.read(name)
-            newest = await self._check_log(record.beginning(name), record.hints, tally)
+            keep, _ = await self._keeping.read(record.identity(name))
+            await self._check_kept(record.beginning(name), keep, tally)
+            newest = await self._check_log(record.beginning(name), record.hints, keep.until, tally)
         except (DamagedError, NotFoundError) as error:
             tally.problems.append(error.message)
         return CheckReport(
@@ -55,13 +61,60 @@ class Checker:
             tuple(tally.problems),
         )
 
-    async def _check_log(self, state: State, hints: Hints, tally: _Tally) -> int:
-        """Follow the chain from its oldest entry; each tree's new content and each checkpoint on the way."""
-        checkpoints = await self._checkpoints(state.identity)
-        oldest = await self._oldest(state.identity)
-        if oldest > 1:  # history was thinned out: it begins with a checkpoint
-            state = await self._history.own_checkpoint(replace(state, number=oldest - 1))
-            await self._check_content(state, None, tally)
+    async def _check_kept(self, beginning: State, keep: KeepList, tally: _Tally) -> None:
+        """Each snapshot that is kept of thinned history, or that a tag or a marker names."""
+        volume = beginning.identity
+        numbers = set(keep.numbers)
+        for number, problem in await self._marked(volume, tally):
+            if await self._is_there(volume, number):
+                numbers.add(number)
+            else:
+                tally.problems.append(problem)
+        state = beginning
+        for number in sorted(numbers):
+            if number > keep.until:
+                continue
+            try:
+                after = await self._history.until(state, number)
+            except (DamagedError, NotFoundError) as error:
+                tally.problems.append(error.message)
+                continue
+            tally.entries += 1
+            await self._check_content(after, state.tree if state.number else None, tally)
+            state = after
+
+    async def _marked(self, volume: Identity, tally: _Tally) -> list[tuple[int, str]]:
+        """The numbers that tags and markers name, and what to say where there is none such."""
+        found = []
+        try:
+            for tag in await self._tags.all(volume):
+                problem = f"tag '{tag.label}' of volume '{volume.name}' names a snapshot that is not there"
+                found.append((tag.number, problem))
+            for marker in await self._markers.all(volume):
+                problem = f"volume '{marker.by.name}' needs snapshot {marker.number}, which is not there"
+                found.append((marker.number, problem))
+        except DamagedError as error:
+            tally.problems.append(error.message)
+        return found
+
+    async def _is_there(self, volume: Identity, number: int) -> bool:
+        try:
+            await self._history.header(volume, number)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _check_log(self, beginning: State, hints: Hints, until: int, tally: _Tally) -> int:
+        """Follow the chain of what was not thinned out; with each tree's new content, each checkpoint."""
+        volume = beginning.identity
+        checkpoints = await self._numbers(volume, "checkpoints/")
+        last = max(await self._numbers(volume, "log/"), default=0)
+        if until and until < last:
+            state = await self._history.at(volume, until + 1)
+            tally.entries += 1
+        else:
+            state = await self._history.begun(beginning)
+        await self._check_content(state, None, tally)
         while True:
             try:
                 after = await self._history.following(state)
@@ -72,7 +125,7 @@ class Checker:
             if after.number in checkpoints:
                 await self._check_checkpoint(after, tally)
             state = after
-        if hints.head and state.number < hints.head.number:
+        if state.number < max(last, hints.head.number if hints.head else 0):
             raise DamagedError(f"entry {state.number + 1} of volume '{state.name}'", "it is missing")
         return state.number
 
@@ -89,18 +142,22 @@ class Checker:
             )
 
     async def _check_content(self, state: State, before: Folder | None, tally: _Tally) -> None:
-        """Packs that are new, and that what files name lies within them."""
-        for pack in state.packs.values():
+        """That what new files name lies within packs, and those packs."""
+        named: set[int] = set()
+        for step in difference(before, state.tree):
+            if not isinstance(step.new, File):
+                continue
+            try:
+                _check_file(state, step.new)
+                named |= packs_of(step.new)
+            except DamagedError as error:
+                tally.problems.append(error.message)
+        for number in sorted(named):
+            pack = state.packs[number]
             key = (pack.volume or state.identity).key(pack.key)
             if key not in tally.packs:
                 tally.packs.add(key)
                 await self._check_pack(pack, key, tally)
-        for step in difference(before, state.tree):
-            try:
-                if isinstance(step.new, File):
-                    _check_file(state, step.new)
-            except DamagedError as error:
-                tally.problems.append(error.message)
 
     async def _check_pack(self, pack: Pack, key: str, tally: _Tally) -> None:
         try:
@@ -112,15 +169,9 @@ class Checker:
         except DamagedError as error:
             tally.problems.append(error.message)
 
-    async def _checkpoints(self, volume: Identity) -> set[int]:
-        prefix = volume.key("checkpoints/")
+    async def _numbers(self, volume: Identity, folder: str) -> set[int]:
+        prefix = volume.key(folder)
         return {int(info.key.removeprefix(prefix)) async for info in self._store.list(prefix)}
-
-    async def _oldest(self, volume: Identity) -> int:
-        prefix = volume.key("log/")
-        async for info in self._store.list(prefix):
-            return int(info.key.removeprefix(prefix))
-        return 1
 
 
 def _prove_pack(pack: Pack, key: str, data: bytes) -> int:

@@ -99,14 +99,16 @@ class Copies:
 
     async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
         while True:
-            state = copy.state
+            state, began_s = copy.state, self._clock.monotonic()
             findings, ingested = await self._compared(self._store, copy.place, state)
             copy.stored_bytes = findings.stored_bytes
             made, is_due = await self._patched(copy, ingested)
             snapshot = None
             tree = ingested.tree if ingested else state.tree
             if is_due:
-                commit = self._completed(copy.lease, run_id, findings, ingested or Ingested(state.tree))
+                commit = self._completed(
+                    copy.lease, run_id, findings, ingested or Ingested(state.tree), began_s
+                )
                 try:
                     state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
                 except OwnEntryError:
@@ -125,9 +127,11 @@ class Copies:
         whole = await to_thread.run_sync(patch, copy.told, tree)
         return replace(made, changes=whole.changes, changed=whole.changed), True
 
-    def _completed(self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested) -> Commit:
+    def _completed(
+        self, lease: Lease, run_id: str, findings: Findings, ingested: Ingested, began_s: float
+    ) -> Commit:
         return replace(
-            self._publisher.commit_of(lease, run_id, ingested.tree),
+            self._publisher.commit_of(lease, run_id, ingested.tree, began_s=began_s),
             packs=tuple(ingested.packs),
             inline=ingested.inline,
             next_inode=ingested.next_inode,
@@ -209,10 +213,11 @@ class Copies:
             return State(*await self._forking.begin(None, name))
 
     async def _fill_conflict(self, lease: Lease, place: Place, state: State, run_id: str) -> None:
+        began_s = self._clock.monotonic()
         findings, ingested = await self._compared(self._store, place, state)
         if ingested is None:
             ingested = Ingested(state.tree, next_inode=state.next_inode)
-        commit = self._completed(lease, run_id, findings, ingested)
+        commit = self._completed(lease, run_id, findings, ingested, began_s)
         made = await to_thread.run_sync(patch, state, commit.tree)
         await self._publisher.put(lease, state, commit, made)
         mark = place.mark

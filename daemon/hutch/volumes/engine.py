@@ -8,6 +8,7 @@ from hutch.volumes.forking import Forking
 from hutch.volumes.history import History
 from hutch.volumes.keeping import Keeping
 from hutch.volumes.leases import Leases
+from hutch.volumes.markers import Markers
 from hutch.volumes.publish import Publisher
 from hutch.volumes.selecting import Selector
 from hutch.volumes.store import ObjectStore
@@ -25,6 +26,7 @@ class Engine:
     publisher: Publisher
     keeping: Keeping
     tags: Tags
+    markers: Markers
     selector: Selector
     forking: Forking
 
@@ -43,6 +45,7 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine
         Publisher(history, Appender(store, history), leases, clock),
         keeping,
         tags,
+        Markers(store, leases),
         Selector(history, keeping, tags, clock),
-        Forking(store, history, leases, keeping),
+        Forking(store, leases, keeping, clock),
     )

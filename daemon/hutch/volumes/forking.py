@@ -4,8 +4,8 @@ import secrets
 from contextlib import suppress
 
 from hutch.errors import HutchError
+from hutch.volumes.clock import Clock
 from hutch.volumes.failures import StoreError
-from hutch.volumes.history import History
 from hutch.volumes.keeping import Keeping
 from hutch.volumes.leases import Leases
 from hutch.volumes.lines import sealed_line
@@ -13,18 +13,21 @@ from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.state import ForkPoint
 from hutch.volumes.store import ObjectStore
 
+FORKS = "forks/"
+_LONGEST_S = 43_200.0  # from a marker to its fork: half of what a marker without one is left alone
+
 
 def marker_key(fork_id: str) -> str:
     """Below the folder of the volume that the fork stands on."""
-    return f"forks/{fork_id}"
+    return f"{FORKS}{fork_id}"
 
 
 class Forking:
     """Makes volumes that begin where others are."""
 
-    def __init__(self, store: ObjectStore, history: History, leases: Leases, keeping: Keeping) -> None:
+    def __init__(self, store: ObjectStore, leases: Leases, keeping: Keeping, clock: Clock) -> None:
         self._store = store
-        self._history = history
+        self._clock = clock
         self._leases = leases
         self._keeping = keeping
 
@@ -41,10 +44,15 @@ class Forking:
             await self._leases.create(fork, None)
             return fork
         key = point.volume.key(marker_key(fork.id))
-        await self._store.put(key, sealed_line({"volume": fork.path, "number": point.number}))  # invariant 11
+        marker = sealed_line({"volume": fork.path, "number": point.number})
+        began_s = self._clock.monotonic()
+        await self._store.put(key, marker)  # invariant 11
         try:
             await self._keeping.prove(point.volume, point.number)
             await self._leases.create(fork, point)
+            if self._clock.monotonic() - began_s > _LONGEST_S:  # the marker may be taken for a dead one's
+                await self._store.put(key, marker)
+                await self._keeping.prove(point.volume, point.number)
         except StoreError:  # the lease may yet arrive, so the marker stays; garbage collection judges it
             raise
         except HutchError:

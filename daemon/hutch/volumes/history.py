@@ -84,6 +84,10 @@ class History:
         """An entry's header. Raises NotFoundError."""
         return (await self._entry(volume, number))[0].header
 
+    async def needed_header(self, volume: Identity, number: int) -> Header:
+        """The same of one that must exist. Raises DamagedError."""
+        return (await self._needed_entry(volume, number))[0].header
+
     async def newest_header(self, volume: Identity, hints: Hints) -> Header | None:
         """The header of the newest entry; None: there is none yet."""
         newest = await self._newest_entry(volume, hints)

@@ -15,16 +15,17 @@ from hutch.volumes.lines import opened_line, sealed_line
 from hutch.volumes.names import Identity
 from hutch.volumes.store import ObjectStore
 
-_KEY = "kept"
+KEY = "kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A snapshot that thinning left. `run`: set if its run had not ended yet when it was made."""
+    """A snapshot that thinning left. `created_at` never goes back from one to the next."""
 
     number: int
     created_at: datetime
-    run: str | None = None
+    run: str
+    while_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Keeping:
         """The list, and its tag for `replace`. Raises DamagedError, StoreError."""
         where = f"the keep list of volume '{volume.name}'"
         try:
-            data, tag = await self._store.get(volume.key(_KEY))
+            data, tag = await self._store.get(volume.key(KEY))
         except NotFoundError:
             return KeepList(), "absent"
         fields = opened_line(data, where)
@@ -61,8 +62,8 @@ class Keeping:
             if fields["volume"] != volume.id:
                 raise DamagedError(where, "it is of another volume")
             kept = (
-                Kept(number, datetime.fromisoformat(created_at), run)
-                for number, created_at, run in fields["kept"]
+                Kept(number, datetime.fromisoformat(created_at), run, while_running)
+                for number, created_at, run, while_running in fields["kept"]
             )
             return KeepList(fields["until"], tuple(kept)), tag
         except (ValueError, TypeError, KeyError) as error:
@@ -73,9 +74,12 @@ class Keeping:
         fields = {
             "volume": volume.id,
             "until": fresh.until,
-            "kept": [[each.number, each.created_at.isoformat(), each.run] for each in fresh.kept],
+            "kept": [
+                [each.number, each.created_at.isoformat(), each.run, each.while_running]
+                for each in fresh.kept
+            ],
         }
-        await self._store.put(volume.key(_KEY), sealed_line(fields), if_match=tag)
+        await self._store.put(volume.key(KEY), sealed_line(fields), if_match=tag)
 
     async def prove(self, volume: Identity, number: int) -> None:
         """After a marker was put: see that it came in time. Raises HutchError `snapshot_unknown`."""

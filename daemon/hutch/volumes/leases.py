@@ -60,6 +60,10 @@ class Lease:
         """Let the next write of the lease tell readers where the newest entry and checkpoint are."""
         self.record = replace(self.record, hints=Hints(state.reference, state.checkpoint))
 
+    def forget_fork(self) -> None:
+        """Let the next write of the lease tell that the volume stands on no other any more."""
+        self.record = replace(self.record, fork=None)
+
     def assert_held(self) -> None:
         """Raises LeaseLostError."""
         if self.lost.is_set():

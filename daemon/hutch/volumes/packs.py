@@ -1,6 +1,7 @@
 """Blocks of content, and the packs that hold them. See docs/volume-format.md, "Packs"."""
 
 import json
+import secrets
 import threading
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -116,7 +117,12 @@ class PackWriter:
     def seal(self) -> tuple[Pack, bytes]:
         """The pack and its object; what is added next goes into another."""
         footer = zstandard.compress(
-            json.dumps({"codec": "zstd", "blocks": self._blocks}, separators=(",", ":")).encode()
+            json.dumps(
+                # Random bits give every pack a name of its own: what garbage collection is about to delete is
+                # never put again (invariant 9).
+                {"codec": "zstd", "blocks": self._blocks, "nonce": secrets.token_hex(16)},
+                separators=(",", ":"),
+            ).encode()
         )
         data = b"".join((_MAGIC, b"\1", *self._parts, footer, len(footer).to_bytes(4, "little"), _MAGIC))
         pack = Pack(self._number, f"packs/{digest(data)}", len(data), tuple(self._blocks))

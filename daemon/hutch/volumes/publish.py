@@ -12,6 +12,8 @@ from hutch.volumes.nodes import Folder
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import Commit, Patch, State
 
+_LONGEST_COMMIT_S = 43_200.0  # from its first pack to its entry: half of what a pack is left alone
+
 
 class OwnEntryError(Exception):
     """An entry of ours that had seemed to fail stands there after all: read it and try again."""
@@ -26,9 +28,10 @@ class Publisher:
         self._leases = leases
         self._clock = clock
 
-    def commit_of(self, lease: Lease, run_id: str, tree: Folder) -> Commit:
-        """A commit that is yet without content."""
-        return Commit(lease.token, secrets.token_hex(16), run_id, self._clock.now(), tree)
+    def commit_of(self, lease: Lease, run_id: str, tree: Folder, *, began_s: float | None = None) -> Commit:
+        """A commit that is yet without content. `began_s`: monotonic time, before its first pack was put."""
+        now = self._clock.now()
+        return Commit(lease.token, secrets.token_hex(16), run_id, now, tree, began_s=began_s)
 
     async def put(self, lease: Lease, state: State, commit: Commit, made: Patch) -> tuple[State, Snapshot]:
         """Put the entry after `state`.
@@ -39,6 +42,9 @@ class Publisher:
             StoreError: the entry may yet arrive, so the lease will not be given back.
         """
         await self._leases.assure(lease)
+        if commit.began_s is not None and self._clock.monotonic() - commit.began_s > _LONGEST_COMMIT_S:
+            # Garbage collection may take its packs for left over (invariant 10).
+            raise StoreError(f"the commit to volume '{lease.name}' took too long: it must be made anew")
         lease.in_doubt = True
         try:
             after, snapshot = await self._appender.append(state, commit, made)

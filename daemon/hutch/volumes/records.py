@@ -101,6 +101,34 @@ class TreeChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinned:
+    """What thinning kept of older history, and what it let go, by number. With `dry_run`: would have."""
+
+    name: str
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What garbage collection deleted, in objects and bytes. With `dry_run`: would have.
+
+    `volumes`: removed ones of this name whose time is over. `problem`: why some of it must wait.
+    """
+
+    name: str
+    entries: int
+    checkpoints: int
+    packs: int
+    markers: int
+    volumes: int
+    bytes: int
+    dry_run: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """A name that somebody gave a snapshot, which is kept for as long as it has one."""
 

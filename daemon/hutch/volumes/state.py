@@ -181,6 +181,7 @@ class Commit:
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = 0
     kind: Literal["commit", "fence"] = "commit"
+    began_s: float | None = None  # when its first pack was put at the earliest, on the monotonic clock
     while_running: bool = False  # by a run that goes on: retention may let it go for a later one
 
 
@@ -258,6 +259,11 @@ def packs_in_use(state: State) -> dict[int, Pack]:
     used: set[int] = set()
     for _, _, node in walk(state.tree):
         if isinstance(node, File):
-            used.update(run[0] for run in node.blocks)
-            used.update((node.at[0],) if node.at else ())
+            used |= packs_of(node)
     return {number: pack for number, pack in state.packs.items() if number in used}
+
+
+def packs_of(node: File) -> set[int]:
+    """The packs that a file's content lies in."""
+    packs = {run[0] for run in node.blocks}
+    return packs | {node.at[0]} if node.at else packs

@@ -8,6 +8,7 @@ from hutch.errors import HutchError
 from hutch.volumes.cache import MAX_BYTES, Cache, Room
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
+from hutch.volumes.collecting import GRACE_S, Collector
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.desk import Desk
 from hutch.volumes.engine import build_engine
@@ -20,19 +21,23 @@ from hutch.volumes.records import (
     At,
     CacheUse,
     CheckReport,
+    Collected,
     FileRead,
     FolderList,
     LinkTarget,
     Recovered,
     Snapshot,
     Tag,
+    Thinned,
     TreeChange,
     TreeEntry,
     VolumeInfo,
 )
+from hutch.volumes.retention import RetentionRules
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.streaming import Stream, streaming
+from hutch.volumes.thinning import Thinner
 from hutch.volumes.transfer import Transfer
 from hutch.volumes.writing import WriteMode, Writer
 
@@ -58,6 +63,8 @@ class Volumes:
         self._desk = Desk(engine, self._copies, self._cache)
         self._reader = Reader(engine)
         self._writer = Writer(engine, self._reader)
+        self._thinner = Thinner(engine)
+        self._collector = Collector(engine)
         self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
         self._transfer = Transfer(engine, self._reader, cache)
@@ -292,3 +299,19 @@ class Volumes:
     async def tags(self, name: VolumeName) -> Sequence[Tag]:
         """The names of a volume's snapshots."""
         return await self._past.tags(name)
+
+    async def thin(self, name: VolumeName, rules: RetentionRules, *, dry_run: bool = False) -> Thinned:
+        """Decide which older snapshots are kept; `gc` deletes what only the others needed.
+
+        Raises:
+            HutchError: `volume_unknown`.
+        """
+        return await self._thinner.thin(name, rules, dry_run=dry_run)
+
+    async def gc(self, name: VolumeName, *, grace_s: float = GRACE_S, dry_run: bool = False) -> Collected:
+        """Delete what nothing kept needs, also of volumes of this name removed more than `grace_s` ago.
+
+        Raises:
+            HutchError: `volume_unknown`, `volume_damaged`: what is kept cannot be read; nothing was deleted.
+        """
+        return await self._collector.collect(name, grace_s=grace_s, dry_run=dry_run)

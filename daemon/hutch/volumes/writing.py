@@ -68,10 +68,11 @@ class Writer:
         inline = packs.seal_inline(entry_key(state.number + 1), INLINE_AT)
         if inline is None and not packs.is_empty:
             sealed.append(packs.seal())
+        began_s = self._clock.monotonic()
         for pack, packed in sealed:
             await self._store.put(state.identity.key(pack.key), packed)  # invariants 1 and 9
         commit = replace(
-            self._publisher.commit_of(lease, lease.holder, tree),
+            self._publisher.commit_of(lease, lease.holder, tree, began_s=began_s),
             packs=tuple(pack for pack, _ in sealed) + ((inline[0],) if inline else ()),
             inline=inline[1] if inline else b"",
         )
