@@ -273,6 +273,7 @@ def _open_store(config: Config) -> AbstractAsyncContextManager[ProvenStore]:
         profile=said.profile,
         connect_timeout_s=said.connect_timeout_s,
         timeout_s=said.timeout_s,
+        retry_s=said.retry_s,
         max_requests=said.max_requests,
     )
     memory = StoreMemory(

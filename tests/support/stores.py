@@ -35,7 +35,7 @@ async def fresh_store(kind: str, request: pytest.FixtureRequest, folder: Path) -
 
 @asynccontextmanager
 async def s3_store(
-    server: S3Server, *, url: str = "", prefix: str = "", bucket: str = ""
+    server: S3Server, *, url: str = "", prefix: str = "", bucket: str = "", retry_s: float = 30
 ) -> AsyncGenerator[S3Store]:
     """A part of the server's bucket, reached at `url`, where that is another way to the same server."""
     with pytest.MonkeyPatch.context() as patch:
@@ -45,6 +45,7 @@ async def s3_store(
             endpoint_url=url or server.url,
             region="us-east-1",
             credentials_env=("STORE_KEY", "STORE_SECRET"),
+            retry_s=retry_s,
         )
         async with open_s3(
             bucket or server.bucket, prefix or f"test/{secrets.token_hex(8)}", options
@@ -53,12 +54,21 @@ async def s3_store(
 
 
 def azure_store(
-    server: AzureServer, *, url: str = "", prefix: str = "", container: str = "", key: str = ""
+    server: AzureServer,
+    *,
+    url: str = "",
+    prefix: str = "",
+    container: str = "",
+    key: str = "",
+    retry_s: float = 30,
 ) -> CloudStore:
     """A part of the server's container, reached at `url`, where that is another way to the same server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORE_KEY", key or server.key)
         options = StoreOptions(
-            endpoint_url=url or server.url, account=server.account, credentials_env=("STORE_KEY",)
+            endpoint_url=url or server.url,
+            account=server.account,
+            credentials_env=("STORE_KEY",),
+            retry_s=retry_s,
         )
         return open_azure(container or server.container, prefix or f"test/{secrets.token_hex(8)}", options)

@@ -215,6 +215,7 @@ async def test_what_is_wrong_is_said_with_what_mends_it(
         endpoint_url=url or s3_server.url,
         region="us-east-1",
         credentials_env=("STORE_KEY", "STORE_SECRET"),
+        retry_s=0.1,
     )
     async with open_store(f"s3://{bucket}/{code}", options, memory(tmp_path)) as store:
         assert await refusal(store) == code

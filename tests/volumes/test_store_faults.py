@@ -18,25 +18,33 @@ Way = tuple[FaultProxy, ObjectStore, ObjectStore]  # with the store through the 
 
 
 @asynccontextmanager
-async def both(kind: str, request: pytest.FixtureRequest) -> AsyncGenerator[Way]:
+async def both(kind: str, request: pytest.FixtureRequest, retry_s: float = 30) -> AsyncGenerator[Way]:
     prefix = f"test/{secrets.token_hex(8)}"
     if kind == "s3":
         server = request.getfixturevalue("s3_server")
         async with (
             fault_proxy(server.url) as proxy,
-            s3_store(server, url=proxy.url, prefix=prefix) as store,
+            s3_store(server, url=proxy.url, prefix=prefix, retry_s=retry_s) as store,
             s3_store(server, prefix=prefix) as plain,
         ):
             yield proxy, store, plain
     else:
         azure = request.getfixturevalue("azure_server")
         async with fault_proxy(azure.url) as proxy:
-            yield proxy, azure_store(azure, url=proxy.url, prefix=prefix), azure_store(azure, prefix=prefix)
+            through = azure_store(azure, url=proxy.url, prefix=prefix, retry_s=retry_s)
+            yield proxy, through, azure_store(azure, prefix=prefix)
 
 
 @pytest.fixture(params=REMOTE)
 async def way(request: pytest.FixtureRequest) -> AsyncGenerator[Way]:
     async with both(request.param, request) as found:
+        yield found
+
+
+@pytest.fixture(params=REMOTE)
+async def impatient(request: pytest.FixtureRequest) -> AsyncGenerator[Way]:
+    """A store that gives up soon."""
+    async with both(request.param, request, retry_s=0.2) as found:
         yield found
 
 
@@ -72,8 +80,8 @@ async def test_the_lost_answer_to_a_losing_write_is_a_loss(way: Way) -> None:
     assert await plain.get("a") == (b"theirs", theirs)
 
 
-async def test_an_upload_that_is_cut_writes_nothing_and_the_next_attempt_all(way: Way) -> None:
-    proxy, store, plain = way
+async def test_an_upload_that_is_cut_writes_nothing_and_the_next_attempt_all(impatient: Way) -> None:
+    proxy, store, plain = impatient
     data = os.urandom(3 << 20)
 
     async def fails(key: str, condition: Condition) -> None:
@@ -120,8 +128,8 @@ async def test_a_third_of_all_answers_503_goes_unnoticed(way: Way) -> None:
     assert proxy.faults[0].done > 5
 
 
-async def test_a_store_that_cannot_be_reached_is_an_error_and_works_again_later(way: Way) -> None:
-    proxy, store, plain = way
+async def test_a_store_that_cannot_be_reached_is_an_error_and_works_again_later(impatient: Way) -> None:
+    proxy, store, plain = impatient
     tag = await store.put("a", b"1")
     await proxy.stop()
     failed = []

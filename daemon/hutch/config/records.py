@@ -76,6 +76,7 @@ class Storage:
     profile: Annotated[str, Text()] = ""
     connect_timeout_s: Annotated[float, Number(0.1, 300, "seconds")] = 5.0
     timeout_s: Annotated[float, Number(1, 3600, "seconds")] = 30.0
+    retry_s: Annotated[float, Number(0, 3600, "seconds")] = 30.0
     max_requests: Annotated[int, Whole(1, 256)] = 16
 
 

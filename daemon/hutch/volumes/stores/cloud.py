@@ -11,7 +11,7 @@ from obstore.store import AzureStore, GCSStore
 from hutch.volumes.failures import ConflictError, NotFoundError
 from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
-from hutch.volumes.stores.attempts import Found, patiently, put_if
+from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.cloud_failures import FAILURES, failure
 from hutch.volumes.stores.options import StoreOptions, values_of
 from hutch.volumes.stores.refusals import BeyondEndError
@@ -45,7 +45,7 @@ def open_azure(container: str, prefix: str, options: StoreOptions) -> "CloudStor
         made = AzureStore(container, config=config, client_options=_client(options), retry_config=_NO_RETRY)
     except FAILURES as error:
         raise failure(error, "") from error
-    return CloudStore(made, prefix, options.max_requests, tag="e_tag")
+    return CloudStore(made, prefix, options, tag="e_tag")
 
 
 def open_google(bucket: str, prefix: str, options: StoreOptions) -> "CloudStore":
@@ -62,7 +62,7 @@ def open_google(bucket: str, prefix: str, options: StoreOptions) -> "CloudStore"
     except FAILURES as error:
         raise failure(error, "") from error
     # Google's conditions compare the generation, a number that each write raises, not the ETag
-    return CloudStore(made, prefix, options.max_requests, tag="version")
+    return CloudStore(made, prefix, options, tag="version")
 
 
 def _secret(options: StoreOptions) -> str:
@@ -85,25 +85,26 @@ class CloudStore:
 
     dialect = ""
 
-    def __init__(self, inner: AzureStore | GCSStore, prefix: str, max_requests: int, *, tag: str) -> None:
+    def __init__(self, inner: AzureStore | GCSStore, prefix: str, options: StoreOptions, *, tag: str) -> None:
         self._inner = inner
         self._prefix = f"{prefix}/" if prefix else ""
-        self._limit = anyio.Semaphore(max_requests)
+        self._limit = anyio.Semaphore(options.max_requests)
+        self._patience = Patience(options.retry_s)
         self._tag = tag
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
         path = self._path(key)
         if end is not None and end <= start:
-            return b"", await patiently(lambda: self._get_tag(key, path))
+            return b"", await self._patience.ask(lambda: self._get_tag(key, path))
         try:
-            return await patiently(lambda: self._get(key, path, start, end))
+            return await self._patience.ask(lambda: self._get(key, path, start, end))
         except BeyondEndError:
-            return b"", await patiently(lambda: self._get_tag(key, path))
+            return b"", await self._patience.ask(lambda: self._get_tag(key, path))
 
     async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
         path = self._path(key)
         if if_match is None:
-            return await patiently(lambda: self._put(key, path, data, "overwrite"))
+            return await self._patience.ask(lambda: self._put(key, path, data, "overwrite"))
         mode: PutMode = "create" if if_match == "absent" else self._update(if_match)
 
         async def put() -> str:
@@ -112,12 +113,12 @@ class CloudStore:
             except NotFoundError:
                 raise ConflictError(key) from None
 
-        return await put_if(put, lambda: self._get(key, path, 0, None), key, data, if_match)
+        return await self._patience.put_if(put, lambda: self._get(key, path, 0, None), key, data, if_match)
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
         try:
-            await patiently(lambda: self._ask(key, lambda: obstore.delete_async(self._inner, path)))
+            await self._patience.ask(lambda: self._ask(key, lambda: obstore.delete_async(self._inner, path)))
         except NotFoundError:
             return
 
@@ -125,7 +126,7 @@ class CloudStore:
         whole = self._prefix + prefix
         folder = whole.rpartition("/")[0]  # obstore lists folders; ours may end in the middle of a name
         pages = _Pages(self._inner, folder)
-        while page := await patiently(lambda: self._ask(prefix, pages.take)):
+        while page := await self._patience.ask(lambda: self._ask(prefix, pages.take)):
             for found in page:
                 if found["path"].startswith(whole):
                     key = found["path"].removeprefix(self._prefix)

@@ -26,6 +26,7 @@ class StoreOptions:
     profile: str = ""
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0  # without a byte
+    retry_s: float = 30.0  # a request that failed in passing is not begun again after this time
     max_requests: int = 16  # at once
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -13,7 +14,7 @@ from hutch.volumes.failures import ConflictError, NotFoundError
 from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
 from hutch.volumes.stores import multipart
-from hutch.volumes.stores.attempts import Found, patiently, put_if
+from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.hashes import md5_of
 from hutch.volumes.stores.options import StoreOptions, values_of
 from hutch.volumes.stores.refusals import BeyondEndError
@@ -52,7 +53,7 @@ async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGener
     except FAILURES as error:
         raise failure(error, "") from error
     try:
-        yield S3Store(client, bucket, prefix, options.max_requests)
+        yield S3Store(client, bucket, prefix, options)
     finally:
         with anyio.CancelScope(shield=True):
             await client.__aexit__(None, None, None)
@@ -77,12 +78,13 @@ def _config(options: StoreOptions) -> AioConfig:
 class S3Store:
     """Objects below `prefix` of a bucket. `dialect` is "" until a write has shown how it takes an ETag."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str, max_requests: int) -> None:  # noqa: ANN401 - untyped
+    def __init__(self, client: Any, bucket: str, prefix: str, options: StoreOptions) -> None:  # noqa: ANN401 - untyped
         self._client = client
         self._bucket = bucket
         self.prefix = prefix
         self._prefix = f"{prefix}/" if prefix else ""
-        self._limit = anyio.Semaphore(max_requests)
+        self._limit = anyio.Semaphore(options.max_requests)
+        self._patience = Patience(options.retry_s)
         self.dialect = ""
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
@@ -92,7 +94,7 @@ class S3Store:
         if start or end is not None:
             place["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         try:
-            return await patiently(lambda: self._get(key, place))
+            return await self._patience.ask(lambda: self._get(key, place))
         except BeyondEndError:
             return b"", await self._tag(key, self._place(key))
 
@@ -102,20 +104,20 @@ class S3Store:
             # Not in parts: servers ignore a condition on the last request of such an upload
             return await self._put_if(key, place, data, if_match)
         if len(data) < _MULTIPART_BYTES:
-            return await patiently(lambda: self._put(key, place, data))
-        return await multipart.put(self._ask, self._client, key, place, data)
+            return await self._patience.ask(lambda: self._put(key, place, data))
+        return await multipart.put(partial(self._send, key), self._client, place, data)
 
     async def delete(self, key: str) -> None:
         place = self._place(key)
         try:
-            await patiently(lambda: self._ask(key, lambda: self._client.delete_object(**place)))
+            await self._send(key, lambda: self._client.delete_object(**place))
         except NotFoundError:
             return
 
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
         asked = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         while True:
-            page = await patiently(lambda: self._ask(prefix, lambda: self._client.list_objects_v2(**asked)))
+            page = await self._send(prefix, lambda: self._client.list_objects_v2(**asked))
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._prefix)
                 yield ObjectInfo(key, found["Size"], found["LastModified"].astimezone(UTC))
@@ -142,7 +144,7 @@ class S3Store:
             response["Body"].close()
             return _bare(response["ETag"])
 
-        return await patiently(lambda: self._ask(key, ask))
+        return await self._patience.ask(lambda: self._ask(key, ask))
 
     async def _put(self, key: str, place: dict[str, Any], data: bytes, **condition: str) -> str:
         _, md5 = await md5_of(data)
@@ -166,7 +168,10 @@ class S3Store:
                 self.dialect = form
             return tag
 
-        return await put_if(put, lambda: self._get(key, place), key, data, condition)
+        return await self._patience.put_if(put, lambda: self._get(key, place), key, data, condition)
+
+    async def _send(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
+        return await self._patience.ask(lambda: self._ask(key, ask))
 
     async def _ask(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
         async with self._limit:
