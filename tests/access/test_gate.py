@@ -142,8 +142,11 @@ async def test_what_has_no_rule_is_no_method(access: Access) -> None:
 async def test_a_principals_call_waits_for_a_bounded_time(access: Access) -> None:
     service = gate(cast("SandboxService", Recorder()), access, "ci")
     await service.get_run(run_id="r-1", wait_s=50)
+    for wait_s in (51, float("inf"), float("nan")):
+        with pytest.raises(ServiceError, match="at most 50 s"):
+            await service.get_run(run_id="r-1", wait_s=wait_s)
     with pytest.raises(ServiceError, match="at most 50 s"):
-        await service.get_run(run_id="r-1", wait_s=51)
+        await service.stop_run(run_id="r-1", grace_s=3600)
 
 
 async def test_a_right_that_was_taken_counts_from_the_next_call_on(access: Access) -> None:

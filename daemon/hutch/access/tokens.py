@@ -18,6 +18,7 @@ from hutch.state import AccessToken, State
 _TOKEN = re.compile(r"hutch_(?P<id>[a-z2-9]{10})_[A-Za-z0-9_-]{43}", re.ASCII)
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _ID_LENGTH = 10
+_LONGEST_S = 3652 * 86_400.0
 _NOBODY = AccessToken("", "", b"\0" * 32, 0.0)  # what a token of an id that is not there is compared with
 
 
@@ -32,10 +33,16 @@ class AccessTokens:
         """Make a token, for `valid_s` seconds or until it is revoked; return its record and its text.
 
         Raises:
-            HutchError: `principal_unknown`.
+            HutchError: `principal_unknown`, `limit_exceeded`.
         """
         if principal not in self._principals:
             raise unknown_principal(principal, self._principals)
+        if valid_s is not None and not 0 < valid_s <= _LONGEST_S:
+            raise HutchError(
+                "limit_exceeded",
+                "a token is valid for at most ten years",
+                "without an end it is valid until it is revoked",
+            )
         token_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
         text = f"hutch_{token_id}_{secrets.token_urlsafe(32)}"
         now = time.time()

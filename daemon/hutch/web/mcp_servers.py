@@ -5,37 +5,59 @@ remember whose it was.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hutch.config import OWNER
 from hutch.web.guard import caller
 from hutch_mcp_tools.server import build_server
 from hutch_mcp_tools.service import SandboxService
 
 
 class McpServers:
-    """An ASGI application behind the guard, which says who calls."""
+    """An ASGI application behind the guard, which says who calls.
+
+    A server takes some 50 ms to build, so that of a principal is built at its first call.
+    """
 
     def __init__(self, services: Mapping[str, SandboxService], *, version: str) -> None:
-        # The guard checks Host and Origin for every route, so the SDK need not do it for one of them
-        security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-        self._managers = {}
-        for principal, service in services.items():
-            server = build_server(service, version=version)
-            server.streamable_http_app(transport_security=security)  # makes the session manager
-            self._managers[principal] = server.session_manager
-        self._apps = {name: StreamableHTTPASGIApp(manager) for name, manager in self._managers.items()}
+        self._services = services
+        self._version = version
+        self._apps: dict[str, ASGIApp] = {}
+        self._building = anyio.Lock()
+        self._tasks: TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Serve for the length of the block."""
-        async with AsyncExitStack() as stack:
-            for manager in self._managers.values():
-                await stack.enter_async_context(manager.run())
+        async with anyio.create_task_group() as self._tasks:
+            await self._app(OWNER)
             yield
+            self._tasks.cancel_scope.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._apps[caller(scope)](scope, receive, send)
+        app = await self._app(caller(scope))
+        await app(scope, receive, send)
+
+    async def _app(self, principal: str) -> ASGIApp:
+        async with self._building:
+            if principal not in self._apps:
+                assert self._tasks is not None
+                await self._tasks.start(self._run, principal)
+        return self._apps[principal]
+
+    async def _run(self, principal: str, *, task_status: TaskStatus[None]) -> None:
+        server = build_server(self._services[principal], version=self._version)
+        # The guard checks Host and Origin for every route, so the SDK need not do it for one of them
+        server.streamable_http_app(
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
+        )
+        async with server.session_manager.run():
+            self._apps[principal] = StreamableHTTPASGIApp(server.session_manager)
+            task_status.started()
+            await anyio.sleep_forever()
