@@ -266,9 +266,12 @@ class Leases:
         """Raises ConflictError only if it is certain that our record does not stand there."""
         try:
             return await self._store.put(lease_key(name), encoded(record), if_match=condition)
-        except StoreError:
+        except StoreError as error:
             # The answer may have been lost on its way, and a retry then meets our own write.
-            data, tag = await self._store.get(lease_key(name))
+            try:
+                data, tag = await self._store.get(lease_key(name))
+            except NotFoundError:  # of a new volume, so that nothing was written
+                raise error from None
             if decoded(data, name).nonce == record.nonce:
                 return tag
             raise
