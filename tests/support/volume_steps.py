@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import MemoryStore, StoreError, Stream, VolumeName, Volumes
 from support.volume_engine import WEB, HandClock, Tree, commit_files, copy_of, run_on, tree_of
+from support.volume_history import COPY, DAY_S, LAST_TWO, assert_kept, grow, grown
 from support.volume_model import Cable
 
-COPY = VolumeName.parse("copy")
 OLDEST: Tree = {"/a": b"oldest"}
 BASE: Tree = {"/a": b"old", "/d": None, "/d/b": b"stays"}
 LARGE = b"".join(b"%06d" % number for number in range(120_000))  # more than an entry takes inline
@@ -38,7 +39,7 @@ class Scene:
         clock.move(self.clock.ticks - clock.ticks)
         if self.cache.exists():
             shutil.copytree(self.cache, cache, symlinks=True)
-        return Scene(await copy_of(self.store), cache, clock)
+        return Scene(await copy_of(self.store, clock.now), cache, clock)
 
 
 # What was before -------------------------------------------------------------
@@ -58,6 +59,15 @@ async def tagged(scene: Scene) -> None:
 async def removed(scene: Scene) -> None:
     await written_elsewhere(scene)
     await scene.volumes("elsewhere").remove(WEB)
+
+
+async def grown_old(scene: Scene) -> None:
+    await grow(scene.volumes("elsewhere"), scene.clock, range(1, 8))
+
+
+async def thinned(scene: Scene) -> None:
+    await grown_old(scene)
+    await scene.volumes("elsewhere").thin(WEB, LAST_TWO)
 
 
 async def abandoned(scene: Scene) -> None:
@@ -162,6 +172,14 @@ async def bring_back(volumes: Volumes) -> None:
     await volumes.bring_back(WEB)
 
 
+async def thin(volumes: Volumes) -> None:
+    await volumes.thin(WEB, LAST_TWO)
+
+
+async def gc(volumes: Volumes) -> None:
+    await volumes.gc(WEB)
+
+
 async def recover(volumes: Volumes) -> None:
     for each in await volumes.recover():
         if each.problem:
@@ -194,6 +212,21 @@ async def no_tag_is_there(volumes: Volumes) -> None:
     assert await volumes.tags(WEB) == ()
 
 
+async def the_newest_are_kept(volumes: Volumes) -> None:
+    await assert_kept(volumes, [5, 6, 7])
+
+
+async def the_garbage_is_gone(volumes: Volumes) -> None:
+    await the_newest_are_kept(volumes)
+    assert (await volumes.gc(WEB)).bytes == 0
+
+
+async def it_cannot_be_brought_back(volumes: Volumes) -> None:
+    with pytest.raises(HutchError) as caught:
+        await volumes.bring_back(WEB)
+    assert caught.value.code == "volume_unknown"
+
+
 async def the_work_is_kept_apart(volumes: Volumes) -> None:
     kept = [VolumeName.parse(info.name) for info in await volumes.list() if "@conflict-" in info.name]
     assert LEFT in [await tree_of(volumes, name=name) for name in kept]
@@ -212,6 +245,7 @@ class Case:
     trees: tuple[Tree | None, ...]  # that the volume may have after a stop; the last one: when it is done
     writes: int  # at least, so that a step that does nothing is no proof
     before: Callable[[Scene], Awaitable[None]] = written_elsewhere
+    wait_s: float = 0  # between what was before and the step
     again: Step | None = None  # how it is done again; None: by the step
     is_done: str = ""  # the error that tells that it was done already
     finally_: Step = nothing_more
@@ -240,6 +274,11 @@ CASES = {
     "untag": Case(untag, (BASE,), 1, before=tagged, is_done="tag_unknown", finally_=no_tag_is_there),
     "remove": Case(remove, (BASE, None), 3, is_done="volume_unknown"),
     "bring back": Case(bring_back, (None, BASE), 2, before=removed, is_done="volume_exists"),
+    "thin": Case(thin, (grown(7),), 1, before=grown_old, finally_=the_newest_are_kept),
+    "gc": Case(gc, (grown(7),), 5, before=thinned, wait_s=2 * DAY_S, finally_=the_garbage_is_gone),
+    "gc of the removed": Case(
+        gc, (None,), 5, before=removed, wait_s=8 * DAY_S, finally_=it_cannot_be_brought_back
+    ),
     "take over": Case(edit_and_commit, (BASE, *_EDITED), 6, before=abandoned),
     "recover": Case(recover, (BASE, LEFT), 5, before=left_behind),
     "recover apart": Case(
