@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import Loader
 
 from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore
 from hutch.volumes.stores.cloud import CloudStore, open_azure
@@ -17,6 +19,11 @@ from support.ceph import S3Server
 LOCAL = ("memory", "directory")
 REMOTE = ("s3", "azure")
 EVERY = (*LOCAL, *REMOTE)
+
+
+@cache
+def _loader() -> Loader:
+    return Loader()
 
 
 @asynccontextmanager
@@ -41,6 +48,8 @@ async def s3_store(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORE_KEY", server.access_key)
         patch.setenv("STORE_SECRET", server.secret_key)
+        # The description of S3, a megabyte of JSON, is read once for all tests instead of once for each
+        patch.setattr("botocore.session.create_loader", lambda *_: _loader())
         options = StoreOptions(
             endpoint_url=url or server.url,
             region="us-east-1",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, ObjectStore, VolumeName, Volumes
+from hutch.volumes import CountingStore, MemoryStore, ObjectStore, VolumeName, Volumes
 from support.volume_engine import (
     WEB,
     HandClock,
@@ -21,11 +21,6 @@ from support.volume_engine import (
 )
 
 COPY = VolumeName.parse("copy")
-
-
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from hutch.errors import HutchError
 from hutch.volumes import (
     CountingStore,
-    DirectoryStore,
     FileRead,
     FolderList,
     LinkTarget,
@@ -19,11 +18,6 @@ from hutch.volumes import (
     Volumes,
 )
 from support.volume_engine import WEB, Host, commit_files, run_on, tree_of, tree_on_disk
-
-
-@pytest.fixture(params=["memory", "directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture
