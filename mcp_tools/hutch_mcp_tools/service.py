@@ -13,11 +13,18 @@ from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 from hutch_mcp_tools.volume_records import (
+    CheckRecord,
+    CollectedRecord,
+    DiffRequest,
     ExportRequest,
     ImportRequest,
+    KeepRules,
     ReadVolumeRequest,
     SnapshotRecord,
+    TagRecord,
+    ThinnedRecord,
     VolumeContent,
+    VolumeDiff,
     VolumeRecord,
     WriteVolumeRequest,
 )
@@ -246,8 +253,35 @@ class SandboxService(Protocol):
     ) -> SnapshotRecord | None:
         """Put the content of a tar archive as one commit. None: all of it was there already."""
 
-    async def list_volumes(self) -> list[VolumeRecord]: ...
-    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]: ...
+    async def list_volumes(self, *, removed: bool = False) -> list[VolumeRecord]:
+        """Volumes by name; `removed`: instead those that were removed and can be brought back."""
+
+    async def volume_log(self, volume: str, limit: int = 20, *, every: bool = False) -> list[SnapshotRecord]:
+        """Snapshots, newest first: of each run the last, unless `every`."""
+
+    async def diff_volume(self, request: DiffRequest) -> VolumeDiff: ...
+    async def restore_volume(self, volume: str, at: str, path: str = "/") -> SnapshotRecord | None:
+        """Go back by a new snapshot, so that nothing is lost. None: it was so already."""
+
+    async def fork_volume(self, volume: str, to: str, at: str | None = None) -> VolumeRecord: ...
+    async def remove_volume(self, volume: str) -> VolumeRecord:
+        """Answers with what it was; it can be brought back until its content is collected."""
+
+    async def bring_back_volume(self, volume: str) -> VolumeRecord: ...
+    async def tag_volume(self, volume: str, label: str, at: str | None = None) -> TagRecord: ...
+    async def untag_volume(self, volume: str, label: str) -> None: ...
+    async def volume_tags(self, volume: str) -> list[TagRecord]: ...
+    async def thin_volume(
+        self, volume: str, rules: KeepRules | None = None, *, dry_run: bool = False
+    ) -> ThinnedRecord:
+        """Let older snapshots go; what only they needed is deleted by `collect_volume`."""
+
+    async def collect_volume(self, volume: str, *, dry_run: bool = False) -> CollectedRecord:
+        """Delete what nothing needs, also of removed volumes of this name whose time is over."""
+
+    async def check_volume(self, volume: str) -> CheckRecord:
+        """Read all of it and prove it whole, which takes as long as reading takes."""
+
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
         """Say what a principal may do with a volume from now on; answers with all its shares."""
 

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from hutch_mcp_tools.wire import Wire
 
+# A snapshot: its number, a tag, a time such as 2026-11-20T10:00 (UTC), or an age such as 2h; None: the newest
+At = str | None
+
 # Requests ------------------------------------------------------------
 
 
@@ -15,7 +18,7 @@ class ReadVolumeRequest(Wire):
 
     volume: str
     path: str = "/"
-    at: str | None = None  # a snapshot's number; None: the newest
+    at: At = None
     offset: Annotated[int, Field(ge=0)] = 0  # bytes of a file, entries of a folder
     limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
 
@@ -35,7 +38,7 @@ class ExportRequest(Wire):
 
     volume: str
     path: str = "/"
-    at: str | None = None
+    at: At = None
 
 
 class ImportRequest(Wire):
@@ -44,6 +47,30 @@ class ImportRequest(Wire):
     volume: str
     path: str = "/"
     replaces: bool = True  # False: refuse where a file would be replaced
+
+
+class DiffRequest(Wire):
+    """What differs between two snapshots below a path, or between the working folder and its snapshot."""
+
+    volume: str
+    a: At = None  # None: what the last run before `b` began with
+    b: At = None
+    working: bool = False  # instead of both: what the daemon's own folder holds beyond the newest snapshot
+    path: str = "/"
+    patch: bool = False  # with the change of each text
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+
+
+class KeepRules(Wire):
+    """Which older snapshots are kept; None: as the daemon has it. Those with a tag or a fork always are."""
+
+    keep_all_s: Annotated[float, Field(ge=0)] | None = None  # everything younger is kept
+    keep_last: Annotated[int, Field(ge=0)] | None = None
+    hourly: Annotated[int, Field(ge=0)] | None = None  # the newest of an hour, for so many hours
+    daily: Annotated[int, Field(ge=0)] | None = None
+    weekly: Annotated[int, Field(ge=0)] | None = None
+    monthly: Annotated[int, Field(ge=0)] | None = None
 
 
 # Answers ------------------------------------------------------------
@@ -87,6 +114,7 @@ class VolumeRecord(Wire):
     updated_at: datetime | None = None
     held_by: str | None = None  # run or session that may write it now
     held_until: datetime | None = None
+    removed_at: datetime | None = None  # it can be brought back for some days
 
 
 class SnapshotRecord(Wire):
@@ -99,3 +127,74 @@ class SnapshotRecord(Wire):
     bytes: int
     changed: list[str] = []  # "A path", "M path", "D path", the first 50
     changes: int = 0  # how many in all
+    left_out: list[str] = []  # "path: reason" of what a volume does not keep, the first 50
+    left_out_count: int = 0
+    tags: list[str] = []
+    while_running: bool = False  # committed while its run went on, which committed more since then
+
+
+class VolumeChange(Wire):
+    """How one path differs. `patch`, `added` and `deleted` (lines) only where they were asked for."""
+
+    kind: Literal["A", "M", "D"]
+    path: str
+    before: VolumeEntry | None = None
+    after: VolumeEntry | None = None
+    patch: str | None = None  # a unified diff
+    added: int = 0
+    deleted: int = 0
+    note: str = ""  # why there is no patch: "binary", "too large"
+
+
+class VolumeDiff(Wire):
+    """What turns snapshot `a` into snapshot `b`, or into the working folder."""
+
+    volume: str
+    a: int
+    b: int | None  # None: the working folder
+    changes: list[VolumeChange]
+    next: int | None = None  # offset to go on from; None: that was all
+
+
+class TagRecord(Wire):
+    """A name of a snapshot, which is kept for as long as it has one."""
+
+    label: str
+    snapshot: int
+    created_at: datetime
+
+
+class CheckRecord(Wire):
+    """What proving a volume whole has read, and what it found wrong."""
+
+    name: str
+    snapshot: int
+    entries: int
+    checkpoints: int
+    packs: int
+    blocks: int
+    bytes_read: int
+    problems: list[str] = []
+
+
+class ThinnedRecord(Wire):
+    """Which older snapshots were kept and which let go, by number; with `dry_run`: would be."""
+
+    name: str
+    kept: list[int]
+    dropped: list[int]
+    dry_run: bool
+
+
+class CollectedRecord(Wire):
+    """What nothing needed any more, in objects and bytes, and was deleted; with `dry_run`: would be."""
+
+    name: str
+    entries: int
+    checkpoints: int
+    packs: int
+    markers: int
+    volumes: int  # removed ones of this name, whose time is over
+    bytes: int
+    dry_run: bool
+    problem: str | None = None  # why some of it must wait

@@ -9,7 +9,8 @@ from hutch.volumes import MemoryStore, VolumeName, Volumes
 
 class FakeVolumes(VolumeService):
     def __init__(self, cache: Path) -> None:
-        self.engine = Volumes(MemoryStore(), cache)
+        self.store = MemoryStore()
+        self.engine = Volumes(self.store, cache)
         super().__init__(self.engine, VolumeName.parse)
 
     async def put_volume(self, name: str, files: Mapping[str, bytes]) -> None:

@@ -4,27 +4,14 @@ import base64
 from datetime import UTC, datetime
 from typing import Any
 
-from hutch.errors import HutchError
 from hutch.volumes import FileRead, FolderList, LinkTarget, TreeEntry, VolumeName, Volumes
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, VolumeContent, VolumeEntry
 
 
 async def read_volume(volumes: Volumes, name: VolumeName, request: ReadVolumeRequest) -> VolumeContent:
     """Return what stands at a path of a snapshot. Raises what `Volumes.read` raises."""
-    found = await volumes.read(
-        name, request.path, at=_snapshot(request.at), offset=request.offset, limit=request.limit
-    )
+    found = await volumes.read(name, request.path, at=request.at, offset=request.offset, limit=request.limit)
     return _content(request.volume, found)
-
-
-def _snapshot(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise HutchError(
-            "snapshot_unknown", f"{text[:40]!r} is not a snapshot", "give its number; see: hutch volume log"
-        )
-    return int(text)
 
 
 def _content(volume: str, found: FileRead | FolderList | LinkTarget) -> VolumeContent:
@@ -42,7 +29,7 @@ def _content(volume: str, found: FileRead | FolderList | LinkTarget) -> VolumeCo
         case FileRead(data=data):
             return _part(content, found, data_base64=base64.b64encode(data).decode("ascii"))
         case FolderList(entries=entries, total=total):
-            return _part(content, found, size=total, entries=[_entry(entry) for entry in entries])
+            return _part(content, found, size=total, entries=[entry_record(entry) for entry in entries])
         case LinkTarget(target=target):
             return content.model_copy(update={"target": target})
 
@@ -51,7 +38,8 @@ def _part(content: VolumeContent, found: FileRead | FolderList, **values: Any) -
     return content.model_copy(update={"offset": found.offset, "next": found.next, **values})
 
 
-def _entry(entry: TreeEntry) -> VolumeEntry:
+def entry_record(entry: TreeEntry) -> VolumeEntry:
+    """One name in a folder."""
     return VolumeEntry(
         name=entry.name,
         kind=entry.kind,

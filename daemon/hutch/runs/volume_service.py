@@ -1,26 +1,42 @@
 """The volumes' part of the service."""
 
 import base64
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 
 from hutch.errors import HutchError
 from hutch.runs.answers import answers
+from hutch.runs.comparing import compare
 from hutch.runs.reading import read_volume
 from hutch.runs.transfer import put_archive, send_folder
-from hutch.runs.volume_wire import snapshot_record, volume_record
-from hutch.volumes import VolumeName, Volumes
+from hutch.runs.volume_wire import (
+    check_record,
+    collected_record,
+    snapshot_record,
+    tag_record,
+    thinned_record,
+    volume_record,
+)
+from hutch.volumes import RetentionRules, Snapshot, VolumeName, Volumes
 from hutch_mcp_tools.service import Events
 from hutch_mcp_tools.volume_records import (
+    CheckRecord,
+    CollectedRecord,
+    DiffRequest,
     ExportRequest,
     ImportRequest,
+    KeepRules,
     ReadVolumeRequest,
     SnapshotRecord,
+    TagRecord,
+    ThinnedRecord,
     VolumeContent,
+    VolumeDiff,
     VolumeRecord,
     WriteVolumeRequest,
 )
 
 _MAX_PAGE = 200
+_LOOKED_AT = 3200  # snapshots read for a page of their runs
 _WRITER = "write_volume"  # who holds a volume for the moment of a single write
 
 
@@ -66,13 +82,84 @@ class VolumeService:
         return None if made is None else snapshot_record(made)
 
     @answers
-    async def list_volumes(self) -> list[VolumeRecord]:
-        return [volume_record(info) for info in await self._volumes.list()]
+    async def list_volumes(self, *, removed: bool = False) -> list[VolumeRecord]:
+        return [volume_record(info) for info in await self._volumes.list(removed=removed)]
 
     @answers
-    async def volume_log(self, volume: str, limit: int = 20) -> list[SnapshotRecord]:
-        snapshots = await self._volumes.log(self._named(volume), limit=min(limit, _MAX_PAGE))
-        return [snapshot_record(snapshot) for snapshot in snapshots]
+    async def volume_log(self, volume: str, limit: int = 20, *, every: bool = False) -> list[SnapshotRecord]:
+        name, limit = self._named(volume), min(limit, _MAX_PAGE)
+        found = await self._volumes.log(name, limit)
+        if not every:
+            found = await self._one_a_run(name, found, limit)
+        return [snapshot_record(snapshot) for snapshot in found[:limit]]
+
+    @answers
+    async def diff_volume(self, request: DiffRequest) -> VolumeDiff:
+        return await compare(self._volumes, self._named(request.volume), request)
+
+    @answers
+    async def restore_volume(self, volume: str, at: str, path: str = "/") -> SnapshotRecord | None:
+        name = self._named(volume)
+        before = await self._volumes.info(name)
+        made = await self._volumes.restore(name, at, prefix=path, holder="volume restore")
+        return None if made.number == before.snapshot else snapshot_record(made)
+
+    @answers
+    async def fork_volume(self, volume: str, to: str, at: str | None = None) -> VolumeRecord:
+        return volume_record(await self._volumes.fork(self._named(volume), self._named(to), at=at))
+
+    @answers
+    async def remove_volume(self, volume: str) -> VolumeRecord:
+        name = self._named(volume)
+        record = volume_record(await self._volumes.info(name))
+        await self._volumes.remove(name, holder="volume rm")
+        return record
+
+    @answers
+    async def bring_back_volume(self, volume: str) -> VolumeRecord:
+        return volume_record(await self._volumes.bring_back(self._named(volume)))
+
+    @answers
+    async def tag_volume(self, volume: str, label: str, at: str | None = None) -> TagRecord:
+        return tag_record(await self._volumes.tag(self._named(volume), label, at))
+
+    @answers
+    async def untag_volume(self, volume: str, label: str) -> None:
+        await self._volumes.untag(self._named(volume), label)
+
+    @answers
+    async def volume_tags(self, volume: str) -> list[TagRecord]:
+        return [tag_record(tag) for tag in await self._volumes.tags(self._named(volume))]
+
+    @answers
+    async def thin_volume(
+        self, volume: str, rules: KeepRules | None = None, *, dry_run: bool = False
+    ) -> ThinnedRecord:
+        asked = RetentionRules(**rules.model_dump(exclude_none=True)) if rules else RetentionRules()
+        return thinned_record(await self._volumes.thin(self._named(volume), asked, dry_run=dry_run))
+
+    @answers
+    async def collect_volume(self, volume: str, *, dry_run: bool = False) -> CollectedRecord:
+        return collected_record(await self._volumes.gc(self._named(volume), dry_run=dry_run))
+
+    @answers
+    async def check_volume(self, volume: str) -> CheckRecord:
+        return check_record(await self._volumes.check(self._named(volume)))
+
+    async def _one_a_run(self, name: VolumeName, found: Sequence[Snapshot], limit: int) -> Sequence[Snapshot]:
+        """Leave out what a run committed on its way to what it committed last."""
+        asked = limit
+        while True:
+            runs = [None, *(each.run_id for each in found)]  # of the next newer one
+            last = [
+                each
+                for each, newer in zip(found, runs, strict=False)
+                if not (each.while_running and each.run_id == newer)
+            ]
+            if len(last) >= limit or len(found) < asked or asked >= _LOOKED_AT:
+                return last
+            asked *= 4
+            found = await self._volumes.log(name, asked)
 
 
 def _content(text: str) -> bytes:

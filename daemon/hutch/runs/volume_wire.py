@@ -1,7 +1,16 @@
 """Turns the storage engine's records into those of the wire."""
 
-from hutch.volumes import Snapshot, VolumeInfo
-from hutch_mcp_tools.volume_records import SnapshotRecord, VolumeRecord
+from dataclasses import asdict
+
+from hutch.volumes import CheckReport, Collected, Snapshot, Tag, Thinned, VolumeInfo
+from hutch_mcp_tools.volume_records import (
+    CheckRecord,
+    CollectedRecord,
+    SnapshotRecord,
+    TagRecord,
+    ThinnedRecord,
+    VolumeRecord,
+)
 
 
 def volume_record(info: VolumeInfo) -> VolumeRecord:
@@ -14,6 +23,7 @@ def volume_record(info: VolumeInfo) -> VolumeRecord:
         updated_at=info.updated_at,
         held_by=info.held_by,
         held_until=info.held_until,
+        removed_at=info.removed_at,
     )
 
 
@@ -27,4 +37,39 @@ def snapshot_record(snapshot: Snapshot) -> SnapshotRecord:
         bytes=snapshot.bytes,
         changed=[str(change) for change in snapshot.changes],
         changes=snapshot.change_count,
+        left_out=[f"{left.path}: {left.reason}" for left in snapshot.left_out],
+        left_out_count=snapshot.left_out_count,
+        tags=list(snapshot.tags),
+        while_running=snapshot.while_running,
+    )
+
+
+def tag_record(tag: Tag) -> TagRecord:
+    """A name of a snapshot."""
+    return TagRecord(label=tag.label, snapshot=tag.number, created_at=tag.created_at)
+
+
+def thinned_record(thinned: Thinned) -> ThinnedRecord:
+    """What became of older snapshots."""
+    return ThinnedRecord(
+        name=thinned.name, kept=list(thinned.kept), dropped=list(thinned.dropped), dry_run=thinned.dry_run
+    )
+
+
+def collected_record(collected: Collected) -> CollectedRecord:
+    """What was deleted."""
+    return CollectedRecord.model_validate(asdict(collected))
+
+
+def check_record(report: CheckReport) -> CheckRecord:
+    """The outcome of a check."""
+    return CheckRecord(
+        name=report.name,
+        snapshot=report.snapshot,
+        entries=report.entries,
+        checkpoints=report.checkpoints,
+        packs=report.packs,
+        blocks=report.blocks,
+        bytes_read=report.bytes_read,
+        problems=list(report.problems),
     )

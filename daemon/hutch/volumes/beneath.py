@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import stat
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -54,6 +55,20 @@ def open_beneath(root: int, path: bytes, flags: int = FILE_FLAGS, mode: int = 0)
         return _open(folder, path[head + 1 :], flags, mode)
     finally:
         os.close(folder)
+
+
+def read_file(folder: Path, path: bytes, limit: int) -> bytes | None:
+    """The beginning of a file in a folder; None where there is none, or a link stands in the way."""
+    try:
+        root = os.open(folder, FOLDER_FLAGS)
+        try:
+            fd = open_beneath(root, path.removeprefix(b"/"))
+        finally:
+            os.close(root)
+    except OSError:
+        return None
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        return file.read(limit) if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
 
 def _open(root: int, path: bytes, flags: int, mode: int) -> int:

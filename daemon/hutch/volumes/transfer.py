@@ -19,7 +19,7 @@ from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import EMPTY, Folder, Node, edited, find, path_of, walk
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.reading import Reader, found, parse_path
-from hutch.volumes.records import Snapshot, shown
+from hutch.volumes.records import At, Snapshot, shown
 from hutch.volumes.restore import restore
 from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.state import State, patch
@@ -58,7 +58,7 @@ class Transfer:
                     await to_thread.run_sync(Place(self._scratch).remove, folder.name)
 
     @asynccontextmanager
-    async def folder(self, name: VolumeName, path: str | bytes, at: int | None) -> AsyncGenerator[Path]:
+    async def folder(self, name: VolumeName, path: str | bytes, at: At) -> AsyncGenerator[Path]:
         """A copy of a folder of a snapshot, gone after the block. Nothing else of the volume is read."""
         state = await self._reader.state(name, at)
         parsed, node = found(state, parse_path(path))

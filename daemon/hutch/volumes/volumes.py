@@ -4,7 +4,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from anyio import to_thread
+
 from hutch.errors import HutchError
+from hutch.volumes.beneath import read_file
 from hutch.volumes.cache import MAX_BYTES, Cache, Room
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
@@ -193,9 +196,7 @@ class Volumes(PastDoor):
         """
         return await self._transfer.put(lease, path, source, replaces=replaces)
 
-    def folder(
-        self, name: VolumeName, path: str | bytes, at: int | None = None
-    ) -> AbstractAsyncContextManager[Path]:
+    def folder(self, name: VolumeName, path: str | bytes, at: At = None) -> AbstractAsyncContextManager[Path]:
         """A copy of one folder of a snapshot, gone after the block.
 
         Raises:
@@ -227,3 +228,7 @@ class Volumes(PastDoor):
     async def list(self, *, removed: bool = False) -> Sequence[VolumeInfo]:
         """Every volume, by name; or every one that was removed and can be brought back."""
         return await self._reader.list(removed=removed)
+
+    async def read_working(self, name: VolumeName, path: bytes, limit: int) -> bytes | None:
+        """The beginning of a file as it is now in this host's working folder; None: there is none."""
+        return await to_thread.run_sync(read_file, self._desk.place(name).tree, path, limit)

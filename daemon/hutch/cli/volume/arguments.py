@@ -1,5 +1,7 @@
 """What the commands about volumes take."""
 
+import sys
+
 import click
 from click.shell_completion import CompletionItem
 
@@ -29,5 +31,15 @@ path_argument = click.argument("path")
 at_option = click.option(
     "--at",
     metavar="SNAPSHOT",
-    help="As it was then: a snapshot's number. The newest unless given.",
+    help="A snapshot: its number, a tag, a time, or an age such as 2h. The newest unless given.",
 )
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without asking.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person, unless they said yes. Raises click.Abort, or HutchError where there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise HutchError("not_confirmed", "nobody is there to be asked", "to do it without asking: --yes")
+    click.confirm(question, abort=True, err=True)

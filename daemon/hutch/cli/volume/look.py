@@ -36,13 +36,18 @@ _DEPTH = 64  # of folders in a tree
 @click.argument("name", required=False, shell_complete=volume_names)
 @folder_argument
 @at_option
+@click.option("--removed", is_flag=True, help="The volumes that were removed and can be brought back.")
 @json_option
 @click.pass_obj
-def ls(invocation: Invocation, /, *, name: str | None, path: str, at: str | None, as_json: bool) -> None:
+def ls(
+    invocation: Invocation, /, *, name: str | None, path: str, at: str | None, removed: bool, as_json: bool
+) -> None:
     """List the volumes, or the folder PATH of volume NAME."""
     if name is None:
-        _list_volumes(invocation, as_json=as_json)
+        _list_volumes(invocation, removed=removed, as_json=as_json)
         return
+    if removed:
+        raise click.UsageError("--removed lists volumes; bring one back to look into it")
 
     async def work(service: SandboxService) -> list[VolumeEntry]:
         return [entry async for entry in _entries(service, name, path, at)]
@@ -112,22 +117,22 @@ def cat(invocation: Invocation, /, *, name: str, path: str, at: str | None, raw:
         sink.end()
 
 
-def _list_volumes(invocation: Invocation, *, as_json: bool) -> None:
+def _list_volumes(invocation: Invocation, *, removed: bool, as_json: bool) -> None:
     async def work(service: SandboxService) -> list[VolumeRecord]:
-        return await service.list_volumes()
+        return await service.list_volumes(removed=removed)
 
     volumes = invocation.call(work)
     if as_json:
         print_json(volumes)
         return
-    heads = ("VOLUME", "SNAPSHOT", "FILES", "SIZE", "AGE", "HELD BY")
-    print_table(
-        heads,
-        (
-            (v.name, str(v.snapshot), str(v.files), size(v.bytes), age(v.updated_at), v.held_by or "")
-            for v in volumes
-        ),
-    )
+    heads = ("VOLUME", "SNAPSHOT", "FILES", "SIZE", "AGE", "REMOVED" if removed else "HELD BY")
+    print_table(heads, (_volume(volume) for volume in volumes))
+
+
+def _volume(volume: VolumeRecord) -> tuple[str, ...]:
+    last = f"{age(volume.removed_at)} ago" if volume.removed_at else volume.held_by or ""
+    counts = str(volume.snapshot), str(volume.files), size(volume.bytes)
+    return volume.name, *counts, age(volume.updated_at), last
 
 
 async def _read(

@@ -1,0 +1,77 @@
+"""`hutch volume rm`, `bring-back`, `check`: the life of whole volumes."""
+
+import click
+
+from hutch.cli.invocation import Invocation
+from hutch.cli.output import json_option, note, print_fields, print_json, size
+from hutch.cli.refusal import FAILED
+from hutch.cli.volume.arguments import confirm, name_argument, yes_option
+from hutch.cli.waiting import shown_waiting
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.volume_records import CheckRecord, VolumeRecord
+
+
+@click.command()
+@name_argument
+@yes_option
+@json_option
+@click.pass_obj
+def rm(invocation: Invocation, /, *, name: str, yes: bool, as_json: bool) -> None:
+    """Remove volume NAME with its history. For some days it can be brought back."""
+
+    async def find(service: SandboxService) -> VolumeRecord | None:
+        return next((one for one in await service.list_volumes() if one.name == name), None)
+
+    if not yes:
+        found = invocation.call(find)
+        what = f"{found.files} files, {size(found.bytes)}, " if found else ""
+        confirm(f"Remove volume {name}, {what}and its history?", yes=yes)
+
+    async def work(service: SandboxService) -> VolumeRecord:
+        return await service.remove_volume(name)
+
+    gone = invocation.call(work)
+    if as_json:
+        print_json(gone)
+    else:
+        note(f"volume {gone.name} is removed; to undo it: hutch volume bring-back {gone.name}")
+
+
+@click.command("bring-back")
+@name_argument
+@json_option
+@click.pass_obj
+def bring_back(invocation: Invocation, /, *, name: str, as_json: bool) -> None:
+    """Undo the removal of volume NAME. `hutch volume ls --removed` lists what can come back."""
+
+    async def work(service: SandboxService) -> VolumeRecord:
+        return await service.bring_back_volume(name)
+
+    back = invocation.call(work)
+    if as_json:
+        print_json(back)
+    else:
+        note(f"volume {back.name}: snapshot {back.snapshot}, {back.files} files, {size(back.bytes)}")
+
+
+@click.command()
+@name_argument
+@json_option
+@click.pass_obj
+def check(invocation: Invocation, /, *, name: str, as_json: bool) -> int:
+    """Read all that volume NAME needs, its history too, and prove it whole. Ends with 1 if it is not."""
+
+    async def work(service: SandboxService) -> CheckRecord:
+        async with shown_waiting(f"reading all of volume {name}"):
+            return await service.check_volume(name)
+
+    report = invocation.call(work)
+    if as_json:
+        print_json(report)
+    else:
+        counts = {kind: getattr(report, kind) for kind in ("entries", "checkpoints", "packs", "blocks")}
+        outcome = "damaged" if report.problems else "whole"
+        print_fields({"volume": report.name, "is": outcome, **counts, "read": size(report.bytes_read)})
+        for problem in report.problems:
+            note(f"error: {problem}")
+    return FAILED if report.problems else 0
