@@ -28,13 +28,14 @@ _YOUNG_FOLDERS = 64  # begun anew whenever one comes
 _EARS = 12  # inotify instances; a user has 128 (fs.inotify.max_user_instances)
 _ROUND_S = 0.015  # between two questions to every ear
 _WINDOW_S = 1.0  # over which an ear's use of the CPU is measured
-_BUSY = 0.1  # of a core, for all ears; a writer in a loop costs 0.7
+_BUSY = 0.2  # of a core, for all ears, of which folders that are heard all the time are the reason
+_STORM = 0.4  # the same, whatever the reason; a writer in a loop costs 0.7
 _REST_S = 4.0  # for what keeps an ear busy, or breaks it; doubled each time
 _LONGEST_REST_S = 64.0
 _FORGIVEN_S = 60.0
 _MOST_RESTS = 5000  # that are remembered
 _RELOOK_S = 1.5  # at folders that are not watched for now
-_STORM = 4000  # paths in one answer: a queue may have been full
+_MANY = 4000  # paths in one answer: a queue may have been full
 
 _building = threading.Lock()  # so that a new thread can be told from those of other ears
 
@@ -54,6 +55,7 @@ class _Ear:
         """Raises OSError, WatchfilesRustInternalError: a limit of the kernel."""
         self.folders: dict[str, bytes] = {}  # by the label that stands for the folder
         self.rounds: Counter[bytes] = Counter()  # of the window, in which a folder was heard
+        self.asked = 0  # rounds of the window
         descriptors: list[int] = []
         try:
             for folder in folders:
@@ -73,10 +75,11 @@ class _Ear:
 
     def hear(self, heard: Heard) -> None:
         """Add what it heard. Raises WatchfilesRustInternalError: a name was no UTF-8, it hears no more."""
+        self.asked += 1
         answer = self._notify.watch(1, 1, 1, None)
         if isinstance(answer, str):
             return
-        heard.is_doubtful |= len(answer) > _STORM
+        heard.is_doubtful |= len(answer) > _MANY
         of_round = set()
         for _, told in answer:
             label, _, name = told.removeprefix(_PREFIX).partition("/")
@@ -195,11 +198,14 @@ class Watch:
             share = ear.busy_share()
             if share is None:
                 continue
-            if share > _BUSY / len(self._ears) and ear.rounds:
-                often = ear.rounds.most_common(1)[0][1] / 2
-                busy = {folder for folder, rounds in ear.rounds.items() if rounds >= often}
-                self._rest(ear, busy, "it is written in all the time")
+            if share > _BUSY / len(self._ears):
+                busy = {folder for folder, rounds in ear.rounds.items() if rounds >= ear.asked / 2}
+                if not busy and share > _STORM / len(self._ears):
+                    busy = set(ear.rounds)
+                if busy:
+                    self._rest(ear, busy, "they are written in all the time")
             ear.rounds.clear()
+            ear.asked = 0
         self._wake(heard)
 
     def _wake(self, heard: Heard) -> None:
