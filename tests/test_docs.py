@@ -11,7 +11,19 @@ import click
 import pytest
 
 from hutch.cli import COMMANDS, hutch
-from hutch.config import Agent, Config, Daemon, Limits, Network, Policy, Principal, Storage, parse
+from hutch.config import (
+    Agent,
+    Config,
+    Daemon,
+    Limits,
+    Network,
+    Policy,
+    Principal,
+    Retention,
+    Storage,
+    VolumeRules,
+    parse,
+)
 from hutch.config.reader import keys_of
 from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
@@ -91,6 +103,8 @@ SECTIONS = {
     "[agents.NAME]": Agent,
     "[network.NAME]": Network,
     "[principals.NAME]": Principal,
+    "[volumes]": VolumeRules,
+    "[retention]": Retention,
 }
 
 
@@ -110,6 +124,8 @@ def test_the_defaults_in_the_documentation_are_those_of_the_example() -> None:
         "[daemon]": example["daemon"],
         "[storage]": example["storage"],
         "[policy]": example["policy"],
+        "[volumes]": example["volumes"],
+        "[retention]": example["retention"],
         "[policy.limits]": example["policy"]["limits"],
         "[agents.NAME]": example["agents"]["claude"],
         "[network.NAME]": example["network"]["anthropic"],
@@ -117,7 +133,7 @@ def test_the_defaults_in_the_documentation_are_those_of_the_example() -> None:
     for name, table in tables.items():
         told = dict(re.findall(r"^\| `(\w+)` \| `([^|]*)` \|", section(name), re.MULTILINE))
         assert {key: tomllib.loads(f"v = {value}")["v"] for key, value in told.items()} == {
-            key: value for key, value in table.items() if not isinstance(value, dict)
+            key: value for key, value in table.items() if not value or not isinstance(value, dict)
         }
 
 

@@ -29,13 +29,20 @@ from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
 from hutch.runs.gate import gate
+from hutch.runs.housekeeping import keep_house, quotas_of
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.recovery import recover, recover_rest
 from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
 from hutch.runs.service import Service
 from hutch.state.store import open_state
-from hutch.volumes import ProvenStore, StoreMemory, StoreOptions, Volumes, open_store
+from hutch.volumes import (
+    ProvenStore,
+    StoreMemory,
+    StoreOptions,
+    Volumes,
+    open_store,
+)
 from hutch.web import api, systemd
 from hutch.web.guard import Guard, caller, owner_only
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
@@ -92,7 +99,12 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
     for folder in (state, cache):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with _open_store(config) as store:
-        volumes = Volumes(store, cache / "volumes", cache_max_bytes=config.daemon.cache_max_bytes)
+        volumes = Volumes(
+            store,
+            cache / "volumes",
+            cache_max_bytes=config.daemon.cache_max_bytes,
+            quotas=quotas_of(config),
+        )
         await volumes.make_room(_STATE_BYTES)
         async with open_state(state / "state.db") as opened:
             yield Rooms(
@@ -158,6 +170,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(rooms.volumes.tend_cache)
+        helpers.start_soon(keep_house, rooms)
         if not is_whole:
             helpers.start_soon(recover_rest, rooms)
         helpers.start_soon(systemd.keep_alive)

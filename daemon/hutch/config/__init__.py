@@ -19,7 +19,9 @@ from hutch.config.records import (
     Network,
     Policy,
     Principal,
+    Retention,
     Storage,
+    VolumeRules,
 )
 
 __all__ = [
@@ -33,7 +35,9 @@ __all__ = [
     "Network",
     "Policy",
     "Principal",
+    "Retention",
     "Storage",
+    "VolumeRules",
     "find",
     "load",
     "parse",

@@ -149,10 +149,26 @@ class Grants:
     def read(self, value: object) -> Mapping[str, str]:
         if not isinstance(value, dict):
             raise WrongValueError(f'must be a table such as {{"team-*" = "rw"}}, not {value!r}')
-        for pattern in value:
-            if not _PATTERN.fullmatch(pattern):
-                raise WrongValueError(f"must name volumes by A-Z a-z 0-9 . _ - and *, not by {pattern!r}")
-        return MappingProxyType({pattern: Choice(self.words).read(word) for pattern, word in value.items()})
+        choice = Choice(self.words)
+        return MappingProxyType({_pattern(pattern): choice.read(word) for pattern, word in value.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A table from patterns of volumes' names to bounds, each of a kind. What is not said is 0: no bound."""
+
+    kinds: tuple[tuple[str, Kind], ...]
+
+    def read(self, value: object) -> Mapping[str, Mapping[str, object]]:
+        if not isinstance(value, dict):
+            raise WrongValueError(f'must be a table such as {{"team-*" = {{max_files = 9}}}}, not {value!r}')
+        return MappingProxyType({_pattern(pattern): self._bounds(each) for pattern, each in value.items()})
+
+    def _bounds(self, value: object) -> Mapping[str, object]:
+        kinds = dict(self.kinds)
+        if not isinstance(value, dict) or not value.keys() <= kinds.keys():
+            raise WrongValueError(f"must give {' and '.join(kinds)}, not {value!r}")
+        return MappingProxyType(dict.fromkeys(kinds, 0) | {key: kinds[key].read(value[key]) for key in value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +228,12 @@ def parse_size(text: str) -> int | None:
     number, unit = found[1], found[2] or ""
     base = 1024 if unit.endswith("i") else 1000
     return int(float(number) * base ** _POWER[unit[0]]) if unit else int(float(number))
+
+
+def _pattern(text: str) -> str:
+    if not _PATTERN.fullmatch(text):
+        raise WrongValueError(f"must name volumes by A-Z a-z 0-9 . _ - and *, not by {text!r}")
+    return text
 
 
 def is_name(text: str) -> bool:

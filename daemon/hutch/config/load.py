@@ -21,7 +21,9 @@ from hutch.config.records import (
     Network,
     Policy,
     Principal,
+    Retention,
     Storage,
+    VolumeRules,
 )
 from hutch.errors import HutchError
 
@@ -32,7 +34,17 @@ NETWORKS = {"anthropic": Network(allow=("api.anthropic.com:443",))}
 
 R = TypeVar("R")
 
-_SECTIONS = ("daemon", "storage", "policy", "methods", "agents", "network", "principals")
+_SECTIONS = (
+    "daemon",
+    "storage",
+    "policy",
+    "methods",
+    "agents",
+    "network",
+    "principals",
+    "volumes",
+    "retention",
+)
 _SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
 
 
@@ -82,6 +94,8 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
         networks=_named(reader, Network, document.get("network", {}), "network", NETWORKS),
         principals=_named(reader, Principal, document.get("principals", {}), "principals", {}),
+        volumes=reader.record(VolumeRules, document.get("volumes", {}), "volumes", VolumeRules()),
+        retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         file=file,
     )
     _check_daemon(reader, config.daemon)

@@ -8,6 +8,7 @@ from typing import Annotated
 from hutch.config.kinds import (
     Address,
     AnyOf,
+    Bounds,
     Choice,
     Destination,
     Each,
@@ -148,6 +149,32 @@ class Principal:
     volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
 
 
+_BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40))))
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRules:
+    """How large volumes may grow, 0: without a bound, and how they are looked after."""
+
+    max_bytes: Annotated[int, Size(0)] = 0
+    max_files: Annotated[int, Whole(0, 1 << 40)] = 0
+    quotas: Annotated[Mapping[str, Mapping[str, int]], _BOUNDS] = field(default_factory=dict)
+    removed_kept_s: Annotated[float, Number(_DAY_S, 3650 * _DAY_S, "seconds")] = 7 * _DAY_S
+    housekeeping_s: Annotated[float, Number(0, 30 * _DAY_S, "seconds")] = 3600.0  # 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which snapshots are kept: all that are young, and of older ones the newest of each period."""
+
+    keep_all_s: Annotated[float, Number(0, 36_500 * _DAY_S, "seconds")] = _DAY_S
+    keep_last: Annotated[int, Whole(0, 1 << 20)] = 10
+    hourly: Annotated[int, Whole(0, 1 << 20)] = 48
+    daily: Annotated[int, Whole(0, 1 << 20)] = 30
+    weekly: Annotated[int, Whole(0, 1 << 20)] = 12
+    monthly: Annotated[int, Whole(0, 1 << 20)] = 24
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything, checked. `file` is None where no file was read."""
@@ -159,4 +186,6 @@ class Config:
     agents: Mapping[str, Agent] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     principals: Mapping[str, Principal] = field(default_factory=dict)
+    volumes: VolumeRules = VolumeRules()
+    retention: Retention = Retention()
     file: Path | None = None

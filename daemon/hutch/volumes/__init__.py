@@ -12,6 +12,7 @@ from hutch.volumes.failures import (
 from hutch.volumes.freezing import Freezer
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
+from hutch.volumes.quotas import Quotas
 from hutch.volumes.records import (
     At,
     CacheUse,
@@ -20,6 +21,7 @@ from hutch.volumes.records import (
     Collected,
     FileRead,
     FolderList,
+    Housekept,
     LeftOut,
     LinkTarget,
     Recovered,
@@ -29,6 +31,8 @@ from hutch.volumes.records import (
     TreeChange,
     TreeEntry,
     VolumeInfo,
+    VolumeQuota,
+    VolumeStat,
 )
 from hutch.volumes.retention import RetentionRules
 from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
@@ -56,6 +60,7 @@ __all__ = [
     "FileRead",
     "FolderList",
     "Freezer",
+    "Housekept",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",
@@ -66,6 +71,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectStore",
     "ProvenStore",
+    "Quotas",
     "Recovered",
     "RetentionRules",
     "Snapshot",
@@ -80,6 +86,8 @@ __all__ = [
     "TreeEntry",
     "VolumeInfo",
     "VolumeName",
+    "VolumeQuota",
+    "VolumeStat",
     "Volumes",
     "examine_store",
     "open_store",

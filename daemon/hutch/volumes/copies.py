@@ -11,7 +11,13 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import FolderBusyError, LeaseHeldError, LeaseLostError, NotFoundError
+from hutch.volumes.failures import (
+    FolderBusyError,
+    LeaseHeldError,
+    LeaseLostError,
+    NotFoundError,
+    QuotaExceededError,
+)
 from hutch.volumes.findings import Findings
 from hutch.volumes.history import fork_point, forked
 from hutch.volumes.ingest import Ingested, ingest
@@ -75,7 +81,7 @@ class Copies:
         the last commit of this kind, also what was streamed.
 
         Raises:
-            LeaseLostError: the hint names the conflict fork that keeps the work.
+            LeaseLostError, QuotaExceededError: the hint names the conflict fork that keeps the work.
         """
         copy.is_committed = False
         async with copy.turn:
@@ -90,6 +96,8 @@ class Copies:
                 raise LeaseLostError(
                     copy.lease.name, f"what this run changed is in volume '{name}'"
                 ) from None
+            except QuotaExceededError as error:
+                raise error.kept_in(await self.keep_as_conflict(copy.place, copy.state, run_id)) from None
             if copy.is_live:  # one command of several in a kept sandbox has ended
                 copy.told = copy.state
             else:

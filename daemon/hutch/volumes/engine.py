@@ -10,6 +10,7 @@ from hutch.volumes.keeping import Keeping
 from hutch.volumes.leases import Leases
 from hutch.volumes.markers import Markers
 from hutch.volumes.publish import Publisher
+from hutch.volumes.quotas import Quotas
 from hutch.volumes.selecting import Selector
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.tags import Tags
@@ -27,11 +28,12 @@ class Engine:
     keeping: Keeping
     tags: Tags
     markers: Markers
+    quotas: Quotas
     selector: Selector
     forking: Forking
 
 
-def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine:
+def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float, quotas: Quotas) -> Engine:
     """Everything that needs nothing of this host."""
     history = History(store)
     leases = Leases(store, clock, lease_ttl_s)
@@ -42,10 +44,11 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float) -> Engine
         clock,
         history,
         leases,
-        Publisher(history, Appender(store, history), leases, clock),
+        Publisher(history, Appender(store, history), leases, clock, quotas),
         keeping,
         tags,
         Markers(store, leases),
+        quotas,
         Selector(history, keeping, tags, clock),
         Forking(store, leases, keeping, clock),
     )

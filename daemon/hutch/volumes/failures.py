@@ -99,3 +99,21 @@ def disk_of(place: Path) -> os.statvfs_result:
     while not place.exists():
         place = place.parent
     return os.statvfs(place)
+
+
+class QuotaExceededError(HutchError):
+    """A commit would make the volume larger than it may be."""
+
+    def __init__(self, name: object, what: str, wanted: int, limit: int, hint: str = "") -> None:
+        super().__init__(
+            "quota_exceeded",
+            f"volume '{name}' may hold {limit} {what}, and would hold {wanted}",
+            hint or f"delete something, or raise max_{what} in [volumes]",
+        )
+        self.told = (name, what, wanted, limit)
+
+    def kept_in(self, rescue: object) -> "QuotaExceededError":
+        """The same, after the work was saved in a volume of its own."""
+        name, what, wanted, limit = self.told
+        hint = f"what this run changed is in volume '{rescue}'; delete something, or raise max_{what}"
+        return QuotaExceededError(name, what, wanted, limit, hint)

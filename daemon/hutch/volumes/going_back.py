@@ -28,6 +28,7 @@ class GoingBack:
         self._leases = engine.leases
         self._keeping = engine.keeping
         self._publisher = engine.publisher
+        self._clock = engine.clock
         self._reader = reader
 
     async def go_back(self, lease: Lease, at: At, prefix: str | bytes) -> Snapshot | None:
@@ -60,7 +61,7 @@ class GoingBack:
     async def _commit(self, lease: Lease, old: State, top: bytes) -> Snapshot | None:
         while True:
             head = await self._reader.state(lease.name)
-            commit = self._publisher.commit_of(lease, lease.holder, old.tree)
+            commit = self._publisher.commit_of(lease, lease.holder, old.tree, began_s=self._clock.monotonic())
             if top:
                 tree, next_inode = _grafted(head, old, top)
                 commit = replace(commit, tree=tree, next_inode=next_inode)

@@ -5,10 +5,22 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from hutch.volumes.collecting import GRACE_S, Collector
+from hutch.volumes.housekeeping import Housekeeper
 from hutch.volumes.leases import Lease
+from hutch.volumes.measuring import Measurer
 from hutch.volumes.names import VolumeName
 from hutch.volumes.past import Past
-from hutch.volumes.records import At, Collected, Snapshot, Tag, Thinned, TreeChange, VolumeInfo
+from hutch.volumes.records import (
+    At,
+    Collected,
+    Housekept,
+    Snapshot,
+    Tag,
+    Thinned,
+    TreeChange,
+    VolumeInfo,
+    VolumeStat,
+)
 from hutch.volumes.retention import RetentionRules
 from hutch.volumes.thinning import Thinner
 
@@ -19,6 +31,8 @@ class PastDoor(ABC):
     _past: Past
     _thinner: Thinner
     _collector: Collector
+    _measurer: Measurer
+    _housekeeper: Housekeeper
 
     @abstractmethod
     def lease(
@@ -109,3 +123,13 @@ class PastDoor(ABC):
             HutchError: `volume_unknown`, `volume_damaged`: what is kept cannot be read; nothing was deleted.
         """
         return await self._collector.collect(name, grace_s=grace_s, dry_run=dry_run)
+
+    async def stat(self, name: VolumeName) -> VolumeStat:
+        """What a volume holds, and what it costs. Raises HutchError `volume_unknown`, `volume_damaged`."""
+        return await self._measurer.stat(name)
+
+    async def housekeep(
+        self, workspace: str, rules: RetentionRules, *, grace_s: float = GRACE_S
+    ) -> Housekept:
+        """`thin` and `gc` for every volume of a workspace, one after the other."""
+        return await self._housekeeper.keep(workspace, rules, grace_s)

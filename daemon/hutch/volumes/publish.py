@@ -9,6 +9,7 @@ from hutch.volumes.failures import DamagedError, LeaseLostError, StoreError
 from hutch.volumes.history import History
 from hutch.volumes.leases import Lease, Leases
 from hutch.volumes.nodes import Folder
+from hutch.volumes.quotas import Quotas
 from hutch.volumes.records import Snapshot
 from hutch.volumes.state import Commit, Patch, State
 
@@ -22,27 +23,32 @@ class OwnEntryError(Exception):
 class Publisher:
     """The one way in which an entry comes into a log."""
 
-    def __init__(self, history: History, appender: Appender, leases: Leases, clock: Clock) -> None:
+    def __init__(
+        self, history: History, appender: Appender, leases: Leases, clock: Clock, quotas: Quotas
+    ) -> None:
         self._history = history
         self._appender = appender
         self._leases = leases
         self._clock = clock
+        self._quotas = quotas
 
-    def commit_of(self, lease: Lease, run_id: str, tree: Folder, *, began_s: float | None = None) -> Commit:
+    def commit_of(self, lease: Lease, run_id: str, tree: Folder, *, began_s: float) -> Commit:
         """A commit that is yet without content. `began_s`: monotonic time, before its first pack was put."""
         now = self._clock.now()
-        return Commit(lease.token, secrets.token_hex(16), run_id, now, tree, began_s=began_s)
+        return Commit(lease.token, secrets.token_hex(16), run_id, now, began_s, tree)
 
     async def put(self, lease: Lease, state: State, commit: Commit, made: Patch) -> tuple[State, Snapshot]:
         """Put the entry after `state`.
 
         Raises:
             LeaseLostError: for good.
+            QuotaExceededError: nothing was put.
             OwnEntryError: nothing was put.
             StoreError: the entry may yet arrive, so the lease will not be given back.
         """
+        self._quotas.check(state, made)
         await self._leases.assure(lease)
-        if commit.began_s is not None and self._clock.monotonic() - commit.began_s > _LONGEST_COMMIT_S:
+        if self._clock.monotonic() - commit.began_s > _LONGEST_COMMIT_S:
             # Garbage collection may take its packs for left over (invariant 10).
             raise StoreError(f"the commit to volume '{lease.name}' took too long: it must be made anew")
         lease.in_doubt = True
@@ -65,7 +71,9 @@ class Publisher:
         """Occupy the next entry before the tree is relied on (invariant 4); returns the state then."""
         while True:
             state = await self._history.newest(state, lease.record.hints)
-            commit = replace(self.commit_of(lease, lease.holder, state.tree), kind="fence")
+            commit = replace(
+                self.commit_of(lease, lease.holder, state.tree, began_s=self._clock.monotonic()), kind="fence"
+            )
             nothing = Patch(state.tree, state.tree, state.files, state.bytes, 0, ())
             try:
                 after, _ = await self._appender.append(state, commit, nothing)

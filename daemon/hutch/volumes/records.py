@@ -69,6 +69,37 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeQuota:
+    """How much a volume's newest snapshot may hold. 0: no bound."""
+
+    max_bytes: int = 0
+    max_files: int = 0
+
+
+NO_QUOTA = VolumeQuota()
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeStat:
+    """What a volume holds and what it costs.
+
+    `files` and `bytes` are those of the newest snapshot. `stored_bytes` lie in the store for this volume, and
+    `history_bytes` of them only because of older snapshots, and of what is not collected yet. `shared_bytes`
+    lie in the store for the volumes that it is a fork of, `parent` the nearest, and are needed by it too.
+    """
+
+    info: VolumeInfo
+    snapshots: int
+    stored_bytes: int
+    history_bytes: int
+    shared_bytes: int
+    parent: str | None
+    tags: "tuple[Tag, ...]"
+    forks: int
+    quota: VolumeQuota
+
+
+@dataclass(frozen=True, slots=True)
 class TreeEntry:
     """One file, folder or link of a snapshot; `path` begins with '/', `size` is 0 unless a file."""
 
@@ -126,6 +157,16 @@ class Collected:
     bytes: int
     dry_run: bool
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Housekept:
+    """What was done for all volumes of a workspace: snapshots let go, bytes deleted, what went wrong."""
+
+    volumes: int
+    dropped: int
+    bytes: int
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

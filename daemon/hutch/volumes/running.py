@@ -61,6 +61,7 @@ class Running:
         self._store = engine.store
         self._history = engine.history
         self._publisher = engine.publisher
+        self._clock = engine.clock
         self._copy = copy
         self._run_id = run_id
         self._freezer = freezer
@@ -126,6 +127,7 @@ class Running:
         if self._known is None:
             self._known = await to_thread.run_sync(Known, state)
         self._known.follow(state)  # others may have committed this folder
+        began_s = self._clock.monotonic()
         made_of = await ingest(self._store, root, state, findings, self._known)
         restless = (*moving, *findings.unsteady)
         self._restless = set(restless)
@@ -133,7 +135,7 @@ class Running:
         snapshot = None
         if made.changes:
             commit = replace(
-                self._publisher.commit_of(copy.lease, self._run_id, made_of.tree),
+                self._publisher.commit_of(copy.lease, self._run_id, made_of.tree, began_s=began_s),
                 packs=tuple(made_of.packs),
                 inline=made_of.inline,
                 next_inode=made_of.next_inode,

@@ -9,7 +9,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import FolderBusyError, LeaseHeldError, NotFoundError
+from hutch.volumes.failures import FolderBusyError, LeaseHeldError, NotFoundError, QuotaExceededError
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -64,7 +64,11 @@ class Settling:
             clean, conflict = await self._apart(place, (base, head), mark)
             return Settled(head, Copy(lease, place, clean) if clean else None, conflict=conflict)
         copy = Copy(lease, place, replace(head, tree=base.tree), noted=known.tree)
-        snapshot = await self._copies.commit(copy, mark.run)
+        try:
+            snapshot = await self._copies.commit(copy, mark.run)
+        except QuotaExceededError as error:
+            _log.warning("volume %s: what %s had left: %s", lease.name, mark.run, error.hint)
+            return Settled(head, None)
         if snapshot:
             _log.warning("volume %s: committed what %s had left", lease.name, mark.run)
         return Settled(copy.state, copy, snapshot)

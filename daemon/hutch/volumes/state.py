@@ -174,6 +174,7 @@ class Commit:
     nonce: str
     run: str
     created_at: datetime
+    began_s: float  # on the monotonic clock, before its first pack was put
     tree: Folder
     packs: tuple[Pack, ...] = ()
     inline: bytes = b""
@@ -181,7 +182,6 @@ class Commit:
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = 0
     kind: Literal["commit", "fence"] = "commit"
-    began_s: float | None = None  # when its first pack was put at the earliest, on the monotonic clock
     while_running: bool = False  # by a run that goes on: retention may let it go for a later one
 
 

@@ -34,6 +34,7 @@ class Transfer:
     def __init__(self, engine: Engine, reader: Reader, cache: Path) -> None:
         self._store = engine.store
         self._publisher = engine.publisher
+        self._clock = engine.clock
         self._reader = reader
         self._scratch = cache / _SCRATCH
 
@@ -94,7 +95,7 @@ class Transfer:
     async def _put(
         self, lease: Lease, state: State, path: bytes, source: Path, *, replaces: bool
     ) -> Snapshot | None:
-        above = _folder_at(state, path)
+        above, began_s = _folder_at(state, path), self._clock.monotonic()
         root = await to_thread.run_sync(os.open, source, FOLDER_FLAGS)
         try:
             findings = await to_thread.run_sync(scan, root, above)
@@ -111,7 +112,7 @@ class Transfer:
         if not made.changes:
             return None
         commit = replace(
-            self._publisher.commit_of(lease, lease.holder, tree),
+            self._publisher.commit_of(lease, lease.holder, tree, began_s=began_s),
             packs=tuple(ingested.packs),
             inline=ingested.inline,
             next_inode=ingested.next_inode,

@@ -16,10 +16,13 @@ from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.desk import Desk
 from hutch.volumes.engine import build_engine
 from hutch.volumes.freezing import Freezer
+from hutch.volumes.housekeeping import Housekeeper
 from hutch.volumes.leases import TTL_S, Lease
+from hutch.volumes.measuring import Measurer
 from hutch.volumes.names import VolumeName
 from hutch.volumes.past import Past
 from hutch.volumes.past_door import PastDoor
+from hutch.volumes.quotas import Quotas
 from hutch.volumes.reading import Reader
 from hutch.volumes.records import (
     At,
@@ -52,8 +55,9 @@ class Volumes(PastDoor):
         clock: Clock | None = None,
         lease_ttl_s: float = TTL_S,
         cache_max_bytes: int = MAX_BYTES,
+        quotas: Quotas | None = None,
     ) -> None:
-        engine = build_engine(store, clock or SystemClock(), lease_ttl_s)
+        engine = build_engine(store, clock or SystemClock(), lease_ttl_s, quotas or Quotas())
         self._engine = engine
         self._leases = engine.leases
         self._publisher = engine.publisher
@@ -64,6 +68,8 @@ class Volumes(PastDoor):
         self._writer = Writer(engine, self._reader)
         self._thinner = Thinner(engine)
         self._collector = Collector(engine)
+        self._housekeeper = Housekeeper(engine, self._thinner, self._collector)
+        self._measurer = Measurer(engine, self._reader)
         self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
         self._transfer = Transfer(engine, self._reader, cache)
