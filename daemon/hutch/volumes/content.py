@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError, grant, open_beneath
 from hutch.volumes.blocks import Ref
-from hutch.volumes.findings import Findings, Pending, read_xattrs, stat_of
+from hutch.volumes.findings import Findings, Pending, Status, kept, read_xattrs, stat_of
 from hutch.volumes.known import Known
 from hutch.volumes.nodes import File, Stat, Xattrs, runs_of
 from hutch.volumes.packs import BLOCK_LIMIT, CHUNKERS, SMALL_BYTES, Packed, pack_block
@@ -26,7 +26,7 @@ _PAGE = 4096  # a smaller file has no hole worth keeping
 class UnsteadyError(Exception):
     """The file changed while it was read, is none any more, or cannot be read. `status`: what it is now."""
 
-    def __init__(self, status: os.stat_result | None = None) -> None:
+    def __init__(self, status: Status | None = None) -> None:
         super().__init__()
         self.status = status
 
@@ -76,14 +76,14 @@ def read_batch(root: int, batch: list[Pending], known: Known, findings: Findings
     return SmallBatch(pack_block(b"".join(parts)) if parts else None, files)
 
 
-def described(pending: Pending, status: os.stat_result, trusted: Stat | None, xattrs: Xattrs) -> File:
+def described(pending: Pending, status: Status, trusted: Stat | None, xattrs: Xattrs) -> File:
     """A file's node, as yet without content."""
     # A name of its own again: without this two files that parted would be one file after a restore.
     inode = pending.before.inode if pending.before and status.st_nlink > 1 else 0
     return File(pending.mode, status.st_mtime_ns, status.st_size, inode=inode, xattrs=xattrs, stat=trusted)
 
 
-def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, os.stat_result]:
+def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, Status]:
     fd = open_pending(root, pending)
     try:
         status = status_of(fd, pending)
@@ -103,12 +103,12 @@ def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes,
     raise UnsteadyError(status if stat.S_ISREG(status.st_mode) else None)
 
 
-def status_of(fd: int, pending: Pending) -> os.stat_result:
+def status_of(fd: int, pending: Pending) -> Status:
     """What the file is that is being read, or was when its copy was taken."""
-    return os.fstat(fd) if pending.copy is None else pending.status
+    return kept(os.fstat(fd)) if pending.copy is None else pending.status
 
 
-def only_grew(before: os.stat_result, after: os.stat_result) -> bool:
+def only_grew(before: Status, after: Status) -> bool:
     """Whether all that is seen of a change is that something was added at the end."""
     return before.st_ino == after.st_ino and before.st_size < after.st_size
 
@@ -148,7 +148,7 @@ class LargeFile:
 
     pending: Pending
     fd: int
-    status: os.stat_result
+    status: Status
     xattrs: Xattrs
     chunker: str
     data: tuple[tuple[int, int], ...] | None
@@ -206,12 +206,12 @@ def open_large(root: int, pending: Pending, known: Known, findings: Findings) ->
         raise
 
 
-def has_holes(status: os.stat_result) -> bool:
+def has_holes(status: Status) -> bool:
     """Whether it looks as if less is stored than its size says."""
     return status.st_size > _PAGE and status.st_blocks * 512 < status.st_size
 
 
-def _data_of(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | None:
+def _data_of(fd: int, status: Status) -> tuple[tuple[int, int], ...] | None:
     """Offset and length of what is no hole; None: there are no holes."""
     if not has_holes(status):
         return None

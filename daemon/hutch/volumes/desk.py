@@ -123,9 +123,11 @@ class Desk:
         """A folder equal to a state, which readers share. It stays as long as one of them uses it."""
         shelf = self.place(state.name).folder / "snapshots"
         place = Place(shelf / f"{state.number:020}")
+        made: State | None = None
         for _ in range(_TRIES):
             async with place.locked(shared=True):
-                if await self._is_whole(place, state):
+                if await self._is_whole(place, state, made):
+                    made = None
                     await self._cache.evict_snapshots(shelf, place.folder.name)
                     yield place.tree
                     place.note_used()
@@ -133,22 +135,25 @@ class Desk:
                     return
             async with place.locked():
                 if not await self._is_whole(place, state):
-                    await self._materialise(place, state)
+                    made = await self._materialise(place, state)
         raise FolderBusyError("its readers keep changing the snapshot's folder", "mount it read-only")
 
-    async def _is_whole(self, place: Place, state: State) -> bool:
+    async def _is_whole(self, place: Place, state: State, made: State | None = None) -> bool:
+        """Whether the folder shows what was noted when it was made, or `made`, which says the same."""
         mark = place.mark
         if mark is None or (mark.volume, mark.number, mark.phase) != (state.id, state.number, "clean"):
             return False
-        noted = await to_thread.run_sync(place.read_index, state.name)
+        noted = made or await to_thread.run_sync(place.read_index, state.name)
         if noted is None or not place.tree.exists():
             return False
         return await to_thread.run_sync(_looks_like, place, noted)
 
-    async def _materialise(self, place: Place, state: State) -> None:
-        tree = await self._fresh(place, state)
-        await to_thread.run_sync(place.write_index, replace(state, tree=tree))
+    async def _materialise(self, place: Place, state: State) -> State:
+        """Make it; returns the state as it was noted."""
+        noted = replace(state, tree=await self._fresh(place, state))
+        await to_thread.run_sync(place.write_index, noted)
         place.put_mark(Mark(state.id, state.number, "clean", state.token, this_process()))
+        return noted
 
     async def _bring_up_to_date(self, copy: Copy, settled: Settled) -> None:
         """Make the folder equal to the newest state."""

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from hutch.volumes.nodes import File, Folder, Node, Stat, Trail, Xattrs, path_of
 from hutch.volumes.records import LeftOut, shown
 from hutch.volumes.state import LISTED
@@ -24,12 +26,37 @@ class StoppedError(Exception):
     """It was not to be looked at any longer."""
 
 
+class Status(Struct, frozen=True, gc=False):
+    """What is kept of a stat: a tenth of it, as there may be a million."""
+
+    st_mode: int
+    st_ino: int
+    st_nlink: int
+    st_size: int
+    st_blocks: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+
+def kept(status: os.stat_result) -> Status:
+    """A stat to hold on to."""
+    return Status(
+        status.st_mode,
+        status.st_ino,
+        status.st_nlink,
+        status.st_size,
+        status.st_blocks,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
 class Pending(NamedTuple):
     """A file whose content is to be read; its node goes into `children`."""
 
     children: dict[bytes, Node]
     trail: Trail
-    status: os.stat_result
+    status: Status
     before: File | None
     mode: int
     copy: int | None = None  # a descriptor of a copy that stands still, to be read in its place
@@ -76,14 +103,14 @@ class Findings:
         if len(self.left_out) < LISTED:
             self.left_out.append(LeftOut(shown(path_of(trail))[-1000:], reason))
 
-    def trusted(self, status: os.stat_result) -> Stat | None:
+    def trusted(self, status: os.stat_result | Status) -> Stat | None:
         """What to remember of a file; None where another change might leave no trace (git's racy rule)."""
         if max(status.st_mtime_ns, status.st_ctime_ns) >= self.trusted_before_ns:
             return None
         return stat_of(status)
 
 
-def stat_of(status: os.stat_result) -> Stat:
+def stat_of(status: os.stat_result | Status) -> Stat:
     """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
     return _pack_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode)
 

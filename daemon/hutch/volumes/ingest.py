@@ -1,7 +1,8 @@
 """Brings what a scan found pending into packs, and completes the tree."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from hutch.volumes.content import (
     read_batch,
     read_segment,
 )
-from hutch.volumes.findings import Findings, Pending
+from hutch.volumes.findings import Findings, Pending, kept
 from hutch.volumes.history import entry_key
 from hutch.volumes.known import Known
 from hutch.volumes.nodes import File, Folder, Node
@@ -29,6 +30,7 @@ from hutch.volumes.threads import Job, first_error, in_order, in_thread
 
 _BATCH_FILES = 256
 _UPLOADS = 2  # packs on their way at a time; each waits in memory
+_MANY = 100
 _ROUNDS = 3  # over files that changed while they were read
 
 Result = SmallBatch | Segment
@@ -52,10 +54,18 @@ async def ingest(
     work = _Ingest(store, root, state, findings)
     if findings.pending:
         if known is None:
-            known = await to_thread.run_sync(Known, state)
+            known = await to_thread.run_sync(_known_for, state, findings.pending)
         await work.run(known)
     next_inode = _join_hard_links(findings, state.next_inode)
     return Ingested(findings.tree, work.packs, work.inline, next_inode)
+
+
+def _known_for(state: State, pending: list[Pending]) -> Known:
+    """Some small files in a tree of very many do not pay for looking at all of it."""
+    is_worth_it = len(pending) * _MANY > state.files or any(
+        each.status.st_size > SMALL_BYTES and each.before is None for each in pending
+    )
+    return Known(state, is_indexed=is_worth_it)
 
 
 class _Ingest:
@@ -90,14 +100,16 @@ class _Ingest:
                 os.close(fd)
 
     async def _rounds(self) -> None:
-        pending = _first_names(self._findings.pending)
+        pending = deque(_first_names(self._findings.pending))
+        if not self._findings.is_live:  # from here on each is let go of when it was read
+            self._findings.pending = [each for each in self._findings.pending if each.status.st_nlink > 1]
         for _ in range(_ROUNDS):
             self._unsteady = []
             async with aclosing(self._jobs(pending)) as jobs:
                 await in_order(jobs, self._take)
             if not self._unsteady:
                 return
-            pending = self._unsteady
+            pending = deque(self._unsteady)
         for each in pending:
             # What was there before stays, and is read again next time.
             self._findings.leave_out(
@@ -106,10 +118,11 @@ class _Ingest:
             each.keep_before(read_again=True)
             self._findings.unsteady.append(each.path)
 
-    async def _jobs(self, pending: list[Pending]) -> AsyncGenerator[Job[Result]]:
+    async def _jobs(self, pending: deque[Pending]) -> AsyncGenerator[Job[Result]]:
         batch: list[Pending] = []
         size = 0
-        for each in pending:
+        while pending:
+            each = pending.popleft()
             if each.status.st_size > SMALL_BYTES or has_holes(each.status):
                 async for job in self._large_jobs(each):
                     yield job
@@ -159,7 +172,7 @@ class _Ingest:
             trusted = self._findings.trusted(file.status)
             file.pending.children[file.pending.trail.name] = file.node(trusted)
         else:
-            self._unsteady.append(file.pending._replace(status=os.fstat(file.fd)))
+            self._unsteady.append(file.pending._replace(status=kept(os.fstat(file.fd))))
         self._open.discard(file.fd)
         os.close(file.fd)
 
@@ -176,9 +189,13 @@ class _Ingest:
             self._uploads.release_on_behalf_of(pack)
 
 
-def _first_names(pending: list[Pending]) -> list[Pending]:
+def _first_names(pending: list[Pending]) -> Iterator[Pending]:
     """One name of each file: a hard link's content is read once."""
-    return list({each.status.st_ino: each for each in reversed(pending)}.values())[::-1]
+    seen: set[int] = set()
+    for each in pending:
+        if each.status.st_nlink == 1 or each.status.st_ino not in seen:
+            seen.update((each.status.st_ino,) if each.status.st_nlink > 1 else ())
+            yield each
 
 
 def _copy_to_other_names(pending: list[Pending]) -> None:

@@ -12,13 +12,14 @@ from hutch.volumes.state import State
 class Known:
     """The only content that a commit may re-use (invariant 8). Content in the packs `apart` is put anew."""
 
-    def __init__(self, state: State, apart: frozenset[int] = frozenset()) -> None:
+    def __init__(self, state: State, apart: frozenset[int] = frozenset(), *, is_indexed: bool = True) -> None:
+        """Without an index only what a file had itself is known."""
         self._state = state
         self._apart = apart
         self._small: dict[str, Place] = {}
         self._blocks: dict[str, Ref] = {}
         self._uses: Counter[Place | Ref] = Counter()  # names in the tree that need a place
-        for file in _files(state.tree):
+        for file in _files(state.tree) if is_indexed else ():
             self._add(file)
 
     def follow(self, state: State) -> None:

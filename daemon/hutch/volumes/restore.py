@@ -32,8 +32,18 @@ class Wanted(NamedTuple):
     """A file to write. Its node, with what it shows of itself then, goes into `children`."""
 
     children: dict[bytes, Node]
-    trail: Trail
-    node: File
+    above: Trail | None  # of its folder
+    name: bytes
+
+    @property
+    def node(self) -> File:
+        node = self.children[self.name]
+        assert isinstance(node, File)
+        return node
+
+    @property
+    def trail(self) -> Trail:
+        return Trail(self.above, self.name)
 
 
 async def restore(store: ObjectStore, root: int, old: Folder | None, state: State) -> Folder:
@@ -77,7 +87,8 @@ class _Restore:
         self._root = root
         self._state = state
         self._old = old
-        self._uses: dict[Ref, list[tuple[Wanted, int]]] = {}  # what needs a block: offset in block or in file
+        self._small: dict[Ref, list[Wanted]] = {}  # what needs a block
+        self._parts: dict[Ref, list[tuple[Wanted, int]]] = {}  # the same of large files: where in the file
         self._empty: list[Wanted] = []
         self._large: list[Wanted] = []
         self._linked: list[tuple[Trail, Wanted]] = []
@@ -96,10 +107,10 @@ class _Restore:
                 make_link(self._descent.fd, name, node)
             elif isinstance(node, File):
                 assert step.trail is not None
-                wanted = Wanted(folder.children, step.trail, node)
+                wanted = Wanted(folder.children, step.trail.above, name)
                 source = first_names.setdefault(node.inode, step.trail) if node.inode else step.trail
                 if source is step.trail:
-                    self._plan(wanted)
+                    self._plan(wanted, node)
                 else:
                     self._linked.append((source, wanted))
 
@@ -139,15 +150,14 @@ class _Restore:
                 found.setdefault(node.inode, trail)
         return found
 
-    def _plan(self, wanted: Wanted) -> None:
-        node = wanted.node
+    def _plan(self, wanted: Wanted, node: File) -> None:
         if node.at is not None:
-            self._uses.setdefault(node.at[:2], []).append((wanted, node.at[2]))
+            self._small.setdefault(node.at[:2], []).append(wanted)
         elif node.chunker is not None:
             self._large.append(wanted)
             for ref, position, _ in layout(self._state, node):
-                self._uses.setdefault(ref, []).append((wanted, position))
-            fd = os.open(wanted.trail.name, _CREATE, 0o600, dir_fd=self._descent.fd)
+                self._parts.setdefault(ref, []).append((wanted, position))
+            fd = os.open(wanted.name, _CREATE, 0o600, dir_fd=self._descent.fd)
             try:
                 os.ftruncate(fd, node.size)
             finally:
@@ -159,7 +169,7 @@ class _Restore:
         """One for each request to the store: it writes all files that need its blocks."""
         for start in range(0, len(self._empty), _EMPTY_FILES):
             yield in_thread(self._write_empty, self._empty[start : start + _EMPTY_FILES])
-        for span in spans(self._state, self._uses):
+        for span in spans(self._state, self._small.keys() | self._parts.keys()):
             yield partial(self._restore_span, span)
 
     async def _restore_span(self, span: Span, limiter: CapacityLimiter) -> None:
@@ -169,55 +179,55 @@ class _Restore:
     def _write_empty(self, files: list[Wanted]) -> None:
         with Folders(self._root) as folders:
             for wanted in files:
-                self._write(folders, wanted, b"")
+                self._write(folders, wanted, wanted.node, b"")
 
     def _write_span(self, span: Span, data: bytes) -> None:
         with Folders(self._root) as folders:
             for ref, content in unpacked(span, data):
                 view = memoryview(content)
-                for wanted, offset in self._uses[ref]:
-                    if wanted.node.at is not None:
-                        self._write(folders, wanted, view[offset : offset + wanted.node.size])
-                    else:
-                        self._write_part(folders, wanted, content, offset)
+                for wanted in self._small.pop(ref, ()):  # let go of what is done: there may be a million
+                    node = wanted.node
+                    offset = node.at[2] if node.at else 0
+                    self._write(folders, wanted, node, view[offset : offset + node.size])
+                for wanted, position in self._parts.pop(ref, ()):
+                    self._write_part(folders, wanted, content, position)
 
-    def _write(self, folders: Folders, wanted: Wanted, content: bytes | memoryview) -> None:
+    def _write(self, folders: Folders, wanted: Wanted, node: File, content: bytes | memoryview) -> None:
         """A small file with as few calls as can be: there are thousands."""
-        node = wanted.node
-        fd = os.open(wanted.trail.name, _CREATE, node.mode, dir_fd=folders.of(wanted.trail))
+        fd = os.open(wanted.name, _CREATE, node.mode, dir_fd=folders.of(wanted.above))
         try:
             if len(content) != node.size:
                 raise DamagedError(f"volume '{self._state.name}'", "a file reaches beyond its block")
             _write_all(fd, content, 0)
             if node.mode & self._needs_chmod:
                 os.fchmod(fd, node.mode)
-            self._describe(fd, wanted)
+            self._describe(fd, wanted, node)
         finally:
             os.close(fd)
 
     def _write_part(self, folders: Folders, wanted: Wanted, content: bytes, position: int) -> None:
-        fd = os.open(wanted.trail.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.trail))
+        fd = os.open(wanted.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.above))
         try:
             _write_all(fd, content, position)
         finally:
             os.close(fd)
 
-    def _describe(self, fd: int, wanted: Wanted) -> None:
+    def _describe(self, fd: int, wanted: Wanted, node: File) -> None:
         """Attributes and time, in this order, and note what the file then shows of itself."""
-        node = wanted.node
         if node.xattrs:
             set_xattrs(fd, node.xattrs)
         os.utime(fd, ns=(node.mtime, node.mtime))
-        wanted.children[wanted.trail.name] = node._replace(stat=stat_of(os.fstat(fd)))
+        wanted.children[wanted.name] = node._replace(stat=stat_of(os.fstat(fd)))
 
     def finish(self) -> Folder:
         """Large files' descriptions, hard links, then folders from the inside out; last the disk."""
         with Folders(self._root) as folders:
             for wanted in self._large:
-                fd = os.open(wanted.trail.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.trail))
+                node = wanted.node
+                fd = os.open(wanted.name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=folders.of(wanted.above))
                 try:
-                    os.fchmod(fd, wanted.node.mode)
-                    self._describe(fd, wanted)
+                    os.fchmod(fd, node.mode)
+                    self._describe(fd, wanted, node)
                 finally:
                     os.close(fd)
         self._link_all()
@@ -230,17 +240,15 @@ class _Restore:
     def _link_all(self) -> None:
         for source, wanted in self._linked:
             here = open_beneath(self._root, path_of(source.above), FOLDER_FLAGS)
-            there = open_beneath(self._root, path_of(wanted.trail.above), FOLDER_FLAGS)
+            there = open_beneath(self._root, path_of(wanted.above), FOLDER_FLAGS)
             try:
-                os.link(
-                    source.name, wanted.trail.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False
-                )
+                os.link(source.name, wanted.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
             finally:
                 os.close(here)
                 os.close(there)
         with Folders(self._root) as folders:  # being linked shows on every name
             for trail in {trail for source, wanted in self._linked for trail in (source, wanted.trail)}:
-                status = os.stat(trail.name, dir_fd=folders.of(trail), follow_symlinks=False)
+                status = os.stat(trail.name, dir_fd=folders.of(trail.above), follow_symlinks=False)
                 above, node = find(self._tree, path_of(trail.above)), find(self._tree, path_of(trail))
                 if isinstance(above, Folder) and isinstance(node, File):
                     above.children[trail.name] = node._replace(stat=stat_of(status))

@@ -17,12 +17,12 @@ class Folders:
         self._fd = -1
         self._trail: Trail | None = None
 
-    def of(self, trail: Trail) -> int:
-        """The descriptor of a node's folder, valid until the next call."""
-        if self._fd < 0 or self._trail is not trail.above:
+    def of(self, trail: Trail | None) -> int:
+        """The descriptor of a folder, valid until the next call."""
+        if self._fd < 0 or self._trail is not trail:
             self._close()
-            self._fd = open_beneath(self._root, path_of(trail.above), FOLDER_FLAGS)
-            self._trail = trail.above
+            self._fd = open_beneath(self._root, path_of(trail), FOLDER_FLAGS)
+            self._trail = trail
         return self._fd
 
     def _close(self) -> None:

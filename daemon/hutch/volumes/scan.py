@@ -15,14 +15,14 @@ from hutch.volumes.findings import (
     LookWiderError,
     Pending,
     StoppedError,
-    inode_of,
+    kept,
     now_trusted_before,
     put_in_order,
     read_xattrs,
     stat_of,
 )
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of
-from hutch.volumes.spots import JOURNALS, Spot
+from hutch.volumes.spots import JOURNALS, Spot, spot_in
 
 MODE_BITS = 0o1777  # what a volume keeps of a mode
 _KINDS = {
@@ -70,6 +70,9 @@ def put_back_modes(root: int, findings: Findings) -> None:
                 grant(folder, trail.name, mode)
             finally:
                 os.close(folder)
+
+
+_PLACE = File(0, 0, 0)  # keeps a pending file's place in the order of names
 
 
 class _Open:
@@ -148,7 +151,9 @@ class _Walk:
             self._unreadable(above, trail, folder)
             return None
         now = os.fstat(self._descent.fd)
-        entered = _Open(trail, now, folder, mode, _spot_in(above, folder, now, name), was_closed=was_closed)
+        entered = _Open(
+            trail, now, folder, mode, spot_in(above.spot, folder, now.st_ino, name), was_closed=was_closed
+        )
         self._look(entered)
         return entered
 
@@ -248,8 +253,9 @@ class _Walk:
         else:
             here.differs = True
             before = old if isinstance(old, File) else None
-            here.children[name] = before or File(0, 0, 0)  # keeps its place in the order of names
-            pending = Pending(here.children, trail, status, before, self._kept_mode(trail, status))
+            here.children[name] = before or _PLACE
+            mode = self._kept_mode(trail, status)
+            pending = Pending(here.children, trail, kept(status), before, mode)
             self._findings.pending.append(pending)
             if status.st_nlink > 1 and self._spot is not None:
                 raise LookWiderError
@@ -291,10 +297,3 @@ class _Walk:
             above.children[trail.name] = before
         else:
             del above.children[trail.name]
-
-
-def _spot_in(above: _Open, known: Folder | None, status: os.stat_result, name: bytes) -> Spot | None:
-    """Where to look in a folder below; None: everywhere, as it is new."""
-    if above.spot is None or known is None or known.stat is None or inode_of(known.stat) != status.st_ino:
-        return None
-    return above.spot.below.get(name) or Spot()

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+from hutch.volumes.findings import inode_of
+from hutch.volumes.nodes import Folder
+
 # A database and what it keeps beside it belong together: https://sqlite.org/tempfiles.html
 JOURNALS = (b"-wal", b"-shm", b"-journal")
 
@@ -44,3 +47,10 @@ def companions(name: bytes) -> tuple[bytes, ...]:
     """All names that belong to one database, or would if it were one."""
     base = database_of(name)
     return (base, *(base + suffix for suffix in JOURNALS))
+
+
+def spot_in(above: Spot | None, known: Folder | None, inode: int, name: bytes) -> Spot | None:
+    """Where to look in a folder below; None: everywhere, as it is new."""
+    if above is None or known is None or known.stat is None or inode_of(known.stat) != inode:
+        return None
+    return above.below.get(name) or Spot()

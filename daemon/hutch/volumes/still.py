@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hutch.volumes.beneath import FILE_FLAGS, FOLDER_FLAGS, open_beneath
-from hutch.volumes.findings import RACY_NS, Findings, Pending, put_in_order, stat_of
+from hutch.volumes.findings import RACY_NS, Findings, Pending, kept, put_in_order, stat_of
 from hutch.volumes.nodes import File, Node, Trail, path_of
 from hutch.volumes.scan import MODE_BITS
 from hutch.volumes.spots import companions, database_of
@@ -119,7 +119,9 @@ def _take_once(folder: int, group: Group, scratch: Path, *, is_frozen: bool) -> 
             before = group.before.get(name, node if isinstance(node, File) else None)
             copy = _copied(folder, name, status.st_size, scratch)
             trail = Trail(group.above, name)
-            taken.append(Pending(group.children, trail, status, before, status.st_mode & MODE_BITS, copy))
+            taken.append(
+                Pending(group.children, trail, kept(status), before, status.st_mode & MODE_BITS, copy)
+            )
         now = _looks(folder, group.names)
         is_still = {n: stat_of(s) for n, s in seen.items()} == {n: stat_of(s) for n, s in now.items()}
     finally:
