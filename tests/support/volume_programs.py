@@ -2,47 +2,33 @@
 
 python -m support.volume_programs PROGRAM STORE CACHE …
     generations NAME SEED   writes generations for ever and says what is safe
+    fall_asleep NAME SEED   the same, with a lease that lasts 2 s
     stream                  writes for ever; says each streamed snapshot
     race FLAG ROUNDS        holds the lease again and again, alone
     sleep                   holds the lease, says `held`, commits at a line
     evict                   reads aa, bb, cc in a cache without room, for ever
 
-STORE is a folder, or what `place_of` tells of a server's.
+STORE is what `support.store_places` tells.
 """
 
 import itertools
 import os
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
 from hutch.errors import HutchError
-from hutch.volumes import DirectoryStore, LeaseHeldError, ObjectStore, Stream, VolumeName, Volumes
-from support.ceph import S3Server
+from hutch.volumes import LeaseHeldError, LeaseLostError, Stream, VolumeName, Volumes
 from support.generations import generation, mend, write_generation
-from support.stores import s3_store
+from support.store_places import store_at
 from support.volume_engine import WEB, run_on
 
-SHORT_TTL_S = 2.0  # of the lease of `sleep`
-
-
-def place_of(server: S3Server, prefix: str) -> str:
-    """A part of a server's bucket, as STORE."""
-    return f"{server.url}/{prefix}"
-
-
-@asynccontextmanager
-async def store_at(place: str) -> AsyncGenerator[ObjectStore]:
-    if place.startswith("http://"):
-        host, _, prefix = place.removeprefix("http://").partition("/")
-        async with s3_store(S3Server(f"http://{host}"), prefix=prefix) as store:
-            yield store
-    else:
-        yield DirectoryStore(Path(place))
+SHORT_TTL_S = 2.0  # of the leases of those who are put to sleep
+_SHORT = ("sleep", "fall_asleep")
 
 
 def say(*words: object) -> None:
@@ -54,6 +40,7 @@ async def generations(volumes: Volumes, name: str, seed: str) -> None:
     """Says `found N`, `wrote N`, and of the store `streamed SNAPSHOT N`, `committed SNAPSHOT N`.
 
     What a stream's commit holds is read back before it is said; what a run's last one holds is known.
+    It ends with `refused N FORK` when its lease was taken over.
     """
     chance, volume = random.Random(seed), VolumeName.parse(name)
     for each in await volumes.recover():
@@ -73,8 +60,18 @@ async def generations(volumes: Volumes, name: str, seed: str) -> None:
                     if snapshot := streamed.status.snapshot:
                         async with volumes.check_out_read_only(volume, snapshot) as copy:
                             say("streamed", snapshot, generation(copy))
-            if made := await volumes.commit(lease, f"generation {number}"):
+            try:
+                made = await volumes.commit(lease, f"generation {number}")
+            except LeaseLostError as error:
+                say("refused", number, error.hint.split("'")[1])
+                return
+            if made:
                 say("committed", made.number, number)
+
+
+async def fall_asleep(volumes: Volumes, name: str, seed: str) -> None:
+    """The same; its lease is short."""
+    await generations(volumes, name, seed)
 
 
 async def next_commit(streamed: Stream, within_s: float) -> None:
@@ -150,7 +147,7 @@ def say_whole(folder: Path) -> None:
 
 
 PROGRAMS: dict[str, Callable[..., Awaitable[None]]] = {
-    each.__name__: each for each in (generations, stream, race, sleep, evict)
+    each.__name__: each for each in (generations, fall_asleep, stream, race, sleep, evict)
 }
 
 
@@ -162,7 +159,7 @@ def main(argv: list[str]) -> None:
             volumes = Volumes(
                 store,
                 Path(cache),
-                lease_ttl_s=SHORT_TTL_S if name == "sleep" else 60.0,
+                lease_ttl_s=SHORT_TTL_S if name in _SHORT else 60.0,
                 cache_max_bytes=0 if name == "evict" else 10**10,
             )
             await PROGRAMS[name](volumes, *rest)

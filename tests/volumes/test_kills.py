@@ -1,6 +1,5 @@
 """kill -9 of a writer, at any instant: nothing that was told to be safe is lost, and nothing is torn."""
 
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,13 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes
+from hutch.volumes import ObjectStore, VolumeName, Volumes
 from support.bounds import chance, limit_s, times
-from support.ceph import S3Server
 from support.fork_server import ForkServer, fork_server
 from support.generations import generation
-from support.stores import s3_store
-from support.volume_programs import place_of
+from support.store_places import shared_place, store_at
 
 pytestmark = pytest.mark.slow
 _LANES = 8  # volumes whose writers are killed at the same time; mostly they wait
@@ -92,7 +89,7 @@ class Lane:
         assert (await volumes.check(self.name)).problems == ()
 
 
-async def kill_and_prove(forks: ForkServer, place: str, store: ObjectStore, folder: Path, kills: int) -> None:
+async def kill_and_prove(forks: ForkServer, place: str, folder: Path, kills: int) -> None:
     made = [Lane(forks, place, folder / f"lane-{n}", VolumeName.parse(f"lane-{n}")) for n in range(_LANES)]
     for lane in made:
         lane.folder.mkdir()
@@ -101,22 +98,23 @@ async def kill_and_prove(forks: ForkServer, place: str, store: ObjectStore, fold
             tasks.start_soon(lane.kill_writers, -(-kills // _LANES))
     assert sum(lane.kills for lane in made) >= kills
     assert sum(len(lane.safe) for lane in made) > kills  # a test that tells nothing proves nothing
-    for lane in made:
-        await lane.prove(store, folder / "empty", times(12, long=200))
-    reader = Volumes(store, folder / "empty")
-    assert [info.name for info in await reader.list()] == [str(lane.name) for lane in made]  # no conflicts
+    async with store_at(place) as store:
+        for lane in made:
+            await lane.prove(store, folder / "empty", times(12, long=200))
+        reader = Volumes(store, folder / "empty")
+        assert [info.name for info in await reader.list()] == [
+            str(lane.name) for lane in made
+        ]  # no conflicts
 
 
 @pytest.mark.timeout(limit_s(120, long=1800))
 async def test_kill_9_of_a_writer_loses_nothing_and_tears_nothing(forks: ForkServer, tmp_path: Path) -> None:
-    place = tmp_path / "store"
-    await kill_and_prove(forks, str(place), DirectoryStore(place), tmp_path, times(200, long=1000))
+    await kill_and_prove(forks, str(tmp_path / "store"), tmp_path, times(200, long=1000))
 
 
 @pytest.mark.timeout(limit_s(120, long=900))
 async def test_kill_9_of_a_writer_to_a_server_loses_nothing(
-    forks: ForkServer, tmp_path: Path, s3_server: S3Server
+    forks: ForkServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    prefix = f"test/{secrets.token_hex(8)}"
-    async with s3_store(s3_server, prefix=prefix) as store:
-        await kill_and_prove(forks, place_of(s3_server, prefix), store, tmp_path, times(20, long=200))
+    place = shared_place("s3", request, tmp_path)
+    await kill_and_prove(forks, place, tmp_path, times(24, long=200))

@@ -1,7 +1,5 @@
 """One writer at a time, and a writer that lost its lease never writes again."""
 
-import os
-import signal
 from pathlib import Path
 
 import anyio
@@ -152,34 +150,3 @@ async def test_the_lease_of_a_dead_process_is_free_and_its_work_is_committed(tmp
         assert lease.token == 2
         assert (folder / "work").read_text() == "of the sleeper"
     assert [(s.number, s.run_id) for s in await volumes.log(WEB)] == [(2, "sleeper")]  # 1 is the fence
-
-
-async def test_a_stopped_holder_beyond_its_lease_cannot_commit(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    with program("sleep", str(store), str(tmp_path / "theirs")) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "held\n"
-        os.kill(process.pid, signal.SIGSTOP)
-        volumes = Volumes(DirectoryStore(store), tmp_path / "ours", lease_ttl_s=2.0)
-        async with volumes.lease(WEB, "contender", wait_s=30) as lease:
-            assert lease.token == 2
-            os.kill(process.pid, signal.SIGCONT)
-            process.stdin.write("\n")
-            process.stdin.flush()
-            answer = await anyio.to_thread.run_sync(process.stdout.readline)
-    code, _, hint = answer.strip().partition(" ")
-    assert code == "lease_lost"
-    kept = VolumeName.parse(hint.split("'")[1])
-    assert await tree_of(volumes) == {}
-    assert await tree_of(volumes, name=kept) == {"/work": b"of the sleeper"}
-
-
-@pytest.mark.slow
-def test_of_two_processes_exactly_one_holds_the_lease(tmp_path: Path) -> None:
-    rounds = 200
-    argv = ("race", *(str(tmp_path / name) for name in ("store", "cache", "flag")), str(rounds))
-    with program(*argv) as one, program(*argv) as two:
-        tokens = [int(token) for process in (one, two) for token in process.communicate()[0].split()]
-        assert (one.returncode, two.returncode) == (0, 0)
-    assert sorted(tokens) == list(range(1, 2 * rounds + 1))
