@@ -65,6 +65,6 @@ def _refusal(status: int, code: str, said: str) -> StoreError:
 
 def _unanswered(text: str, key: str) -> StoreError:
     first = text.partition("\n")[0]
-    if any(word in first for word in _UNSIGNED) and "HTTP error" not in first:
+    if "token request" in first or ("HTTP error" not in first and any(x in first for x in _UNSIGNED)):
         return refused("store_credentials", first)
     return TransientError(f"object {key!r}: {first}")
