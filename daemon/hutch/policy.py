@@ -5,14 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from hutch.access import Level, Rights, interpolate, read_name, spell
+from hutch.access import Rights
 from hutch.config import Config
 from hutch.egress import Grant, parse_grant
 from hutch.errors import HutchError
+from hutch.mounts import HOME, WORKSPACE, VolumeMount, inside, read_mounts, refuse_ungranted
 from hutch_launchers.spec import Command, EgressEndpoint, Guarantee, Limits, Mount, SandboxSpec
-
-HOME = PurePosixPath("/home/agent")
-WORKSPACE = PurePosixPath("/workspace")
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENV = {
@@ -24,14 +22,8 @@ _ENV = {
     "TERM": "dumb",
 }
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-# A volume may not hide what the sandbox itself is made of.
-_TAKEN = frozenset(
-    {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "proc", "run", "sbin", "sys", "usr"}
-)
 _MAX_ARGUMENTS = 128 * 1024  # bytes of one argument: execve(2), MAX_ARG_STRLEN
 _MAX_COMMAND = 1 << 20  # bytes of all arguments together with the environment, half of what execve takes
-_MAX_VOLUME = 5000  # characters of a volume as it is asked for: two names of 255, a path of 4096
-_VOLUME_HINT = "write it as name, name:ro, name:/path or name:/path:ro"
 _SHOWN = 200  # characters of a command kept for a person's eyes
 
 
@@ -52,15 +44,6 @@ class Wish:
     cpus: float | None = None
     pids: int | None = None
     volume_wait_s: float = 0  # for a volume that someone else writes
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeMount:
-    """A volume, by name, at a path inside."""
-
-    name: str  # in its one spelling
-    target: PurePosixPath
-    writable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +94,7 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         raise HutchError(
             "method_unknown", f"no method is called {method!r}", f"known: {', '.join(sorted(config.methods))}"
         )
-    volumes = _volumes(wish, config)
+    volumes = read_mounts(wish.volumes, wish.args, config)
     refuse_ungranted(volumes, config, rights)
     workspace = _workspace(wish.workspace, config)
     _refuse_overlap([v.target for v in volumes] + [m.target for m in workspace])
@@ -130,13 +113,6 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         granted=_granted(volumes, workspace, limits, grants, config),
         volume_wait_s=wish.volume_wait_s,
     )
-
-
-def refuse_ungranted(volumes: Sequence[VolumeMount], config: Config, rights: Rights) -> None:
-    """Raise HutchError `volume_unknown` or `volume_read_only` unless all may be mounted so, now."""
-    for mount in volumes:
-        needed = Level.WRITE if mount.writable else Level.READ
-        rights.require(read_name(mount.name, config.daemon.workspace), needed)
 
 
 def shown(command: str | Sequence[str] | None) -> str:
@@ -171,7 +147,7 @@ def _command(wish: Wish, shell: str, volumes: Sequence[VolumeMount], *, has_work
     if any("\0" in word for word in argv):
         raise HutchError("command_invalid", "the command holds a NUL character")
     default = volumes[0].target if volumes else WORKSPACE if has_workspace else HOME
-    cwd = _inside(wish.cwd, "cwd_invalid", "the working folder") if wish.cwd else default
+    cwd = inside(wish.cwd, "cwd_invalid", "the working folder") if wish.cwd else default
     return Command(argv, cwd, env)
 
 
@@ -182,49 +158,6 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
                 "env_invalid", f"{name!r} cannot be an environment variable", "names are A-Z, a-z, 0-9 and _"
             )
     return dict(env)
-
-
-def _volumes(wish: Wish, config: Config) -> tuple[VolumeMount, ...]:
-    if len(wish.volumes) > config.policy.max_volumes:
-        raise HutchError("volume_invalid", f"at most {config.policy.max_volumes} volumes go into one run")
-    mounts = tuple(_volume(text, wish.args, config.daemon.workspace) for text in wish.volumes)
-    names = [mount.name for mount in mounts]
-    for name in names:
-        if names.count(name) > 1:
-            raise HutchError("volume_invalid", f"volume {name!r} is asked for twice")
-    return mounts
-
-
-def _volume(text: str, args: Mapping[str, object], workspace: str) -> VolumeMount:
-    """Read "name", "name:ro", "name:/path" or "name:/path:ro", and then the templates in the name."""
-    if len(text) > _MAX_VOLUME:
-        raise HutchError("volume_invalid", f"{shown(text)!r} is too long for a volume", _VOLUME_HINT)
-    name, *rest = text.split(":")
-    if rest in (["ro"], ["rw"]):
-        rest = [str(WORKSPACE), *rest]
-    if not name or len(rest) > 2 or rest[1:] not in ([], ["ro"], ["rw"]) or not all(rest):
-        raise HutchError("volume_invalid", f"{text!r} is not a volume", _VOLUME_HINT)
-    if "$" in "".join(rest):
-        raise HutchError(
-            "template_invalid", f"{text!r}: templates stand in a volume's name, not in its path", _VOLUME_HINT
-        )
-    if rest and not rest[0].startswith("/"):
-        raise HutchError("volume_invalid", f"the path of volume {name!r} must begin with '/'", _VOLUME_HINT)
-    target = _inside(rest[0], "volume_invalid", f"the path of volume {name!r}") if rest else WORKSPACE
-    if (target.parts[1:2] and target.parts[1] in _TAKEN) or target in (PurePosixPath("/"), HOME.parent):
-        raise HutchError(
-            "volume_invalid", f"volume {name!r} cannot be mounted at {target}", f"use a path like {WORKSPACE}"
-        )
-    found = read_name(interpolate(name, workspace=workspace, args=args), workspace)
-    return VolumeMount(spell(found, workspace), target, writable=rest[1:] != ["ro"])
-
-
-def _inside(text: str, code: str, what: str) -> PurePosixPath:
-    """Read an absolute path inside the sandbox; relative ones start at /workspace."""
-    path = WORKSPACE / re.sub(r"^/+", "/", text)  # two slashes at the front would be a root of their own
-    if "\0" in text or "\n" in text or ".." in path.parts or not text.strip():
-        raise HutchError(code, f"{what} cannot be {text!r}", "use an absolute path without '..'")
-    return path
 
 
 def _workspace(text: str | None, config: Config) -> tuple[Mount, ...]:
@@ -310,8 +243,8 @@ def _granted(
     config: Config,
 ) -> dict[str, object]:
     return {
-        "writes": [f"{v.name} at {v.target}" for v in volumes if v.writable],
-        "reads": [f"{v.name} at {v.target}" for v in volumes if not v.writable]
+        "writes": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if v.writable],
+        "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]
         + [f"{m.source} at {m.target}" for m in workspace],
         "network": [str(g) for g in grants],
@@ -320,3 +253,8 @@ def _granted(
         },
         "needs": sorted(config.policy.needs),
     }
+
+
+def _origin(mount: VolumeMount) -> str:
+    at = f"@{mount.at}" if mount.at else ""
+    return f", a fork of {mount.source}{at}," if mount.source else at

@@ -10,7 +10,8 @@ from hutch.access import Level, Rights
 from hutch.access.rights import Pattern
 from hutch.config import parse
 from hutch.errors import HutchError
-from hutch.policy import VolumeMount, Wish, decide
+from hutch.mounts import VolumeMount
+from hutch.policy import Wish, decide
 from hutch.volumes import VolumeName
 
 CONFIG = parse("", {"HOME": "/home/someone"})

@@ -129,6 +129,18 @@ async def test_a_folder_goes_through_the_daemon_and_back(served: Daemon, tmp_pat
     assert (tmp_path / "out/data").read_bytes() == data
 
 
+async def test_a_run_works_on_a_fork_and_reads_the_past(served: Daemon) -> None:
+    await told(served, "run", "-v", "past:/data", "--", "sh", "-c", "echo one > /data/f")
+    await told(served, "run", "-v", "past:/data", "--", "sh", "-c", "echo two > /data/f")
+    assert await told(served, "run", "-v", "past@1:/old:ro", "--", "cat", "/old/f") == "one\n"
+    script = "cat /data/f; echo three > /data/f"
+    assert await told(served, "run", "-v", "future=past@1:/data", "--", "sh", "-c", script) == "one\n"
+    assert await told(served, "volume", "cat", "future", "f") == "three\n"
+    assert await told(served, "volume", "cat", "past", "f") == "two\n"
+    done = await hutch(served, "run", "-v", "future=past", "--", "true")
+    assert done.stderr.startswith(b"error: volume_exists: ")
+
+
 async def test_a_volume_that_is_held_refuses_what_is_put_before_all_of_it_was_sent(
     served: Daemon, tmp_path: Path
 ) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hutch.access.rights import OWNERS_RIGHTS
 from hutch.config import Config, Limits, Network, parse
 from hutch.errors import HutchError
-from hutch.policy import Plan, VolumeMount, Wish, command_for, decide, shown
+from hutch.mounts import VolumeMount
+from hutch.policy import Plan, Wish, command_for, decide, shown
 from hutch_launchers.spec import Guarantee, Mount
 
 CONFIG = replace(

@@ -30,7 +30,9 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("name")
 @click.argument("prompt")
-@click.option("-v", "--volume", metavar="NAME", help="Its home, at /workspace; a new one unless given.")
+@click.option(
+    "-v", "--volume", metavar="[NEW=]NAME[@AT]", help="Its home, at /workspace; a new one unless given."
+)
 @args_option
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")

@@ -66,7 +66,9 @@ class Collecting:
 
 
 @click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
-@click.option("-v", "--volume", multiple=True, metavar="NAME[:PATH[:ro]]", help="A volume; at /workspace.")
+@click.option(
+    "-v", "--volume", multiple=True, metavar="[NEW=]NAME[@AT][:PATH[:ro]]", help="A volume; at /workspace."
+)
 @args_option
 @click.option(
     "-w",

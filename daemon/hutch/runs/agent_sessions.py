@@ -2,15 +2,15 @@
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
 
-from hutch.access import Level, interpolate
+from hutch.access import Level
 from hutch.agents import Agent, AgentTurn
 from hutch.config import Agent as AgentConfig
 from hutch.errors import HutchError
+from hutch.mounts import WORKSPACE, read_mount, refuse_ungranted
 from hutch.policy import Plan, Wish, decide, shown
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import new_id
@@ -35,7 +35,7 @@ class AgentSessions:
         """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""
         known = None
         if request.volume:
-            request = request.model_copy(update={"volume": self._resolved(request.volume, request.args)})
+            request = request.model_copy(update={"volume": await self._resolved(request, principal)})
         if request.volume and request.resume:
             known = await self._rooms.state.newest_agent_session(request.volume, request.agent, principal)
         session = known or await self._new(request, principal)
@@ -68,11 +68,20 @@ class AgentSessions:
             await self._rooms.state.put_session(session)
         return session
 
-    def _resolved(self, text: str, args: Mapping[str, object]) -> str:
-        """Return "name" or "name:path" with the name's templates resolved, in its one spelling."""
-        name, colon, path = text.partition(":")
-        name = interpolate(name, workspace=self._rooms.config.daemon.workspace, args=args)
-        return f"{self._rooms.spell(self._rooms.volume(name))}{colon}{path}"
+    async def _resolved(self, request: AgentRequest, principal: str) -> str:
+        """Return the volume as "name" or "name:path", its templates resolved; where it is a fork, make it."""
+        config = self._rooms.config
+        mount = read_mount(request.volume or "", request.args, config.daemon.workspace)
+        if mount.source:
+            self._agent(request.agent)  # before anything is made for one that there is not
+            refuse_ungranted([mount], config, await self._rooms.access.rights(principal))
+            source, to = self._rooms.volume(mount.source), self._rooms.volume(mount.name)
+            await self._rooms.volumes.fork(source, to, at=mount.at)
+        if not mount.writable:
+            raise HutchError(
+                "volume_invalid", "an agent keeps its session in its volume", "leave out the :ro"
+            )
+        return mount.name if mount.target == WORKSPACE else f"{mount.name}:{mount.target}"
 
     async def _new(self, request: AgentRequest, principal: str) -> Session:
         session_id, now = new_id("s"), time.time()
@@ -154,12 +163,7 @@ class AgentSessions:
         )
         networks = {*config.policy.networks, settings.network}
         rights = await self._rooms.access.rights(session.principal)
-        plan = decide(wish, config, rights, shell=self._rooms.shell, networks=networks)
-        if not plan.volumes[0].writable:
-            raise HutchError(
-                "volume_invalid", "an agent keeps its session in its volume", "leave out the :ro"
-            )
-        return plan
+        return decide(wish, config, rights, shell=self._rooms.shell, networks=networks)
 
 
 def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:

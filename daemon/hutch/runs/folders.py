@@ -118,8 +118,8 @@ async def folders_of(
 
     `may_wait` is told what it waits for, again and again, and says whether anybody still wants it.
 
-    Raises HutchError: `volume_held`, `volume_unknown` for a read-only one, `volume_name_invalid`, and what
-    the storage engine says of a broken store.
+    Raises HutchError: `volume_held`, `volume_unknown` for a read-only one, `volume_exists` for one that was
+    to be a new fork, `volume_name_invalid`, and what the storage engine says of a broken store.
     """
     volumes = rooms.volumes
     folders = Folders(volumes)
@@ -127,12 +127,15 @@ async def folders_of(
         # one order for everybody, so that two runs never wait for each other in a circle
         for mount in sorted(plan.volumes, key=lambda m: m.name):
             name = rooms.volume(mount.name)
+            if mount.source:
+                await volumes.fork(rooms.volume(mount.source), name, at=mount.at)
             if mount.writable:
                 lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
                 folders.paths[mount.name] = await volumes.check_out(lease)
                 folders._leases[mount.name] = lease
             else:
-                folders.paths[mount.name] = await stack.enter_async_context(volumes.check_out_read_only(name))
+                folder = volumes.check_out_read_only(name, at=mount.at)
+                folders.paths[mount.name] = await stack.enter_async_context(folder)
         yield folders
 
 

@@ -7,7 +7,8 @@ from functools import partial
 import anyio
 
 from hutch.errors import HutchError
-from hutch.policy import Wish, command_for, decide, refuse_ungranted, shown, wall_limit
+from hutch.mounts import refuse_ungranted
+from hutch.policy import Wish, command_for, decide, shown, wall_limit
 from hutch.runs.kept import Kept
 from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from hutch.config import Config
 from hutch.errors import HutchError
-from hutch.policy import WORKSPACE, Plan
+from hutch.mounts import WORKSPACE
+from hutch.policy import Plan
 
 
 def refuse_links(plan: Plan, config: Config) -> None:
