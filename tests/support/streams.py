@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from hutch.volumes import Volumes
-from support.volume_engine import Tree, tree_of, tree_on_disk
+from support.volume_engine import WEB, Tree, tree_of, tree_on_disk
 
 LONG_S = 20  # for what takes a fraction of a second on an idle machine
 
@@ -20,12 +20,18 @@ async def until(holds: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
+async def newest_tree(volumes: Volumes) -> Tree:
+    """One snapshot, though another may come while it is read."""
+    number = (await volumes.info(WEB)).snapshot
+    return await tree_of(volumes, number) if number else {}
+
+
 async def until_stored(volumes: Volumes, expected: Tree) -> None:
     """Wait until the newest snapshot is this tree."""
     found: Tree = {}
     try:
         with anyio.fail_after(LONG_S):
-            while (found := await tree_of(volumes)) != expected:
+            while (found := await newest_tree(volumes)) != expected:
                 await anyio.sleep(0.1)
     except TimeoutError:
         assert found == expected

@@ -16,6 +16,7 @@ from hutch.volumes.beneath import Descent, TreeMovedError, open_beneath, remove_
 from hutch.volumes.failures import FolderBusyError
 from hutch.volumes.findings import Findings
 from hutch.volumes.ingest import Ingested, ingest
+from hutch.volumes.known import Known
 from hutch.volumes.state import State
 from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 
@@ -197,13 +198,13 @@ async def test_files_that_grow_between_the_look_and_the_read_are_kept(
             (folder / f"f{number}").write_bytes(b"small")
 
         async def grow_then_ingest(
-            store: ObjectStore, root: int, state: State, findings: Findings
+            store: ObjectStore, root: int, state: State, findings: Findings, known: Known | None
         ) -> Ingested:
             for number in range(200):
                 (folder / f"f{number}").write_bytes(
                     b"%d" % number * (500_000 if number % 20 == 0 else 10_000)
                 )
-            return await ingest(store, root, state, findings)
+            return await ingest(store, root, state, findings, known)
 
         monkeypatch.setattr(copies, "ingest", grow_then_ingest)
         assert await volumes.commit(lease, "run 1") is not None

@@ -1,6 +1,8 @@
 """While a run works, changes of its working folder become commits."""
 
 import os
+import re
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -56,6 +58,10 @@ async def test_status_tells_each_commit(volumes: Volumes) -> None:
             await until(lambda: stream.status.snapshot == 1)
         assert told[-1].snapshot == 1
         assert told[-1].committed_at is not None
+
+
+def has_streamed(stream: Stream, number: int) -> bool:
+    return stream.status.snapshot == number
 
 
 @pytest.fixture
@@ -207,3 +213,24 @@ async def test_a_killed_daemon_leaves_what_was_streamed_and_its_folder(tmp_path:
         assert tree_on_disk(folder) == await tree_of(reader)
         count = int((folder / "counter").read_text())
         assert {path.name for path in (folder / "files").iterdir()} >= {str(n) for n in range(count)}
+
+
+@pytest.mark.usefixtures("only_hints")
+async def test_what_was_streamed_in_many_pieces_is_restored_with_few_requests(tmp_path: Path) -> None:
+    inner = MemoryStore()
+    volumes = Volumes(inner, tmp_path / "cache")
+    await commit_files(volumes, {"old": b"stays where it is"})
+    async with run_on(volumes) as (lease, folder):
+        async with volumes.stream(lease, "run 2") as stream:
+            for number in range(12):
+                (folder / f"f{number}").write_bytes(b"%d" % number * 1000)
+                await until(partial(has_streamed, stream, number + 2))
+        await volumes.commit(lease, "run 2")
+        assert await volumes.commit(lease, "run 2") is None
+    data, _ = await inner.get(next(key for key in await keys_of(inner) if key.endswith(f"/log/{14:020}")))
+    last = opened(ENTRY, data, "the last entry")
+    (pack,) = last.header["packs"]
+    places = re.findall(rb'"at":\[(\d+),', b"".join(last.lines))
+    assert places == [b"%d" % pack["number"]] * 12
+    assert (await tree_of(volumes)).keys() == {"/old", *(f"/f{number}" for number in range(12))}
+    assert (await volumes.check(WEB)).problems == ()

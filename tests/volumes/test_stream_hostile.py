@@ -86,8 +86,9 @@ async def until_changed(volumes: Volumes, folder: Path) -> None:
         while found != expected:
             await anyio.sleep(0.05)
             found = {}
-            async for entry in volumes.tree(WEB):
-                read = await volumes.read(WEB, entry.raw) if entry.kind == "file" else None
+            at = (await volumes.info(WEB)).snapshot
+            async for entry in volumes.tree(WEB, at):
+                read = await volumes.read(WEB, entry.raw, at=at) if entry.kind == "file" else None
                 found[entry.raw] = getattr(read, "data", None)
 
 

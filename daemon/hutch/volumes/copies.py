@@ -21,6 +21,7 @@ from hutch.volumes.failures import (
 from hutch.volumes.findings import Findings
 from hutch.volumes.history import fork_point, forked
 from hutch.volumes.ingest import Ingested, ingest
+from hutch.volumes.known import Known
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, distrusted
@@ -33,6 +34,7 @@ from hutch.volumes.working import Place
 
 _log = logging.getLogger(__name__)
 _WALKS = 5  # of a folder in which folders are being moved about
+_SCATTERED = 8  # entries that a restore may need to ask for
 _CONFLICTS = 100  # forks of one volume in one second
 
 
@@ -108,7 +110,7 @@ class Copies:
     async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
         while True:
             state, began_s = copy.state, self._clock.monotonic()
-            findings, ingested = await self._compared(self._store, copy.place, state)
+            findings, ingested = await self._compared(self._store, copy.place, state, _scattered(copy))
             copy.stored_bytes = findings.stored_bytes
             made, is_due = await self._patched(copy, ingested)
             snapshot = None
@@ -177,15 +179,17 @@ class Copies:
         return replace(base, tree=ingested.tree, packs=packs)
 
     async def _compared(
-        self, store: ObjectStore, place: Place, state: State
+        self, store: ObjectStore, place: Place, state: State, apart: frozenset[int] = frozenset()
     ) -> tuple[Findings, Ingested | None]:
         """Compare the folder with the state; None: equal. New content is put into the state's volume."""
         root = await to_thread.run_sync(os.open, place.tree, FOLDER_FLAGS)
         try:
             findings = await _steady_scan(root, state.tree)
             try:
-                is_same = findings.tree is state.tree
-                return findings, None if is_same else await ingest(store, root, state, findings)
+                if findings.tree is state.tree:
+                    return findings, None
+                known = await to_thread.run_sync(Known, state, apart) if apart else None
+                return findings, await ingest(store, root, state, findings, known)
             finally:
                 put_back_modes(root, findings)
         finally:
@@ -235,6 +239,19 @@ class Copies:
                 place.put_mark(replace(mark, phase="restoring"))
             except HutchError as error:
                 _log.warning("volume %s: %s", lease.name, error.message)
+
+
+def _scattered(copy: Copy) -> frozenset[int]:
+    """Packs in entries that were streamed. Where they are many, what is still needed of them is put anew.
+
+    It is read again anyway; a restore then needs no request for each of these entries, nor the entries.
+    """
+    if copy.is_live or copy.trusted is None:
+        return frozenset()
+    since = copy.trusted.number
+    inline = {number: pack.entry for number, pack in copy.state.packs.items()}
+    found = frozenset(number for number, entry in inline.items() if entry is not None and entry > since)
+    return found if len(found) > _SCATTERED else frozenset()
 
 
 async def _steady_scan(root: int, known: Folder) -> Findings:

@@ -42,6 +42,12 @@ class Pack:
     blocks: tuple[Block, ...]
     volume: Identity | None = None
 
+    @property
+    def entry(self) -> int | None:
+        """The entry of this volume in which its blocks lie; None: they lie elsewhere."""
+        folder, _, number = self.key.partition("/")
+        return int(number) if self.volume is None and folder == "log" else None
+
 
 class Packed(NamedTuple):
     """One block on its way into a pack."""
