@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from support.azurite import PROGRAM, AzureServer, azurite, node
-from support.ceph import S3Server, gateway, missing_programs
+from support.ceph import S3Server, gateway, programs
 from support.needs import need
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Ceph's RADOS gateway with an empty bucket."""
-    need("s3", not missing_programs(), "Ceph's RADOS gateway", "scripts/install-store-servers")
+    need("s3", programs() is not None, "Ceph's RADOS gateway", "scripts/install-store-servers")
     with gateway(tmp_path_factory.mktemp("ceph")) as server:
         yield server
 

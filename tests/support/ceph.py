@@ -21,6 +21,7 @@ from support.processes import answers, free_port, server, wait_until
 ACCESS_KEY = "hutch-test"
 SECRET_KEY = "hutch-test-secret"
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
+UNPACKED = Path(__file__).parents[2] / ".cache/ceph"
 _UP_S = 50
 _TRIES = 5
 
@@ -51,6 +52,7 @@ mon max pg per osd = 1000
 osd objectstore = memstore
 memstore device bytes = 4294967296
 log to stderr = false
+{places}
 [mon.a]
 mon data = {folder}/mon
 mon addr = 127.0.0.1:{mon_port}
@@ -74,19 +76,51 @@ class S3Server:
     secret_key: str = SECRET_KEY
 
 
-def missing_programs() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+@dataclass(frozen=True)
+class Programs:
+    """Ceph's programs: the environment that they are started in, and lines for their configuration."""
+
+    env: Mapping[str, str]
+    places: str = ""
+
+
+def programs() -> Programs | None:
+    """Those of this machine, else those that `scripts/install-store-servers` has unpacked; None: neither."""
+    if all(shutil.which(name) for name in PROGRAMS):
+        return Programs(os.environ)
+    libraries = next(UNPACKED.glob("usr/lib/*-linux-gnu"), None)
+    if libraries is None:
+        return None
+    paths = {
+        "PATH": [UNPACKED / "usr/bin", UNPACKED / "usr/sbin"],
+        "LD_LIBRARY_PATH": [libraries, libraries / "ceph", *UNPACKED.glob("lib/*-linux-gnu")],
+        "PYTHONPATH": [UNPACKED / "usr/lib/python3/dist-packages"],
+    }
+    env = {
+        name: ":".join(filter(None, [*map(str, added), os.environ.get(name)]))
+        for name, added in paths.items()
+    }
+    places = [
+        f"plugin dir = {libraries}/ceph",
+        f"erasure code dir = {libraries}/ceph/erasure-code",
+        f"osd class dir = {libraries}/rados-classes",
+    ]
+    return Programs({**os.environ, **env}, "\n".join(places))
 
 
 @contextmanager
 def gateway(folder: Path) -> Iterator[S3Server]:
     """The server, from nothing to its end."""
+    found = programs()
+    assert found, "scripts/install-store-servers"
     for part in ("mon", "osd", "run", "log", "crash"):
         (folder / part).mkdir()
     mon_port, port, fsid = free_port(), free_port(), str(uuid.uuid4())
     config = folder / "ceph.conf"
-    config.write_text(_CONFIG.format(folder=folder, fsid=fsid, mon_port=mon_port, port=port))
-    env = {**os.environ, "CEPH_CONF": str(config), "CEPH_ARGS": f"-c {config}"}
+    config.write_text(
+        _CONFIG.format(folder=folder, fsid=fsid, mon_port=mon_port, port=port, places=found.places)
+    )
+    env = {**found.env, "CEPH_CONF": str(config), "CEPH_ARGS": f"-c {config}"}
     log = folder / "output"
 
     def call(*argv: str) -> None:
