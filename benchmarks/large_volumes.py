@@ -29,8 +29,12 @@ _FILE = "src/package-00/module-00/source-007.py"
 
 
 def main() -> None:
-    if len(sys.argv) == 4 and sys.argv[1] in STEPS:
-        anyio.run(one_step, sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    if len(sys.argv) == 4:  # a process of our own
+        step, root, many = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+        if step == "make":
+            make_files(root / "src", many)
+        else:
+            anyio.run(one_step, step, root, many)
         return
     given = options(__doc__)
     files, size = (100_000, 1 << 30) if given.quick else (1_000_000, 10 << 30)
@@ -39,8 +43,10 @@ def main() -> None:
         for name, many in (("many", files), ("big", size)):
             root = Path(folder, name)
             root.mkdir()
-            make = make_files if name == "many" else make_file
-            make(root / "src", many)
+            if name == "many":
+                make_files(root / "src", many)
+            else:
+                make_file(root / "src", many)
             for step in STEPS:
                 rows += measured(name, step, root, many)
             shutil.rmtree(root)
