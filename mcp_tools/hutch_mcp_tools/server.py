@@ -1,6 +1,10 @@
 """The MCP server over a service: registers the tools and the resources, nothing else."""
 
+from typing import Any
+
 from mcp.server import MCPServer
+from mcp.types import Resource
+from typing_extensions import override
 
 from hutch_mcp_tools.progress import Pace
 from hutch_mcp_tools.resources import Resources
@@ -9,6 +13,7 @@ from hutch_mcp_tools.tools.agents import AgentTools
 from hutch_mcp_tools.tools.runs import RunTools
 from hutch_mcp_tools.tools.sessions import SessionTools
 from hutch_mcp_tools.tools.volumes import VolumeTools
+from hutch_mcp_tools.volume_resources import VolumeResources
 
 # Some clients show a model this and nothing else until it searches for tools; 500 characters are enough.
 INSTRUCTIONS = """\
@@ -25,7 +30,9 @@ def build_server(service: SandboxService, *, version: str, pace: Pace | None = N
     `pace`: how often a waiting client hears of its call.
     """
     pace = pace or Pace()
-    server = MCPServer(
+    volumes = VolumeResources(service)
+    server = _Server(
+        volumes,
         "hutch",
         title="Hutch",
         version=version,
@@ -39,4 +46,17 @@ def build_server(service: SandboxService, *, version: str, pace: Pace | None = N
         ],
     )
     Resources(service).register(server)
+    volumes.register(server)
     return server
+
+
+class _Server(MCPServer):
+    """Its list of resources is of what there is at the moment."""
+
+    def __init__(self, volumes: VolumeResources, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._volumes = volumes
+
+    @override
+    async def list_resources(self) -> list[Resource]:
+        return [*await super().list_resources(), *await self._volumes.listed()]

@@ -2,13 +2,14 @@
 
 import mimetypes
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from hutch_mcp_tools.text import harmless_source, json_string, one_line, whole_characters
-from hutch_mcp_tools.volume_records import VolumeContent, VolumeEntry, VolumeRecord
+from hutch_mcp_tools.volume_records import SnapshotRecord, VolumeContent, VolumeEntry, VolumeRecord
 
 Encoding = Literal["auto", "text", "base64"]
 
@@ -43,14 +44,18 @@ def is_binary(data: bytes) -> bool:
 def resource_link(content: VolumeContent) -> ResourceLink:
     """Where a client finds the whole file; its kind is guessed from its name."""
     mime, _ = mimetypes.guess_type(content.path)
-    path = quote(content.path.lstrip("/"))
     return ResourceLink(
         type="resource_link",
-        uri=f"hutch://volumes/{content.volume}/{path}",
+        uri=f"{volume_uri(content.volume, content.path)}?at={content.snapshot}",
         name=one_line(content.path.rpartition("/")[2], 200) or content.volume,
         mime_type=mime or "application/octet-stream",
         size=content.size,
     )
+
+
+def volume_uri(volume: str, path: str) -> str:
+    """The address of a file or folder of a volume; a name with a workspace is one part of it."""
+    return f"hutch://volumes/{quote(volume, safe='')}/{quote(path.lstrip('/'))}"
 
 
 def volume_line(volume: VolumeRecord) -> str:
@@ -59,6 +64,23 @@ def volume_line(volume: VolumeRecord) -> str:
     updated = f" updated={volume.updated_at:%Y-%m-%dT%H:%M:%SZ}" if volume.updated_at else ""
     facts = f"volume={volume.name} snapshot={volume.snapshot} files={volume.files} bytes={volume.bytes}"
     return f"{facts}{updated}{held}"
+
+
+def history_lines(history: Sequence[SnapshotRecord]) -> list[str]:
+    """A snapshot a line, newest first."""
+    return [_snapshot(snapshot) for snapshot in history]
+
+
+def _snapshot(snapshot: SnapshotRecord) -> str:
+    changed = ", ".join(one_line(path, 200) for path in snapshot.changed)
+    more = f" and {snapshot.changes - len(snapshot.changed)} more" * (
+        snapshot.changes > len(snapshot.changed)
+    )
+    tags = f" tags={','.join(snapshot.tags)}" if snapshot.tags else ""
+    return (
+        f"snapshot={snapshot.snapshot} by={one_line(snapshot.run_id, 100).replace(' ', '_')} "
+        f"at={snapshot.created_at:%Y-%m-%dT%H:%M:%SZ}{tags} changed: {changed or 'nothing'}{more}"
+    )
 
 
 def _text(content: VolumeContent, data: bytes) -> tuple[str, str]:

@@ -1,10 +1,13 @@
 """Logs and files by their addresses."""
 
+import json
+
 import pytest
 from mcp import Client, MCPError
-from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, TextResourceContents
+from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, ResourceTemplateReference, TextResourceContents
 
-from hutch_mcp_tools.resources import FILE_BYTES, LOG_BYTES
+from hutch_mcp_tools.resources import LOG_BYTES
+from hutch_mcp_tools.volume_resources import FILE_BYTES, TEMPLATE
 from support.mcp_answers import call
 from support.mcp_service import FakeService
 
@@ -64,3 +67,54 @@ async def test_what_is_not_there_or_would_climb_is_not_found(
     with pytest.raises(MCPError) as refused:
         await client.read_resource(uri)
     assert refused.value.error.code == INVALID_PARAMS
+
+
+async def test_a_volume_is_listed_by_its_root_and_read_as_a_folder(
+    client: Client, service: FakeService
+) -> None:
+    await service.put_volume("web", {"a/b.txt": b"hello"})
+    await service.put_volume("team/web", {"f": b"theirs"})
+    listed = {resource.name: resource.uri for resource in (await client.list_resources()).resources}
+    assert listed == {"web": "hutch://volumes/web/", "team/web": "hutch://volumes/team%2Fweb/"}
+    assert [entry["name"] for entry in json.loads(await read(client, listed["web"]))["entries"]] == ["a"]
+    assert await read(client, f"{listed['team/web']}f") == "theirs"
+
+
+async def test_an_address_may_be_of_a_snapshot(client: Client, service: FakeService) -> None:
+    await service.put_volume("web", {"odd name?": b"one"})
+    await service.put_volume("web", {"odd name?": b"two"})
+    await service.tag_volume("web", "v1", "1")
+    address = "hutch://volumes/web/odd%20name%3F"
+    assert await read(client, address) == "two"
+    assert await read(client, f"{address}?at=1") == "one"
+    assert await read(client, f"{address}?at=v1") == "one"
+    with pytest.raises(MCPError) as refused:
+        await client.read_resource(f"{address}?at=3")
+    assert refused.value.error.code == INVALID_PARAMS
+
+
+@pytest.mark.parametrize(
+    ("argument", "begun", "known", "found"),
+    [
+        ("name", "w", {}, ["web"]),
+        ("path", "", {"name": "web"}, ["a/", "ab"]),
+        ("path", "a/", {"name": "web"}, ["a/b.txt"]),
+        ("path", "a/", {"name": "nobody"}, []),
+        ("path", "a/b", {}, []),
+        ("at", "", {"name": "web"}, ["v1", "1"]),
+    ],
+)
+async def test_addresses_are_completed(
+    client: Client,
+    service: FakeService,
+    argument: str,
+    begun: str,
+    known: dict[str, str],
+    found: list[str],
+) -> None:
+    await service.put_volume("web", {"a/b.txt": b"hello", "ab": b""})
+    await service.put_volume("other", {"c": b""})
+    await service.tag_volume("web", "v1")
+    ref = ResourceTemplateReference(type="ref/resource", uri=TEMPLATE)
+    offered = await client.complete(ref, {"name": argument, "value": begun}, context_arguments=known)
+    assert offered.completion.values == found

@@ -36,7 +36,7 @@ async def test_both_eras_see_the_same_server(service: FakeService, mode: str) ->
             "hutch://runs/{run_id}/stdout",
             "hutch://runs/{run_id}/stderr",
             "hutch://sessions/{session_id}/log",
-            "hutch://volumes/{name}/{+path}",
+            "hutch://volumes/{name}/{+path}{?at}",
         ]
         assert client.server_info is not None
         assert (client.server_info.name, client.server_info.version) == ("hutch", "1.2.3")

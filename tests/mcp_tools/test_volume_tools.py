@@ -79,7 +79,7 @@ async def test_a_binary_file_is_named_and_linked_and_shown_on_demand(
         TextContent(type="text", text=f'{head}image/png; binary: encoding="base64" shows its bytes'),
         ResourceLink(
             type="resource_link",
-            uri="hutch://volumes/web/img/a%20b.png",
+            uri="hutch://volumes/web/img/a%20b.png?at=1",
             name="a b.png",
             mime_type="image/png",
             size=256,
@@ -87,7 +87,7 @@ async def test_a_binary_file_is_named_and_linked_and_shown_on_demand(
     ]
     shown = await text_of(client, "read_volume", volume="web", path="img/a b.png", encoding="base64")
     assert b64decode(shown.partition("\n---\n")[2]) == data
-    linked = await client.read_resource("hutch://volumes/web/img/a%20b.png")
+    linked = await client.read_resource("hutch://volumes/web/img/a%20b.png?at=1")
     assert linked.contents[0].model_dump()["blob"] == b64encode(data).decode()
 
 
@@ -142,3 +142,65 @@ async def test_volumes_are_listed_as_text_and_as_records(client: Client, service
     )
     assert result.structured_content is not None
     assert [volume["name"] for volume in result.structured_content["volumes"]] == ["data", "web"]
+
+
+async def changed_web(service: FakeService) -> None:
+    await service.put_volume("web", {"a.txt": b"one\ntwo\n", "b": b"\0", "same": b"1"})
+    await service.put_volume("web", {"a.txt": b"one\n2\x1b[31m\n", "b": b"\0\0", "new/c": b"c\n"})
+
+
+async def test_what_changed_since_a_snapshot_is_a_list_and_then_the_lines(
+    client: Client, service: FakeService
+) -> None:
+    await changed_web(service)
+    assert await text_of(client, "read_volume", volume="web", since="1") == (
+        'volume=web path="/" since=1 snapshot=2 changes=0-4\n---\n'
+        "M /a.txt (+1 -1)\n"
+        "M /b (binary, 1 bytes -> 2 bytes)\n"
+        "A /new/\n"
+        "A /new/c (+1 -0)\n"
+        "\n"
+        "--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2␛[31m\n"
+        "--- /dev/null\n+++ b/new/c\n@@ -0,0 +1 @@\n+c\n"
+    )
+    only = await text_of(client, "read_volume", volume="web", since="1", path="new")
+    assert only.startswith('volume=web path="new" since=1 snapshot=2 changes=0-2\n')
+    assert (
+        await text_of(client, "read_volume", volume="web", since="2")
+        == 'volume=web path="/" since=2 snapshot=2 changes=none'
+    )
+
+
+async def test_changes_come_in_parts_and_say_which_lines_are_left_out(
+    client: Client, service: FakeService
+) -> None:
+    await service.put_volume("web", {"first": b""})
+    await service.put_volume("web", {f"f{n:02}": b"line\n" * 40 for n in range(30)})
+    read = await text_of(client, "read_volume", volume="web", since="1", limit=400)
+    head, _, body = read.partition("\n---\n")
+    shown = len(body.split("\n\n")[0].split("\n"))
+    more = f'more: read_volume(volume="web", path="/", since="1", snapshot="2", offset={shown})'
+    assert head == (
+        f'volume=web path="/" since=1 snapshot=2 changes=0-{shown}; {more}'
+        f"; the lines of {shown} files do not fit: ask for one by its path, or for a larger limit"
+    )
+    last = await text_of(client, "read_volume", volume="web", since="1", limit=400, offset=29)
+    assert "\n---\nA /f29 (+40 -0)\n\n--- /dev/null\n" in last
+
+
+async def test_of_one_volume_its_history_is_told(client: Client, service: FakeService) -> None:
+    await changed_web(service)
+    await service.tag_volume("web", "v1", "1")
+    await service.put_volume("other", {"f": b""})
+    result = await call(client, "list_volumes", volume="web")
+    assert isinstance(result.content[0], TextContent)
+    told = [re.sub(r" at=\S+", "", without_time(line)) for line in result.content[0].text.splitlines()]
+    assert told == [
+        "volume=web snapshot=2 files=4 bytes=16",
+        "snapshot=2 by=test changed: M a.txt, M b, A new, A new/c",
+        "snapshot=1 by=test tags=v1 changed: A a.txt, A b, A same",
+    ]
+    assert result.structured_content is not None
+    assert [one["snapshot"] for one in result.structured_content["history"]] == [2, 1]
+    assert [one["name"] for one in result.structured_content["volumes"]] == ["web"]
+    assert "volume_unknown" in await error_of(client, "list_volumes", volume="nobody")

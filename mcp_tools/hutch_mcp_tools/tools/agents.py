@@ -17,7 +17,11 @@ Prompt = Annotated[
     str, Field(min_length=1, description="The whole task: the agent sees nothing else of yours.")
 ]
 Home = Annotated[
-    str, Field(description="Volume that is its /workspace; one that holds a conversation goes on with it.")
+    str,
+    Field(
+        description="Volume that is its /workspace; one that holds a conversation goes on with it. "
+        '"new=name" or "new=name@12": a new one that begins as that one, or its snapshot.'
+    ),
 ]
 Name = Annotated[str, Field(description="To find the session by.")]
 Network = Annotated[

@@ -36,7 +36,10 @@ KeptSandbox = Annotated[
 ]
 Mounts = Annotated[
     Sequence[str],
-    Field(description='Files that last, as "name:/path" or "name:/path:ro"; made when missing.'),
+    Field(
+        description='Files that last, as "name:/path" or "name:/path:ro"; made when missing. '
+        '"name@12:/path:ro": at a snapshot. "new=name@12:/path": a new volume that begins there.'
+    ),
 ]
 Workspace = Annotated[
     str,

@@ -2,23 +2,38 @@
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
+from hutch_mcp_tools.diff_text import diff_answer
 from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
-from hutch_mcp_tools.volume_records import ReadVolumeRequest, VolumeRecord, WriteVolumeRequest
-from hutch_mcp_tools.volume_text import Encoding, content_answer, volume_line
+from hutch_mcp_tools.volume_records import (
+    DiffRequest,
+    ReadVolumeRequest,
+    SnapshotRecord,
+    VolumeRecord,
+    WriteVolumeRequest,
+)
+from hutch_mcp_tools.volume_text import Encoding, content_answer, history_lines, volume_line
 from hutch_mcp_tools.wire import Wire
 
+_HISTORY = 20  # snapshots told of one volume
+_CHANGED = 10  # paths told of each
+_CHANGES = 500  # compared for one answer
 MAX_CONTENT = 3 << 20  # bytes in one call: a request is at most 4 MiB, and JSON takes its part
 
 Volume = Annotated[str, Field(description="Its name, as in list_volumes.")]
+OneVolume = Annotated[str, Field(description="Only this one, with its newest snapshots. Empty: all.")]
+Since = Annotated[str, Field(description="Instead: what changed below path from this snapshot on.")]
 Path = Annotated[str, Field(description="From the volume's root, with / between names.")]
-Snapshot = Annotated[str, Field(description="An older state, by the snapshot's number. Empty: the newest.")]
+Snapshot = Annotated[
+    str, Field(description="An older state: a snapshot's number, a tag, a time, or an age as 2h. Empty: now.")
+]
 Offset = Annotated[int, Field(ge=0, description="Byte of a file, or entry of a folder, to begin at.")]
 Limit = Annotated[int, Field(ge=200, le=200_000, description="Bytes of a file, characters of a listing.")]
 ReadAs = Annotated[Encoding, Field(description="auto: text as it is, of a binary file only what it is.")]
@@ -28,9 +43,10 @@ Mode = Annotated[
 
 
 class VolumeList(Wire):
-    """Every volume that the caller may see."""
+    """Every volume that the caller may see, or one with its newest snapshots."""
 
     volumes: list[VolumeRecord]
+    history: list[SnapshotRecord] = Field(default=[])
 
 
 class VolumeTools:
@@ -52,6 +68,7 @@ class VolumeTools:
         volume: Volume,
         path: Path = "/",
         snapshot: Snapshot = "",
+        since: Since = "",
         offset: Offset = 0,
         limit: Limit = 20_000,
         encoding: ReadAs = "auto",
@@ -59,7 +76,19 @@ class VolumeTools:
         """Read a file of a volume, or list a folder: as committed, not as a run is just writing it.
 
         The first line says what it is and how to read on; behind it, after ---, the content as it is.
+        With since it is what changed: paths added, modified and deleted, then the changed lines of texts.
         """
+        if since:
+            asked = DiffRequest(
+                volume=volume,
+                a=since,
+                b=snapshot or None,
+                path=path,
+                patch=True,
+                offset=offset,
+                limit=_CHANGES,
+            )
+            return diff_answer(await self._service.diff_volume(asked), path, offset, limit)
         request = ReadVolumeRequest(volume=volume, path=path, at=snapshot or None, offset=offset, limit=limit)
         return content_answer(await self._service.read_volume(request), encoding, limit)
 
@@ -86,9 +115,17 @@ class VolumeTools:
         )
         return _answer([await self._service.write_volume(request)])
 
-    async def list_volumes(self) -> Annotated[CallToolResult, VolumeList]:
-        """The volumes there are: size, newest snapshot, and who may write it now."""
-        return _answer(await self._service.list_volumes(), as_list=True)
+    async def list_volumes(self, *, volume: OneVolume = "") -> Annotated[CallToolResult, VolumeList]:
+        """The volumes there are: size, newest snapshot, and who may write it now. Of one its history too.
+
+        To try something on a copy, mount NEW=NAME or NEW=NAME@SNAPSHOT: a new volume that begins as that one.
+        """
+        volumes = await self._service.list_volumes()
+        if not volume:
+            return _answer(volumes, as_list=True)
+        history = await self._service.volume_log(volume, _HISTORY)
+        found = [one for one in volumes if one.name == volume]
+        return _answer(found, [_shortened(one) for one in history], as_list=True)
 
 
 def _encoded(content: str, encoding: Literal["text", "base64"]) -> str:
@@ -111,9 +148,15 @@ def _encoded(content: str, encoding: Literal["text", "base64"]) -> str:
     return b64encode(data).decode()
 
 
-def _answer(volumes: list[VolumeRecord], *, as_list: bool = False) -> CallToolResult:
-    lines = [volume_line(volume) for volume in volumes] or ["no volumes"]
-    record = VolumeList(volumes=volumes) if as_list else volumes[0]
+def _shortened(snapshot: SnapshotRecord) -> SnapshotRecord:
+    return snapshot.model_copy(update={"changed": snapshot.changed[:_CHANGED], "left_out": []})
+
+
+def _answer(
+    volumes: list[VolumeRecord], history: Sequence[SnapshotRecord] = (), *, as_list: bool = False
+) -> CallToolResult:
+    lines = [*map(volume_line, volumes), *history_lines(history)] or ["no volumes"]
+    record = VolumeList(volumes=volumes, history=list(history)) if as_list else volumes[0]
     return CallToolResult(
         content=[TextContent(type="text", text="\n".join(lines))],
         structured_content=record.model_dump(mode="json"),
