@@ -149,6 +149,16 @@ async def test_a_principals_call_waits_for_a_bounded_time(access: Access) -> Non
         await service.stop_run(run_id="r-1", grace_s=3600)
 
 
+async def test_another_volume_of_a_name_begins_without_the_shares_of_the_one_before(access: Access) -> None:
+    for name in ("lent", "data"):
+        await access.share(VolumeName.parse(name), "ci", Level.OWN)
+    await gate(cast("SandboxService", Recorder()), access, "owner").remove_volume(volume="default/lent")
+    service = gate(cast("SandboxService", Recorder()), access, "ci")
+    with pytest.raises(ServiceError, match="there is no volume 'lent'"):
+        await service.volume_log(volume="lent")
+    await service.volume_shares(volume="data")  # what was shared of others stays
+
+
 async def test_a_right_that_was_taken_counts_from_the_next_call_on(access: Access) -> None:
     service = gate(cast("SandboxService", Recorder()), access, "ci")
     await service.volume_log(volume="data")

@@ -19,7 +19,13 @@ from mcp.types import TextContent
 
 from hutch.client import Client, connect
 from hutch_mcp_tools.service import AgentRequest, LogRequest, RunRequest, ServiceError
-from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
+from hutch_mcp_tools.volume_records import (
+    DiffRequest,
+    ExportRequest,
+    ImportRequest,
+    ReadVolumeRequest,
+    WriteVolumeRequest,
+)
 from support.daemon import Daemon, daemon, model_config, run, scripted_model, turn
 
 pytestmark = pytest.mark.slow
@@ -154,7 +160,11 @@ async def test_a_list_holds_what_may_be_read(house: House) -> None:
     assert {"web", "pub-docs", "team-a", "their-keys"} <= {v.name for v in await house.owner.list_volumes()}
     assert {v.name for v in await house.ci.list_volumes()} >= {"web", "pub-docs", "team-a"}
     assert "their-keys" not in {v.name for v in await house.ci.list_volumes()}
-    assert {v.name for v in await house.eve.list_volumes()} <= {"pub-docs", "eve-a", "eve-note"}
+    assert {v.name for v in await house.eve.list_volumes()} <= {"pub-docs", "eve-a", "eve-note", "eve-copy"}
+
+
+async def nothing() -> AsyncGenerator[bytes]:
+    yield b""
 
 
 def asked(service: Client, volume: str) -> dict[str, Awaitable[object]]:
@@ -169,6 +179,21 @@ def asked(service: Client, volume: str) -> dict[str, Awaitable[object]]:
         "shares": service.volume_shares(volume),
         "share": service.share_volume(volume, "eve", "owner"),
         "unshare": service.share_volume(volume, "nobody", "none"),
+        "export": service.export_volume(ExportRequest(volume=volume)),
+        "import": service.import_volume(ImportRequest(volume=volume), nothing()),
+        "diff": service.diff_volume(DiffRequest(volume=volume)),
+        "working": service.diff_volume(DiffRequest(volume=volume, working=True)),
+        "restore": service.restore_volume(volume, "1"),
+        "fork from": service.fork_volume(volume, "eve-fork"),
+        "fork to": service.fork_volume("pub-docs", volume),
+        "remove": service.remove_volume(volume),
+        "bring back": service.bring_back_volume(volume),
+        "tag": service.tag_volume(volume, "label"),
+        "untag": service.untag_volume(volume, "label"),
+        "tags": service.volume_tags(volume),
+        "thin": service.thin_volume(volume, dry_run=True),
+        "collect": service.collect_volume(volume, dry_run=True),
+        "check": service.check_volume(volume),
         "mount": run(service, "true", volumes=[f"{volume}:/data"]),
         "read-only": run(service, "true", volumes=["eve-a:/a", f"{volume}:/data:ro"]),
         "kept": run(service, "true", session_id="new", volumes=[volume]),
@@ -234,12 +259,42 @@ async def test_read_only_is_read_only(house: House) -> None:
         house.eve.start_agent(AgentRequest(agent="claude", prompt="x", volume="pub-docs")),
         house.eve.share_volume("pub-docs", "eve", "rw"),
         house.eve.volume_shares("pub-docs"),
+        house.eve.import_volume(ImportRequest(volume="pub-docs"), nothing()),
+        house.eve.restore_volume("pub-docs", "1"),
+        house.eve.remove_volume("pub-docs"),
+        house.eve.tag_volume("pub-docs", "mine"),
+        house.eve.thin_volume("pub-docs"),
+        house.eve.collect_volume("pub-docs"),
     ):
         code, _, hint = await refusal(work)
         assert (code, "pub-docs:ro" in hint) == ("volume_read_only", True)
     of_an_agent = AgentRequest(agent="claude", prompt="x", volume="pub-docs:/workspace:ro")
     assert await code_of(house.owner.start_agent(of_an_agent)) == "volume_invalid"
     assert [one.snapshot for one in await house.owner.volume_log("pub-docs")] == [1]
+
+
+async def test_what_an_owner_may_a_writer_may_not(house: House) -> None:
+    """And what is removed takes its shares along: another volume of its name begins without them."""
+    await write(house.owner, "lent")
+    await house.owner.share_volume("lent", "ci", "owner")
+    await house.owner.share_volume("lent", "eve", "rw")
+    await write(house.eve, "lent")
+    for work in (
+        house.eve.restore_volume("lent", "1"),
+        house.eve.remove_volume("lent"),
+        house.eve.bring_back_volume("lent"),
+        house.eve.untag_volume("lent", "x"),
+        house.eve.thin_volume("lent", dry_run=True),
+        house.eve.collect_volume("lent", dry_run=True),
+    ):
+        assert await code_of(work) == "volume_not_yours"
+    assert (await house.eve.fork_volume("lent", "eve-copy")).name == "eve-copy"
+    await house.ci.remove_volume("lent")
+    assert "lent" not in {one.name for one in await house.ci.list_volumes(removed=True)}
+    assert "lent" in {one.name for one in await house.owner.list_volumes(removed=True)}
+    await write(house.owner, "lent")
+    for service in (house.ci, house.eve):
+        assert await code_of(service.read_volume(ReadVolumeRequest(volume="lent"))) == "volume_unknown"
 
 
 async def test_a_volume_is_made_by_who_may_write_it(house: House) -> None:

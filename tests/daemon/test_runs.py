@@ -171,7 +171,7 @@ async def test_a_kept_sandbox_ends_when_nobody_uses_it(tmp_path: Path) -> None:
         ("workspace_denied", {"workspace": "/etc"}),
         ("volume_invalid", {"volumes": ["a:/etc"]}),
         ("volume_name_invalid", {"volumes": ["../other"]}),
-        ("volume_name_invalid", {"volumes": ["x" * 10_000_000]}),
+        ("volume_invalid", {"volumes": ["x" * 10_000_000]}),
         ("volume_unknown", {"volumes": ["absent:/data:ro"]}),
         ("session_unknown", {"session_id": "s-none"}),
         ("env_invalid", {"env": {"A=B": "x"}}),

@@ -96,11 +96,18 @@ def test_read_only_may_be_said_without_a_path() -> None:
         "web:/da\0ta",
         "web:/da\nta",
         "web:/" + "x" * 10_000_000,
-        "$args[" * 1_000_000,
     ],
 )
 def test_a_volume_cannot_hide_or_leave_the_sandbox(volume: str) -> None:
     assert code_of(Wish(command="id", volumes=(volume,))) == "volume_invalid"
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 10_000_000, "ab$args[" * 1_000_000, "x", "-x", "x/y/z"])
+def test_what_cannot_be_a_name_is_refused_in_few_words(name: str) -> None:
+    with pytest.raises(HutchError) as refused:
+        plan_for(Wish(command="id", volumes=(f"{name}:/data",)))
+    assert refused.value.code in ("volume_name_invalid", "volume_invalid")
+    assert len(refused.value.message) < 400
 
 
 def test_two_mounts_cannot_overlap() -> None:

@@ -41,11 +41,16 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgets:
+    """Takes a volume away, and so all that was shared of it: another of its name begins without."""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnersOnly:
     """For the owner principal alone."""
 
 
-Rule = Needs | Own | Mounts | Listed | OwnersOnly
+Rule = Needs | Own | Mounts | Listed | Forgets | OwnersOnly
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "run": (Mounts(), Own()),
@@ -67,7 +72,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "diff_volume": (Needs(Level.READ, "request.volume"),),
     "restore_volume": (Needs(Level.OWN),),
     "fork_volume": (Needs(Level.READ), Needs(Level.WRITE, "to")),
-    "remove_volume": (Needs(Level.OWN),),
+    "remove_volume": (Needs(Level.OWN), Forgets()),
     "bring_back_volume": (Needs(Level.OWN),),
     "tag_volume": (Needs(Level.WRITE),),
     "untag_volume": (Needs(Level.OWN),),
@@ -108,6 +113,8 @@ class _Gate:
             for rule in rules:
                 self._check(rule, given, rights)
             answer = await method(*args, **kwargs)
+            if Forgets() in rules:
+                await self._access.forget(self._access.volume(given["volume"]))
             if Listed() in rules:
                 answer = [one for one in answer if rights.level(VolumeName.parse(one.name)) >= Level.READ]
             return self._spelled(answer)
