@@ -139,6 +139,15 @@ def test_a_plan_mounts_what_is_granted_and_refuses_the_rest() -> None:
     assert refused(GRANTS, "team-a:/a", "other/web:/b:ro") == "volume_unknown"
 
 
+def test_a_fork_takes_the_right_to_read_the_one_and_to_make_the_other() -> None:
+    (mount,) = mounts(GRANTS, "team-new=data@3:/a")
+    assert (mount.name, mount.source, mount.at, mount.writable) == ("team-new", "data", "3", True)
+    assert refused(GRANTS, "team-new=my-keys:/a") == "volume_unknown"
+    assert refused(GRANTS, "team-new=$args[u]:/a", u="my-keys") == "volume_unknown"
+    assert refused(GRANTS, "data2=data:/a") == "volume_read_only"
+    assert refused(GRANTS, "secret/new=data:/a") == "volume_unknown"
+
+
 def test_the_rights_are_those_to_the_name_that_a_template_became() -> None:
     assert mounts(GRANTS, "team-$args[u]", u="ada")[0].name == "team-ada"
     assert refused(GRANTS, "$args[u]:ro", u="my-keys") == "volume_unknown"

@@ -196,6 +196,12 @@ def asked(service: Client, volume: str) -> dict[str, Awaitable[object]]:
         "check": service.check_volume(volume),
         "mount": run(service, "true", volumes=[f"{volume}:/data"]),
         "read-only": run(service, "true", volumes=["eve-a:/a", f"{volume}:/data:ro"]),
+        "at": run(service, "true", volumes=[f"{volume}@1:/data:ro"]),
+        "forked": run(service, "true", volumes=[f"eve-fork={volume}@1:/data"]),
+        "forked into": run(service, "true", volumes=[f"{volume}=pub-docs:/data"]),
+        "agent's fork": service.start_agent(
+            AgentRequest(agent="claude", prompt="x", volume=f"eve-fork={volume}")
+        ),
         "kept": run(service, "true", session_id="new", volumes=[volume]),
         "template": run(service, "true", volumes=["$args[v]:/data:ro"], args={"v": volume}),
         "agent": service.start_agent(AgentRequest(agent="claude", prompt="x", volume=volume)),
@@ -211,6 +217,7 @@ async def test_a_hidden_volume_is_like_one_that_is_not_there(house: House) -> No
         assert told[0] == "volume_unknown", call
         assert [word.replace(ABSENT, HIDDEN) for word in await refusal(absent[call])] == list(told), call
     # and the words are those that the owner hears of a name that nobody uses
+    assert "eve-fork" not in {one.name for one in await house.owner.list_volumes()}
     known = await refusal(house.owner.volume_log("wob"))
     assert known == await refusal(house.eve.volume_log("wob"))
 

@@ -169,7 +169,7 @@ async def test_a_kept_sandbox_ends_when_nobody_uses_it(tmp_path: Path) -> None:
         ("method_unknown", {"method": "none"}),
         ("network_denied", {"network": "full"}),
         ("workspace_denied", {"workspace": "/etc"}),
-        ("volume_invalid", {"volumes": ["a:/etc"]}),
+        ("volume_invalid", {"volumes": ["one:/etc"]}),
         ("volume_name_invalid", {"volumes": ["../other"]}),
         ("volume_invalid", {"volumes": ["x" * 10_000_000]}),
         ("volume_unknown", {"volumes": ["absent:/data:ro"]}),
