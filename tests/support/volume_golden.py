@@ -11,8 +11,10 @@ from pathlib import Path
 
 import anyio
 
-from hutch.volumes import DirectoryStore, Volumes
-from support.volume_engine import HandClock, run_on
+from hutch.volumes import DirectoryStore, RetentionRules, VolumeName, Volumes
+from support.volume_engine import WEB, HandClock, run_on
+
+FORK = VolumeName.parse("fork")
 
 
 async def main(target: Path) -> None:
@@ -28,6 +30,14 @@ async def main(target: Path) -> None:
         await volumes.write(
             lease.name, "/count", b"%d\n" % number, mode="overwrite", holder=f"write {number}"
         )
+    await volumes.tag(WEB, "first", 1)
+    await volumes.fork(WEB, FORK, at=2)
+    await volumes.write(FORK, "/text", b"of the fork\n", mode="overwrite")
+    await volumes.fork(FORK, VolumeName.parse("untouched"), at=0)
+    await volumes.fork(WEB, VolumeName.parse("gone"))
+    await volumes.remove(VolumeName.parse("gone"))
+    rules = RetentionRules(keep_all_s=0, keep_last=2, hourly=0, daily=0, weekly=0, monthly=0)
+    await volumes.thin(WEB, rules)
 
 
 def plant(folder: Path) -> None:

@@ -12,7 +12,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch.volumes import DirectoryStore, FileRead, Volumes
+from hutch.volumes import DirectoryStore, FileRead, VolumeName, Volumes
 from hutch.volumes.codec import ENTRY, opened, sealed
 from hutch.volumes.failures import DamagedError
 from hutch.volumes.node_lines import node_line, nodes_of
@@ -20,6 +20,7 @@ from hutch.volumes.nodes import File, Folder, Link, Node
 from hutch.volumes.patches import applied, difference
 from support.volume_engine import WEB, keys_of, run_on, tree_of, tree_on_disk
 
+FORK, UNTOUCHED = VolumeName.parse("fork"), VolumeName.parse("untouched")
 GOLDEN = Path(__file__).parent / "golden/v1"
 LARGE = random.Random(1).randbytes(80_000) + b"tail" * 60_000
 TIME_NS = 1_700_000_000_123_456_789
@@ -33,7 +34,30 @@ def golden(tmp_path: Path) -> Volumes:
 
 async def test_a_volume_of_version_1_is_whole(golden: Volumes) -> None:
     report = await golden.check(WEB)
-    assert (report.problems, report.snapshot, report.entries, report.checkpoints) == ((), 67, 67, 1)
+    assert (report.problems, report.snapshot) == ((), 67)
+    for name in (FORK, UNTOUCHED):
+        assert (await golden.check(name)).problems == ()
+
+
+async def test_history_and_forks_of_version_1_are_read(golden: Volumes) -> None:
+    log = await golden.log(WEB, 100)
+    assert [(each.number, each.tags) for each in log] == [
+        (67, ()),
+        (66, ()),
+        (65, ()),
+        (2, ()),
+        (1, ("first",)),
+    ]
+    for name, content in ((FORK, b"of the fork\n"), (UNTOUCHED, b"changed\n")):
+        read = await golden.read(name, "/folder/same-as-text")
+        large = await golden.read(name, "/large")
+        assert isinstance(read, FileRead)
+        assert isinstance(large, FileRead)
+        assert (read.data, large.data) == (content, LARGE)
+    assert [info.name for info in await golden.list()] == ["fork", "untouched", "web"]
+    assert [info.name for info in await golden.list(removed=True)] == ["gone"]
+    stat = await golden.stat(WEB)
+    assert (stat.snapshots, stat.forks) == (5, 3)
 
 
 async def test_a_volume_of_version_1_is_read(golden: Volumes) -> None:
