@@ -205,3 +205,51 @@ def rows_of(path: Path) -> int:
         return len(a)
     finally:
         base.close()
+
+
+@pytest.mark.usefixtures("only_hints")
+async def test_names_that_only_look_like_those_of_a_database_are_kept(volumes: Volumes) -> None:
+    async with run_on(volumes) as (lease, folder), volumes.stream(lease, "run 1"):
+        (folder / "a").write_bytes(b"1")
+        (folder / "a-wal").mkdir()
+        (folder / "a-wal/file").write_bytes(b"2")
+        (folder / "a-journal").symlink_to("nowhere")
+        (folder / "a-shm").write_bytes(b"3")
+        await until_folder_is_stored(volumes, folder)
+        (folder / "a").write_bytes(b"changed")
+        (folder / "a-shm").unlink()
+        os.mkfifo(folder / "a-shm")
+        expected = {"/a": b"changed", "/a-wal": None, "/a-wal/file": b"2", "/a-journal": "nowhere"}
+        await until_stored(volumes, dict(expected))
+
+
+async def test_a_file_with_two_names_stays_one(volumes: Volumes, tmp_path: Path) -> None:
+    async with run_on(volumes) as (lease, folder), volumes.stream(lease, "run 1"):
+        (folder / "d").mkdir()
+        (folder / "a").write_bytes(b"1")
+        (folder / "d/b").hardlink_to(folder / "a")
+        await until_folder_is_stored(volumes, folder)
+        (folder / "a").write_bytes(b"both")
+        await until_folder_is_stored(volumes, folder)
+        (folder / "new").write_bytes(b"apart")
+        (folder / "new").rename(folder / "a")
+        await until_folder_is_stored(volumes, folder)
+    elsewhere = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "elsewhere")
+    for snapshot in await volumes.log(WEB, 10):
+        async with elsewhere.check_out_read_only(WEB, snapshot.number) as shown:
+            assert tree_on_disk(shown) == await tree_of(volumes, snapshot.number)
+
+
+async def test_folders_beyond_the_limit_are_looked_at(
+    volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_EAR_FOLDERS", 5)
+    monkeypatch.setattr(watch, "_EARS", 2)
+    monkeypatch.setattr(streaming, "_LOOK_S", 0.5)
+    async with run_on(volumes) as (lease, folder), volumes.stream(lease, "run 1") as stream:
+        for number in range(40):
+            (folder / f"d{number}").mkdir()
+        await until(lambda: "more than can be watched" in (stream.status.scan_only or ""))
+        for number in range(40):
+            (folder / f"d{number}/f").write_bytes(b"%d" % number)
+        await until_folder_is_stored(volumes, folder)

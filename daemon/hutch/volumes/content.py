@@ -84,7 +84,7 @@ def described(pending: Pending, status: Status, trusted: Stat | None, xattrs: Xa
 
 
 def _read_small(root: int, pending: Pending, findings: Findings) -> tuple[bytes, Xattrs, Status]:
-    fd = open_pending(root, pending)
+    fd = open_pending(root, pending, may_grant=not findings.is_live)
     try:
         status = status_of(fd, pending)
         for _ in range(_TRIES):
@@ -113,7 +113,7 @@ def only_grew(before: Status, after: Status) -> bool:
     return before.st_ino == after.st_ino and before.st_size < after.st_size
 
 
-def open_pending(root: int, pending: Pending) -> int:
+def open_pending(root: int, pending: Pending, *, may_grant: bool) -> int:
     """Raises UnsteadyError where no file stands there that can be read."""
     if pending.copy is not None:
         return os.dup(pending.copy)
@@ -122,6 +122,8 @@ def open_pending(root: int, pending: Pending) -> int:
         try:
             return open_beneath(root, path)
         except PermissionError:
+            if not may_grant:
+                raise
             # Its owner may have taken its own rights away.
             folder = open_beneath(root, path.rpartition(b"/")[0], FOLDER_FLAGS)
             try:
@@ -189,7 +191,7 @@ class LargeFile:
 
 def open_large(root: int, pending: Pending, known: Known, findings: Findings) -> LargeFile:
     """Raises UnsteadyError, OSError."""
-    fd = open_pending(root, pending)
+    fd = open_pending(root, pending, may_grant=not findings.is_live)
     try:
         status = status_of(fd, pending)
         if not stat.S_ISREG(status.st_mode):

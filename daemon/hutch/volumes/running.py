@@ -5,7 +5,7 @@ It costs what changed. Nothing in it is final: `Copies.commit` compares everythi
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,10 @@ from hutch.volumes.still import Group, close, groups_of, split, take
 
 _WALKS = 3  # of a folder in which folders are being moved about
 _PIECE_BYTES = 64 << 20  # of new content in one entry, so that what is small need not wait for what is large
-_PIECE_FILES = 20_000
+_PIECE_FILES = 50_000
+_COPIES = 128  # descriptors
+_FOLDERS = 20_000  # that are told after a look, with paths of at most so many bytes: more cannot be watched
+_FOLDER_PATH_BYTES = 1024
 _UNFROZEN_S = 2.0  # for all databases that changed
 _FROZEN_S = 0.1  # the same while the sandbox stands still; one group more may begin before it
 
@@ -42,12 +45,13 @@ class Piece:
     """What one commit came to. `snapshot` None: nothing had changed."""
 
     snapshot: Snapshot | None
-    was_whole: bool  # everything was looked at
-    rest: tuple[bytes, ...]  # paths that did not fit in
-    restless: tuple[bytes, ...]  # paths that did not keep still
-    bytes_left: int
-    folders: tuple[tuple[bytes, int], ...]  # that were listed, with their inodes
     root: int  # inode of the working folder
+    was_whole: bool  # everything was looked at
+    wants_all: bool = False  # what changed has names elsewhere, or was too much: look at everything
+    rest: tuple[bytes, ...] = ()  # paths that did not fit in
+    restless: tuple[bytes, ...] = ()  # paths that did not keep still
+    bytes_left: int = 0
+    folders: tuple[tuple[bytes, int], ...] = ()  # that were listed, with their inodes
 
     @property
     def unsteady(self) -> tuple[str, ...]:
@@ -91,27 +95,26 @@ class Running:
     async def _commit(self, paths: Sequence[bytes] | None) -> Piece:
         root = os.open(self._copy.place.tree, FOLDER_FLAGS)
         try:
-            findings, was_whole = await self._looked(root, paths)
+            findings = await self._looked(root, paths)
             try:
-                return await self._put(root, findings, was_whole=was_whole)
+                return await self._put(root, findings, was_whole=paths is None)
             finally:
                 put_back_modes(root, findings)
                 close(findings.pending)
+        except LookWiderError:
+            return Piece(None, os.fstat(root).st_ino, was_whole=False, wants_all=True)
         finally:
             os.close(root)
 
-    async def _looked(self, root: int, paths: Sequence[bytes] | None) -> tuple[Findings, bool]:
-        spot = None if paths is None else spots_of(paths)
+    async def _looked(self, root: int, paths: Sequence[bytes] | None) -> Findings:
+        spot = None if paths is None else await to_thread.run_sync(spots_of, paths)
         for _ in range(_WALKS):
             try:
                 look = partial(scan, root, self._copy.state.tree, spot=spot, should_stop=self._should_stop)
                 findings = await to_thread.run_sync(look)
             except TreeMovedError:
                 continue
-            except LookWiderError:
-                spot = None
-                continue
-            return findings, spot is None
+            return findings
         raise FolderBusyError("folders are being moved about in the working folder", "it is tried again")
 
     def _should_stop(self) -> bool:
@@ -119,11 +122,11 @@ class Running:
 
     async def _put(self, root: int, findings: Findings, *, was_whole: bool) -> Piece:
         copy, state = self._copy, self._copy.state
-        folders = tuple((path_of(trail), inode) for trail, inode in findings.entered)
+        piece = Piece(None, os.fstat(root).st_ino, was_whole, folders=tuple(_folders(findings)))
         if findings.tree is state.tree:
-            return Piece(None, was_whole, (), (), 0, folders, os.fstat(root).st_ino)
+            return piece
         moving = await self._take_still(root, findings)
-        rest, bytes_left = _set_aside(findings)
+        left = _set_aside(findings)
         if self._known is None:
             self._known = await to_thread.run_sync(Known, state)
         self._known.follow(state)  # others may have committed this folder
@@ -146,8 +149,14 @@ class Running:
             state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
         copy.state = replace(state, tree=made_of.tree)
         await to_thread.run_sync(self._note, self._known)
-        inode = os.fstat(root).st_ino
-        return Piece(snapshot, was_whole, rest, restless, bytes_left, folders, inode)
+        return replace(
+            piece,
+            snapshot=snapshot,
+            wants_all=len(left) > _PIECE_FILES,
+            rest=tuple(each.path for each in left[:_PIECE_FILES]),
+            restless=restless,
+            bytes_left=sum(each.status.st_size for each in left),
+        )
 
     def _note(self, known: Known) -> None:
         known.follow(self._copy.state)
@@ -179,7 +188,7 @@ class Running:
         moving = []
         for group in groups:
             taken = None
-            if time.monotonic() < until:
+            if time.monotonic() < until and sum(p.copy is not None for p in findings.pending) < _COPIES:
                 taken = take(root, group, self._copy.place.folder, is_frozen=is_frozen)
             if taken is None:
                 moving.append(group)
@@ -188,11 +197,20 @@ class Running:
         return moving
 
 
-def _set_aside(findings: Findings) -> tuple[tuple[bytes, ...], int]:
-    """Leave for later what is too much for one entry; returns its paths and bytes."""
+def _folders(findings: Findings) -> Iterator[tuple[bytes, int]]:
+    for trail, inode in findings.entered[:_FOLDERS]:
+        length, at = 0, trail
+        while at is not None and length <= _FOLDER_PATH_BYTES:
+            length, at = length + len(at.name) + 1, at.above
+        if length <= _FOLDER_PATH_BYTES:
+            yield path_of(trail), inode
+
+
+def _set_aside(findings: Findings) -> list[Pending]:
+    """Leave for later what is too much for one entry."""
     pending = findings.pending
     if len(pending) <= _PIECE_FILES and sum(each.status.st_size for each in pending) <= _PIECE_BYTES:
-        return (), 0
+        return []
     kept: list[Pending] = []
     left: list[Pending] = []
     total = 0
@@ -205,7 +223,7 @@ def _set_aside(findings: Findings) -> tuple[tuple[bytes, ...], int]:
     findings.pending = kept
     for each in left:
         each.keep_before(read_again=False)
-    return tuple(each.path for each in left), sum(each.status.st_size for each in left)
+    return left
 
 
 def _size_in_order(pending: Pending) -> int:

@@ -24,6 +24,7 @@ from hutch.volumes.findings import (
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of
 from hutch.volumes.spots import JOURNALS, Spot, spot_in
 
+ShouldStop = Callable[[], bool]
 MODE_BITS = 0o1777  # what a volume keeps of a mode
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -34,16 +35,11 @@ _KINDS = {
 
 
 def scan(
-    root: int,
-    known: Folder | None,
-    *,
-    spot: Spot | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    root: int, known: Folder | None, *, spot: Spot | None = None, should_stop: ShouldStop | None = None
 ) -> Findings:
     """Compare the folder `root` with what is known of it. `known` itself comes back if nothing differs.
 
-    With a `spot` only there; what else is known is taken to be as it was. `should_stop` is given while a run
-    may write; it is asked in each folder.
+    With a `spot` only there. `should_stop`, given while a run may write, is asked in each folder.
 
     Raises:
         TreeMovedError: something moved folders about meanwhile.
@@ -102,11 +98,7 @@ class _Open:
 
 class _Walk:
     def __init__(
-        self,
-        descent: Descent,
-        findings: Findings,
-        spot: Spot | None,
-        should_stop: Callable[[], bool] | None,
+        self, descent: Descent, findings: Findings, spot: Spot | None, should_stop: ShouldStop | None
     ) -> None:
         self._should_stop = should_stop
         self._descent = descent
@@ -142,6 +134,9 @@ class _Walk:
         mode = self._kept_mode(trail, status)
         # An owner may take its own rights away. They are put back when the files in there were read.
         was_closed = status.st_mode & 0o500 != 0o500 and os.geteuid() != 0
+        if was_closed and self._findings.is_live:  # a running sandbox may rely on what it closed
+            self._unreadable(above, trail, folder)
+            return None
         try:
             if was_closed:
                 grant(self._descent.fd, name, mode | 0o700)

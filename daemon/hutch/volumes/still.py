@@ -19,7 +19,8 @@ from hutch.volumes.nodes import File, Node, Trail, path_of
 from hutch.volumes.scan import MODE_BITS
 from hutch.volumes.spots import companions, database_of
 
-FROZEN_BYTES = 64 << 20  # copied in some 50 ms; a sandbox is not held still for longer
+_FROZEN_BYTES = 64 << 20  # copied in some 50 ms; a sandbox is not held still for longer
+_COPIED_BYTES = 1 << 30  # a larger database waits for the run's last commit
 _TRIES = 4
 _AGAIN_S = 0.005
 _CHUNK_BYTES = 8 << 20
@@ -109,7 +110,7 @@ def _take_once(folder: int, group: Group, scratch: Path, *, is_frozen: bool) -> 
     newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in changed.values()), default=0)
     if not is_frozen and newest >= time.time_ns() - RACY_NS:
         return None
-    if is_frozen and sum(status.st_size for status in changed.values()) > FROZEN_BYTES:
+    if sum(status.st_size for status in changed.values()) > (_FROZEN_BYTES if is_frozen else _COPIED_BYTES):
         return None
     taken: list[Pending] = []
     is_still = False
@@ -129,13 +130,18 @@ def _take_once(folder: int, group: Group, scratch: Path, *, is_frozen: bool) -> 
             close(taken)
     if not is_still:
         return None
-    for name in group.names:
-        if name not in seen:
-            group.children.pop(name, None)
-        else:
-            group.children.setdefault(name, _PLACE)
-    put_in_order(group.children)
+    _place(group, seen)
     return taken
+
+
+def _place(group: Group, seen: dict[bytes, os.stat_result]) -> None:
+    """Make the folder's names those that were seen."""
+    for name in group.names:
+        if name in seen:
+            group.children.setdefault(name, _PLACE)
+        elif isinstance(group.children.get(name), File):  # a folder or a link of that name is no journal
+            del group.children[name]
+    put_in_order(group.children)
 
 
 def _is_known(group: Group, name: bytes, status: os.stat_result) -> bool:

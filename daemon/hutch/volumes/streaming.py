@@ -7,7 +7,7 @@ when the stream begins, now and then, whenever there is a doubt, and by the run'
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from hutch.volumes.nodes import Folder, path_of, walk
 from hutch.volumes.running import Piece, Running
 from hutch.volumes.stream_status import StreamStatus
 from hutch.volumes.threads import first_error
-from hutch.volumes.touched import Touched
+from hutch.volumes.touched import QUIET_S, Touched
 from hutch.volumes.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ _SHARE_OF_DOUBT = 0.1  # the same for looking at everything because of a doubt
 _SHARE_OF_PEACE = 0.01  # and for doing so without any reason
 _LOOK_S = 10.0  # at everything, at least so far apart
 _HEAR_S = 0.25
+_DEAF_S = 5.0  # after an error that nobody expected
 _RESTLESS_S = 1.0  # until what did not keep still is read again
 _BACKOFF_S = (0.5, 30.0)  # after a failure: first, and at most
 _FINISH_S = 5.0  # for a commit under way when the run ends
@@ -64,6 +65,7 @@ class Stream:
         self._doubt_at = 0.0  # and not before this, whatever the doubt
         self._failures = 0
         self._root: int | None = None  # inode
+        self._is_watching = False
         self._woken = anyio.Event()
         self._turn = anyio.Lock()  # a commit is under way
 
@@ -71,7 +73,7 @@ class Stream:
     def status(self) -> StreamStatus:
         """As it stands now."""
         files = len(self._touched) + self._under_way
-        is_behind = bool(files) or self._touched.is_full or bool(self._failures)
+        is_behind = bool(files) or self._is_doubtful or self._touched.is_full or bool(self._failures)
         return replace(
             self._told,
             files_behind=files,
@@ -85,7 +87,6 @@ class Stream:
         await anyio.sleep(_START_S)
         try:
             async with anyio.create_task_group() as tasks:
-                await to_thread.run_sync(self._watch_known)
                 tasks.start_soon(self._listen)
                 tasks.start_soon(self._wake_when_lost)
                 while True:
@@ -122,17 +123,25 @@ class Stream:
     async def _listen(self) -> None:
         limiter = CapacityLimiter(1)  # it waits in its thread, and must not take one from others
         while True:
-            heard = await to_thread.run_sync(
-                self._watch.hear, _HEAR_S, limiter=limiter, abandon_on_cancel=True
-            )
+            try:
+                if not self._is_watching:
+                    await to_thread.run_sync(self._watch_known)
+                    self._is_watching = True
+                heard = await to_thread.run_sync(
+                    self._watch.hear, _HEAR_S, limiter=limiter, abandon_on_cancel=True
+                )
+            except Exception:  # noqa: BLE001 - the folder is looked at all the same
+                _log.exception("volume %s: nothing is heard for a while", self._copy.lease.name)
+                self._is_doubtful = True
+                await anyio.sleep(_DEAF_S)
+                continue
             self._is_doubtful |= heard.is_doubtful
-            self._note(heard.paths)
-
-    def _note(self, paths: Sequence[bytes] | set[bytes]) -> None:
-        if paths:
-            self._behind_since = self._behind_since or self._clock.now()
-            self._touched.note(paths, time.monotonic())
-            self._woken.set()
+            if heard.paths:
+                self._behind_since = self._behind_since or self._clock.now()
+                was_empty = not len(self._touched)
+                self._touched.note(heard.paths, time.monotonic())
+                if was_empty or self._touched.is_full:  # else the next look comes soon enough
+                    self._woken.set()
 
     async def _next(self) -> list[bytes] | None:
         """Wait until there is something to look at; None: everything."""
@@ -149,6 +158,8 @@ class Stream:
                 self._under_way = len(ripe)
                 return ripe
             due = min(self._touched.due, self._look_at, self._doubt_at if is_doubtful else inf)
+            if len(self._touched):  # what is heard meanwhile may be due soon after
+                due = min(due, now + QUIET_S)
             self._woken = anyio.Event()
             with anyio.move_on_after(max(0.0, due - now)):
                 await self._woken.wait()
@@ -159,6 +170,7 @@ class Stream:
         began, began_cpu = time.monotonic(), time.process_time()
         try:
             piece = await self._running.commit(paths)
+            await self._follow(piece)
         except (LeaseLostError, StoppedError):
             return 0
         except HutchError as error:
@@ -170,7 +182,6 @@ class Stream:
             return self._failed(paths, "an internal error; the daemon's log has the details")
         finally:
             self._under_way = 0
-        await self._follow(piece)
         # What the whole process used is at least what this took; beside others it rests longer.
         cost = min(time.monotonic() - began, time.process_time() - began_cpu)
         if piece.was_whole:
@@ -191,10 +202,11 @@ class Stream:
             fresh = await to_thread.run_sync(self._watch.cover, piece.folders)
             # What was written between the look and the watch was not heard.
             self._touched.note([folder + b"/" for folder in fresh], now)
+        self._is_doubtful |= piece.wants_all
         self._touched.note(piece.rest, now - 1)
         self._touched.delay(piece.restless, now + _RESTLESS_S)
         self._failures = 0
-        if not len(self._touched):
+        if not len(self._touched) and not self._is_doubtful:
             self._behind_since = None
         changes: dict[str, Any] = {
             "problem": None,
