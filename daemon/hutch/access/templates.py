@@ -31,7 +31,9 @@ def interpolate(text: str, *, workspace: str, args: Mapping[str, object]) -> str
         found = _PLACE.match(text, dollar)
         if found is None:
             said = _WORD.match(text, dollar)
-            raise HutchError("template_invalid", _at(text, dollar, said and said[0], "is no template"), _HINT)
+            raise HutchError(
+                "template_invalid", _at(text, dollar, said and said[0], " is no template"), _HINT
+            )
         parts.append(text[at:dollar])
         if found["keys"] is None:
             parts.append(workspace)
@@ -70,13 +72,13 @@ _KINDS = {
 def _unusable(text: str, at: int, keys: list[str], why: str) -> HutchError:
     return HutchError(
         "argument_invalid",
-        _at(text, at, f"$args[{'.'.join(keys)}]", why),
+        _at(text, at, f"$args[{'.'.join(keys)}]", f": {why}"),
         "a value is text of A-Z a-z 0-9 . _ - without two dots in a row, or a whole number",
     )
 
 
 def _at(text: str, at: int, said: str | None, what: str) -> str:
-    return f"{_short(text)}, character {at + 1}: {_short(said or text[at:])} {what}"
+    return f"{_short(text)}, character {at + 1}: {_short(said or text[at:])}{what}"
 
 
 def _short(text: str) -> str:
