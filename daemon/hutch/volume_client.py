@@ -16,6 +16,7 @@ from hutch_mcp_tools.volume_records import (
     TagRecord,
     ThinnedRecord,
     VolumeContent,
+    VolumeDetails,
     VolumeDiff,
     VolumeRecord,
     WriteVolumeRequest,
@@ -42,6 +43,9 @@ class VolumeClient(Caller):
 
     async def list_volumes(self, *, removed: bool = False) -> list[VolumeRecord]:
         return await self._call("list_volumes", list[VolumeRecord], removed=removed)
+
+    async def volume_stat(self, volume: str) -> VolumeDetails:
+        return await self._call("volume_stat", VolumeDetails, volume=volume)
 
     async def volume_log(self, volume: str, limit: int = 20, *, every: bool = False) -> list[SnapshotRecord]:
         return await self._call("volume_log", list[SnapshotRecord], volume=volume, limit=limit, every=every)

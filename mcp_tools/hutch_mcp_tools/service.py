@@ -24,6 +24,7 @@ from hutch_mcp_tools.volume_records import (
     TagRecord,
     ThinnedRecord,
     VolumeContent,
+    VolumeDetails,
     VolumeDiff,
     VolumeRecord,
     WriteVolumeRequest,
@@ -256,6 +257,7 @@ class SandboxService(Protocol):
     async def list_volumes(self, *, removed: bool = False) -> list[VolumeRecord]:
         """Volumes by name; `removed`: instead those that were removed and can be brought back."""
 
+    async def volume_stat(self, volume: str) -> VolumeDetails: ...
     async def volume_log(self, volume: str, limit: int = 20, *, every: bool = False) -> list[SnapshotRecord]:
         """Snapshots, newest first: of each run the last, unless `every`."""
 

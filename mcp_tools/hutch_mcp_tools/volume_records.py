@@ -164,6 +164,21 @@ class TagRecord(Wire):
     created_at: datetime
 
 
+class VolumeDetails(Wire):
+    """A volume, what it costs in the store, and how far it may grow."""
+
+    volume: VolumeRecord
+    snapshots: int
+    stored_bytes: int  # in the store, for this volume
+    history_bytes: int  # of them only because of older snapshots, or not collected yet
+    shared_bytes: int  # what it needs of volumes that it is a fork of
+    parent: str | None = None  # the nearest of those
+    forks: int = 0  # volumes that are forks of it
+    tags: list[TagRecord] = []
+    max_bytes: int = 0  # 0: no bound
+    max_files: int = 0
+
+
 class CheckRecord(Wire):
     """What proving a volume whole has read, and what it found wrong."""
 

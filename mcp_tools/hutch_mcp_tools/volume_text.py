@@ -2,14 +2,19 @@
 
 import mimetypes
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from hutch_mcp_tools.text import harmless_source, json_string, one_line, whole_characters
-from hutch_mcp_tools.volume_records import SnapshotRecord, VolumeContent, VolumeEntry, VolumeRecord
+from hutch_mcp_tools.volume_records import (
+    SnapshotRecord,
+    VolumeContent,
+    VolumeDetails,
+    VolumeEntry,
+    VolumeRecord,
+)
 
 Encoding = Literal["auto", "text", "base64"]
 
@@ -66,7 +71,23 @@ def volume_line(volume: VolumeRecord) -> str:
     return f"{facts}{updated}{held}"
 
 
-def history_lines(history: Sequence[SnapshotRecord]) -> list[str]:
+def details_line(details: VolumeDetails) -> str:
+    """What it costs, in the same form."""
+    tags = ",".join(f"{tag.label}={tag.snapshot}" for tag in details.tags)
+    bounds = {"max_bytes": details.max_bytes, "max_files": details.max_files}
+    facts = {
+        "snapshots": details.snapshots,
+        "stored_bytes": details.stored_bytes,
+        "history_bytes": details.history_bytes,
+        "fork_of": details.parent,
+        "forks": details.forks,
+        "tags": tags,
+        **bounds,
+    }
+    return " ".join(f"{name}={value}" for name, value in facts.items() if value)
+
+
+def history_lines(history: list[SnapshotRecord]) -> list[str]:
     """A snapshot a line, newest first."""
     return [_snapshot(snapshot) for snapshot in history]
 

@@ -207,3 +207,17 @@ def test_young_garbage_is_left_alone(hutch: Hutch, capfd: Captured) -> None:
     assert hutch("volume", "gc", "--yes") == 0
     assert capfd.readouterr().err == "there is nothing to delete\n"
     assert hutch("volume", "bring-back", "web") == 0
+
+
+@pytest.mark.usefixtures("web")
+def test_stat_tells_what_is_held_and_what_it_costs(hutch: Hutch, capfd: Captured) -> None:
+    assert hutch("volume", "tag", "web", "first", "--at", "1") == 0
+    assert hutch("volume", "fork", "web", "try") == 0
+    capfd.readouterr()
+    assert hutch("volume", "stat", "web") == 0
+    told = dict(line.split("  ", 1) for line in capfd.readouterr().out.splitlines())
+    said = {name: value.strip() for name, value in told.items()}
+    assert said["volume"] == "web"
+    assert (said["files"], said["snapshots"], said["tags"], said["forks"]) == ("3", "3", "first (1)", "1")
+    assert hutch("volume", "stat", "try", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["parent"] == "web"

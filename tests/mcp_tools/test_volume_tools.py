@@ -197,9 +197,11 @@ async def test_of_one_volume_its_history_is_told(client: Client, service: FakeSe
     told = [re.sub(r" at=\S+", "", without_time(line)) for line in result.content[0].text.splitlines()]
     assert told == [
         "volume=web snapshot=2 files=4 bytes=16",
+        told[1],
         "snapshot=2 by=test changed: M a.txt, M b, A new, A new/c",
         "snapshot=1 by=test tags=v1 changed: A a.txt, A b, A same",
     ]
+    assert re.fullmatch(r"snapshots=2 stored_bytes=\d+ tags=v1=1", told[1])
     assert result.structured_content is not None
     assert [one["snapshot"] for one in result.structured_content["history"]] == [2, 1]
     assert [one["name"] for one in result.structured_content["volumes"]] == ["web"]

@@ -68,6 +68,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "export_volume": (Needs(Level.READ, "request.volume"),),
     "import_volume": (Needs(Level.WRITE, "request.volume"),),
     "list_volumes": (Listed(),),
+    "volume_stat": (Needs(Level.READ),),
     "volume_log": (Needs(Level.READ),),
     "diff_volume": (Needs(Level.READ, "request.volume"),),
     "restore_volume": (Needs(Level.OWN),),

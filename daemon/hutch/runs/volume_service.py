@@ -14,6 +14,7 @@ from hutch.runs.volume_wire import (
     snapshot_record,
     tag_record,
     thinned_record,
+    volume_details,
     volume_record,
 )
 from hutch.volumes import RetentionRules, Snapshot, VolumeName, Volumes
@@ -30,6 +31,7 @@ from hutch_mcp_tools.volume_records import (
     TagRecord,
     ThinnedRecord,
     VolumeContent,
+    VolumeDetails,
     VolumeDiff,
     VolumeRecord,
     WriteVolumeRequest,
@@ -84,6 +86,10 @@ class VolumeService:
     @answers
     async def list_volumes(self, *, removed: bool = False) -> list[VolumeRecord]:
         return [volume_record(info) for info in await self._volumes.list(removed=removed)]
+
+    @answers
+    async def volume_stat(self, volume: str) -> VolumeDetails:
+        return volume_details(await self._volumes.stat(self._named(volume)))
 
     @answers
     async def volume_log(self, volume: str, limit: int = 20, *, every: bool = False) -> list[SnapshotRecord]:

@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 
-from hutch.volumes import CheckReport, Collected, Snapshot, Tag, Thinned, VolumeInfo
+from hutch.volumes import CheckReport, Collected, Snapshot, Tag, Thinned, VolumeInfo, VolumeStat
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
     SnapshotRecord,
     TagRecord,
     ThinnedRecord,
+    VolumeDetails,
     VolumeRecord,
 )
 
@@ -59,6 +60,22 @@ def thinned_record(thinned: Thinned) -> ThinnedRecord:
 def collected_record(collected: Collected) -> CollectedRecord:
     """What was deleted."""
     return CollectedRecord.model_validate(asdict(collected))
+
+
+def volume_details(stat: VolumeStat) -> VolumeDetails:
+    """A volume and what it costs."""
+    return VolumeDetails(
+        volume=volume_record(stat.info),
+        snapshots=stat.snapshots,
+        stored_bytes=stat.stored_bytes,
+        history_bytes=stat.history_bytes,
+        shared_bytes=stat.shared_bytes,
+        parent=stat.parent,
+        forks=stat.forks,
+        tags=[tag_record(tag) for tag in stat.tags],
+        max_bytes=stat.quota.max_bytes,
+        max_files=stat.quota.max_files,
+    )
 
 
 def check_record(report: CheckReport) -> CheckRecord:

@@ -2,7 +2,6 @@
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from mcp.server.mcpserver.tools import Tool
@@ -16,10 +15,11 @@ from hutch_mcp_tools.volume_records import (
     DiffRequest,
     ReadVolumeRequest,
     SnapshotRecord,
+    VolumeDetails,
     VolumeRecord,
     WriteVolumeRequest,
 )
-from hutch_mcp_tools.volume_text import Encoding, content_answer, history_lines, volume_line
+from hutch_mcp_tools.volume_text import Encoding, content_answer, details_line, history_lines, volume_line
 from hutch_mcp_tools.wire import Wire
 
 _HISTORY = 20  # snapshots told of one volume
@@ -46,6 +46,7 @@ class VolumeList(Wire):
     """Every volume that the caller may see, or one with its newest snapshots."""
 
     volumes: list[VolumeRecord]
+    details: VolumeDetails | None = None
     history: list[SnapshotRecord] = Field(default=[])
 
 
@@ -120,12 +121,13 @@ class VolumeTools:
 
         To try something on a copy, mount NEW=NAME or NEW=NAME@SNAPSHOT: a new volume that begins as that one.
         """
-        volumes = await self._service.list_volumes()
         if not volume:
-            return _answer(volumes, as_list=True)
-        history = await self._service.volume_log(volume, _HISTORY)
-        found = [one for one in volumes if one.name == volume]
-        return _answer(found, [_shortened(one) for one in history], as_list=True)
+            return _answer(await self._service.list_volumes(), as_list=True)
+        details = await self._service.volume_stat(volume)
+        history = [_shortened(one) for one in await self._service.volume_log(volume, _HISTORY)]
+        lines = [volume_line(details.volume), details_line(details), *history_lines(history)]
+        record = VolumeList(volumes=[details.volume], details=details, history=history)
+        return _told(lines, record)
 
 
 def _encoded(content: str, encoding: Literal["text", "base64"]) -> str:
@@ -152,11 +154,12 @@ def _shortened(snapshot: SnapshotRecord) -> SnapshotRecord:
     return snapshot.model_copy(update={"changed": snapshot.changed[:_CHANGED], "left_out": []})
 
 
-def _answer(
-    volumes: list[VolumeRecord], history: Sequence[SnapshotRecord] = (), *, as_list: bool = False
-) -> CallToolResult:
-    lines = [*map(volume_line, volumes), *history_lines(history)] or ["no volumes"]
-    record = VolumeList(volumes=volumes, history=list(history)) if as_list else volumes[0]
+def _answer(volumes: list[VolumeRecord], *, as_list: bool = False) -> CallToolResult:
+    lines = [volume_line(volume) for volume in volumes] or ["no volumes"]
+    return _told(lines, VolumeList(volumes=volumes) if as_list else volumes[0])
+
+
+def _told(lines: list[str], record: Wire) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(type="text", text="\n".join(lines))],
         structured_content=record.model_dump(mode="json"),

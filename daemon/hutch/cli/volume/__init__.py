@@ -9,6 +9,7 @@ _COMMANDS = {
     "cat": (f"{_HERE}.look:cat", "Print a file."),
     "get": (f"{_HERE}.get:get", "Copy a file or folder out of a volume."),
     "put": (f"{_HERE}.put:put", "Copy a file or folder into a volume."),
+    "stat": (f"{_HERE}.care:stat", "Say what a volume holds and what it costs."),
     "log": (f"{_HERE}.history:log", "List the snapshots."),
     "diff": (f"{_HERE}.diff:diff", "Show what differs between snapshots."),
     "restore": (f"{_HERE}.history:restore", "Go back to a snapshot."),

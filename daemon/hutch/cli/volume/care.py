@@ -1,14 +1,16 @@
-"""`hutch volume rm`, `bring-back`, `check`: the life of whole volumes."""
+"""`hutch volume stat`, `rm`, `bring-back`, `check`: whole volumes."""
+
+from collections.abc import Callable
 
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, note, print_fields, print_json, size
+from hutch.cli.output import age, json_option, note, print_fields, print_json, size
 from hutch.cli.refusal import FAILED
 from hutch.cli.volume.arguments import confirm, name_argument, yes_option
 from hutch.cli.waiting import shown_waiting
 from hutch_mcp_tools.service import SandboxService
-from hutch_mcp_tools.volume_records import CheckRecord, VolumeRecord
+from hutch_mcp_tools.volume_records import CheckRecord, VolumeDetails, VolumeRecord
 
 
 @click.command()
@@ -35,6 +37,44 @@ def rm(invocation: Invocation, /, *, name: str, yes: bool, as_json: bool) -> Non
         print_json(gone)
     else:
         note(f"volume {gone.name} is removed; to undo it: hutch volume bring-back {gone.name}")
+
+
+@click.command()
+@name_argument
+@json_option
+@click.pass_obj
+def stat(invocation: Invocation, /, *, name: str, as_json: bool) -> None:
+    """Say what volume NAME holds, what it costs in the store, and how far it may grow."""
+
+    async def work(service: SandboxService) -> VolumeDetails:
+        return await service.volume_stat(name)
+
+    found = invocation.call(work)
+    if as_json:
+        print_json(found)
+        return
+    volume, tags = found.volume, ", ".join(f"{tag.label} ({tag.snapshot})" for tag in found.tags)
+    print_fields(
+        {
+            "volume": volume.name,
+            "newest snapshot": volume.snapshot,
+            "committed": f"{age(volume.updated_at)} ago" if volume.updated_at else "",
+            "held by": volume.held_by,
+            "files": _bounded(str(volume.files), found.max_files, str),
+            "size": _bounded(size(volume.bytes), found.max_bytes, size),
+            "snapshots": found.snapshots,
+            "tags": tags,
+            "in the store": size(found.stored_bytes),
+            "of it for history": size(found.history_bytes),
+            "fork of": found.parent,
+            "shared with it": size(found.shared_bytes) if found.parent else "",
+            "forks": found.forks or "",
+        }
+    )
+
+
+def _bounded(text: str, bound: int, told: Callable[[int], str]) -> str:
+    return f"{text} of at most {told(bound)}" if bound else text
 
 
 @click.command("bring-back")
