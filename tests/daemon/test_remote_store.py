@@ -99,7 +99,7 @@ async def test_a_daemon_starts_while_its_store_is_away_and_finds_it_later(
             await run(client, "echo kept > /data/log", volumes=["web:/data"])
             assert await content(client, "web", "/log") == b"kept\n"
             assert [check["name"] for check in (await client.doctor(fresh=True))["storage"]["checks"]] == [
-                "bucket",
+                "store",
                 "conditional writes",
                 "clock",
                 "latency",

@@ -4,6 +4,7 @@ It keeps its objects in memory, knows one user, and needs no rights. It is up af
 started once for a session of tests.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -64,6 +65,15 @@ rgw enable usage log = false
 rgw enable ops log = false
 rgw zone = default
 """
+
+
+# What lies below denied/ is for nobody
+_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::hutch/denied/*"}
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -169,4 +179,5 @@ def _make_bucket(made: S3Server) -> None:
         aws_secret_access_key=made.secret_key,
     )
     client.create_bucket(Bucket=made.bucket)
+    client.put_bucket_policy(Bucket=made.bucket, Policy=json.dumps(_POLICY))
     client.close()

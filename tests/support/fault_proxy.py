@@ -30,6 +30,7 @@ Kind = Literal[
     "cut_request",  # the server gets `after` bytes of the body, then both connections end
     "cut_response",  # the client gets `after` bytes of the body, then both connections end
     "drop_response",  # the server does it, the client gets no answer
+    "stall",  # nothing more is read or written
 ]
 
 _END = b"\r\n\r\n"
@@ -135,6 +136,8 @@ class FaultProxy:
             )
             await client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         await anyio.sleep(self.latency_s)
+        if fault and fault.kind == "stall":
+            await anyio.sleep_forever()
         body = _body(reading, request.headers)
         if fault and fault.kind == "answer_503":
             await _relay(body, None)

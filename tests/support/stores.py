@@ -42,7 +42,13 @@ async def fresh_store(kind: str, request: pytest.FixtureRequest, folder: Path) -
 
 @asynccontextmanager
 async def s3_store(
-    server: S3Server, *, url: str = "", prefix: str = "", bucket: str = "", retry_s: float = 30
+    server: S3Server,
+    *,
+    url: str = "",
+    prefix: str = "",
+    bucket: str = "",
+    retry_s: float = 30,
+    timeout_s: float = 30,
 ) -> AsyncGenerator[S3Store]:
     """A part of the server's bucket, reached at `url`, where that is another way to the same server."""
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +61,7 @@ async def s3_store(
             region="us-east-1",
             credentials_env=("STORE_KEY", "STORE_SECRET"),
             retry_s=retry_s,
+            timeout_s=timeout_s,
         )
         async with open_s3(
             bucket or server.bucket, prefix or f"test/{secrets.token_hex(8)}", options

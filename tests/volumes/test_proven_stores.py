@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -195,7 +196,7 @@ async def test_what_ceph_takes_as_an_etag_is_found_out_once(s3_server: S3Server,
     [
         ("hutch", "wrong", "", "store_credentials", "credentials"),
         ("hutch", "", "", "store_credentials", "credentials"),
-        ("no-such-bucket", "right", "", "store_bucket_missing", "bucket"),
+        ("no-such-bucket", "right", "", "store_bucket_missing", "store"),
         ("hutch", "right", "http://127.0.0.1:1", "store_unavailable", "endpoint"),
     ],
 )
@@ -226,11 +227,31 @@ async def test_what_is_wrong_is_said_with_what_mends_it(
     assert secret == "" or s3_server.secret_key not in found.detail
 
 
+async def test_a_clock_that_is_wrong_by_an_hour_is_told(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*, remove_tzinfo: bool = True) -> datetime:
+        now = datetime.now(UTC) + timedelta(hours=1)
+        return now.replace(tzinfo=None) if remove_tzinfo else now
+
+    monkeypatch.setattr("botocore.auth.get_current_datetime", late)
+    async with s3_store(s3_server) as plain:
+        store = ProvenStore(plain, "s3", memory(tmp_path), None)
+        assert await refusal(store) == "store_clock_skew"
+        (found,) = await examine_store(store, fresh=False)
+    assert (found.name, found.works) == ("clock", False)
+
+
+async def test_what_the_bucket_s_policy_denies_is_told(s3_server: S3Server, tmp_path: Path) -> None:
+    async with s3_store(s3_server, prefix="denied") as plain:
+        assert await refusal(ProvenStore(plain, "s3", memory(tmp_path), None)) == "store_forbidden"
+
+
 async def test_a_store_in_order_says_how_it_is(s3_server: S3Server, tmp_path: Path) -> None:
     async with s3_store(s3_server) as plain:
         checks = await examine_store(ProvenStore(plain, "s3", memory(tmp_path), None), fresh=False)
     assert [(check.name, check.works) for check in checks] == [
-        ("bucket", True),
+        ("store", True),
         ("conditional writes", True),
         ("clock", True),
         ("latency", True),

@@ -10,6 +10,7 @@ import pytest
 
 from hutch.volumes import ConflictError, ObjectStore, StoreError
 from hutch.volumes.store import Condition
+from support.ceph import S3Server
 from support.fault_proxy import Fault, FaultProxy, fault_proxy, is_conditional, is_get, is_put
 from support.stores import REMOTE, azure_store, s3_store
 from support.volume_engine import keys_of
@@ -177,3 +178,20 @@ async def test_a_large_upload_goes_on_where_it_was_cut_and_knows_its_lost_end(
         await store.put("large", data)
         assert [fault.done for fault in proxy.faults] == [2, 1]
         assert (await plain.get("large"))[0] == data
+
+
+async def test_a_server_that_falls_silent_holds_nobody_for_good(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hutch.volumes.stores.s3._SLOWEST", 64 << 20)
+    data = os.urandom(1 << 20) * 20  # more than the way between holds
+    async with (
+        fault_proxy(s3_server.url) as proxy,
+        s3_store(s3_server, url=proxy.url, timeout_s=0.3) as store,
+    ):
+        proxy.faults = [Fault("stall", times=1)]
+        await store.put("a", data)
+        proxy.faults = [Fault("stall", times=1)]
+        assert (await store.get("a"))[0] == data
+        proxy.faults = [Fault("stall", times=1)]
+        assert await keys_of(store) == ["a"]

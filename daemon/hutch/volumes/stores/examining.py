@@ -20,11 +20,11 @@ _SHOWN_BY = {  # the code of an error -> the check that it fails
     "store_url_invalid": "url",
     "store_credentials": "credentials",
     "store_forbidden": "credentials",
-    "store_bucket_missing": "bucket",
-    "store_region": "bucket",
-    "store_gone": "bucket",
-    "store_changed": "bucket",
-    "store_full": "bucket",
+    "store_bucket_missing": "store",
+    "store_region": "store",
+    "store_gone": "store",
+    "store_changed": "store",
+    "store_full": "store",
     "store_clock_skew": "clock",
     "store_unsafe": "conditional writes",
 }
@@ -62,7 +62,7 @@ async def examine_store(store: ProvenStore, *, fresh: bool) -> list[StoreCheck]:
 async def _look(store: ProvenStore, checks: list[StoreCheck], *, fresh: bool) -> None:
     proven_at = await store.prove(fresh=fresh)
     await store.get(ROOT_KEY)
-    checks.append(StoreCheck("bucket", works=True, detail="can be reached, and is the one used before"))
+    checks.append(StoreCheck("store", works=True, detail="can be reached, and is the one used before"))
     detail = f"honoured in races of many writers at {proven_at:%Y-%m-%d %H:%M:%SZ}"
     checks.append(StoreCheck("conditional writes", works=True, detail=detail))
     checks.append(await _clock(store))
@@ -87,7 +87,7 @@ async def _clock(store: ProvenStore) -> StoreCheck:
 def _clock_check(skew: float) -> StoreCheck:
     works = abs(skew) <= _SKEW_S
     fix = "" if works else "set this machine's clock, or the server's"
-    return StoreCheck("clock", works=works, detail=f"the store's is {skew:+.0f} s from ours", fix=fix)
+    return StoreCheck("clock", works=works, detail=f"the store's is {round(skew):+d} s from ours", fix=fix)
 
 
 async def _latency(store: ProvenStore) -> StoreCheck:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -10,11 +10,16 @@ from hutch.errors import unwrapped
 from hutch.volumes.failures import StoreError
 from hutch.volumes.stores.hashes import md5_of
 
-Send = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]  # patiently, and raises our errors
 Part = tuple[bytes, str]  # its MD5 and its ETag
 
 PART_BYTES = 16 << 20
 _ABORT_S = 5
+
+
+class Send(Protocol):
+    """Makes one request that carries `sent` bytes, patiently. Raises StoreError."""
+
+    async def __call__(self, ask: Callable[[], Awaitable[Any]], sent: int = 0) -> Any: ...  # noqa: ANN401
 
 
 async def put(send: Send, client: Any, place: dict[str, Any], data: bytes) -> str:  # noqa: ANN401 - untyped
@@ -41,8 +46,8 @@ async def _put_parts(send: Send, client: Any, upload: dict[str, Any], data: byte
     async def put_part(number: int, start: int) -> None:
         body = bytes(view[start : start + PART_BYTES])
         digest, text = await md5_of(body)
-        sent = {**upload, "PartNumber": number, "Body": body, "ContentMD5": text}
-        response = await send(lambda: client.upload_part(**sent))
+        request = {**upload, "PartNumber": number, "Body": body, "ContentMD5": text}
+        response = await send(lambda: client.upload_part(**request), len(body))
         done[number] = (digest, response["ETag"])
 
     with unwrapped():

@@ -26,6 +26,7 @@ _QUOTED, _BARE = "quoted", "bare"
 T = TypeVar("T")
 
 _MULTIPART_BYTES = 64 << 20
+_SLOWEST = 64 << 10  # bytes a second; a line that is slower counts as cut
 
 
 @asynccontextmanager
@@ -85,6 +86,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._limit = anyio.Semaphore(options.max_requests)
         self._patience = Patience(options.retry_s)
+        self._timeout_s = options.timeout_s
         self.dialect = ""
 
     async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
@@ -148,9 +150,8 @@ class S3Store:
 
     async def _put(self, key: str, place: dict[str, Any], data: bytes, **condition: str) -> str:
         _, md5 = await md5_of(data)
-        response = await self._ask(
-            key, lambda: self._client.put_object(**place, Body=data, ContentMD5=md5, **condition)
-        )
+        request = {**place, "Body": data, "ContentMD5": md5, **condition}
+        response = await self._ask(key, lambda: self._client.put_object(**request), len(data))
         return _bare(response["ETag"])
 
     async def _put_if(self, key: str, place: dict[str, Any], data: bytes, condition: str) -> str:
@@ -170,13 +171,17 @@ class S3Store:
 
         return await self._patience.put_if(put, lambda: self._get(key, place), key, data, condition)
 
-    async def _send(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
-        return await self._patience.ask(lambda: self._ask(key, ask))
+    async def _send(self, key: str, ask: Callable[[], Awaitable[T]], sent: int = 0) -> T:
+        return await self._patience.ask(lambda: self._ask(key, ask, sent))
 
-    async def _ask(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _ask(self, key: str, ask: Callable[[], Awaitable[T]], sent: int = 0) -> T:
+        """One request that carries `sent` bytes, translating what goes wrong."""
+        # The client bounds only its reading: a server that takes no more of a body would hold us for good
+        limit_s = self._timeout_s + sent / _SLOWEST if sent else None
         async with self._limit:
             try:
-                return await ask()
+                with anyio.fail_after(limit_s):
+                    return await ask()
             except FAILURES as error:
                 raise failure(error, key) from error
 
