@@ -93,7 +93,10 @@ async def test_only_principals_of_the_configuration_get_one(state: State) -> Non
     for name in ("owner", "nobody", "CI", "", "ci\n"):
         with pytest.raises(HutchError, match="no principal is called") as refused:
             await tokens.create(name, None)
-        assert (refused.value.code, refused.value.hint) == ("principal_unknown", "known: ada, ci")
+        assert (refused.value.code, refused.value.hint.split(";")[0]) == (
+            "principal_unknown",
+            "known: ada, ci",
+        )
     for valid_s in (0.0, -1.0, 1e12, float("inf"), float("nan")):
         with pytest.raises(HutchError, match="at most ten years"):
             await tokens.create("ci", valid_s)

@@ -15,7 +15,7 @@ import pytest
 from mcp import Client as McpClient
 from mcp import MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import TextContent
+from mcp.types import ResourceTemplateReference, TextContent
 
 from hutch.client import Client, connect
 from hutch_mcp_tools.service import AgentRequest, LogRequest, RunRequest, ServiceError
@@ -103,6 +103,12 @@ async def said(client: McpClient, tool: str, **arguments: object) -> str:
     answer = await client.call_tool(tool, arguments)
     assert isinstance(answer.content[0], TextContent)
     return answer.content[0].text
+
+
+async def completed(client: McpClient, argument: str, begun: str, known: dict[str, str]) -> list[str]:
+    reference = ResourceTemplateReference(uri="hutch://volumes/{name}/{+path}{?at}")
+    answer = await client.complete(reference, {"name": argument, "value": begun}, known)
+    return answer.completion.values
 
 
 # Tokens ------------------------------------------------------------
@@ -426,6 +432,13 @@ async def test_mcp_over_http_has_the_view_of_its_token(house: House, mode: Era) 
         assert told.startswith("error: volume_read_only: ")
         assert HIDDEN not in await said(eve, "list_volumes")
         assert HIDDEN in await said(ci, "list_volumes")
+        assert HIDDEN not in str((await eve.list_resources()).resources)
+        assert HIDDEN in str((await ci.list_resources()).resources)
+        assert await completed(ci, "name", "we", {}) == ["web"]
+        assert await completed(eve, "name", "we", {}) == []
+        for argument in ("path", "at"):
+            assert await completed(ci, argument, "", {"name": HIDDEN}) != []
+            assert await completed(eve, argument, "", {"name": HIDDEN}) == []
         for address in (
             f"hutch://runs/{mine.run_id}/stdout",
             f"hutch://volumes/{HIDDEN}/file",

@@ -81,5 +81,5 @@ def unknown_principal(name: str, known: Iterable[str]) -> HutchError:
     return HutchError(
         "principal_unknown",
         f"no principal is called {name[:80]!r}",
-        f"known: {names}" if names else "the configuration has none: write [principals.NAME]",
+        f"known: {names or 'none'}; one that was written since is read by: hutch stop --daemon",
     )
