@@ -2,7 +2,8 @@
 """Shows Hutch at work, and fails where something that it shows is not so. All that it makes is in .demo/.
 
 A daemon of its own; a command in a sandbox, that tries to get out; Claude Code in a sandbox, twice, and the
-second time it remembers the first: over MCP, as any client would. With ANTHROPIC_API_KEY set, Claude Code
+second time it remembers the first; files that a run deletes, and that are there all the same: over MCP, as
+any client would. With ANTHROPIC_API_KEY set, Claude Code
 talks to its real model, else to a scripted one.
 """
 
@@ -16,7 +17,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 import demo_stage
-from demo_chapters import Hutch, a_command, a_daemon, a_volume, an_agent, the_end, the_sessions
+from demo_chapters import Hutch, a_command, a_daemon, a_volume, an_agent, its_history, the_end, the_sessions
 from demo_stage import FOLDER, SECRET, Canaries, Daemon
 from demo_story import DemoError, Story
 from hutch.errors import unwrapped
@@ -31,6 +32,7 @@ async def over_mcp(story: Story, served: Daemon, canaries: Canaries, *, is_scrip
         await a_command(story, hutch, canaries)
         await a_volume(story, hutch)
         await an_agent(story, hutch, is_scripted=is_scripted)
+        await its_history(story, hutch)
         await the_sessions(story, hutch, is_scripted=is_scripted)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 from mcp import Client
 from mcp.types import CallToolResult, TextContent
@@ -187,6 +188,60 @@ def tell_turn(story: Story, claim: str, session: Mapping[str, Any]) -> None:
     story.claim(
         claim, holds=session.get("status") == "idle" and not error, evidence=error or f"< {answer[:300]}"
     )
+
+
+async def its_history(story: Story, hutch: Hutch) -> None:
+    story.chapter("Stored as it is written, and never lost")
+    run_id = run_of(
+        await hutch.text(
+            "run_in_sandbox",
+            command="echo half a thought > draft.txt; sleep 600",
+            volumes=[f"{VOLUME}:/workspace"],
+            wait_s=0,
+        )
+    )
+    with story.waiting("the store has what it wrote"):
+        for _ in range(200):
+            if "draft.txt" in await hutch.text("read_volume", volume=VOLUME):
+                break
+            await anyio.sleep(0.05)
+    draft = content_of(await hutch.text("read_volume", volume=VOLUME, path="/draft.txt")).strip()
+    now = (await hutch.text("get_run", run_id=run_id, wait_s=0)).splitlines()[0]
+    await hutch.call("stop_run", run_id=run_id)
+    story.claim(
+        "what a run writes is in the store while it still runs",
+        holds=draft == "half a thought" and "status=running" in now,
+        evidence=f"“{draft}”; the run then: {now}",
+    )
+    before = await newest(hutch)
+    await hutch.call(
+        "run_in_sandbox", command="rm -rf greeting.txt NOTES.md", volumes=[f"{VOLUME}:/workspace"]
+    )
+    gone = content_of(await hutch.text("read_volume", volume=VOLUME, since=str(before))).splitlines()[:2]
+    story.claim(
+        "a run that deletes your files is seen",
+        holds=[line.split()[:2] for line in gone] == [["D", "/NOTES.md"], ["D", "/greeting.txt"]],
+        evidence=f"since snapshot {before}: {', '.join(gone)}",
+    )
+    undone = await hutch.text(
+        "run_in_sandbox", command="cat greeting.txt", volumes=[f"{VOLUME}-again={VOLUME}@{before}:/workspace"]
+    )
+    story.claim(
+        "and work goes on from the moment before, in a fork",
+        holds="Hello from inside a sandbox." in undone,
+        evidence=f"volume {VOLUME}-again begins as {VOLUME} was at snapshot {before}; nothing was copied",
+    )
+
+
+async def newest(hutch: Hutch) -> int:
+    """The number of the volume's newest snapshot."""
+    told = (await hutch.call("list_volumes", volume=VOLUME)).structured_content or {}
+    return int(told["volumes"][0]["snapshot"])
+
+
+def run_of(answer: str) -> str:
+    """The id of the run that an answer is about."""
+    return answer.splitlines()[0].partition(" run=")[2].split()[0]
 
 
 async def the_sessions(story: Story, hutch: Hutch, *, is_scripted: bool) -> None:
