@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes import MemoryStore, Volumes
+from hutch.volumes import MemoryStore, RetentionRules, VolumeName, Volumes
 from support.volume_engine import WEB, commit_files, copy_of, keys_of, run_on, tree_of
 
 SMALL = {"a": b"small", "d/b": b"x" * 1000}
@@ -126,3 +127,99 @@ async def test_a_failed_restore_leaves_no_folder_and_no_commit(store: MemoryStor
     await store.put(key, data)
     await use(store, elsewhere)
     assert (elsewhere / "default/web/tree/a").read_bytes() == b"small"
+
+
+# What history adds -------------------------------------------------------
+
+FORK, GONE = VolumeName.parse("fork"), VolumeName.parse("gone")
+ALL_OLD = RetentionRules(keep_all_s=0, keep_last=3, hourly=0, daily=0, weekly=0, monthly=0)
+
+
+@pytest.fixture
+async def aged(tmp_path: Path) -> MemoryStore:
+    """A volume with a keep list, a tag and a marker; a fork without an entry; a removed volume."""
+    store = MemoryStore()
+    volumes = Volumes(store, tmp_path / "cache")
+    await commit_files(volumes, SMALL)
+    for number in range(5):
+        await volumes.write(WEB, "/count", b"%d" % number, mode="overwrite")
+    await volumes.tag(WEB, "first", 1)
+    await volumes.fork(WEB, FORK, at=2)
+    await volumes.fork(WEB, GONE, at=2)
+    await volumes.remove(GONE)
+    await volumes.thin(WEB, ALL_OLD)
+    return store
+
+
+async def damaged_at_every_byte(store: MemoryStore, key: str, use: Callable[[], Awaitable[None]]) -> None:
+    data, _ = await store.get(key)
+    for position in range(len(data)):
+        changed = bytearray(data)
+        changed[position] ^= 0x20
+        await store.put(key, bytes(changed))
+        await use()
+    for length in (0, 1, len(data) // 2, len(data) - 1):
+        await store.put(key, data[:length])
+        await use()
+    await store.put(key, data)
+
+
+@pytest.mark.parametrize("kind", ["web/*/kept", "web/*/tags/first", "web/*/forks/*", "leases/default/fork"])
+async def test_any_changed_byte_of_a_small_object_is_noticed_by_a_check(
+    aged: MemoryStore, tmp_path: Path, kind: str
+) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    key = next(key for key in await keys_of(aged) if fnmatch(key, f"*{kind}"))
+    name = FORK if "fork" in kind.rpartition("/")[2] else WEB
+
+    async def must_be_noticed() -> None:
+        assert not (await volumes.check(name)).is_whole
+
+    await damaged_at_every_byte(aged, key, must_be_noticed)
+    assert (await volumes.check(name)).problems == ()
+
+
+@pytest.mark.parametrize("kind", ["web/*/kept", "web/*/tags/first", "web/*/forks/*"])
+async def test_nothing_is_deleted_or_decided_upon_a_damaged_object(
+    aged: MemoryStore, tmp_path: Path, kind: str
+) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    key = next(key for key in await keys_of(aged) if fnmatch(key, f"*{kind}"))
+    before = await keys_of(aged)
+
+    async def must_refuse() -> None:
+        await must_fail(lambda: volumes.gc(WEB))
+        await must_fail(lambda: volumes.thin(WEB, ALL_OLD))
+        assert await keys_of(aged) == before
+
+    await damaged_at_every_byte(aged, key, must_refuse)
+
+
+async def test_a_removed_volume_whose_tombstone_is_damaged_keeps_what_it_stands_on(
+    aged: MemoryStore, tmp_path: Path
+) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    (key,) = [key for key in await keys_of(aged) if key.endswith("/removed")]
+    markers = [each for each in await keys_of(aged) if "/forks/" in each]
+
+    async def must_refuse() -> None:
+        await must_fail(lambda: volumes.gc(GONE, grace_s=0))
+        assert [each for each in await keys_of(aged) if "/forks/" in each] == markers
+
+    await damaged_at_every_byte(aged, key, must_refuse)
+    assert (await volumes.gc(GONE, grace_s=0)).volumes == 1
+
+
+async def test_small_objects_are_of_their_volume_alone(aged: MemoryStore, tmp_path: Path) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    other = VolumeName.parse("other")
+    await volumes.write(other, "/a", b"1")
+    await volumes.write(other, "/b", b"1")
+    (folder,) = {key.split("/")[3] for key in await keys_of(aged, "volumes/default/other/")}
+    for kind in ("kept", "tags/first"):
+        (key,) = [key for key in await keys_of(aged, "volumes/default/web/") if key.endswith(kind)]
+        moved = f"volumes/default/other/{folder}/{kind}"
+        await aged.put(moved, (await aged.get(key))[0])
+        assert not (await volumes.check(other)).is_whole
+        await aged.delete(moved)
+    assert (await volumes.check(other)).problems == ()

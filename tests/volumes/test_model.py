@@ -1,228 +1,158 @@
-"""Any order of edits, commits, crashes, takings over and clock jumps agrees with a model made of dicts."""
+"""Any order of all that can be done with volumes agrees with a model made of dicts."""
 
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import anyio
-from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from hutch.errors import HutchError
-from hutch.volumes import MemoryStore, VolumeName, Volumes
-from support.volume_engine import WEB, HandClock, tree_of, tree_on_disk
-from support.volume_model import Files, ModelHost
+from hutch.volumes import RetentionRules, VolumeName
+from support.bounds import times
+from support.volume_engine import WEB, tree_of
+from support.volume_machine import CONTENT, NAMES, VolumesModel, only_files
+from support.volume_model import Files
 
-HOSTS = st.sampled_from(["one", "two"])
-NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a"])
-CONTENT = st.sampled_from([b"", b"1", b"22", b"small" * 100, b"large" * 70_000, b"larger" * 120_000])
-TTL_S = 60
-
-
-def only_files(tree: dict[str, Any]) -> Files:
-    return {path.removeprefix("/"): data for path, data in tree.items() if data is not None}
+LABELS = st.sampled_from(["one", "two", "three"])
+DAY_S = 86_400
 
 
-def lengths(files: Files) -> dict[str, int]:
-    return {path: len(data) for path, data in files.items()}
-
-
-class VolumesModel(RuleBasedStateMachine):
-    """Two hosts and one volume. The model: what each snapshot holds, and what must not have been lost."""
+class HistoryModel(VolumesModel):
+    """What is done with snapshots, by a third host that holds nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp(prefix="hutch-model-"))
-        self.store = MemoryStore()
-        self.clock = HandClock()
-        self.history: dict[int, Files] = {}
-        self.newest: Files = {}
-        self.must_be_kept: list[Files] = []
-        self.wall_was_set = False
-        self.scope = ExitStack()
-        self.portal = self.scope.enter_context(start_blocking_portal())
-        self.reader = Volumes(self.store, self.root / "reader", clock=self.clock)
-        self.hosts = {name: ModelHost(self.store, self.root / name, self.clock) for name in ("one", "two")}
-        self.doors = {name: self.portal.start_task(host.serve)[1] for name, host in self.hosts.items()}
+        self.tags: dict[str, int] = {}
+        self.forks: dict[VolumeName, Files] = {}
+        self.fork_points: dict[VolumeName, int] = {}
+        self.fork_count = 0
 
-    def on(self, name: str, work: Callable[[], Awaitable[object]]) -> Any:  # noqa: ANN401
-        """Let a host do something; an error that users may see is an answer."""
+    def ask(self, call: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401
+        """An error that users may see is an answer."""
 
-        async def ask() -> object:
-            done = anyio.Event()
-            answer: list[object] = []
-            await self.doors[name].send((work, answer, done))
-            await done.wait()
-            return answer[0]
+        async def asked() -> object:
+            try:
+                return await call(*args, **named)
+            except HutchError as error:
+                return error
 
-        result = self.portal.call(ask)
-        if isinstance(result, Exception) and not isinstance(result, HutchError):
-            raise result
-        return result
+        return self.portal.call(asked)
 
-    @rule(name=HOSTS)
-    def acquire(self, name: str) -> None:
-        host, other = self.hosts[name], self.hosts["two" if name == "one" else "one"]
-        if host.lease is not None:
-            return
-        result = self.on(name, host.acquire)
+    def draw(self, data: st.DataObject) -> int:
+        """A snapshot that there is."""
+        return data.draw(st.sampled_from(sorted(self.history)))
+
+    @precondition(lambda self: self.history)
+    @rule(data=st.data(), label=LABELS)
+    def tag(self, data: st.DataObject, label: str) -> None:
+        number = self.draw(data)
+        result = self.ask(self.reader.tag, WEB, label, number)
         if isinstance(result, HutchError):
-            assert result.code == "volume_held"
-            return
-        assert other.lease is None or self.wall_was_set or self.clock.ticks - other.renewed_at > TTL_S
-        found = only_files(self.portal.call(tree_of, self.reader))
-        # What this host had left was committed, or lies in a conflict fork and is looked for at the end.
-        assert found in (self.newest, host.files)
-        assert host.folder is not None
-        assert only_files(tree_on_disk(host.folder)) == found
-        host.files, host.committed = dict(found), dict(found)
-        self.note_new_snapshots(found)
+            assert result.code == "tag_exists"
+            assert self.tags[label] != number
+        else:
+            assert self.tags.setdefault(label, number) == number
 
-    def note_new_snapshots(self, expected: Files) -> None:
-        self.newest = expected
-        for snapshot in self.portal.call(self.reader.log, WEB, 100):
-            if snapshot.number not in self.history:
-                self.history[snapshot.number] = only_files(
-                    self.portal.call(tree_of, self.reader, snapshot.number)
-                )
-
-    @rule(name=HOSTS, path=NAMES, data=CONTENT)
-    def edit(self, name: str, path: str, data: bytes) -> None:
-        host = self.hosts[name]
-        if host.folder is not None:
-            (host.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (host.folder / path).write_bytes(data)
-            host.files[path] = data
-
-    @rule(name=HOSTS, path=NAMES)
-    def delete(self, name: str, path: str) -> None:
-        host = self.hosts[name]
-        if host.folder is not None and path in host.files:
-            (host.folder / path).unlink()
-            del host.files[path]
-
-    @rule(name=HOSTS)
-    def commit(self, name: str) -> None:
-        host = self.hosts[name]
-        if host.lease is None:
-            return
-        lease = host.lease
-        result = self.on(name, lambda: host.volumes.commit(lease, "run"))
-        if isinstance(result, HutchError):
-            assert result.code == "lease_lost"
-            self.must_be_kept.append(dict(host.files))
-            self.on(name, host.leave)
-            host.files, host.committed = {}, {}
-            return
-        if host.is_dirty:
-            assert result is not None
-        if result is not None:
-            assert result.number > max(self.history, default=0)
-            self.note_new_snapshots(dict(host.files))
-            assert self.history[result.number] == host.files
-        host.committed = dict(host.files)
-        host.renewed_at = max(host.renewed_at, self.clock.ticks if result else host.renewed_at)
-
-    @rule(name=HOSTS)
-    def leave(self, name: str) -> None:
-        host = self.hosts[name]
-        if host.lease is not None:
-            self.keep(host)
-            self.on(name, host.leave)
-
-    @rule(name=HOSTS)
-    def crash(self, name: str) -> None:
-        host = self.hosts[name]
-        self.keep(host)
-        self.on(name, host.break_off)
-        host.start()
-
-    def keep(self, host: ModelHost) -> None:
-        if host.is_dirty:
-            self.must_be_kept.append(dict(host.files))
-
-    @rule(name=HOSTS)
-    def recover(self, name: str) -> None:
-        host = self.hosts[name]
-        if host.lease is None:
-            self.on(name, host.volumes.recover)
-            if not self.portal.call(self.reader.list):
-                return
-            self.note_new_snapshots(only_files(self.portal.call(tree_of, self.reader)))
-
-    @rule(name=HOSTS, path=NAMES, data=CONTENT)
-    def write(self, name: str, path: str, data: bytes) -> None:
-        host = self.hosts[name]
-        result = self.on(name, lambda: host.volumes.write(WEB, path, data, mode="overwrite"))
-        if isinstance(result, HutchError):
-            assert result.code == "volume_held"
-            return
-        found = only_files(self.portal.call(tree_of, self.reader))
-        assert found in (self.newest | {path: data}, host.files | {path: data})
-        self.note_new_snapshots(found)
-
-    @rule(seconds=st.sampled_from([10, 70, 200]))
-    def move_clock(self, seconds: int) -> None:
-        self.clock.move(seconds)
-
-    @rule(hours=st.sampled_from([-5, 5]))
-    def set_wall_clock(self, hours: int) -> None:
-        self.clock.wall += timedelta(hours=hours)
-        self.wall_was_set = True  # a contender with nothing else to go by believes it
+    @rule(label=LABELS)
+    def untag(self, label: str) -> None:
+        result = self.ask(self.reader.untag, WEB, label)
+        if label in self.tags:
+            assert result is None
+            del self.tags[label]
+        else:
+            assert result.code in ("tag_unknown", "volume_unknown")
 
     @precondition(lambda self: self.history)
     @rule(data=st.data())
-    def read_a_snapshot(self, data: st.DataObject) -> None:
-        at = data.draw(st.sampled_from(sorted(self.history)))
-        assert only_files(self.portal.call(tree_of, self.reader, at)) == self.history[at]
+    def fork(self, data: st.DataObject) -> None:
+        number = self.draw(data)
+        self.fork_count += 1
+        name = VolumeName.parse(f"fork-{self.fork_count}")
+        self.portal.call(self.fork_off, name, number)
+        self.forks[name], self.fork_points[name] = self.history[number], number
+
+    async def fork_off(self, name: VolumeName, number: int) -> None:
+        await self.reader.fork(WEB, name, at=number)
+
+    @precondition(lambda self: self.forks)
+    @rule(data=st.data(), path=NAMES, content=CONTENT)
+    def write_to_a_fork(self, data: st.DataObject, path: str, content: bytes) -> None:
+        name = data.draw(st.sampled_from(sorted(self.forks)))
+        result = self.ask(self.reader.write, name, path, content, mode="overwrite")
+        assert not isinstance(result, HutchError)
+        self.forks[name] = self.forks[name] | {path: content}
+
+    @precondition(lambda self: self.forks)
+    @rule(data=st.data())
+    def remove_a_fork(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.forks)))
+        assert self.ask(self.reader.remove, name) is None
+        if data.draw(st.booleans()):
+            assert not isinstance(self.ask(self.reader.bring_back, name), HutchError)
+            return
+        del self.forks[name], self.fork_points[name]
+        self.clock.move(8 * DAY_S)
+        assert self.ask(self.reader.gc, name).volumes == 1
+
+    @precondition(lambda self: self.history)
+    @rule(data=st.data())
+    def go_back(self, data: st.DataObject) -> None:
+        number = self.draw(data)
+        result = self.ask(self.reader.restore, WEB, number)
+        if isinstance(result, HutchError):
+            assert result.code == "volume_held"
+            return
+        self.note_new_snapshots(dict(self.history[number]))
+        assert only_files(self.portal.call(tree_of, self.reader)) == self.history[number]
+
+    @precondition(lambda self: self.history)
+    @rule()
+    def remove_and_bring_back(self) -> None:
+        if isinstance(self.ask(self.reader.remove, WEB), HutchError):
+            return
+        assert WEB.name not in [info.name for info in self.ask(self.reader.list)]
+        assert not isinstance(self.ask(self.reader.bring_back, WEB), HutchError)
+        self.note_new_snapshots(only_files(self.portal.call(tree_of, self.reader)))
+
+    @precondition(lambda self: self.history)
+    @rule(keep_last=st.sampled_from([0, 1, 3]))
+    def thin(self, keep_last: int) -> None:
+        rules = RetentionRules(keep_all_s=0, keep_last=keep_last, hourly=0, daily=0, weekly=0, monthly=0)
+        told = self.ask(self.reader.thin, WEB, rules)
+        assert not isinstance(told, HutchError)
+        protected = {*self.tags.values(), *self.fork_points.values(), max(self.history)}
+        assert not protected & set(told.dropped)
+        for number in told.dropped:
+            gone = self.history.pop(number)
+            # It had been saved, and was let go since.
+            self.must_be_kept = [files for files in self.must_be_kept if files != gone]
+
+    @rule(days=st.sampled_from([0, 2, 9]))
+    def collect(self, days: int) -> None:
+        self.clock.move(days * DAY_S)
+        result = self.ask(self.reader.gc, WEB)
+        assert not isinstance(result, HutchError) or result.code == "volume_unknown"
 
     @invariant()
-    def the_newest_snapshot_is_what_the_model_says(self) -> None:
+    def the_log_and_the_forks_are_what_the_model_says(self) -> None:
         if self.history:
-            assert only_files(self.portal.call(tree_of, self.reader)) == self.newest
+            log = [each.number for each in self.ask(self.reader.log, WEB, 1000)]
+            assert sorted(log) == sorted(self.history)
+        for name, files in self.forks.items():
+            assert only_files(self.portal.call(tree_of, self.reader, None, name)) == files
 
-    def teardown(self) -> None:
-        try:
-            self.nothing_was_lost()
-        finally:
-            for door in self.doors.values():
-                self.portal.call(door.aclose)
-            self.scope.close()
-            shutil.rmtree(self.root)
 
-    def nothing_was_lost(self) -> None:
-        for name in self.hosts:
-            self.crash(name)
-        for name, host in self.hosts.items():
-            self.on(name, host.volumes.recover)
-            self.on(name, host.acquire)  # brings up also what was left without a crash
-            self.on(name, host.leave)
-            self.clock.move(1000)  # an abandoned lease, seen just now, runs out by every clock
-            recovered = self.on(name, host.volumes.recover)
-            assert [each.problem for each in recovered] in ([], [None])
-            assert self.on(name, host.acquire) is None
-            self.on(name, host.leave)
-        kept: list[Files] = []
-        for info in self.portal.call(self.reader.list):
-            volume = VolumeName.parse(info.name)
-            assert self.portal.call(self.reader.check, volume).problems == ()
-            log = self.portal.call(self.reader.log, volume, 1000)
-            kept += [only_files(self.portal.call(tree_of, self.reader, each.number, volume)) for each in log]
-        for files in self.must_be_kept:
-            assert files in kept or files == {}, (lengths(files), [lengths(each) for each in kept])
+def bounded(examples: int) -> settings:
+    return settings(
+        max_examples=times(examples, long=20 * examples),
+        stateful_step_count=30,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 TestVolumesModel = VolumesModel.TestCase
-TestVolumesModel.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+TestVolumesModel.settings = bounded(20)
+TestHistoryModel = HistoryModel.TestCase
+TestHistoryModel.settings = bounded(30)
