@@ -14,6 +14,7 @@ _TOOLS = tuple(
     for pattern, tool in (
         (rf"`?hutch volume ls {_NAME}`?", r'read_volume(volume="\1")'),
         (r"`?hutch volume ls`?", "list_volumes()"),
+        (rf"`?hutch volume (?:log|stat) {_NAME}`?", r'list_volumes(volume="\1")'),
         (r"`?hutch ps( --all)?`?", "list_sessions()"),
         (r"`?hutch sessions`?", "list_sessions()"),
         (r"`?hutch stop (r-\w+)`?", r'stop_run(run_id="\1")'),

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hutch.runs.volume_service import VolumeService
-from hutch.volumes import MemoryStore, VolumeName, Volumes
+from hutch.volumes import MemoryStore, RetentionRules, VolumeName, Volumes
 
 
 class FakeVolumes(VolumeService):
     def __init__(self, cache: Path) -> None:
         self.store = MemoryStore()
         self.engine = Volumes(self.store, cache)
-        super().__init__(self.engine, VolumeName.parse)
+        super().__init__(self.engine, VolumeName.parse, rules=RetentionRules(), removed_kept_s=7 * 86_400)
 
     async def put_volume(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put all the files as one commit; the volume is made where there is none."""

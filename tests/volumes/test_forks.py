@@ -236,7 +236,7 @@ async def test_a_removed_volume_is_gone_until_it_is_brought_back(volumes: Volume
     ):
         error = await error_of(call)
         assert error.code == "volume_unknown"
-        assert "undelete" in error.hint
+        assert "bring-back" in error.hint
     info = await volumes.bring_back(WEB)
     assert (info.snapshot, info.removed_at) == (1, None)
     await commit_files(volumes, {"a": b"2"})

@@ -1,6 +1,7 @@
 """`SandboxService` as the daemon gives it: requests in, records out, every refusal as a ServiceError."""
 
 import base64
+from dataclasses import asdict
 
 from hutch.config import OWNER
 from hutch.errors import HutchError
@@ -19,6 +20,7 @@ from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
+from hutch.volumes import RetentionRules
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -38,7 +40,14 @@ class Service(VolumeService, Granting):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
     def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
-        VolumeService.__init__(self, runs.rooms.volumes, runs.rooms.volume)
+        config = runs.rooms.config
+        VolumeService.__init__(
+            self,
+            runs.rooms.volumes,
+            runs.rooms.volume,
+            rules=RetentionRules(**asdict(config.retention)),
+            removed_kept_s=config.volumes.removed_kept_s,
+        )
         Granting.__init__(self, runs.rooms)
         self._principal = principal
         self._runs = runs

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import replace
 
 from hutch.errors import HutchError
 from hutch.runs.answers import answers
@@ -43,11 +44,24 @@ _WRITER = "write_volume"  # who holds a volume for the moment of a single write
 
 
 class VolumeService:
-    """What may be asked of volumes. `named` reads a name as callers write it."""
+    """What may be asked of volumes. `named` reads a name as callers write it.
 
-    def __init__(self, volumes: Volumes, named: Callable[[str], VolumeName]) -> None:
+    `rules` and `removed_kept_s` are the daemon's own: which snapshots thinning keeps, and how long a removed
+    volume can be brought back.
+    """
+
+    def __init__(
+        self,
+        volumes: Volumes,
+        named: Callable[[str], VolumeName],
+        *,
+        rules: RetentionRules,
+        removed_kept_s: float,
+    ) -> None:
         self._volumes = volumes
         self._named = named
+        self._rules = rules
+        self._removed_kept_s = removed_kept_s
 
     @answers
     async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent:
@@ -141,12 +155,13 @@ class VolumeService:
     async def thin_volume(
         self, volume: str, rules: KeepRules | None = None, *, dry_run: bool = False
     ) -> ThinnedRecord:
-        asked = RetentionRules(**rules.model_dump(exclude_none=True)) if rules else RetentionRules()
+        asked = replace(self._rules, **rules.model_dump(exclude_none=True)) if rules else self._rules
         return thinned_record(await self._volumes.thin(self._named(volume), asked, dry_run=dry_run))
 
     @answers
     async def collect_volume(self, volume: str, *, dry_run: bool = False) -> CollectedRecord:
-        return collected_record(await self._volumes.gc(self._named(volume), dry_run=dry_run))
+        done = self._volumes.gc(self._named(volume), grace_s=self._removed_kept_s, dry_run=dry_run)
+        return collected_record(await done)
 
     @answers
     async def check_volume(self, volume: str) -> CheckRecord:

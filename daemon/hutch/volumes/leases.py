@@ -84,7 +84,7 @@ class Leases:
         record, tag = await self.read_any(name)
         if record.removed_at is not None:
             told = f"volume '{name}' was removed at {record.removed_at:%Y-%m-%d %H:%M:%SZ}"
-            raise HutchError("volume_unknown", told, f"bring it back with: hutch volume undelete {name}")
+            raise HutchError("volume_unknown", told, f"bring it back with: hutch volume bring-back {name}")
         return record, tag
 
     async def read_any(self, name: VolumeName) -> tuple[LeaseRecord, str]:
