@@ -12,9 +12,8 @@ from typing import Any, cast
 from hutch.access import Access, Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
-from hutch.volumes import VolumeName
+from hutch.runs.telling import told
 from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
-from hutch_mcp_tools.volume_records import VolumeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Answers with records of volumes, of which each is told to those who may read it."""
+    """Answers with records of volumes, each of which is told to those who may read it (`telling.told`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,7 @@ class _Gate:
             answer = await method(*args, **kwargs)
             if Forgets() in rules:
                 await self._access.forget(self._access.volume(given["volume"]))
-            if Listed() in rules:
-                answer = [one for one in answer if rights.level(VolumeName.parse(one.name)) >= Level.READ]
-            return self._spelled(answer)
+            return told(answer, self._access, rights)
 
         return checked
 
@@ -150,11 +147,3 @@ class _Gate:
                 rights.require(self._access.volume(text), rule.level)
             except HutchError as error:
                 raise ServiceError(error.code, error.message, error.hint) from error
-
-    def _spelled(self, answer: object) -> object:
-        """Name volumes as callers write them; the engine leaves out a workspace that may not be ours."""
-        if isinstance(answer, list):
-            return [self._spelled(one) for one in answer]
-        if isinstance(answer, VolumeRecord):
-            return answer.model_copy(update={"name": self._access.spell(VolumeName.parse(answer.name))})
-        return answer
