@@ -1,20 +1,23 @@
 """Every kind of store for a test, under a prefix of its own, by its name."""
 
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
+import anyio
 import pytest
 from botocore.loaders import Loader
 
-from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore
+from hutch.errors import HutchError
+from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore, StoreMemory
 from hutch.volumes.stores.cloud import CloudStore, open_azure
 from hutch.volumes.stores.options import StoreOptions
 from hutch.volumes.stores.s3 import S3Store, open_s3
 from support.azurite import AzureServer
 from support.ceph import S3Server
+from support.volume_engine import keys_of
 
 LOCAL = ("memory", "directory")
 REMOTE = ("s3", "azure")
@@ -88,3 +91,26 @@ def azure_store(
             retry_s=retry_s,
         )
         return open_azure(container or server.container, prefix or f"test/{secrets.token_hex(8)}", options)
+
+
+def memory(folder: Path) -> StoreMemory:
+    """What a host remembers whose daemon has its folders here."""
+    return StoreMemory(roots=folder / "state/stores.json", proofs=folder / "cache/stores.json")
+
+
+async def refusal(store: ObjectStore) -> str:
+    """The one code with which everything is refused."""
+    codes = set()
+
+    async def ask(call: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(HutchError) as caught:
+            await call()
+        assert caught.value.hint
+        codes.add(caught.value.code)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, lambda: store.get("leases/a"))
+        tasks.start_soon(ask, lambda: store.put("leases/a", b"1"))
+        tasks.start_soon(ask, lambda: keys_of(store, "leases/"))
+    (code,) = codes
+    return code

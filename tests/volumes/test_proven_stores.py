@@ -1,9 +1,8 @@
 """A store proves itself before it is used, and is not taken for an empty one when it is gone."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -15,7 +14,6 @@ from hutch.volumes import (
     CountingStore,
     MemoryStore,
     ProvenStore,
-    StoreMemory,
     StoreOptions,
     Volumes,
     examine_store,
@@ -23,12 +21,8 @@ from hutch.volumes import (
 )
 from hutch.volumes.store import Condition
 from support.ceph import S3Server
-from support.stores import s3_store
+from support.stores import memory, refusal, s3_store
 from support.volume_engine import commit_files, keys_of
-
-
-def memory(folder: Path) -> StoreMemory:
-    return StoreMemory(roots=folder / "state/stores.json", proofs=folder / "cache/stores.json")
 
 
 @asynccontextmanager
@@ -36,24 +30,6 @@ async def opened(folder: Path) -> AsyncGenerator[ProvenStore]:
     """A daemon's store in the folder `store`."""
     async with open_store((folder / "store").as_uri(), StoreOptions(), memory(folder)) as store:
         yield store
-
-
-async def refusal(store: ProvenStore) -> str:
-    """The one code with which everything is refused."""
-    codes = set()
-
-    async def ask(call: Callable[[], Awaitable[object]]) -> None:
-        with pytest.raises(HutchError) as caught:
-            await call()
-        assert caught.value.hint
-        codes.add(caught.value.code)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask, lambda: store.get("leases/a"))
-        tasks.start_soon(ask, lambda: store.put("leases/a", b"1"))
-        tasks.start_soon(ask, lambda: keys_of(store, "leases/"))
-    (code,) = codes
-    return code
 
 
 async def test_a_folder_that_is_gone_is_refused_and_not_made_anew(tmp_path: Path) -> None:
@@ -189,79 +165,3 @@ async def test_what_ceph_takes_as_an_etag_is_found_out_once(s3_server: S3Server,
     async with s3_store(s3_server, prefix=plain.prefix) as again:
         await ProvenStore(again, "s3", memory(tmp_path), None).prove()
         assert again.dialect == proof["dialect"] == plain.dialect
-
-
-@pytest.mark.parametrize(
-    ("bucket", "secret", "url", "code", "check"),
-    [
-        ("hutch", "wrong", "", "store_credentials", "credentials"),
-        ("hutch", "", "", "store_credentials", "credentials"),
-        ("no-such-bucket", "right", "", "store_bucket_missing", "store"),
-        ("hutch", "right", "http://127.0.0.1:1", "store_unavailable", "endpoint"),
-    ],
-)
-async def test_what_is_wrong_is_said_with_what_mends_it(
-    s3_server: S3Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    bucket: str,
-    secret: str,
-    url: str,
-    code: str,
-    check: str,
-) -> None:
-    monkeypatch.setenv("STORE_KEY", s3_server.access_key)
-    monkeypatch.setenv("STORE_SECRET", s3_server.secret_key if secret == "right" else secret)
-    options = StoreOptions(
-        endpoint_url=url or s3_server.url,
-        region="us-east-1",
-        credentials_env=("STORE_KEY", "STORE_SECRET"),
-        retry_s=0.1,
-    )
-    async with open_store(f"s3://{bucket}/{code}", options, memory(tmp_path)) as store:
-        assert await refusal(store) == code
-        (found,) = await examine_store(store, fresh=False)
-    assert (found.name, found.works) == (check, False)
-    assert found.detail.startswith(code)
-    assert found.fix
-    assert secret == "" or s3_server.secret_key not in found.detail
-
-
-async def test_a_clock_that_is_wrong_by_an_hour_is_told(
-    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def late(*, remove_tzinfo: bool = True) -> datetime:
-        now = datetime.now(UTC) + timedelta(hours=1)
-        return now.replace(tzinfo=None) if remove_tzinfo else now
-
-    monkeypatch.setattr("botocore.auth.get_current_datetime", late)
-    async with s3_store(s3_server) as plain:
-        store = ProvenStore(plain, "s3", memory(tmp_path), None)
-        assert await refusal(store) == "store_clock_skew"
-        (found,) = await examine_store(store, fresh=False)
-    assert (found.name, found.works) == ("clock", False)
-
-
-async def test_what_the_bucket_s_policy_denies_is_told(s3_server: S3Server, tmp_path: Path) -> None:
-    async with s3_store(s3_server, prefix="denied") as plain:
-        assert await refusal(ProvenStore(plain, "s3", memory(tmp_path), None)) == "store_forbidden"
-
-
-async def test_a_store_in_order_says_how_it_is(s3_server: S3Server, tmp_path: Path) -> None:
-    async with s3_store(s3_server) as plain:
-        checks = await examine_store(ProvenStore(plain, "s3", memory(tmp_path), None), fresh=False)
-    assert [(check.name, check.works) for check in checks] == [
-        ("store", True),
-        ("conditional writes", True),
-        ("clock", True),
-        ("latency", True),
-    ]
-    assert "ms" in checks[-1].detail
-
-
-@pytest.mark.parametrize(
-    "url", ["ftp://host/x", "s3://", "s3://bucket/../x", "s3://bucket?a", "file://host/x"]
-)
-async def test_a_url_that_is_no_store_s_is_refused(tmp_path: Path, url: str) -> None:
-    async with open_store(url, StoreOptions(), memory(tmp_path)) as store:
-        assert await refusal(store) in ("store_url_invalid", "store_unavailable")

@@ -13,7 +13,7 @@ from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
 from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.cloud_failures import FAILURES, failure
-from hutch.volumes.stores.options import StoreOptions, values_of
+from hutch.volumes.stores.options import StoreOptions, read_file, values_of
 from hutch.volumes.stores.refusals import BeyondEndError
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def open_google(bucket: str, prefix: str, options: StoreOptions) -> "CloudStore"
     config: GCSConfig = {}
     if options.endpoint_url:
         config["base_url"] = options.endpoint_url
-    if options.credentials_file:
-        config["service_account"] = str(options.credentials_file)
-    elif secret := _secret(options):
+    if secret := _secret(options):
         config["service_account_key"] = secret
     try:
         made = GCSStore(bucket, config=config, client_options=_client(options), retry_config=_NO_RETRY)
@@ -66,9 +64,7 @@ def open_google(bucket: str, prefix: str, options: StoreOptions) -> "CloudStore"
 
 
 def _secret(options: StoreOptions) -> str:
-    if options.credentials_file:
-        return options.credentials_file.read_text(encoding="utf-8").strip()
-    return next(iter(values_of(options)), "")
+    return read_file(options) or next(iter(values_of(options)), "")
 
 
 def _client(options: StoreOptions) -> "ClientConfig":

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hutch.volumes.failures import StoreError
 
+_READABLE = "correct storage.credentials_file, and let the daemon's user read it"
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
@@ -28,6 +30,20 @@ class StoreOptions:
     timeout_s: float = 30.0  # without a byte
     retry_s: float = 30.0  # a request that failed in passing is not begun again after this time
     max_requests: int = 16  # at once
+
+
+def read_file(options: StoreOptions) -> str:
+    """What `credentials_file` holds, "" if none is named. Raises StoreError `store_credentials`."""
+    file = options.credentials_file
+    if file is None:
+        return ""
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{file}: cannot be read: {error}", "store_credentials", _READABLE) from None
+    if not text:
+        raise StoreError(f"{file}: holds no credentials", "store_credentials", _READABLE)
+    return text
 
 
 def values_of(options: StoreOptions, env: Mapping[str, str] = os.environ) -> list[str]:

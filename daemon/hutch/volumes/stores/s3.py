@@ -16,7 +16,7 @@ from hutch.volumes.store import Condition, ObjectInfo
 from hutch.volumes.stores import multipart
 from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.hashes import md5_of
-from hutch.volumes.stores.options import StoreOptions, values_of
+from hutch.volumes.stores.options import StoreOptions, read_file, values_of
 from hutch.volumes.stores.refusals import BeyondEndError
 from hutch.volumes.stores.s3_failures import FAILURES, failure
 
@@ -32,7 +32,8 @@ _SLOWEST = 64 << 10  # bytes a second; a line that is slower counts as cut
 @asynccontextmanager
 async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGenerator["S3Store"]:
     """The store with its one client. Asks the server nothing yet."""
-    session = AioSession(profile=options.profile or None)
+    # A profile that is named comes before AWS_* variables, which may be meant for something else
+    session = AioSession(profile=options.profile or ("default" if read_file(options) else None))
     if options.credentials_file:
         session.set_config_variable("credentials_file", str(options.credentials_file))
     keys = dict(
