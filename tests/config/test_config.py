@@ -18,6 +18,7 @@ from hutch.config import (
     Method,
     Network,
     Policy,
+    Principal,
     Storage,
     find,
     load,
@@ -246,7 +247,9 @@ TOML_VALUES = st.recursive(
     max_leaves=5,
 )
 KEYS = [
-    (record, key) for record in (Daemon, Storage, Policy, Agent, Network) for key in sorted(keys_of(record))
+    (record, key)
+    for record in (Daemon, Storage, Policy, Agent, Network, Principal)
+    for key in sorted(keys_of(record))
 ]
 
 
