@@ -29,6 +29,7 @@ from hutch.volumes.working import Place, places
 
 MAX_BYTES = 10_000_000_000
 _BIN = ".evicted"  # no workspace begins with a dot
+_LENDERS = 16  # folders that are asked, each for a few files
 _FILE_BYTES = 4096  # what a small file takes of most disks
 _log = logging.getLogger(__name__)
 
@@ -140,6 +141,12 @@ class Cache:
 
     def _binned(self) -> Path:
         return self._bin.folder / secrets.token_hex(8)
+
+    async def lenders(self, borrower: Place) -> list[Path]:
+        """Folders that may have content which another needs: those in use last."""
+        residents = await to_thread.run_sync(_residents, self.folder)
+        newest_first = sorted(residents, key=lambda each: each.used_at_ns, reverse=True)
+        return [each.place.tree for each in newest_first if each.place.folder != borrower.folder][:_LENDERS]
 
     async def evict_snapshots(self, shelf: Path, kept: str) -> None:
         """Evict snapshots of a volume that nobody reads, so that at most one stays for the next reader."""

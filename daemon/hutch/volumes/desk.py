@@ -1,7 +1,7 @@
 """Hands out folders: a working folder to the one writer, snapshots to any number of readers."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -196,15 +196,17 @@ class Desk:
 
     async def _made(self, place: Place, head: State) -> Folder:
         await to_thread.run_sync(place.make_empty_tree)
-        tree = await self._restored(place.folder / "new", None, head)
+        tree = await self._restored(place.folder / "new", None, head, await self._cache.lenders(place))
         await to_thread.run_sync(place.publish_tree)
         place.note_used(room_for(head).bytes)
         return tree._replace(stat=stat_of(place.tree.lstat()))  # being renamed shows
 
-    async def _restored(self, folder: Path, old: Folder | None, head: State) -> Folder:
+    async def _restored(
+        self, folder: Path, old: Folder | None, head: State, lenders: Sequence[Path] = ()
+    ) -> Folder:
         root = await to_thread.run_sync(os.open, folder, FOLDER_FLAGS)
         try:
-            return await restore(self._store, root, old, head)
+            return await restore(self._store, root, old, head, lenders)
         finally:
             os.close(root)
 

@@ -5,51 +5,46 @@ Nothing is synced: a folder is relied on within one boot of its machine only (in
 
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from anyio import CapacityLimiter, to_thread
 
-from hutch.volumes.beneath import FOLDER_FLAGS, Descent, grant, open_beneath, remove_tree
-from hutch.volumes.blocks import Ref, Span, fetched, layout, spans, unpacked
+from hutch.volumes.beneath import Descent, grant, remove_tree
+from hutch.volumes.blocks import Ref, Span, block_of, fetched, layout, spans, unpacked
+from hutch.volumes.borrowing import Lender, Piece, open_lender
 from hutch.volumes.failures import DamagedError, refused
 from hutch.volumes.findings import RACY_NS, stat_of
-from hutch.volumes.nodes import File, Folder, Link, Node, Trail, find, path_of, walk
+from hutch.volumes.nodes import File, Folder, Link, Trail, path_of, walk
 from hutch.volumes.patches import Difference, difference
-from hutch.volumes.restored import Folders, copied, make_link, replace_xattrs, set_xattrs, umask
+from hutch.volumes.restored import (
+    Folders,
+    Wanted,
+    copied,
+    describe_folders,
+    link_all,
+    make_link,
+    set_xattrs,
+    umask,
+)
 from hutch.volumes.state import State
 from hutch.volumes.store import ObjectStore
 from hutch.volumes.threads import Job, in_order, in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BORROWED_BLOCKS = 8  # taken from a folder by one job
 _EMPTY_FILES = 1000  # written by one job
 
 
-class Wanted(NamedTuple):
-    """A file to write. Its node, with what it shows of itself then, goes into `children`."""
-
-    children: dict[bytes, Node]
-    above: Trail | None  # of its folder
-    name: bytes
-
-    @property
-    def node(self) -> File:
-        node = self.children[self.name]
-        assert isinstance(node, File)
-        return node
-
-    @property
-    def trail(self) -> Trail:
-        return Trail(self.above, self.name)
-
-
-async def restore(store: ObjectStore, root: int, old: Folder | None, state: State) -> Folder:
+async def restore(
+    store: ObjectStore, root: int, old: Folder | None, state: State, lenders: Sequence[Path] = ()
+) -> Folder:
     """Turn the folder `root`, which holds `old`, into the state's tree; return that tree with stats.
 
-    A failure leaves something in between: the caller throws the folder away.
+    What one of the folders `lenders` has is taken from there. A failure leaves something in between: the
+    caller throws the folder away.
 
     Raises:
         HutchError: `volume_damaged`, `store_unavailable`; `disk_full`, `folder_failed`: the disk refuses.
@@ -57,9 +52,25 @@ async def restore(store: ObjectStore, root: int, old: Folder | None, state: Stat
     work = _Restore(store, root, state, old)
     with _folder_failures(root, state.bytes):
         await to_thread.run_sync(work.prepare)
-        async with aclosing(work.jobs()) as jobs:
-            await in_order(jobs, _taken)
+        lender = await to_thread.run_sync(open_lender, lenders, work.pieces())
+        if lender is not None:
+            try:
+                await _do(work.borrowings(lender))
+            finally:
+                os.close(lender)
+        await _do(work.jobs())
         return await to_thread.run_sync(work.finish)
+
+
+def _whole(wanted: Wanted) -> Piece:
+    """A small file."""
+    node = wanted.node
+    return Piece(wanted.above, wanted.name, 0, node.size, node.hash or "")
+
+
+async def _do(work: AsyncGenerator[Job[None]]) -> None:
+    async with aclosing(work) as jobs:
+        await in_order(jobs, _taken)
 
 
 async def _taken(_: None) -> None:
@@ -165,6 +176,41 @@ class _Restore:
         else:
             self._empty.append(wanted)
 
+    def pieces(self) -> list[Piece]:
+        """A sample of what is wanted: one of each block."""
+        small = [_whole(uses[0]) for uses in self._small.values()]
+        return small + [self._part(ref, *uses[0]) for ref, uses in self._parts.items()]
+
+    def _part(self, ref: Ref, wanted: Wanted, position: int) -> Piece:
+        block = block_of(self._state, ref)[1]
+        return Piece(wanted.above, wanted.name, position, block.length, block.hash)
+
+    async def borrowings(self, lender: int) -> AsyncGenerator[Job[None]]:
+        """Take from a folder of this host what it has; the rest stays to be done."""
+        refs = [*self._small, *(self._parts.keys() - self._small.keys())]
+        for start in range(0, len(refs), _BORROWED_BLOCKS):
+            yield in_thread(self._borrow, lender, refs[start : start + _BORROWED_BLOCKS])
+
+    def _borrow(self, lender: int, refs: list[Ref]) -> None:
+        with Folders(self._root) as folders, Lender(lender) as lending:
+            for ref in refs:
+                small = []
+                for wanted in self._small.pop(ref, ()):
+                    content = lending.content(_whole(wanted))
+                    if content is None:
+                        small.append(wanted)
+                    else:
+                        self._write(folders, wanted, wanted.node, content)
+                parts = []
+                for wanted, position in self._parts.pop(ref, ()):
+                    content = lending.content(self._part(ref, wanted, position))
+                    if content is None:
+                        parts.append((wanted, position))
+                    else:
+                        self._write_part(folders, wanted, content, position)
+                self._small.update({ref: small} if small else {})
+                self._parts.update({ref: parts} if parts else {})
+
     async def jobs(self) -> AsyncGenerator[Job[None]]:
         """One for each request to the store: it writes all files that need its blocks."""
         for start in range(0, len(self._empty), _EMPTY_FILES):
@@ -230,53 +276,9 @@ class _Restore:
                     self._describe(fd, wanted, node)
                 finally:
                     os.close(fd)
-        self._link_all()
-        tree = self._describe_folders()
+        link_all(self._root, self._tree, self._linked)
+        tree = describe_folders(self._root, self._tree, self._old)
         if not self._state.tree.children:
             return tree._replace(stat=None)  # not worth the wait
         time.sleep(RACY_NS / 1e9)  # from now on no change can have the time that was noted
         return tree
-
-    def _link_all(self) -> None:
-        for source, wanted in self._linked:
-            here = open_beneath(self._root, path_of(source.above), FOLDER_FLAGS)
-            there = open_beneath(self._root, path_of(wanted.above), FOLDER_FLAGS)
-            try:
-                os.link(source.name, wanted.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-            finally:
-                os.close(here)
-                os.close(there)
-        with Folders(self._root) as folders:  # being linked shows on every name
-            for trail in {trail for source, wanted in self._linked for trail in (source, wanted.trail)}:
-                status = os.stat(trail.name, dir_fd=folders.of(trail.above), follow_symlinks=False)
-                above, node = find(self._tree, path_of(trail.above)), find(self._tree, path_of(trail))
-                if isinstance(above, Folder) and isinstance(node, File):
-                    above.children[trail.name] = node._replace(stat=stat_of(status))
-
-    def _describe_folders(self) -> Folder:
-        stack: list[tuple[bytes, Folder]] = [(b"", self._tree)]
-        with Descent(self._root) as descent:
-
-            def leave() -> Folder:
-                name, folder = stack.pop()
-                replace_xattrs(descent.fd, folder.xattrs)
-                os.fchmod(descent.fd, folder.mode)
-                os.utime(descent.fd, ns=(folder.mtime, folder.mtime))
-                noted = folder._replace(stat=stat_of(os.fstat(descent.fd)))
-                if stack:
-                    stack[-1][1].children[name] = noted
-                    descent.up()
-                return noted
-
-            for step in difference(self._old, self._tree):
-                if step.depth == 0:
-                    continue
-                while len(stack) > step.depth:
-                    leave()
-                node = stack[-1][1].children.get(step.name)
-                if isinstance(node, Folder):
-                    descent.down(step.name)
-                    stack.append((step.name, node))
-            while len(stack) > 1:
-                leave()
-            return leave()

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from hutch.volumes.beneath import FOLDER_FLAGS, open_beneath
-from hutch.volumes.nodes import Folder, Link, Trail, Xattrs, path_of, walk
+from hutch.volumes.beneath import FOLDER_FLAGS, Descent, open_beneath
+from hutch.volumes.findings import stat_of
+from hutch.volumes.nodes import File, Folder, Link, Node, Trail, Xattrs, find, path_of, walk
+from hutch.volumes.patches import difference
 
 
 class Folders:
@@ -20,12 +22,12 @@ class Folders:
     def of(self, trail: Trail | None) -> int:
         """The descriptor of a folder, valid until the next call."""
         if self._fd < 0 or self._trail is not trail:
-            self._close()
+            self.close()
             self._fd = open_beneath(self._root, path_of(trail), FOLDER_FLAGS)
             self._trail = trail
         return self._fd
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -36,7 +38,7 @@ class Folders:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        self.close()
 
 
 def copied(tree: Folder, shared: Folder | None) -> Folder:
@@ -88,3 +90,69 @@ def umask() -> int:
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)
     return 0o777
+
+
+class Wanted(NamedTuple):
+    """A file to write. Its node, with what it shows of itself then, goes into `children`."""
+
+    children: dict[bytes, Node]
+    above: Trail | None  # of its folder
+    name: bytes
+
+    @property
+    def node(self) -> File:
+        node = self.children[self.name]
+        assert isinstance(node, File)
+        return node
+
+    @property
+    def trail(self) -> Trail:
+        return Trail(self.above, self.name)
+
+
+def link_all(root: int, tree: Folder, linked: list[tuple[Trail, Wanted]]) -> None:
+    """Give files their other names, and note what all of their names then show."""
+    for source, wanted in linked:
+        here = open_beneath(root, path_of(source.above), FOLDER_FLAGS)
+        there = open_beneath(root, path_of(wanted.above), FOLDER_FLAGS)
+        try:
+            os.link(source.name, wanted.name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+        finally:
+            os.close(here)
+            os.close(there)
+    with Folders(root) as folders:  # being linked shows on every name
+        for trail in {trail for source, wanted in linked for trail in (source, wanted.trail)}:
+            status = os.stat(trail.name, dir_fd=folders.of(trail.above), follow_symlinks=False)
+            above, node = find(tree, path_of(trail.above)), find(tree, path_of(trail))
+            if isinstance(above, Folder) and isinstance(node, File):
+                above.children[trail.name] = node._replace(stat=stat_of(status))
+
+
+def describe_folders(root: int, tree: Folder, old: Folder | None) -> Folder:
+    """Attributes and times of what differs from `old`, from the inside out; notes them in the tree."""
+    stack: list[tuple[bytes, Folder]] = [(b"", tree)]
+    with Descent(root) as descent:
+
+        def leave() -> Folder:
+            name, folder = stack.pop()
+            replace_xattrs(descent.fd, folder.xattrs)
+            os.fchmod(descent.fd, folder.mode)
+            os.utime(descent.fd, ns=(folder.mtime, folder.mtime))
+            noted = folder._replace(stat=stat_of(os.fstat(descent.fd)))
+            if stack:
+                stack[-1][1].children[name] = noted
+                descent.up()
+            return noted
+
+        for step in difference(old, tree):
+            if step.depth == 0:
+                continue
+            while len(stack) > step.depth:
+                leave()
+            node = stack[-1][1].children.get(step.name)
+            if isinstance(node, Folder):
+                descent.down(step.name)
+                stack.append((step.name, node))
+        while len(stack) > 1:
+            leave()
+        return leave()
