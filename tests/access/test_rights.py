@@ -1,5 +1,7 @@
 """What a principal may do with a volume: patterns, shares, and the words of a refusal."""
 
+import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -83,6 +85,20 @@ def test_work_kept_beside_a_volume_is_as_private_as_the_volume() -> None:
     assert level(GRANTS, fork) == "none"
     assert level(GRANTS, "web@conflict-20260101T000000Z-2") == "owner"
     assert level(replace(GRANTS, shares={"default/web": Level.READ}), "web@conflict-20260101T000000Z") == "ro"
+
+
+@given(patterns, st.text(st.sampled_from("ab-."), max_size=8))
+def test_a_star_is_any_text_and_nothing_else_is_odd(pattern: str, name: str) -> None:
+    expression = ".*".join(map(re.escape, pattern.split("*")))
+    fits = Pattern.read(pattern, Level.READ, "default").fits(f"default/{name}")
+    assert fits == bool(re.fullmatch(expression, name))
+
+
+def test_a_long_name_costs_no_time_whatever_the_pattern() -> None:
+    hard = Pattern.read("*a" * 100 + "b", Level.READ, "default")
+    began = time.perf_counter()
+    assert not any(hard.fits("default/" + "a" * length) for length in range(256))
+    assert time.perf_counter() - began < 1
 
 
 @given(st.dictionaries(patterns, st.sampled_from(["none", "ro", "rw", "owner"]), max_size=5), part)
