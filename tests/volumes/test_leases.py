@@ -12,10 +12,13 @@ from hutch.volumes import (
     LeaseHeldError,
     LeaseLostError,
     MemoryStore,
+    StoreError,
     VolumeName,
     Volumes,
 )
+from hutch.volumes.store import Condition
 from support.volume_engine import WEB, HandClock, Host, OtherMachine, commit_files, program, run_on, tree_of
+from support.volume_model import Cable
 
 
 async def test_a_held_volume_tells_who_holds_it_and_until_when(tmp_path: Path) -> None:
@@ -150,3 +153,80 @@ async def test_the_lease_of_a_dead_process_is_free_and_its_work_is_committed(tmp
         assert lease.token == 2
         assert (folder / "work").read_text() == "of the sleeper"
     assert [(s.number, s.run_id) for s in await volumes.log(WEB)] == [(2, "sleeper")]  # 1 is the fence
+
+
+class DeafHost(Cable):
+    """One that `hears_nothing` more after its next write, which takes effect."""
+
+    hears_nothing = False
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        tag = await super().put(key, data, if_match=if_match)
+        self.is_cut = self.hears_nothing
+        self._pass()
+        return tag
+
+
+async def test_a_renewal_whose_answer_never_came_is_no_loss(tmp_path: Path) -> None:
+    store, clock = MemoryStore(), HandClock()
+    host = DeafHost(store)
+    volumes = Volumes(host, tmp_path / "cache", clock=clock)
+    async with run_on(volumes) as (lease, folder):
+        (folder / "a").write_bytes(b"1")
+        clock.move(100)  # so that it is renewed before anything is put
+        host.hears_nothing = True
+        with pytest.raises(StoreError):
+            await volumes.commit(lease, "run 1")
+        host.hears_nothing = host.is_cut = False
+        assert await volumes.commit(lease, "run 1") is not None
+    assert (await volumes.info(WEB)).held_by is None
+    assert [info.name for info in await volumes.list()] == ["web"]
+
+
+async def test_a_lease_that_nobody_uses_any_more_is_free_to_the_same_daemon(tmp_path: Path) -> None:
+    """Taken without knowing it, and not given back because the store was away."""
+    store = MemoryStore()
+    host = DeafHost(store)
+    volumes = Volumes(host, tmp_path / "cache")
+    host.hears_nothing = True
+    with pytest.raises(StoreError):
+        await volumes.lease(WEB, "run 1", create=True).__aenter__()
+    host.hears_nothing = host.is_cut = False
+    other = Volumes(store, tmp_path / "other")
+    with pytest.raises(LeaseHeldError):
+        await other.lease(WEB, "other").__aenter__()
+    async with run_on(volumes, "run 2") as (lease, folder):
+        (folder / "a").write_bytes(b"1")
+        await volumes.commit(lease, "run 2")
+        host.is_cut = True
+    with pytest.raises(LeaseHeldError):
+        await other.lease(WEB, "other").__aenter__()
+    host.is_cut = False
+    async with run_on(volumes, "run 3") as (lease, _):
+        assert lease.token == 3
+        with pytest.raises(LeaseHeldError):
+            await volumes.lease(WEB, "run 4").__aenter__()
+    assert (await other.info(WEB)).held_by is None
+
+
+async def test_a_renewal_that_is_broken_off_does_not_keep_the_lease(tmp_path: Path) -> None:
+    store = MemoryStore()
+    slow = SlowStore(store)
+    volumes = Volumes(slow, tmp_path / "cache", lease_ttl_s=0.15)
+    async with volumes.lease(WEB, "run 1", create=True):
+        slow.begun = anyio.Event()
+        with anyio.fail_after(20):
+            await slow.begun.wait()
+    assert (await volumes.info(WEB)).held_by is None
+
+
+class SlowStore(Cable):
+    """A write that is broken off has taken effect all the same; `begun` is set when there is one."""
+
+    begun = anyio.Event()
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        tag = await self._inner.put(key, data, if_match=if_match)
+        self.begun.set()
+        await anyio.sleep(0.05)
+        return tag

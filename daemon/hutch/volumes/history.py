@@ -1,9 +1,10 @@
 """Reads and writes a volume's log and checkpoints in its store."""
 
 import logging
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes.codec import (
@@ -26,6 +27,7 @@ from hutch.volumes.state import (
     restored_checkpoint,
 )
 from hutch.volumes.store import ObjectStore
+from hutch.volumes.threads import Job, in_order
 
 _log = logging.getLogger(__name__)
 
@@ -129,12 +131,24 @@ class History:
         reference = entries[number][0].header["checkpoint"]
         if reference and reference["number"] > known.number:
             known = await self._checkpoint(known, Reference(**reference))
-        while known.number < number:
-            entry = entries.get(known.number + 1) or await self._needed_entry(
-                known.identity, known.number + 1
-            )
+
+        async def take(entry: tuple[Opened, int]) -> None:
+            nonlocal known
             known = await self._advanced(known, entry)
+
+        await in_order(self._asked(known.identity, range(known.number + 1, number + 1), entries), take)
         return known
+
+    async def _asked(
+        self, volume: Identity, numbers: range, had: Mapping[int, tuple[Opened, int]]
+    ) -> AsyncGenerator[Job[tuple[Opened, int]]]:
+        """A job for each entry, some at once: one after the other, a slow store would be asked 64 times."""
+        for number in numbers:
+
+            async def ask(_: CapacityLimiter, number: int = number) -> tuple[Opened, int]:
+                return had.get(number) or await self._needed_entry(volume, number)
+
+            yield ask
 
     async def begun(self, beginning: State) -> State:
         """The state before the first entry, with the tree of the parent if it is a fork."""

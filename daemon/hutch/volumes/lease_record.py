@@ -1,11 +1,12 @@
 """What the lease object says, and how it lies in the store. See docs/volume-format.md, "The lease"."""
 
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import secrets
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.holders import Holder
+from hutch.volumes.holders import Holder, this_process
 from hutch.volumes.lines import opened_line, sealed_line
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.state import NO_HINTS, ForkPoint, Hints, Reference, State
@@ -40,6 +41,28 @@ class LeaseRecord:
 def lease_key(name: VolumeName) -> str:
     """The lease's key in the store."""
     return f"leases/{name.full}"
+
+
+def following(old: LeaseRecord | None, holder: str | None, now: datetime, ttl_s: float) -> LeaseRecord:
+    """The record of the next holder; after a volume that was removed, of a new volume."""
+    fresh = LeaseRecord(
+        volume=secrets.token_hex(16),
+        token=old.token + 1 if old else 1,  # invariant 3
+        holder=holder,
+        nonce=secrets.token_hex(16),
+        process=this_process() if holder is not None else None,
+        ttl_s=ttl_s,
+        acquired_at=now,
+        expires_at=now + timedelta(seconds=ttl_s),
+    )
+    if old is None or old.removed_at is not None:
+        return fresh
+    return replace(fresh, volume=old.volume, hints=old.hints, fork=old.fork)
+
+
+def freed(record: LeaseRecord, now: datetime) -> LeaseRecord:
+    """The same, held by nobody."""
+    return replace(record, holder=None, process=None, nonce=secrets.token_hex(16), expires_at=now)
 
 
 def encoded(record: LeaseRecord) -> bytes:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import anyio
 
@@ -18,7 +18,7 @@ from hutch.volumes.failures import (
     StoreError,
 )
 from hutch.volumes.holders import this_process
-from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, lease_key
+from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, following, freed, lease_key
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.state import ForkPoint, Hints, State
 from hutch.volumes.store import Condition, ObjectStore
@@ -78,6 +78,8 @@ class Leases:
         self._clock = clock
         self._ttl_s = ttl_s
         self._seen: dict[VolumeName, tuple[str, float]] = {}  # a nonce, and since when it has not changed
+        # Volume and token: leases that we may hold in the store, and that nobody here uses any more
+        self._left: set[tuple[str, int]] = set()
 
     async def read(self, name: VolumeName) -> tuple[LeaseRecord, str]:
         """The lease and its tag. Raises HutchError `volume_unknown`: this answer alone means no volume."""
@@ -106,7 +108,9 @@ class Leases:
         old: LeaseRecord | None = None
         condition: Condition = "absent"
         while True:
-            fresh = replace(self._following(old, None), volume=identity.id, fork=fork)
+            fresh = replace(
+                following(old, None, self._clock.now(), self._ttl_s), volume=identity.id, fork=fork
+            )
             try:
                 await self._put(name, fresh, condition)
             except ConflictError:
@@ -121,7 +125,7 @@ class Leases:
     async def remove(self, lease: Lease) -> None:
         """Give the lease back as one of a volume that is no more. It stays, and so does its token."""
         now = self._clock.now()
-        await self._replace(lease, replace(_freed(lease.record, now), removed_at=now))
+        await self._replace(lease, replace(freed(lease.record, now), removed_at=now))
 
     async def bring_back(self, name: VolumeName) -> None:
         """Undo a removal. Raises HutchError `volume_unknown`, `volume_exists`."""
@@ -136,7 +140,7 @@ class Leases:
                 f"volume '{name}' was removed, and its content was collected since",
                 "see: hutch volume ls",
             )
-        fresh = replace(_freed(record, self._clock.now()), token=record.token + 1, removed_at=None)
+        fresh = replace(freed(record, self._clock.now()), token=record.token + 1, removed_at=None)
         try:
             await self._put(name, fresh, tag)
         except ConflictError:
@@ -146,7 +150,7 @@ class Leases:
 
     async def purge(self, name: VolumeName, record: LeaseRecord, tag: str) -> None:
         """Make a removal final. Raises ConflictError: it was undone, or the name is in use."""
-        await self._put(name, replace(_freed(record, self._clock.now()), is_purged=True), tag)
+        await self._put(name, replace(freed(record, self._clock.now()), is_purged=True), tag)
 
     @asynccontextmanager
     async def held(
@@ -201,34 +205,22 @@ class Leases:
         if old and old.holder is not None and not self._may_replace(name, old):
             raise LeaseHeldError(name, old.holder, f"{old.expires_at:%H:%M:%SZ}")
         asked_at = self._clock.monotonic()
-        record = self._following(old, holder)
+        record = following(old, holder, self._clock.now(), self._ttl_s)
         try:
             tag = await self._put(name, record, condition)
         except ConflictError:
             taken, _ = await self.read(name)
             raise LeaseHeldError(name, taken.holder or "another", f"{taken.expires_at:%H:%M:%SZ}") from None
+        except BaseException:
+            self._left.add((record.volume, record.token))  # it may stand there, or may yet arrive
+            raise
         return Lease(name, record, tag, asked_at, was_left=old is not None and old.holder is not None)
-
-    def _following(self, old: LeaseRecord | None, holder: str | None) -> LeaseRecord:
-        """The record of the next holder; after a volume that was removed, of a new volume."""
-        now = self._clock.now()
-        fresh = LeaseRecord(
-            volume=secrets.token_hex(16),
-            token=old.token + 1 if old else 1,  # invariant 3
-            holder=holder,
-            nonce=secrets.token_hex(16),
-            process=this_process() if holder is not None else None,
-            ttl_s=self._ttl_s,
-            acquired_at=now,
-            expires_at=now + timedelta(seconds=self._ttl_s),
-        )
-        if old is None or old.removed_at is not None:
-            return fresh
-        return replace(fresh, volume=old.volume, hints=old.hints, fork=old.fork)
 
     def _may_replace(self, name: VolumeName, old: LeaseRecord) -> bool:
         """Whether its holder has had its time. Being wrong costs the holder its lease, never a commit."""
         if old.process and old.process.is_known_dead:
+            return True
+        if (old.volume, old.token) in self._left and old.process == this_process():
             return True
         _, since = self._seen[name]
         if self._clock.monotonic() - since > old.ttl_s + _MARGIN_S:
@@ -245,22 +237,48 @@ class Leases:
                 continue
 
     async def _give_back(self, lease: Lease) -> None:
-        if lease.lost.is_set() or lease.in_doubt or lease.record.removed_at is not None:
+        if lease.lost.is_set() or lease.record.removed_at is not None:
+            return
+        self._left.add((lease.record.volume, lease.token))  # until it is known to be free
+        if lease.in_doubt:
             return
         try:
-            await self._replace(lease, _freed(lease.record, self._clock.now()))
+            await self._replace(lease, freed(lease.record, self._clock.now()))
         except (StoreError, LeaseLostError):
             return  # it runs out by itself
+        self._left.discard((lease.record.volume, lease.token))
 
     async def _replace(self, lease: Lease, record: LeaseRecord) -> None:
         async with lease._turn:
             fresh = replace(record, hints=lease.record.hints)
             try:
-                lease._tag = await self._put(lease.name, fresh, lease._tag)
+                lease._tag = await self._put_after_own(lease, fresh)
             except ConflictError:
                 lease.lost.set()
                 raise LeaseLostError(lease.name) from None
             lease.record = replace(fresh, hints=lease.record.hints)
+
+    async def _put_after_own(self, lease: Lease, record: LeaseRecord) -> str:
+        """Also after writes of ours that were broken off, or seemed to fail, and took effect all the same."""
+        tag = lease._tag
+        while True:
+            try:
+                return await self._put(lease.name, record, tag)
+            except ConflictError:
+                standing, found = await self._standing(lease.name)
+                is_own = (standing.volume, standing.token) == (record.volume, record.token)
+                if not is_own or standing.removed_at is not None or found == tag:
+                    raise
+                tag = found
+
+    async def _standing(self, name: VolumeName) -> tuple[LeaseRecord, str]:
+        """The lease as it is after a refusal. Raises ConflictError: there is none that can be read."""
+        try:
+            return await self.read_any(name)
+        except StoreError:
+            raise
+        except HutchError:
+            raise ConflictError(lease_key(name)) from None
 
     async def _put(self, name: VolumeName, record: LeaseRecord, condition: Condition) -> str:
         """Raises ConflictError only if it is certain that our record does not stand there."""
@@ -275,8 +293,3 @@ class Leases:
             if decoded(data, name).nonce == record.nonce:
                 return tag
             raise
-
-
-def _freed(record: LeaseRecord, now: datetime) -> LeaseRecord:
-    """The same, held by nobody."""
-    return replace(record, holder=None, process=None, nonce=secrets.token_hex(16), expires_at=now)
