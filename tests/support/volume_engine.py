@@ -121,11 +121,12 @@ async def keys_of(store: ObjectStore, prefix: str = "") -> list[str]:
 
 
 async def copy_of(store: ObjectStore, now: Callable[[], datetime] | None = None) -> MemoryStore:
-    """Another store with the same objects."""
+    """Another store with the same objects, as old as they are."""
     other = MemoryStore(now) if now else MemoryStore()
-    for key in await keys_of(store):
-        data, _ = await store.get(key)
-        await other.put(key, data)
+    async for info in store.list(""):
+        data, _ = await store.get(info.key)
+        await other.put(info.key, data)
+        other._modified_at[info.key] = info.modified_at
     return other
 
 

@@ -278,6 +278,7 @@ async def test_a_writer_that_slept_through_a_removal_writes_into_no_other_volume
         sleeping = run_on(sleepy, "sleeper")
         lease, folder = await sleeping.__aenter__()
     (folder / "a").write_bytes(b"of the sleeper")
+    await volumes.info(WEB)
     clock.move(200)
     await volumes.remove(WEB)
     await commit_files(volumes, {"new": b"volume"})

@@ -116,11 +116,10 @@ async def pairs(outer: Step, inner: Step, tmp_path: Path) -> None:
     """`inner` happens before each single request of `outer`."""
     clock = HandClock()
     base = await base_store(clock, tmp_path / "base")
-    young = await copy_of(base, clock.now)
     clock.move(2 * DAY_S)
-    count = await requests_of(outer, await copied(young, clock), tmp_path / "counting", clock)
+    count = await requests_of(outer, await copy_of(base, clock.now), tmp_path / "counting", clock)
     for number in range(1, count + 1):
-        store = await copied(young, clock)
+        store = await copy_of(base, clock.now)
         other = Volumes(store, tmp_path / f"other-{number}", clock=clock)
 
         async def meanwhile(other: Volumes = other) -> None:
@@ -133,14 +132,6 @@ async def pairs(outer: Step, inner: Step, tmp_path: Path) -> None:
         await collect(Volumes(store, tmp_path / "later", clock=clock))
         await assert_whole(store, tmp_path / "reader", clock)
         clock.move(-2 * DAY_S)
-
-
-async def copied(young: MemoryStore, clock: HandClock) -> MemoryStore:
-    """The same objects, as old as they were."""
-    clock.move(-2 * DAY_S)
-    store = await copy_of(young, clock.now)
-    clock.move(2 * DAY_S)
-    return store
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -1,5 +1,6 @@
 """One writer at a time, and a writer that lost its lease never writes again."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -53,7 +54,7 @@ async def test_an_expired_lease_is_taken_by_the_contenders_own_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = HandClock()
-    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    host = Host(MemoryStore(clock.now), tmp_path / "cache", clock)
     with OtherMachine(monkeypatch):
         async with host.volumes.lease(WEB, "sleeper", create=True) as lease:
             monkeypatch.undo()
@@ -73,7 +74,7 @@ async def test_a_lease_that_ran_out_long_ago_is_taken_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = HandClock()
-    host = Host(MemoryStore(), tmp_path / "cache", clock)
+    host = Host(MemoryStore(clock.now), tmp_path / "cache", clock)
     with OtherMachine(monkeypatch):
         sleeper = host.volumes.lease(WEB, "sleeper", create=True)
         await sleeper.__aenter__()
@@ -84,11 +85,58 @@ async def test_a_lease_that_ran_out_long_ago_is_taken_at_once(
     assert (await host.volumes.info(WEB)).held_by is None
 
 
+@pytest.mark.parametrize("days", [1, -1, 400])
+@pytest.mark.parametrize("whose", ["holder", "contender"])
+async def test_a_clock_that_is_wrong_by_days_takes_no_lease_from_a_living_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, whose: str
+) -> None:
+    right, wrong = HandClock(), HandClock()
+    wrong.wall += timedelta(days=days)
+    clocks = {"holder": right, "contender": right} | {whose: wrong}
+    store = MemoryStore(right.now)
+    with OtherMachine(monkeypatch):
+        holding = Host(store, tmp_path / "one", clocks["holder"]).volumes.lease(WEB, "run 1", create=True)
+        lease = await holding.__aenter__()
+    contender = Host(store, tmp_path / "two", clocks["contender"]).volumes
+    for _ in range(5):
+        for clock in (right, wrong):
+            clock.move(50)
+        await Host(store, tmp_path / "one", clocks["holder"]).volumes._leases.renew(lease)
+        with pytest.raises(LeaseHeldError):
+            await contender.lease(WEB, "run 2").__aenter__()
+    await holding.__aexit__(None, None, None)
+    async with contender.lease(WEB, "run 2") as taken:
+        assert taken.token == 2
+
+
+async def test_a_lease_that_ran_out_tells_how_long_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    store = MemoryStore(clock.now)
+    with OtherMachine(monkeypatch):
+        left = Host(store, tmp_path / "one", clock).volumes.lease(WEB, "run 1", create=True)
+        await left.__aenter__()
+    contender = Host(store, tmp_path / "two", clock).volumes
+    for seconds, hint in (
+        (50, "wait, or end it with: hutch stop 1"),
+        (15, "it is not renewed any more and can be taken over in 50 s"),
+    ):
+        clock.move(seconds)
+        with pytest.raises(LeaseHeldError) as caught:
+            await contender.lease(WEB, "run 2").__aenter__()
+        assert caught.value.hint == hint
+    clock.move(51)
+    async with contender.lease(WEB, "run 2") as lease:
+        assert lease.token == 2
+    await left.__aexit__(None, None, None)
+
+
 async def test_who_lost_its_lease_cannot_commit_and_its_work_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = HandClock()
-    store = MemoryStore()
+    store = MemoryStore(clock.now)
     one, two = Host(store, tmp_path / "one", clock), Host(store, tmp_path / "two", clock)
     await commit_files(one.volumes, {"a": b"1"})
     with OtherMachine(monkeypatch):

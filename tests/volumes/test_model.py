@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from hutch.errors import HutchError
 from hutch.volumes import RetentionRules, VolumeName
-from support.bounds import times
+from support.bounds import limit_s, times
 from support.volume_engine import WEB, tree_of
 from support.volume_machine import CONTENT, NAMES, VolumesModel, only_files
 from support.volume_model import Files
@@ -152,7 +153,7 @@ def bounded(examples: int) -> settings:
     )
 
 
-TestVolumesModel = VolumesModel.TestCase
+TestVolumesModel = pytest.mark.timeout(limit_s(60, long=3600))(VolumesModel.TestCase)
 TestVolumesModel.settings = bounded(20)
-TestHistoryModel = HistoryModel.TestCase
+TestHistoryModel = pytest.mark.timeout(limit_s(60, long=3600))(HistoryModel.TestCase)
 TestHistoryModel.settings = bounded(30)

@@ -22,6 +22,7 @@ from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, following,
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.state import ForkPoint, Hints, State
 from hutch.volumes.store import Condition, ObjectStore
+from hutch.volumes.store_clock import store_now
 from hutch.volumes.threads import first_error
 
 TTL_S = 60.0
@@ -202,30 +203,44 @@ class Leases:
             if error.code != "volume_unknown" or not create:
                 raise
             old, condition = None, "absent"
-        if old and old.holder is not None and not self._may_replace(name, old):
-            raise LeaseHeldError(name, old.holder, f"{old.expires_at:%H:%M:%SZ}")
+        if old and old.holder is not None and not await self._may_replace(name, old):
+            raise self._held_error(name, old)
         asked_at = self._clock.monotonic()
         record = following(old, holder, self._clock.now(), self._ttl_s)
         try:
             tag = await self._put(name, record, condition)
         except ConflictError:
-            taken, _ = await self.read(name)
-            raise LeaseHeldError(name, taken.holder or "another", f"{taken.expires_at:%H:%M:%SZ}") from None
+            raise self._held_error(name, (await self.read(name))[0]) from None
         except BaseException:
             self._left.add((record.volume, record.token))  # it may stand there, or may yet arrive
             raise
         return Lease(name, record, tag, asked_at, was_left=old is not None and old.holder is not None)
 
-    def _may_replace(self, name: VolumeName, old: LeaseRecord) -> bool:
+    async def _may_replace(self, name: VolumeName, old: LeaseRecord) -> bool:
         """Whether its holder has had its time. Being wrong costs the holder its lease, never a commit."""
         if old.process and old.process.is_known_dead:
             return True
         if (old.volume, old.token) in self._left and old.process == this_process():
             return True
-        _, since = self._seen[name]
-        if self._clock.monotonic() - since > old.ttl_s + _MARGIN_S:
+        if self._wait_s(name, old) < 0:
             return True
-        return self._clock.now() > old.expires_at + timedelta(seconds=old.ttl_s)
+        if self._clock.now() <= old.expires_at + timedelta(seconds=old.ttl_s):
+            return False
+        # Our clock, or the holder's, may be wrong by a day. The store's tells how old the lease really is.
+        now = await store_now(self._store)
+        async for info in self._store.list(lease_key(name)):
+            if info.key == lease_key(name):
+                return now - info.modified_at > timedelta(seconds=2 * old.ttl_s)
+        return False
+
+    def _wait_s(self, name: VolumeName, old: LeaseRecord) -> float:
+        """How long the lease must yet be seen unchanged until it may be taken over."""
+        _, since = self._seen[name]
+        return old.ttl_s + _MARGIN_S - (self._clock.monotonic() - since)
+
+    def _held_error(self, name: VolumeName, old: LeaseRecord) -> LeaseHeldError:
+        left_s = self._wait_s(name, old) if self._clock.now() > old.expires_at else None
+        return LeaseHeldError(name, old.holder or "another", old.expires_at, left_s)
 
     async def _keep(self, lease: Lease) -> None:
         """Renew until cancelled, or until the lease is lost. A store that is away is asked again."""
