@@ -43,6 +43,11 @@ class VolumeMount:
     at: str | None = None  # a snapshot, of `source` where there is one; None: the newest
     source: str | None = None  # the volume is new, and a fork of this one
 
+    @property
+    def key(self) -> str:
+        """What tells it from the other volumes of its run: one may be there as it is and as it was."""
+        return self.name if self.writable or self.at is None else f"{self.name}@{self.at}"
+
 
 def read_mounts(texts: Sequence[str], args: Mapping[str, object], config: Config) -> tuple[VolumeMount, ...]:
     """Read the volumes of a run.
@@ -53,10 +58,10 @@ def read_mounts(texts: Sequence[str], args: Mapping[str, object], config: Config
     if len(texts) > config.policy.max_volumes:
         raise HutchError("volume_invalid", f"at most {config.policy.max_volumes} volumes go into one run")
     mounts = tuple(read_mount(text, args, config.daemon.workspace) for text in texts)
-    names = [mount.name for mount in mounts]
-    for name in names:
-        if names.count(name) > 1:
-            raise HutchError("volume_invalid", f"volume {name!r} is asked for twice")
+    keys = [mount.key for mount in mounts]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise HutchError("volume_invalid", f"volume {key!r} is asked for twice")
     return mounts
 
 

@@ -69,8 +69,8 @@ class Plan:
         endpoint: EgressEndpoint | None,
         more: tuple[Mount, ...] = (),
     ) -> SandboxSpec:
-        """Return the sandbox's spec; `folders` has a host folder for every volume of the plan."""
-        volumes = tuple(Mount(folders[v.name], v.target, v.writable) for v in self.volumes)
+        """Return the sandbox's spec; `folders` has a host folder for every volume of the plan, by its key."""
+        volumes = tuple(Mount(folders[v.key], v.target, v.writable) for v in self.volumes)
         command = None if self.is_kept else self.command
         mounts = self.mounts + more + volumes
         return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs)

@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from hutch.volumes import VolumeName
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]
@@ -161,3 +163,25 @@ def test_an_archive_cannot_leave_its_folder(service: FakeService, tmp_path: Path
     anyio.run(put)
     assert not (tmp_path / "out").exists()
     assert [record.snapshot for record in anyio.run(service.list_volumes)] == [0]
+
+
+def test_a_refusal_in_the_middle_of_sending_is_told_as_what_it_is(
+    hutch: Hutch, service: FakeService, tmp_path: Path, capfd: Captured
+) -> None:
+    (tmp_path / "data").write_bytes(os.urandom(9 << 20))
+
+    async def put() -> int:
+        async with service.engine.lease(VolumeName.parse("web"), "run r-one", create=True):
+            return await anyio.to_thread.run_sync(hutch, "volume", "put", "web", "data", tmp_path / "data")
+
+    assert anyio.run(put) == 4
+    assert capfd.readouterr().err.startswith("error: volume_held: ")
+
+
+async def test_nothing_stays_of_what_is_carried_when_its_user_goes(service: FakeService) -> None:
+    with anyio.CancelScope() as scope:
+        async with service.engine.scratch() as folder:
+            (folder / "file").write_text("half")
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    assert list(folder.parents[1].iterdir()) == []

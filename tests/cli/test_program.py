@@ -133,6 +133,8 @@ async def test_a_run_works_on_a_fork_and_reads_the_past(served: Daemon) -> None:
     await told(served, "run", "-v", "past:/data", "--", "sh", "-c", "echo one > /data/f")
     await told(served, "run", "-v", "past:/data", "--", "sh", "-c", "echo two > /data/f")
     assert await told(served, "run", "-v", "past@1:/old:ro", "--", "cat", "/old/f") == "one\n"
+    both = ("-v", "past@1:/old:ro", "-v", "past:/new")
+    assert await told(served, "run", *both, "--", "cat", "/old/f", "/new/f") == "one\ntwo\n"
     script = "cat /data/f; echo three > /data/f"
     assert await told(served, "run", "-v", "future=past@1:/data", "--", "sh", "-c", script) == "one\n"
     assert await told(served, "volume", "cat", "future", "f") == "three\n"

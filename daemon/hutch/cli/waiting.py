@@ -21,7 +21,7 @@ class Waiting:
         self._note = note
         self._clock = clock
         self._began = clock()
-        self._is_terminal = sys.stderr.isatty()
+        self.is_terminal = sys.stderr.isatty()
         self._said = ""
         self._is_over = False
 
@@ -31,7 +31,7 @@ class Waiting:
 
     def over(self) -> None:
         """There is something better to look at. Idempotent."""
-        if not self._is_over and self._said and self._is_terminal:
+        if not self._is_over and self._said and self.is_terminal:
             self._write(_CLEAR_LINE)
         self._is_over = True
 
@@ -43,11 +43,11 @@ class Waiting:
 
     def say(self) -> None:
         """Say it now, unless it is over or nothing has changed."""
-        if self._is_over or (self._note == self._said and not self._is_terminal):
+        if self._is_over or (self._note == self._said and not self.is_terminal):
             return
         self._said = self._note
         waited = round(self._clock() - self._began)
-        self._write(f"{_CLEAR_LINE}… {self._note}, {waited} s" if self._is_terminal else f"… {self._note}\n")
+        self._write(f"{_CLEAR_LINE}… {self._note}, {waited} s" if self.is_terminal else f"… {self._note}\n")
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)
@@ -77,4 +77,5 @@ class Carried:
 
     def more(self, count: int) -> None:
         self.bytes += count
-        self.waiting.now(f"{self.verb}, {size(self.bytes)} so far")
+        if self.waiting.is_terminal:  # a log needs no line a second
+            self.waiting.now(f"{self.verb}, {size(self.bytes)} so far")

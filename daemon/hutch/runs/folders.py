@@ -125,17 +125,17 @@ async def folders_of(
     folders = Folders(volumes)
     async with AsyncExitStack() as stack:
         # one order for everybody, so that two runs never wait for each other in a circle
-        for mount in sorted(plan.volumes, key=lambda m: m.name):
+        for mount in sorted(plan.volumes, key=lambda m: m.key):
             name = rooms.volume(mount.name)
             if mount.source:
                 await volumes.fork(rooms.volume(mount.source), name, at=mount.at)
             if mount.writable:
                 lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
-                folders.paths[mount.name] = await volumes.check_out(lease)
+                folders.paths[mount.key] = await volumes.check_out(lease)
                 folders._leases[mount.name] = lease
             else:
                 folder = volumes.check_out_read_only(name, at=mount.at)
-                folders.paths[mount.name] = await stack.enter_async_context(folder)
+                folders.paths[mount.key] = await stack.enter_async_context(folder)
         yield folders
 
 

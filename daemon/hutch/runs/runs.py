@@ -47,7 +47,7 @@ class Runs:
             method=plan.method,
             created_at=time.time(),
             session_id=session_id,
-            volumes=tuple(f"{v.name}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
+            volumes=tuple(f"{v.key}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
             principal=principal,
         )
         await self.rooms.state.put_run(record)

@@ -1,8 +1,10 @@
 """Folders of volumes as tar archives, on their way through the daemon: a bounded part of one in memory."""
 
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
 from anyio import from_thread, to_thread
 
 from hutch.errors import HutchError
@@ -21,7 +23,8 @@ async def send_folder(volumes: Volumes, name: VolumeName, path: str, at: int, ev
         def take(piece: bytes) -> None:
             from_thread.run(events.send, RunEvent(data=piece))
 
-        await to_thread.run_sync(write_folder, folder, take)
+        with suppress(anyio.BrokenResourceError):  # nobody listens any more
+            await to_thread.run_sync(write_folder, folder, take)
 
 
 async def put_archive(

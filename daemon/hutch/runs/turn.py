@@ -50,7 +50,7 @@ class AgentWork:
     _outcome: Outcome | None = None
 
     async def start(self, folders: Folders, private: Path) -> Start:
-        folder = folders.paths[self.plan.volumes[0].name]
+        folder = folders.paths[self.plan.volumes[0].key]
         self.turn = await to_thread.run_sync(self._settled, folder)
         command = self.agent.command(self.turn)
         self._refuse_missing(command.hosts)
@@ -76,7 +76,7 @@ class AgentWork:
         self._outcome = outcome
         if outcome.session_id and outcome.session_id != self.turn.session_id:
             self.turn = replace(self.turn, session_id=outcome.session_id)
-            await self._name_session(folders.paths[self.plan.volumes[0].name], outcome.session_id)
+            await self._name_session(folders.paths[self.plan.volumes[0].key], outcome.session_id)
         values: dict[str, Any] = {"tokens": _tokens(outcome.usage)}
         if outcome.error and ended.outcome == "exited":
             values["reason"] = f"{outcome.ending}: {outcome.error}"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from hutch.errors import HutchError
@@ -25,6 +26,7 @@ from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.state import State, patch
 from hutch.volumes.working import Place
 
+_REMOVE_S = 30.0  # to remove a folder that is not needed; what stays is removed at the next start
 _SCRATCH = ".scratch"  # in the cache; no workspace can have this name
 
 
@@ -49,7 +51,8 @@ class Transfer:
                 empty.chmod(0o755)  # what a new folder of a volume has; the place itself is private
                 yield empty
             finally:
-                await to_thread.run_sync(Place(self._scratch).remove, place.folder.name)
+                with anyio.move_on_after(_REMOVE_S, shield=True):
+                    await to_thread.run_sync(Place(self._scratch).remove, place.folder.name)
 
     async def clear_scratch(self) -> None:
         """Remove what dead processes left there."""

@@ -115,8 +115,8 @@ def fork(invocation: Invocation, /, *, name: str, to: str, at: str | None, as_js
 
 
 def _snapshot(snapshot: SnapshotRecord) -> tuple[str, ...]:
-    changed = ", ".join(snapshot.changed[:_CHANGED])
-    more = snapshot.changes - len(snapshot.changed[:_CHANGED])
+    more = ", …" if snapshot.changes > _CHANGED else ""
+    changed = f"{snapshot.changes}: {', '.join(snapshot.changed[:_CHANGED])}{more}"
     left_out = f"; {snapshot.left_out_count} left out" if snapshot.left_out_count else ""
     return (
         f"{snapshot.snapshot}{'…' if snapshot.while_running else ''}",
@@ -125,5 +125,5 @@ def _snapshot(snapshot: SnapshotRecord) -> tuple[str, ...]:
         age(snapshot.created_at),
         str(snapshot.files),
         size(snapshot.bytes),
-        (f"{changed}, {more} more" if changed and more > 0 else changed) + left_out,
+        (changed if snapshot.changes else "none") + left_out,
     )

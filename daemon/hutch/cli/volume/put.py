@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, Generator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -120,7 +120,7 @@ async def _packed(
         from_thread.run(pass_on, piece)
 
     async def pack() -> None:
-        with send:
+        with send, suppress(anyio.BrokenResourceError):  # whoever takes it no more says why
             if name is None:
                 left_out = await to_thread.run_sync(write_folder, source, take)
                 for path in left_out:
