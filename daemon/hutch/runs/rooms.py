@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hutch.access import Access, read_name, spell
+from hutch.access import Access, read_name
 from hutch.agents import Agent
 from hutch.config import Config
 from hutch.state import State
@@ -34,10 +34,6 @@ class Rooms:
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
         return read_name(text, self.config.daemon.workspace)
-
-    def spell(self, name: VolumeName) -> str:
-        """Return a name in the spelling that everybody is told."""
-        return spell(name, self.config.daemon.workspace)
 
 
 def new_id(kind: str) -> str:
