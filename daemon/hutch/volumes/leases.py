@@ -10,6 +10,7 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.volumes.clock import Clock
+from hutch.volumes.contention import Contention
 from hutch.volumes.failures import (
     ConflictError,
     LeaseHeldError,
@@ -17,17 +18,14 @@ from hutch.volumes.failures import (
     NotFoundError,
     StoreError,
 )
-from hutch.volumes.holders import this_process
 from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, following, freed, lease_key
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.state import ForkPoint, Hints, State
 from hutch.volumes.store import Condition, ObjectStore
-from hutch.volumes.store_clock import store_now
 from hutch.volumes.threads import first_error
 
 TTL_S = 60.0
 _RENEWALS = 3  # in the time that a lease lasts
-_MARGIN_S = 5.0  # a contender waits longer than the holder believes to have
 _ASK_AGAIN_S = 0.5
 _RELEASE_S = 10.0  # a store that is away must not hold up the end of a run; the lease runs out by itself
 
@@ -78,9 +76,7 @@ class Leases:
         self._store = store
         self._clock = clock
         self._ttl_s = ttl_s
-        self._seen: dict[VolumeName, tuple[str, float]] = {}  # a nonce, and since when it has not changed
-        # Volume and token: leases that we may hold in the store, and that nobody here uses any more
-        self._left: set[tuple[str, int]] = set()
+        self._contention = Contention(store, clock)
 
     async def read(self, name: VolumeName) -> tuple[LeaseRecord, str]:
         """The lease and its tag. Raises HutchError `volume_unknown`: this answer alone means no volume."""
@@ -99,8 +95,7 @@ class Leases:
                 "volume_unknown", f"there is no volume '{name}'", "see: hutch volume ls"
             ) from None
         record = decoded(data, name)
-        nonce, since = self._seen.get(name, ("", 0.0))
-        self._seen[name] = (record.nonce, since if nonce == record.nonce else self._clock.monotonic())
+        self._contention.note(name, record)
         return record, tag
 
     async def create(self, identity: Identity, fork: ForkPoint | None) -> None:
@@ -203,44 +198,18 @@ class Leases:
             if error.code != "volume_unknown" or not create:
                 raise
             old, condition = None, "absent"
-        if old and old.holder is not None and not await self._may_replace(name, old):
-            raise self._held_error(name, old)
+        if old and old.holder is not None and not await self._contention.may_replace(name, old):
+            raise self._contention.error(name, old)
         asked_at = self._clock.monotonic()
         record = following(old, holder, self._clock.now(), self._ttl_s)
         try:
             tag = await self._put(name, record, condition)
         except ConflictError:
-            raise self._held_error(name, (await self.read(name))[0]) from None
+            raise self._contention.error(name, (await self.read(name))[0]) from None
         except BaseException:
-            self._left.add((record.volume, record.token))  # it may stand there, or may yet arrive
+            self._contention.left.add((record.volume, record.token))  # it may stand there, or may yet arrive
             raise
         return Lease(name, record, tag, asked_at, was_left=old is not None and old.holder is not None)
-
-    async def _may_replace(self, name: VolumeName, old: LeaseRecord) -> bool:
-        """Whether its holder has had its time. Being wrong costs the holder its lease, never a commit."""
-        if old.process and old.process.is_known_dead:
-            return True
-        if (old.volume, old.token) in self._left and old.process == this_process():
-            return True
-        if self._wait_s(name, old) < 0:
-            return True
-        if self._clock.now() <= old.expires_at + timedelta(seconds=old.ttl_s):
-            return False
-        # Our clock, or the holder's, may be wrong by a day. The store's tells how old the lease really is.
-        now = await store_now(self._store)
-        async for info in self._store.list(lease_key(name)):
-            if info.key == lease_key(name):
-                return now - info.modified_at > timedelta(seconds=2 * old.ttl_s)
-        return False
-
-    def _wait_s(self, name: VolumeName, old: LeaseRecord) -> float:
-        """How long the lease must yet be seen unchanged until it may be taken over."""
-        _, since = self._seen[name]
-        return old.ttl_s + _MARGIN_S - (self._clock.monotonic() - since)
-
-    def _held_error(self, name: VolumeName, old: LeaseRecord) -> LeaseHeldError:
-        left_s = self._wait_s(name, old) if self._clock.now() > old.expires_at else None
-        return LeaseHeldError(name, old.holder or "another", old.expires_at, left_s)
 
     async def _keep(self, lease: Lease) -> None:
         """Renew until cancelled, or until the lease is lost. A store that is away is asked again."""
@@ -254,14 +223,14 @@ class Leases:
     async def _give_back(self, lease: Lease) -> None:
         if lease.lost.is_set() or lease.record.removed_at is not None:
             return
-        self._left.add((lease.record.volume, lease.token))  # until it is known to be free
+        self._contention.left.add((lease.record.volume, lease.token))  # until it is known to be free
         if lease.in_doubt:
             return
         try:
             await self._replace(lease, freed(lease.record, self._clock.now()))
         except (StoreError, LeaseLostError):
             return  # it runs out by itself
-        self._left.discard((lease.record.volume, lease.token))
+        self._contention.left.discard((lease.record.volume, lease.token))
 
     async def _replace(self, lease: Lease, record: LeaseRecord) -> None:
         async with lease._turn:
