@@ -180,7 +180,8 @@ class LargeFile:
         """Whether what was read is a state that it had."""
         now = status_of(self.fd, self.pending)
         return not self.is_short and (
-            stat_of(now) == stat_of(self.status) or (self.is_live and only_grew(self.status, now))
+            stat_of(now) == stat_of(self.status)
+            or (self.is_live and self.data is None and only_grew(self.status, now))
         )
 
     def node(self, trusted: Stat | None) -> File:
@@ -222,9 +223,12 @@ def _data_of(fd: int, status: Status) -> tuple[tuple[int, int], ...] | None:
     while position < status.st_size:
         try:
             start = os.lseek(fd, position, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole follows
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError:  # ENXIO: only a hole follows, or it was cut off just now
             break
-        position = min(os.lseek(fd, start, os.SEEK_HOLE), status.st_size)
+        if start >= status.st_size:  # it has grown since
+            break
+        position = min(end, status.st_size)
         extents.append((start, position - start))
     return None if extents == [(0, status.st_size)] else tuple(extents)
 

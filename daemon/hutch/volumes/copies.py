@@ -24,7 +24,7 @@ from hutch.volumes.ingest import Ingested, ingest
 from hutch.volumes.known import Known
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import Folder, distrusted
+from hutch.volumes.nodes import Folder, as_described, distrusted
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot
 from hutch.volumes.scan import put_back_modes, scan
@@ -124,7 +124,8 @@ class Copies:
                 except OwnEntryError:
                     copy.state = await self._history.newest(state)
                     continue
-            copy.state = replace(state, tree=tree)
+            # Else the log says nothing of it: then nobody may, or a checkpoint would tell another tree.
+            copy.state = replace(state, tree=tree if is_due else as_described(state.tree, tree))
             return snapshot
 
     async def _patched(self, copy: Copy, ingested: Ingested | None) -> tuple[Patch, bool]:

@@ -191,18 +191,25 @@ class _Ingest:
 
 def _first_names(pending: list[Pending]) -> Iterator[Pending]:
     """One name of each file: a hard link's content is read once."""
-    seen: set[int] = set()
+    seen: set[tuple[int, int]] = set()
     for each in pending:
-        if each.status.st_nlink == 1 or each.status.st_ino not in seen:
-            seen.update((each.status.st_ino,) if each.status.st_nlink > 1 else ())
+        if each.status.st_nlink == 1 or _file_of(each) not in seen:
+            seen.update((_file_of(each),) if each.status.st_nlink > 1 else ())
             yield each
+
+
+def _file_of(pending: Pending) -> tuple[int, int]:
+    """Tells files apart, though an inode's number may be used again while the folder is looked at."""
+    return pending.status.st_ino, pending.status.st_ctime_ns
 
 
 def _copy_to_other_names(pending: list[Pending]) -> None:
     """Give a hard link's other names what was read by the first."""
-    read: dict[int, Pending] = {}
+    read: dict[tuple[int, int], Pending] = {}
     for each in pending:
-        first = read.setdefault(each.status.st_ino, each)
+        if each.status.st_nlink == 1:
+            continue
+        first = read.setdefault(_file_of(each), each)
         node = first.children.get(first.trail.name)
         if node is not None:
             each.children[each.trail.name] = node
@@ -220,7 +227,8 @@ def _join_hard_links(findings: Findings, next_inode: int) -> int:
             if isinstance(node, File):
                 files.append((children, name, node))
         number = 0
-        if len(files) > 1:
+        # What was read of them may differ, if somebody writes: then they are not one file in this tree.
+        if len(files) > 1 and len({node._replace(inode=0, stat=None) for _, _, node in files}) == 1:
             numbers = {node.inode for _, _, node in files} - {0} - taken
             number = numbers.pop() if len(numbers) == 1 else next_inode
             next_inode = max(next_inode, number + 1)

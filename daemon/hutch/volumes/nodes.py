@@ -168,19 +168,43 @@ def edited(root: Folder, path: bytes, change: Callable[[Node | None], Node]) -> 
 
 
 def distrusted(proven: Folder, tree: Folder) -> Folder:
-    """`tree` without the stats of files that it does not share with `proven`: they will be read again."""
-    if tree is proven:
+    """`tree` without the stats of what it does not share with `proven`: that will be read again."""
+    return _reworked(
+        proven,
+        tree,
+        lambda file: file._replace(stat=None),
+        lambda folder, _, children: folder._replace(children=children, stat=None),
+    )
+
+
+def as_described(old: Folder, tree: Folder) -> Folder:
+    """`tree`, which differs from `old` in stats and times of folders alone, as `old` describes it."""
+
+    def described(folder: Folder, before: Folder, children: "dict[bytes, Node]") -> Folder:
+        return before._replace(children=children, stat=folder.stat)
+
+    return _reworked(old, tree, lambda file: file, described)
+
+
+def _reworked(
+    old: Folder,
+    tree: Folder,
+    file: Callable[[File], File],
+    folder: Callable[[Folder, Folder, dict[bytes, Node]], Folder],
+) -> Folder:
+    """`tree` with each file and folder that it does not share with `old` made anew."""
+    if tree is old:
         return tree
     done: list[dict[bytes, Node]] = [{}]
-    stack = [(b"", tree, proven, iter(tree.children.items()))]
-    while stack:
-        name, folder, known, children = stack[-1]
+    stack = [(b"", tree, old, iter(tree.children.items()))]
+    while True:
+        name, here, known, children = stack[-1]
         for child, node in children:
             before = known.children.get(child)
             if node is before or isinstance(node, Link):
                 done[-1][child] = node
             elif isinstance(node, File):
-                done[-1][child] = node._replace(stat=None)
+                done[-1][child] = file(node)
             else:
                 below = before if isinstance(before, Folder) else EMPTY
                 stack.append((child, node, below, iter(node.children.items())))
@@ -188,11 +212,10 @@ def distrusted(proven: Folder, tree: Folder) -> Folder:
                 break
         else:
             stack.pop()
-            closed = folder._replace(children=done.pop())
+            made = folder(here, known, done.pop())
             if not stack:
-                return closed
-            done[-1][name] = closed
-    raise AssertionError
+                return made
+            done[-1][name] = made
 
 
 def without(root: Folder, path: bytes) -> Folder:

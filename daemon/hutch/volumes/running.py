@@ -21,7 +21,7 @@ from hutch.volumes.findings import Findings, LookWiderError, Pending
 from hutch.volumes.freezing import Freezer, held_still
 from hutch.volumes.ingest import ingest
 from hutch.volumes.known import Known
-from hutch.volumes.nodes import path_of
+from hutch.volumes.nodes import as_described, path_of
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.records import Snapshot, shown
 from hutch.volumes.scan import put_back_modes, scan
@@ -147,7 +147,9 @@ class Running:
                 while_running=True,
             )
             state, snapshot = await self._publisher.put(copy.lease, state, commit, made)
-        copy.state = replace(state, tree=made_of.tree)
+        # Times of folders alone are no entry; nor may a checkpoint tell them, then.
+        tree = made_of.tree if made.changes else as_described(state.tree, made_of.tree)
+        copy.state = replace(state, tree=tree)
         await to_thread.run_sync(self._note, self._known)
         return replace(
             piece,
