@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import anyio
 
 from _measure import Row, options, report
-from hutch.volumes import CountingStore, DirectoryStore, FileRead, VolumeName, Volumes
+from hutch.volumes import CountingStore, DirectoryStore, FileRead, StreamStatus, VolumeName, Volumes
 
 _NAME = VolumeName.parse("large")
 _PER_FOLDER = 100
@@ -129,6 +129,22 @@ async def commit_of_an_edit(store: CountingStore, root: Path, _: int) -> None:
         assert snapshot.change_count == 1
 
 
+async def stream_of_an_edit(store: CountingStore, root: Path, _: int) -> None:
+    volumes = Volumes(store, root / "cache")
+    async with volumes.lease(_NAME, "bench") as lease:
+        folder = await volumes.check_out(lease)
+        stored = anyio.Event()
+
+        def note(status: StreamStatus) -> None:
+            if status.commits:
+                stored.set()
+
+        async with volumes.stream(lease, "stream", on_event=note):
+            (folder / "src/streamed").write_text("while it runs\n")
+            await stored.wait()
+        assert await volumes.commit(lease, "stream")
+
+
 async def restore_elsewhere(store: CountingStore, root: Path, _: int) -> None:
     async with Volumes(store, root / "elsewhere", cache_max_bytes=1 << 60).check_out_read_only(_NAME):
         pass
@@ -151,6 +167,7 @@ STEPS: dict[str, Step] = {
     "first commit": first_commit,
     "open unchanged": open_unchanged,
     "commit of an edit": commit_of_an_edit,
+    "run that streams an edit": stream_of_an_edit,
     "restore elsewhere": restore_elsewhere,
     "read one file": read_one_file,
     "tree": tree,

@@ -1,7 +1,6 @@
 """Reads snapshots straight from the store: no working folder, no path of the host, no link followed."""
 
 import re
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -14,10 +13,10 @@ from hutch.volumes.headers import snapshot_of
 from hutch.volumes.lease_record import LeaseRecord
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
+from hutch.volumes.recent import Recent
 from hutch.volumes.records import At, FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
 from hutch.volumes.state import State
 
-_STATES = 8  # trees kept in memory
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")
 
 
@@ -52,7 +51,7 @@ class Reader:
         self._keeping = engine.keeping
         self._selector = engine.selector
         self._tags = engine.tags
-        self._states: OrderedDict[tuple[VolumeName, int], State] = OrderedDict()
+        self._states: Recent[tuple[VolumeName, int]] = Recent()
 
     async def list(self, *, removed: bool = False) -> "tuple[VolumeInfo, ...]":
         """Those that were removed and can be brought back, or those that are there."""
@@ -111,10 +110,7 @@ class Reader:
         record, _ = await self._leases.read(name)
         number = await self._selector.resolve(record.identity(name), record.hints, at)
         state = await (self._newest(name, record) if number is None else self._at(name, record, number))
-        self._states[name, state.number] = state
-        self._states.move_to_end((name, state.number))
-        while len(self._states) > _STATES:
-            self._states.popitem(last=False)
+        self._states.keep((name, state.number), state)
         return state
 
     async def _newest(self, name: VolumeName, record: LeaseRecord) -> State:

@@ -14,12 +14,12 @@ from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.patches import difference
+from hutch.volumes.recent import Recent
 from hutch.volumes.records import Recovered, Snapshot
 from hutch.volumes.state import Hints, State
 from hutch.volumes.working import Mark, Place
 
 _log = logging.getLogger(__name__)
-_WARM = 8  # volumes whose tree stays in memory between runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Settling:
         self._publisher = engine.publisher
         self._clock = engine.clock
         self._copies = copies
-        # The trees of places, with the tag of the index that says the same
-        self._warm: dict[VolumeName, tuple[object, State]] = {}
+        # The trees of places, by the tag of the index that says the same
+        self._warm: Recent[tuple[VolumeName, object]] = Recent()
 
     async def settle(self, lease: Lease, place: Place) -> Settled:
         """Save the folder's own changes under a lease; also tells the newest state after that."""
@@ -128,9 +128,7 @@ class Settling:
 
     def keep_warm(self, name: VolumeName, place: Place, state: State) -> None:
         """Remember what was just noted in the index."""
-        self._warm[name] = (place.index_tag, state)
-        while len(self._warm) > _WARM:
-            del self._warm[next(iter(self._warm))]
+        self._warm.keep((name, place.index_tag), state)
 
     async def _apart(
         self, place: Place, states: tuple[State, State], mark: Mark
@@ -164,8 +162,8 @@ class Settling:
 
     async def _indexed(self, place: Place, beginning: State) -> State:
         """The state last noted for this folder, with stats; `beginning` if it is of another volume."""
-        tag, state = self._warm.pop(beginning.name, (None, None))
-        if state is None or tag != place.index_tag:
+        state = self._warm.take((beginning.name, place.index_tag))
+        if state is None:
             state = await to_thread.run_sync(place.read_index, beginning.name)
         return replace(state, fork=beginning.fork) if state and state.id == beginning.id else beginning
 
