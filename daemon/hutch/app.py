@@ -102,6 +102,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         volumes = Volumes(
             store,
             cache / "volumes",
+            lease_ttl_s=config.storage.lease_s,
             cache_max_bytes=config.daemon.cache_max_bytes,
             quotas=quotas_of(config),
         )

@@ -11,19 +11,11 @@ from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.azurite import AzureServer
 from support.ceph import S3Server
 from support.daemon import daemon, run
+from support.daemon_stores import s3_config
 from support.fault_proxy import fault_proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-S3 = """
-[storage]
-url = "s3://{bucket}/{prefix}"
-endpoint_url = "{url}"
-region = "us-east-1"
-credentials_file = "{file}"
-profile = "hutch"
-retry_s = 0.5
-"""
 AZURE = """
 [storage]
 url = "az://{container}/{prefix}"
@@ -31,15 +23,6 @@ endpoint_url = "{url}"
 account = "{account}"
 credentials_env = ["STORE_KEY"]
 """
-
-
-def s3_config(server: S3Server, folder: Path, url: str = "", prefix: str = "") -> str:
-    file = folder / "keys"
-    file.write_text(
-        f"[hutch]\naws_access_key_id = {server.access_key}\naws_secret_access_key = {server.secret_key}\n"
-    )
-    prefix = prefix or f"test/{secrets.token_hex(8)}"
-    return S3.format(bucket=server.bucket, prefix=prefix, url=url or server.url, file=file)
 
 
 async def content(client: Client, volume: str, path: str) -> bytes:

@@ -79,6 +79,7 @@ class Storage:
     timeout_s: Annotated[float, Number(1, 3600, "seconds")] = 30.0
     retry_s: Annotated[float, Number(0, 3600, "seconds")] = 30.0
     max_requests: Annotated[int, Whole(1, 256)] = 16
+    lease_s: Annotated[float, Number(2, 3600, "seconds")] = 60.0
 
 
 @dataclass(frozen=True, slots=True)
