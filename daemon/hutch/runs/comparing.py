@@ -7,11 +7,11 @@ from anyio import to_thread
 
 from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
 from hutch.runs.reading import entry_record
-from hutch.volumes import FileRead, TreeChange, TreeEntry, VolumeName, Volumes
+from hutch.volumes import Contents, TreeChange, TreeEntry, VolumeName, Volumes
 from hutch_mcp_tools.volume_records import DiffRequest, VolumeChange, VolumeDiff
 
 _PATCH_BYTES = 1 << 20  # of patches in one answer
-_LOOKED_AT = 200  # snapshots, for the one before the last run
+_LOOKED_AT = (20, 2000)  # snapshots, for the one before the last run
 
 
 async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> VolumeDiff:
@@ -32,35 +32,43 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
 
 async def _chosen(volumes: Volumes, name: VolumeName, request: DiffRequest) -> "_Comparison":
     """Turn what the snapshots are called into numbers, so that every page compares the same two."""
+    newer = await volumes.contents(name, None if request.working else request.b)
     if request.working:
-        return _Comparison(volumes, name, (await volumes.info(name)).snapshot, None)
-    newer = (await volumes.read(name, "/", at=request.b, limit=1)).snapshot
+        return _Comparison(volumes, name, newer, None)
     if request.a is not None:
-        return _Comparison(
-            volumes, name, (await volumes.read(name, "/", at=request.a, limit=1)).snapshot, newer
-        )
-    snapshots = [each for each in await volumes.log(name, _LOOKED_AT) if each.number <= newer]
-    run = snapshots[0].run_id if snapshots else None
-    before = next((each.number for each in snapshots if each.run_id != run), 0)
-    return _Comparison(volumes, name, before, newer)
+        return _Comparison(volumes, name, await volumes.contents(name, request.a), newer)
+    before = await _before_last_run(volumes, name, newer.snapshot)
+    return _Comparison(volumes, name, await volumes.contents(name, before), newer)
+
+
+async def _before_last_run(volumes: Volumes, name: VolumeName, number: int) -> int:
+    """The snapshot that the run which made this one began with; 0: it began with nothing."""
+    for looked_at in _LOOKED_AT:
+        found = await volumes.log(name, looked_at)
+        older = [each for each in found if each.number <= number]
+        before = [each.number for each in older if each.run_id != older[0].run_id]
+        if before or len(found) < looked_at:
+            return before[0] if before else 0
+    return 0
 
 
 class _Comparison:
-    """From snapshot `a` to snapshot `b`; None: the working folder of this host."""
+    """From one snapshot to another; None: to the working folder of this host."""
 
-    def __init__(self, volumes: Volumes, name: VolumeName, a: int, b: int | None) -> None:
+    def __init__(self, volumes: Volumes, name: VolumeName, older: Contents, newer: Contents | None) -> None:
         self._volumes = volumes
         self._name = name
-        self._a = a
-        self._b = b
+        self._older = older
+        self._newer = newer
 
     def changes(self, path: str) -> AsyncGenerator[TreeChange]:
-        if self._b is None:
+        if self._newer is None:
             return self._volumes.diff_working(self._name, prefix=path)
-        return self._volumes.diff(self._name, self._a, self._b, prefix=path)
+        return self._volumes.diff(self._name, self._older.snapshot, self._newer.snapshot, prefix=path)
 
     def diff(self, page: list[VolumeChange], more: int | None) -> VolumeDiff:
-        return VolumeDiff(volume=str(self._name), a=self._a, b=self._b, changes=page, next=more)
+        b = self._newer.snapshot if self._newer else None
+        return VolumeDiff(volume=str(self._name), a=self._older.snapshot, b=b, changes=page, next=more)
 
     async def told(self, change: TreeChange, *, with_patch: bool) -> VolumeChange:
         record = VolumeChange(
@@ -79,17 +87,16 @@ class _Comparison:
         sizes = [entry.size for entry in (change.before, change.after) if entry]
         if max(sizes) > TEXT_BYTES:
             return PatchText(note="too large")
-        before = await self._content(change.before, self._a)
-        after = await self._content(change.after, self._b)
+        before = await self._content(change.before, self._older)
+        after = await self._content(change.after, self._newer)
         return await to_thread.run_sync(patch_text, change.path, before, after)
 
-    async def _content(self, entry: TreeEntry | None, at: int | None) -> bytes | None:
+    async def _content(self, entry: TreeEntry | None, contents: Contents | None) -> bytes | None:
         """What stands there, a link's target too, as git has it."""
         if entry is None or entry.kind == "folder":
             return None
         if entry.kind == "link":
             return (entry.target or "").encode()
-        if at is None:
+        if contents is None:
             return await self._volumes.read_working(self._name, entry.raw, TEXT_BYTES)
-        read = await self._volumes.read(self._name, entry.raw, at=at, limit=TEXT_BYTES)
-        return read.data if isinstance(read, FileRead) else None
+        return await contents.read(entry.raw, TEXT_BYTES)

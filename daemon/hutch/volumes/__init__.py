@@ -1,5 +1,6 @@
 """Directories that outlive runs: leased, committed, read at any snapshot. Format: docs/volume-format.md."""
 
+from hutch.volumes.contents import Contents
 from hutch.volumes.directory_store import DirectoryStore
 from hutch.volumes.failures import (
     ConflictError,
@@ -53,6 +54,7 @@ __all__ = [
     "CheckReport",
     "Collected",
     "ConflictError",
+    "Contents",
     "CountingStore",
     "DamagedError",
     "DirectoryStore",

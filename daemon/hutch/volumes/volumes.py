@@ -12,6 +12,7 @@ from hutch.volumes.cache import MAX_BYTES, Cache, Room
 from hutch.volumes.checking import Checker
 from hutch.volumes.clock import Clock, SystemClock
 from hutch.volumes.collecting import Collector
+from hutch.volumes.contents import Contents
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.desk import Desk
 from hutch.volumes.engine import build_engine
@@ -234,6 +235,10 @@ class Volumes(PastDoor):
     async def list(self, *, removed: bool = False) -> Sequence[VolumeInfo]:
         """Every volume, by name; or every one that was removed and can be brought back."""
         return await self._reader.list(removed=removed)
+
+    async def contents(self, name: VolumeName, at: At = None) -> Contents:
+        """For reading many files of one snapshot. Raises HutchError as `read` does."""
+        return Contents(self._engine.store, await self._reader.state(name, at))
 
     async def read_working(self, name: VolumeName, path: bytes, limit: int) -> bytes | None:
         """The beginning of a file as it is now in this host's working folder; None: there is none."""
