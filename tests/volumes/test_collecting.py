@@ -1,12 +1,13 @@
 """What nothing needs any more is deleted: never more than that."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes import FaultyStore, MemoryStore, StoreError, Volumes
+from hutch.volumes import DirectoryStore, FaultyStore, MemoryStore, StoreError, VolumeName, Volumes
 from support.volume_engine import WEB, HandClock, OtherMachine, copy_of, keys_of, run_on, tree_of
 from support.volume_history import COPY, DAY_S, LAST_TWO, assert_kept, code_of, content, grow, grown
 
@@ -228,3 +229,65 @@ async def test_a_fork_lets_go_of_its_parent_when_it_needs_nothing_of_it(
     for door in (volumes, Volumes(store, tmp_path / "elsewhere", clock=clock)):
         assert await tree_of(door, name=COPY) == {"/note": b"69"}
         assert (await door.check(COPY)).problems == ()
+
+
+# What hosts have left ---------------------------------------------------
+
+
+async def test_a_folder_on_a_snapshot_that_is_gone_is_kept_apart(
+    store: MemoryStore, volumes: Volumes, clock: HandClock, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    await grow(Volumes(store, old, clock=clock), clock, range(1, 2))
+    (old / "default/web/index").write_bytes(b"torn")
+    (old / "default/web/tree/note").write_bytes(b"by hand")
+    await grow(volumes, clock, range(2, 6))
+    clock.move(2 * DAY_S)
+    await thin_and_collect(volumes)
+    async with run_on(Volumes(store, old, clock=clock), "next") as (_, folder):
+        assert (folder / "note").read_bytes() == b"5"
+    (conflict,) = [info.name for info in await volumes.list() if "@" in info.name]
+    kept = await tree_of(volumes, name=VolumeName.parse(conflict))
+    assert kept == {"/large": content(1), "/note": b"by hand"}
+
+
+async def test_what_a_dead_run_left_of_a_removed_volume_is_kept(
+    store: MemoryStore, volumes: Volumes, clock: HandClock, tmp_path: Path
+) -> None:
+    await grow(volumes, clock, range(1, 2))
+    left = tmp_path / "left"
+    host = Volumes(store, left, clock=clock)
+    with pytest.raises(ZeroDivisionError):
+        await broken_off(host)
+    await volumes.remove(WEB)
+    (recovered,) = await Volumes(store, left, clock=clock).recover()
+    assert (recovered.name, recovered.problem) == ("web", None)
+    assert recovered.conflict is not None
+    kept = VolumeName.parse(recovered.conflict)
+    assert await tree_of(volumes, name=kept) == {"/large": content(1), "/note": b"unsaved"}
+    clock.move(8 * DAY_S)
+    await volumes.gc(WEB)
+    assert await tree_of(Volumes(store, tmp_path / "new", clock=clock), name=kept) == {
+        "/large": content(1),
+        "/note": b"unsaved",
+    }
+    assert await Volumes(store, left, clock=clock).recover() == ()
+
+
+async def broken_off(volumes: Volumes) -> None:
+    async with run_on(volumes, "run 9") as (_, folder):
+        (folder / "note").write_bytes(b"unsaved")
+        raise ZeroDivisionError
+
+
+async def test_what_killed_writes_left_in_a_directory_is_removed_after_a_day(tmp_path: Path) -> None:
+    volumes = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "cache")
+    await volumes.write(WEB, "/a", b"1")
+    (folder,) = (tmp_path / "store/volumes/default/web").glob("*/log")
+    for name, age_s in ((".new-old", DAY_S + 60), (".new-young", 60.0)):
+        (folder / name).write_bytes(b"torn")
+        at = (folder / name).stat().st_mtime - age_s
+        os.utime(folder / name, (at, at))
+    assert (await volumes.housekeep("default", LAST_TWO)).problems == ()
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [".new-young"]
+    assert await tree_of(volumes) == {"/a": b"1"}

@@ -8,8 +8,9 @@ import fcntl
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
 from hutch.volumes.keys import checked
 from hutch.volumes.store import Condition, ObjectInfo
 
+_LEFT_S = 86_400.0  # no write takes so long
 _TEMPORARY = ".new-"  # no key's part begins with a dot
 _MOUNT = "mount it, or put it back; nothing was written elsewhere"
 
@@ -57,6 +59,10 @@ class DirectoryStore:
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
         for info in await to_thread.run_sync(self._find, prefix):
             yield info
+
+    async def tidy(self) -> int:
+        """Remove what writes that were killed left a day ago or more; returns how many."""
+        return await to_thread.run_sync(_tidy, self._root)
 
     def _get(self, key: str, start: int, end: int | None) -> tuple[bytes, str]:
         checked(key)
@@ -147,6 +153,22 @@ def _list(root: Path, prefix: str) -> list[ObjectInfo]:
             if key.startswith(prefix) and not name.startswith("."):
                 found += _listed(path, key)
     return sorted(found, key=lambda info: info.key)
+
+
+def _tidy(root: Path) -> int:
+    removed = 0
+    with _failures(_TEMPORARY):
+        fd, own = tempfile.mkstemp(prefix=_TEMPORARY, dir=root)
+        now = os.fstat(fd).st_mtime  # by the clock of the file system, as the others have it
+        os.close(fd)
+        Path(own).unlink()
+        for folder, _, names in os.walk(root, onerror=_raise_unless_missing):
+            for path in (Path(folder, name) for name in names if name.startswith(_TEMPORARY)):
+                with suppress(FileNotFoundError):
+                    if now - path.lstat().st_mtime > _LEFT_S:
+                        path.unlink()
+                        removed += 1
+    return removed
 
 
 def _listed(path: Path, key: str) -> list[ObjectInfo]:

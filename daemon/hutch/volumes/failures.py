@@ -42,6 +42,13 @@ class DamagedError(HutchError):
         )
 
 
+class VolumeUnknownError(HutchError):
+    """There is no such volume, or not any more."""
+
+    def __init__(self, message: str, hint: str = "see: hutch volume ls") -> None:
+        super().__init__("volume_unknown", message, hint)
+
+
 class LeaseHeldError(HutchError):
     """Someone else holds the volume. `left_s`: its lease ran out and can be taken over in so many seconds."""
 

@@ -11,6 +11,7 @@ from hutch.volumes.engine import Engine
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import Housekept
 from hutch.volumes.retention import RetentionRules
+from hutch.volumes.store import TidyStore
 from hutch.volumes.thinning import Thinner
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class Housekeeper:
         """What goes wrong with one volume is logged and keeps none of the others."""
         volumes = dropped = freed = 0
         problems: list[str] = []
+        if isinstance(self._store, TidyStore) and (left := await self._store.tidy()):
+            _log.info("housekeeping left_by_killed_writes=%d", left)
         async for name in self._names(workspace):
             volumes += 1
             try:

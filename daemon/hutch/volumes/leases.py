@@ -17,6 +17,7 @@ from hutch.volumes.failures import (
     LeaseLostError,
     NotFoundError,
     StoreError,
+    VolumeUnknownError,
 )
 from hutch.volumes.lease_record import LeaseRecord, decoded, encoded, following, freed, lease_key
 from hutch.volumes.names import Identity, VolumeName
@@ -83,7 +84,7 @@ class Leases:
         record, tag = await self.read_any(name)
         if record.removed_at is not None:
             told = f"volume '{name}' was removed at {record.removed_at:%Y-%m-%d %H:%M:%SZ}"
-            raise HutchError("volume_unknown", told, f"bring it back with: hutch volume bring-back {name}")
+            raise VolumeUnknownError(told, f"bring it back with: hutch volume bring-back {name}")
         return record, tag
 
     async def read_any(self, name: VolumeName) -> tuple[LeaseRecord, str]:
@@ -91,9 +92,7 @@ class Leases:
         try:
             data, tag = await self._store.get(lease_key(name))
         except NotFoundError:
-            raise HutchError(
-                "volume_unknown", f"there is no volume '{name}'", "see: hutch volume ls"
-            ) from None
+            raise VolumeUnknownError(f"there is no volume '{name}'") from None
         record = decoded(data, name)
         self._contention.note(name, record)
         return record, tag
@@ -131,11 +130,7 @@ class Leases:
                 "volume_exists", f"there is a volume '{name}': it was not removed", "see: hutch volume ls"
             )
         if record.is_purged:
-            raise HutchError(
-                "volume_unknown",
-                f"volume '{name}' was removed, and its content was collected since",
-                "see: hutch volume ls",
-            )
+            raise VolumeUnknownError(f"volume '{name}' was removed, and its content was collected since")
         fresh = replace(freed(record, self._clock.now()), token=record.token + 1, removed_at=None)
         try:
             await self._put(name, fresh, tag)

@@ -9,7 +9,14 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.copies import Copies, Copy
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import FolderBusyError, LeaseHeldError, NotFoundError, QuotaExceededError
+from hutch.volumes.failures import (
+    DamagedError,
+    FolderBusyError,
+    LeaseHeldError,
+    NotFoundError,
+    QuotaExceededError,
+    VolumeUnknownError,
+)
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
@@ -39,6 +46,7 @@ class Settling:
         self._history = engine.history
         self._leases = engine.leases
         self._publisher = engine.publisher
+        self._keeping = engine.keeping
         self._clock = engine.clock
         self._copies = copies
         # The trees of places, by the tag of the index that says the same
@@ -116,6 +124,13 @@ class Settling:
                 if lease.was_left:
                     await self._publisher.fence(lease, lease.record.beginning(name))
                 return await self.settle_leftover(lease, place)
+        except VolumeUnknownError:
+            # The volume was removed: as long as it is not deleted, what lies here can be a fork of it.
+            gone = State(name, mark.volume)
+            known = await self._indexed(place, gone)
+            base = await self._kept(gone, known, mark.number)
+            _, conflict = await self._apart(place, (base, base), mark)
+            return Settled(base, None, conflict=conflict)
         except LeaseHeldError:
             record, _ = await self._leases.read(name)
             if record.token <= mark.token:
@@ -157,8 +172,18 @@ class Settling:
             number += 1
         if number == head.number:
             return head
+        return await self._kept(head, known, number)
+
+    async def _kept(self, head: State, known: State, number: int) -> State:
+        """An older state; one without anything where history was thinned out and `known` is another."""
         start = known if known.number <= number else State(head.name, head.id, fork=head.fork)
-        return await self._history.until(start, number)
+        try:
+            return await self._history.until(start, number)
+        except DamagedError:
+            keep, _ = await self._keeping.read(head.identity)
+            if keep.holds(number):
+                raise
+            return State(head.name, head.id)
 
     async def _indexed(self, place: Place, beginning: State) -> State:
         """The state last noted for this folder, with stats; `beginning` if it is of another volume."""

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from hutch.volumes.failures import ConflictError, NotFoundError
 from hutch.volumes.keys import checked
@@ -48,6 +48,15 @@ class ObjectStore(Protocol):
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@runtime_checkable
+class TidyStore(Protocol):
+    """A store in which a write that was killed leaves something that is no object."""
+
+    async def tidy(self) -> int:
+        """Remove what such writes left a day ago or more; returns how many. Raises StoreError."""
+        ...
 
 
 class MemoryStore:

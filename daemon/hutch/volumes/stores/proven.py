@@ -7,7 +7,7 @@ from typing import Protocol
 import anyio
 
 from hutch.volumes.failures import NotFoundError, StoreError
-from hutch.volumes.store import Condition, ObjectInfo, ObjectStore
+from hutch.volumes.store import Condition, ObjectInfo, ObjectStore, TidyStore
 from hutch.volumes.stores.memory import StoreMemory
 from hutch.volumes.stores.probe import prove_conditions
 from hutch.volumes.stores.root import ROOT_KEY, assert_root, claim_root
@@ -46,6 +46,9 @@ class ProvenStore:
         except NotFoundError:
             await self._assert_root()
             raise
+
+    async def tidy(self) -> int:
+        return await self.inner.tidy() if isinstance(self.inner, TidyStore) else 0
 
     async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
         await self.prove()
