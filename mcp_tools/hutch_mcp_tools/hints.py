@@ -15,6 +15,7 @@ _TOOLS = tuple(
         (rf"`?hutch volume ls {_NAME}`?", r'read_volume(volume="\1")'),
         (r"`?hutch volume ls`?", "list_volumes()"),
         (rf"`?hutch volume (?:log|stat) {_NAME}`?", r'list_volumes(volume="\1")'),
+        (r"`?hutch run --session (s-\w+)`?", r'run_in_sandbox(session_id="\1", …)'),
         (r"`?hutch ps( --all)?`?", "list_sessions()"),
         (r"`?hutch sessions`?", "list_sessions()"),
         (r"`?hutch stop (r-\w+)`?", r'stop_run(run_id="\1")'),

@@ -221,3 +221,17 @@ def test_stat_tells_what_is_held_and_what_it_costs(hutch: Hutch, capfd: Captured
     assert (said["files"], said["snapshots"], said["tags"], said["forks"]) == ("3", "3", "first (1)", "1")
     assert hutch("volume", "stat", "try", "--json") == 0
     assert json.loads(capfd.readouterr().out)["parent"] == "web"
+
+
+@pytest.mark.usefixtures("web")
+def test_names_of_volumes_are_completed(
+    hutch: Hutch, capfd: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hutch("volume", "fork", "web", "other") == 0
+    capfd.readouterr()
+    asked = {"_HUTCH_COMPLETE": "bash_complete", "COMP_WORDS": "hutch volume log w", "COMP_CWORD": "3"}
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        hutch()
+    assert capfd.readouterr().out == "plain,web\n"

@@ -13,6 +13,7 @@ from hutch_mcp_tools.hints import hint_for_tools
         ("hutch volume ls web/a", 'read_volume(volume="web/a")'),
         ("wait, or end it with: hutch stop r-abc2", 'wait, or end it with: stop_run(run_id="r-abc2")'),
         ("or end its turn with: hutch stop s-x", 'or end its turn with: stop_session(session_id="s-x")'),
+        ("run in it with: hutch run --session s-x", 'run in it with: run_in_sandbox(session_id="s-x", …)'),
         ("see: hutch sessions", "see: list_sessions()"),
         ("see: hutch doctor", "for the user: see: hutch doctor"),
         ("give the path of a file", "give the path of a file"),

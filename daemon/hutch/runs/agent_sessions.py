@@ -49,7 +49,7 @@ class AgentSessions:
             raise HutchError(
                 "session_invalid",
                 f"session {session.id} is a kept sandbox, not an agent",
-                "use run_in_sandbox",
+                f"run in it with: hutch run --session {session.id}",
             )
         said = {"agent": session.agent, "prompt": message, "volume": session.volume}
         request = AgentRequest.model_validate({**session.request, **said})
@@ -91,7 +91,7 @@ class AgentSessions:
             raise HutchError(
                 "volume_needed",
                 "you may not make the volume that a new session would get",
-                "name one that you may write; see: hutch volume ls, list_volumes",
+                "name one that you may write; see: hutch volume ls",
             )
         return Session(
             id=session_id,

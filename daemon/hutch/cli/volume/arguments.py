@@ -37,9 +37,10 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do it without askin
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person, unless they said yes. Raises click.Abort, or HutchError where there is nobody to ask."""
+    """Ask a person, unless they said yes. Raises HutchError where they do not want it, or nobody is there."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise HutchError("not_confirmed", "nobody is there to be asked", "to do it without asking: --yes")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise HutchError("not_confirmed", "nothing was done")
