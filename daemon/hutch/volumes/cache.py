@@ -20,7 +20,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.copies import Copies
-from hutch.volumes.failures import FolderBusyError, disk_of, free_bytes
+from hutch.volumes.failures import DiskFullError, FolderBusyError, disk_of, free_bytes
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import FULL_BYTES, CacheUse, SetAside
 from hutch.volumes.scan import put_back_modes, scan
@@ -102,26 +102,25 @@ class Cache:
     async def _evict(self, resident: _Resident) -> bool:
         """False: it is in use, or may hold something of its own."""
         place = resident.place
-        if not place.tree.exists() or self._kept.get(place.folder) == (place.index_tag, place.used):
+        if self._kept.get(place.folder) == (place.index_tag, place.used):
             return False
         try:
             async with place.locked(wait_s=0):
-                if not place.tree.exists():  # someone else was quicker
-                    return False
                 if resident.name and not await self._may_go(place, resident.name):
                     return False
-                self._bin.folder.mkdir(mode=0o700, exist_ok=True)
-                if resident.name is None:
-                    place.folder.rename(self._binned())
-                else:
-                    self._clear(place)
+                await to_thread.run_sync(self._clear, place)
         except FolderBusyError:
+            return False
+        except (HutchError, OSError) as error:
+            _log.warning("%s cannot be evicted: %s", place.folder, error)
             return False
         _log.info("evicted %s, %d bytes", place.folder, resident.stored_bytes)
         return True
 
     async def _may_go(self, place: Place, name: VolumeName) -> bool:
         mark = place.mark
+        if not place.tree.exists():  # someone else was quicker
+            return True
         if mark and mark.phase == "restoring" and not mark.crossed_boot:
             return True
         if await self._copies.is_committed(place, name):
@@ -133,14 +132,20 @@ class Cache:
 
     def _clear(self, place: Place) -> None:
         """First the tree, at once: a place without one is worth nothing, whatever else is left there."""
-        place.tree.rename(self._binned())
+        if place.tree.exists():
+            self._throw_away(place)
         for name in ("mark", "index", "used", "lock"):
             (place.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # readers, or what was set aside
             place.folder.rmdir()
 
-    def _binned(self) -> Path:
-        return self._bin.folder / secrets.token_hex(8)
+    def _throw_away(self, place: Place) -> None:
+        try:
+            self._bin.folder.mkdir(mode=0o700, exist_ok=True)
+            place.tree.rename(self._bin.folder / secrets.token_hex(8))
+        except OSError:  # not even room for a name in the bin
+            place.tree.rename(place.folder / "new")  # where half-made trees lie
+            place.remove("new")
 
     async def lenders(self, borrower: Place) -> list[Path]:
         """Folders that may have content which another needs: those in use last."""
@@ -156,9 +161,12 @@ class Cache:
 
     async def _empty_bin(self) -> None:
         """Wait for whoever empties it already, in any process: then there is room."""
-        if not any(path.name != "lock" for path in self._bin.folder.glob("*")):
+        try:
+            async with self._bin.locked():
+                await to_thread.run_sync(_remove_all, self._bin)
+        except FolderBusyError:  # it takes long, so there is room by now
             return
-        async with self._bin.locked():
+        except DiskFullError:  # for a lock: then two may be in each other's way
             await to_thread.run_sync(_remove_all, self._bin)
 
     async def use(self) -> CacheUse:
@@ -214,6 +222,9 @@ def _measured(folder: Path) -> int:
 
 
 def _remove_all(full: Place) -> None:
-    for path in full.folder.iterdir():
+    for path in full.folder.glob("*"):
         if path.name != "lock":
-            full.remove(path.name)
+            try:
+                full.remove(path.name)
+            except (OSError, TreeMovedError) as error:
+                _log.warning("%s cannot be removed: %s", path, error)
