@@ -83,5 +83,5 @@ class VolumeClient(Caller):
     async def collect_volume(self, volume: str, *, dry_run: bool = False) -> CollectedRecord:
         return await self._call("collect_volume", CollectedRecord, volume=volume, dry_run=dry_run)
 
-    async def check_volume(self, volume: str) -> CheckRecord:
-        return await self._call("check_volume", CheckRecord, volume=volume)
+    async def check_volume(self, volume: str, events: Events | None = None) -> CheckRecord:
+        return await self._call("check_volume", CheckRecord, events, volume=volume)

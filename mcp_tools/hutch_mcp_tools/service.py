@@ -281,7 +281,7 @@ class SandboxService(Protocol):
     async def collect_volume(self, volume: str, *, dry_run: bool = False) -> CollectedRecord:
         """Delete what nothing needs, also of removed volumes of this name whose time is over."""
 
-    async def check_volume(self, volume: str) -> CheckRecord:
+    async def check_volume(self, volume: str, events: Events | None = None) -> CheckRecord:
         """Read all of it and prove it whole, which takes as long as reading takes."""
 
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import anyio
 
 from hutch.cli.output import size
+from hutch_mcp_tools.service import Events, RunEvent
 
 _PATIENCE_S = 1.0  # what ends sooner needs no words
+_EVENTS = 16
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -79,3 +81,20 @@ class Carried:
         self.bytes += count
         if self.waiting.is_terminal:  # a log needs no line a second
             self.waiting.now(f"{self.verb}, {size(self.bytes)} so far")
+
+
+@asynccontextmanager
+async def noting(waiting: Waiting, what: str) -> AsyncGenerator[Events]:
+    """Show what events say on the way to an answer."""
+    send, receive = anyio.create_memory_object_stream[RunEvent](_EVENTS)
+
+    async def note() -> None:
+        with receive:
+            async for event in receive:
+                if waiting.is_terminal:  # a log needs no line a second
+                    waiting.now(f"{what}, {event.note}")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(note)
+        with send:
+            yield send

@@ -19,7 +19,7 @@ from hutch.runs.volume_wire import (
     volume_record,
 )
 from hutch.volumes import RetentionRules, Snapshot, VolumeName, Volumes
-from hutch_mcp_tools.service import Events
+from hutch_mcp_tools.service import Events, RunEvent
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -164,8 +164,12 @@ class VolumeService:
         return collected_record(await done)
 
     @answers
-    async def check_volume(self, volume: str) -> CheckRecord:
-        return check_record(await self._volumes.check(self._named(volume)))
+    async def check_volume(self, volume: str, events: Events | None = None) -> CheckRecord:
+        async def tell(count: int) -> None:
+            if events is not None:
+                await events.send(RunEvent(note=f"{count / 1e6:.0f} MB so far"))
+
+        return check_record(await self._volumes.check(self._named(volume), tell))
 
     async def _one_a_run(self, name: VolumeName, found: Sequence[Snapshot], limit: int) -> Sequence[Snapshot]:
         """Leave out what a run committed on its way to what it committed last."""

@@ -1,5 +1,6 @@
 """Proves a volume whole: its log from the oldest entry on, its checkpoints, its packs, every block."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from anyio import to_thread
@@ -15,6 +16,8 @@ from hutch.volumes.patches import difference
 from hutch.volumes.records import CheckReport
 from hutch.volumes.state import Hints, State, packs_of
 
+Told = Callable[[int], Awaitable[None]]  # is told how much was read so far
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -26,6 +29,12 @@ class _Tally:
     bytes_read: int = 0
     packs: set[str] = field(default_factory=set)  # keys in the store
     problems: list[str] = field(default_factory=list)
+    told: Told | None = None
+
+    async def read(self, count: int) -> None:
+        self.bytes_read += count
+        if self.told is not None:
+            await self.told(self.bytes_read)
 
 
 class Checker:
@@ -39,9 +48,9 @@ class Checker:
         self._markers = engine.markers
         self._tags = engine.tags
 
-    async def check(self, name: VolumeName) -> CheckReport:
+    async def check(self, name: VolumeName, told: Told | None = None) -> CheckReport:
         """Raises HutchError `volume_unknown`, `store_unavailable`. Damage is reported, not raised."""
-        tally = _Tally()
+        tally = _Tally(told=told)
         newest = 0
         try:
             record, _ = await self._leases.read(name)
@@ -162,7 +171,7 @@ class Checker:
     async def _check_pack(self, pack: Pack, key: str, tally: _Tally) -> None:
         try:
             data, _ = await self._store.get(key)
-            tally.bytes_read += len(data)
+            await tally.read(len(data))
             tally.blocks += await to_thread.run_sync(_prove_pack, pack, key, data)
         except NotFoundError:
             tally.problems.append(f"object {key!r} is missing")

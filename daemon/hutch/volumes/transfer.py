@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -104,13 +105,14 @@ class Transfer:
             findings = await to_thread.run_sync(scan, root, above)
             try:
                 assert findings.tree is not None
-                _refuse_losses(above, findings.tree, path, replaces=replaces)
+                refuse = partial(_refuse_losses, above, findings.tree, path, replaces=replaces)
+                await to_thread.run_sync(refuse)  # a tree may be large
                 ingested = await ingest(self._store, root, state, findings)
             finally:
                 put_back_modes(root, findings)
         finally:
             os.close(root)
-        tree = _with_folder(state.tree, path, ingested.tree)
+        tree = await to_thread.run_sync(_with_folder, state.tree, path, ingested.tree)
         made = await to_thread.run_sync(patch, state, tree)
         if not made.changes:
             return None

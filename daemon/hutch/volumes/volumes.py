@@ -9,7 +9,7 @@ from anyio import to_thread
 from hutch.errors import HutchError
 from hutch.volumes.beneath import read_file
 from hutch.volumes.cache import MAX_BYTES, Cache, Room
-from hutch.volumes.checking import Checker
+from hutch.volumes.checking import Checker, Told
 from hutch.volumes.clock import Clock, SystemClock
 from hutch.volumes.collecting import Collector
 from hutch.volumes.contents import Contents
@@ -228,9 +228,12 @@ class Volumes(PastDoor):
         """What this host's folders take of its disk."""
         return await self._cache.use()
 
-    async def check(self, name: VolumeName) -> CheckReport:
-        """Read everything that the newest snapshot and its history need, and prove it whole."""
-        return await self._checker.check(name)
+    async def check(self, name: VolumeName, told: Told | None = None) -> CheckReport:
+        """Read everything that the newest snapshot and its history need, and prove it whole.
+
+        `told` is called with the number of bytes read so far, again and again.
+        """
+        return await self._checker.check(name, told)
 
     async def list(self, *, removed: bool = False) -> Sequence[VolumeInfo]:
         """Every volume, by name; or every one that was removed and can be brought back."""

@@ -8,7 +8,7 @@ from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, json_option, note, print_fields, print_json, size
 from hutch.cli.refusal import FAILED
 from hutch.cli.volume.arguments import confirm, name_argument, yes_option
-from hutch.cli.waiting import shown_waiting
+from hutch.cli.waiting import noting, shown_waiting
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import CheckRecord, VolumeDetails, VolumeRecord
 
@@ -102,8 +102,9 @@ def check(invocation: Invocation, /, *, name: str, as_json: bool) -> int:
     """Read all that volume NAME needs, its history too, and prove it whole. Ends with 1 if it is not."""
 
     async def work(service: SandboxService) -> CheckRecord:
-        async with shown_waiting(f"reading all of volume {name}"):
-            return await service.check_volume(name)
+        what = f"reading all of volume {name}"
+        async with shown_waiting(what) as waiting, noting(waiting, what) as events:
+            return await service.check_volume(name, events)
 
     report = invocation.call(work)
     if as_json:
