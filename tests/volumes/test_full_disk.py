@@ -9,6 +9,7 @@ import pytest
 from hutch.errors import HutchError
 from hutch.volumes import DirectoryStore, Recovered, VolumeName, Volumes
 from support.small_disk import fill, small_disk
+from support.streams import until, until_folder_is_stored
 from support.volume_engine import WEB, commit_files, program, run_on, tree_of, tree_on_disk
 
 MB = 1_000_000
@@ -121,3 +122,26 @@ async def test_a_daemon_starts_on_a_full_disk_and_saves_what_was_left(
     (again,) = await Volumes(store, disk).recover()  # the disk could not take the note that it was saved
     assert again == Recovered("web", None)
     assert (await volumes.info(WEB)).snapshot == found.snapshot
+
+
+async def test_a_stream_tells_of_a_full_disk_and_goes_on(
+    volumes: Volumes, store: DirectoryStore, disk: Path
+) -> None:
+    """A database is copied to be looked at as of one instant: there is no room for the copy."""
+    await commit_files(volumes, {"a": b"1", "db": bytes(500_000), "db-wal": bytes(100_000)})
+    async with run_on(volumes) as (lease, folder):
+        async with volumes.stream(lease, "run 2") as stream:
+            filler = fill(disk)
+            for name in ("db", "db-wal", "a"):
+                with (folder / name).open("r+b") as file:
+                    file.write(b"2")
+            await until(lambda: "No space left" in (stream.status.problem or ""))
+            assert not stream.status.has_ended
+            filler.unlink()
+            await until_folder_is_stored(volumes, folder)
+            fill(disk)
+            with (folder / "db").open("r+b") as file:
+                file.write(b"3")
+        assert await volumes.commit(lease, "run 2")
+        expected = tree_on_disk(folder)
+    assert await tree_of(Volumes(store, disk)) == expected
