@@ -37,6 +37,9 @@ async def test_a_folder_that_is_gone_is_refused_and_not_made_anew(tmp_path: Path
         await store.put("a", b"1")
         (tmp_path / "store").rename(tmp_path / "unmounted")
         assert await refusal(store) == "store_gone"
+        (tmp_path / "unmounted").rename(tmp_path / "store")
+        assert (await store.get("a"))[0] == b"1"
+        (tmp_path / "store").rename(tmp_path / "unmounted")
     async with opened(tmp_path) as store:
         assert await refusal(store) == "store_gone"
     assert not (tmp_path / "store").exists()
