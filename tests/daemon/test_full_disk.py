@@ -1,13 +1,18 @@
 """A daemon whose disk is full: it makes room for itself where it may, and else says what is wrong."""
 
+import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+from hutch.client import Client
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
-from support.daemon import daemon
+from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
+from support.daemon import daemon, run
 from support.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.slow
@@ -41,3 +46,42 @@ async def test_where_nothing_can_make_way_the_daemon_says_so(disk: Path, tmp_pat
     with pytest.raises(AssertionError, match="state_failed: the state database could not be used"):
         async with daemon(tmp_path / "d"):
             pass
+
+
+async def test_a_state_folder_that_fills_while_a_run_works_loses_nothing(tmp_path: Path) -> None:
+    """The volume and its store are elsewhere: what the run wrote is safe, and the daemon lives on."""
+    (tmp_path / "d").mkdir()
+    store = f'\n[storage]\nurl = "file://{tmp_path}/store"\n'
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        (disk / "state").mkdir(mode=0o700)
+        (tmp_path / "d/state").symlink_to(disk / "state")
+        async with daemon(tmp_path / "d", store) as running, running.client() as client:
+            first = await run(client, "echo 1 > /data/a", volumes=["web:/data"])
+            wait = "until test -e /data/go; do sleep 0.02; done; echo 2 > /data/a"
+            wanted = RunRequest.model_validate({"command": wait, "volumes": ["web:/data"]})
+            working = await client.run(wanted, 0)
+            folder = running.config.daemon.cache / "volumes/default/web/tree"
+            with anyio.fail_after(30):
+                while (await client.get_run(working.run_id)).status != "running":
+                    await anyio.sleep(0.02)
+            filler = fill(disk)
+            (folder / "go").touch()
+            ended = await client.get_run(working.run_id, 45)
+            assert ended.is_ended
+            assert await content(client, "a") == b"2\n"
+            with pytest.raises(ServiceError) as refused:
+                await run(client, "echo 3 > /data/a", volumes=["web:/data"])
+            assert refused.value.code == "state_failed"
+            filler.unlink()
+            third = await run(client, "echo 4 > /data/a", volumes=["web:/data"])
+            assert (third.status, third.exit_code) == ("exited", 0)
+            assert await content(client, "a") == b"4\n"
+        async with daemon(tmp_path / "d", store) as running, running.client() as client:
+            for record in (first, working, third):
+                assert (await client.get_run(record.run_id)).is_ended
+            assert (await client.check_volume("web")).problems == []
+
+
+async def content(client: Client, path: str) -> bytes:
+    answer = await client.read_volume(ReadVolumeRequest(volume="web", path=path))
+    return base64.b64decode(answer.data_base64 or "")

@@ -23,14 +23,14 @@ from hutch.volumes.store import Condition, ObjectInfo
 _LEFT_S = 86_400.0  # no write takes so long
 _TEMPORARY = ".new-"  # no key's part begins with a dot
 _MOUNT = "mount it, or put it back; nothing was written elsewhere"
-
-
-_CODES = {
-    errno.ENOSPC: "store_full",
-    errno.EDQUOT: "store_full",
-    errno.EACCES: "store_forbidden",
-    errno.EPERM: "store_forbidden",
-    errno.EROFS: "store_forbidden",
+_FULL = "store_full", "make room on its disk; nothing was thrown away"
+_FORBIDDEN = "store_forbidden", "let the daemon's user write there"
+_REFUSALS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
 }
 
 
@@ -66,7 +66,7 @@ class DirectoryStore:
 
     def _get(self, key: str, start: int, end: int | None) -> tuple[bytes, str]:
         checked(key)
-        with _failures(key), self._opened() as root:
+        with _failures(self._root, key), self._opened() as root:
             fd = os.open(root / key, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 status = os.fstat(fd)
@@ -77,7 +77,7 @@ class DirectoryStore:
 
     def _put(self, key: str, data: bytes, if_match: Condition) -> str:
         checked(key)
-        with _failures(key):
+        with _failures(self._root, key):
             if not self._required:
                 _make_folders(self._root)
             with self._opened() as root:
@@ -94,7 +94,7 @@ class DirectoryStore:
     def _delete(self, key: str) -> None:
         checked(key)
         try:
-            with _failures(key), self._opened() as root:
+            with _failures(self._root, key), self._opened() as root:
                 (root / key).unlink()
                 _sync_folder((root / key).parent)
         except NotFoundError:
@@ -102,7 +102,7 @@ class DirectoryStore:
 
     def _find(self, prefix: str) -> Sequence[ObjectInfo]:
         try:
-            with _failures(prefix), self._opened() as root:
+            with _failures(self._root, prefix), self._opened() as root:
                 return _list(root, prefix)
         except NotFoundError:
             return []
@@ -126,14 +126,14 @@ class DirectoryStore:
 
 
 @contextmanager
-def _failures(key: str) -> Iterator[None]:
+def _failures(root: Path, key: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise NotFoundError(key) from None
     except OSError as error:
-        code = _CODES.get(error.errno or 0, "store_unavailable")
-        raise StoreError(f"object {key!r}: {error.strerror or error}", code) from error
+        told = f"object {key!r} of the store in '{root}': {error.strerror or error}"
+        raise StoreError(told, *_REFUSALS.get(error.errno or 0, ())) from error
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -157,7 +157,7 @@ def _list(root: Path, prefix: str) -> list[ObjectInfo]:
 
 def _tidy(root: Path) -> int:
     removed = 0
-    with _failures(_TEMPORARY):
+    with _failures(root, _TEMPORARY):
         fd, own = tempfile.mkstemp(prefix=_TEMPORARY, dir=root)
         now = os.fstat(fd).st_mtime  # by the clock of the file system, as the others have it
         os.close(fd)
