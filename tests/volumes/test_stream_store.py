@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -99,8 +98,11 @@ async def test_a_stream_whose_lease_was_taken_over_ends_and_its_work_is_kept(tmp
             (folder / "mine").write_bytes(b"1")
             await until(lambda: stream.status.snapshot == 1)
             late = HandClock()
-            late.wall += timedelta(days=1)
             other = Volumes(store, tmp_path / "elsewhere", clock=late)
+            with pytest.raises(HutchError):
+                async with run_on(other, "other"):
+                    pass
+            late.move(1000)  # and nothing was heard of its holder
             async with run_on(other, "other") as (its, theirs):
                 (theirs / "theirs").write_bytes(b"2")
                 await other.commit(its, "other")

@@ -244,7 +244,9 @@ class Segment(NamedTuple):
 def read_segment(file: LargeFile, blocks: list[tuple[int, int]], known: Known) -> Segment:
     """Read, hash and pack some blocks; none: it was the last segment."""
     packed: list[Packed | Ref] = []
-    for offset, length in blocks:
+    if file.is_live and not file.is_whole():  # whoever writes it would keep us reading
+        file.is_short = True
+    for offset, length in () if file.is_short else blocks:
         content = os.pread(file.fd, length, offset)
         if len(content) != length:
             file.is_short = True

@@ -1,5 +1,6 @@
 """Brings what a scan found pending into packs, and completes the tree."""
 
+import math
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
@@ -31,6 +32,7 @@ from hutch.volumes.threads import Job, first_error, in_order, in_thread
 _BATCH_FILES = 256
 _UPLOADS = 2  # packs on their way at a time; each waits in memory
 _MANY = 100
+_RETRIED_BYTES = 16 << 20
 _ROUNDS = 3  # over files that changed while they were read
 
 Result = SmallBatch | Segment
@@ -103,14 +105,18 @@ class _Ingest:
         pending = deque(_first_names(self._findings.pending))
         if not self._findings.is_live:  # from here on each is let go of when it was read
             self._findings.pending = [each for each in self._findings.pending if each.status.st_nlink > 1]
+        given_up: list[Pending] = []
         for _ in range(_ROUNDS):
             self._unsteady = []
             async with aclosing(self._jobs(pending)) as jobs:
                 await in_order(jobs, self._take)
-            if not self._unsteady:
-                return
-            pending = deque(self._unsteady)
-        for each in pending:
+            # While a run works, others need not wait for a large file that is written all the time.
+            most = _RETRIED_BYTES if self._findings.is_live else math.inf
+            pending = deque(each for each in self._unsteady if each.status.st_size <= most)
+            given_up += (each for each in self._unsteady if each.status.st_size > most)
+            if not pending:
+                break
+        for each in (*given_up, *pending):
             # What was there before stays, and is read again next time.
             self._findings.leave_out(
                 each.trail, "it could not be read, or changed all the time; its state before was kept"

@@ -36,7 +36,7 @@ _PIECE_FILES = 50_000
 _COPIES = 128  # descriptors
 _FOLDERS = 20_000  # that are told after a look, with paths of at most so many bytes: more cannot be watched
 _FOLDER_PATH_BYTES = 1024
-_UNFROZEN_S = 2.0  # for all databases that changed
+_UNFROZEN_S = 0.5  # for all databases that changed
 _FROZEN_S = 0.1  # the same while the sandbox stands still; one group more may begin before it
 
 
@@ -171,7 +171,10 @@ class Running:
         if not groups:
             return []
         findings.pending = list(split(findings.pending, groups))
-        moving = await to_thread.run_sync(self._taken, root, findings, groups, _UNFROZEN_S)
+        restless = [group for group in groups if len(group.names) == 1]  # only a frozen one will do
+        databases = [group for group in groups if len(group.names) > 1]
+        moving = await to_thread.run_sync(self._taken, root, findings, databases, _UNFROZEN_S)
+        moving += restless
         if moving and self._freezer:
             async with held_still(self._freezer) as is_frozen:
                 if is_frozen:
@@ -187,15 +190,17 @@ class Running:
     ) -> list[Group]:
         """Take groups into what is pending; returns those that move."""
         until = time.monotonic() + within_s
-        moving = []
+        moving: list[Group] = []
+        copies: list[Pending] = []
         for group in groups:
             taken = None
-            if time.monotonic() < until and sum(p.copy is not None for p in findings.pending) < _COPIES:
+            if time.monotonic() < until and len(copies) < _COPIES:
                 taken = take(root, group, self._copy.place.folder, is_frozen=is_frozen)
             if taken is None:
                 moving.append(group)
             else:
-                findings.pending += taken
+                copies += taken
+        findings.pending += copies
         return moving
 
 

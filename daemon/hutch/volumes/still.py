@@ -19,7 +19,7 @@ from hutch.volumes.nodes import File, Node, Trail, path_of
 from hutch.volumes.scan import MODE_BITS
 from hutch.volumes.spots import companions, database_of
 
-_FROZEN_BYTES = 64 << 20  # copied in some 50 ms; a sandbox is not held still for longer
+FROZEN_BYTES = 64 << 20  # copied in some 50 ms; a sandbox is not held still for longer
 _COPIED_BYTES = 1 << 30  # a larger database waits for the run's last commit
 _TRIES = 4
 _AGAIN_S = 0.005
@@ -35,6 +35,8 @@ class Group:
     above: Trail | None
     names: tuple[bytes, ...]
     before: dict[bytes, File | None] = field(default_factory=dict)  # of those that differ; None: new
+
+    size: int = 0  # of what differs
 
     @property
     def path(self) -> bytes:
@@ -58,13 +60,14 @@ def groups_of(findings: Findings, restless: Iterable[bytes]) -> list[Group]:
         base = database_of(pending.trail.name)
         names = companions(base)
         if not _has_journal(findings, pending.children, names):
-            if pending.path not in alone:
+            if pending.status.st_size > FROZEN_BYTES or pending.path not in alone:
                 continue
             base, names = pending.trail.name, (pending.trail.name,)
         group = groups.setdefault(
             (id(pending.children), base), Group(pending.children, pending.trail.above, names)
         )
         group.before[pending.trail.name] = pending.before
+        group.size += pending.status.st_size
     for gone in findings.gone_journals:
         found = groups.get((id(gone.children), database_of(gone.trail.name)))
         if found:
@@ -79,7 +82,7 @@ def _has_journal(findings: Findings, children: dict[bytes, Node], names: tuple[b
     return any(gone.children is children and gone.trail.name in names for gone in findings.gone_journals)
 
 
-def take(root: int, group: Group, scratch: Path, *, is_frozen: bool = False) -> list[Pending] | None:
+def take(root: int, group: Group, scratch: Path, *, is_frozen: bool) -> list[Pending] | None:
     """Copy what changed of a group into files without a name in `scratch`; None: it did not keep still.
 
     The caller closes the copies. Blocking: for a thread.
@@ -89,7 +92,7 @@ def take(root: int, group: Group, scratch: Path, *, is_frozen: bool = False) -> 
     except OSError:
         return None
     try:
-        for _ in range(_TRIES):
+        for _ in range(_TRIES if group.size <= FROZEN_BYTES else 1):
             taken = _take_once(folder, group, scratch, is_frozen=is_frozen)
             if taken is not None:
                 return taken
@@ -110,7 +113,7 @@ def _take_once(folder: int, group: Group, scratch: Path, *, is_frozen: bool) -> 
     newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for s in changed.values()), default=0)
     if not is_frozen and newest >= time.time_ns() - RACY_NS:
         return None
-    if sum(status.st_size for status in changed.values()) > (_FROZEN_BYTES if is_frozen else _COPIED_BYTES):
+    if sum(status.st_size for status in changed.values()) > (FROZEN_BYTES if is_frozen else _COPIED_BYTES):
         return None
     taken: list[Pending] = []
     is_still = False

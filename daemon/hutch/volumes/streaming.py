@@ -187,7 +187,8 @@ class Stream:
         if piece.was_whole:
             now = time.monotonic()
             self._doubt_at = now + cost / _SHARE_OF_DOUBT
-            self._look_at = now + max(_LOOK_S, cost / _SHARE_OF_PEACE)
+            share = _SHARE_OF_DOUBT if self._watch.scan_only else _SHARE_OF_PEACE
+            self._look_at = now + max(_LOOK_S, cost / share)
         return cost * (1 / _SHARE - 1)
 
     async def _follow(self, piece: Piece) -> None:

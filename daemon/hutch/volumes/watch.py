@@ -244,6 +244,8 @@ class Watch:
     def _add(self, folders: list[bytes]) -> None:
         """Begin to watch; a limit that is met is told and leaves them unwatched."""
         young = self._ears[-1] if self._ears else None
+        if self._limit:  # until it is tried again
+            return
         if len(self._ears) >= _EARS:
             self._add_all()
         elif young and len(young.folders) + len(folders) <= _YOUNG_FOLDERS:
@@ -254,7 +256,9 @@ class Watch:
     def _add_all(self) -> None:
         """Begin anew with as few ears as will do."""
         self._limit = None
-        self._replace(list(self._ears), list(self._covered.keys() - self._resting.keys()))
+        # In their order: those that were there first are not given up for what a run makes by the thousand.
+        folders = [folder for folder in self._covered if folder not in self._resting]
+        self._replace(list(self._ears), folders)
 
     def _replace(self, old: list[_Ear], folders: list[bytes]) -> None:
         fresh = self._built(folders)
