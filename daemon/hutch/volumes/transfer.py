@@ -13,12 +13,13 @@ from anyio import to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes.beneath import FOLDER_FLAGS
+from hutch.volumes.cache import Cache, room_for
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import FolderBusyError
 from hutch.volumes.ingest import ingest
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import EMPTY, Folder, Node, edited, find, path_of, walk
+from hutch.volumes.nodes import EMPTY, Folder, Node, count, edited, find, path_of, walk
 from hutch.volumes.publish import OwnEntryError
 from hutch.volumes.reading import Reader, found, parse_path
 from hutch.volumes.records import At, Snapshot, shown
@@ -34,12 +35,13 @@ _SCRATCH = ".scratch"  # in the cache; no workspace can have this name
 class Transfer:
     """Moves folders between volumes and folders of this host that are thrown away afterwards."""
 
-    def __init__(self, engine: Engine, reader: Reader, cache: Path) -> None:
+    def __init__(self, engine: Engine, reader: Reader, cache: Cache) -> None:
         self._store = engine.store
         self._publisher = engine.publisher
         self._clock = engine.clock
         self._reader = reader
-        self._scratch = cache / _SCRATCH
+        self._cache = cache
+        self._scratch = cache.folder / _SCRATCH
 
     @asynccontextmanager
     async def scratch(self) -> AsyncGenerator[Path]:
@@ -69,10 +71,13 @@ class Transfer:
         parsed, node = found(state, parse_path(path))
         if not isinstance(node, Folder):
             raise HutchError("not_a_folder", f"'/{shown(parsed)}' is no folder", "read it as a file")
+        files, size = await to_thread.run_sync(count, node)
+        part = replace(state, tree=node, files=files, bytes=size)
         async with self.scratch() as scratch:
+            await self._cache.make_room(room_for(part))
             root = await to_thread.run_sync(os.open, scratch, FOLDER_FLAGS)
             try:
-                await restore(self._store, root, None, replace(state, tree=node))
+                await restore(self._store, root, None, part)
             finally:
                 os.close(root)
             yield scratch

@@ -73,7 +73,7 @@ class Volumes(PastDoor):
         self._measurer = Measurer(engine, self._reader)
         self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
-        self._transfer = Transfer(engine, self._reader, cache)
+        self._transfer = Transfer(engine, self._reader, self._cache)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         """Raises HutchError `volume_unknown`."""
