@@ -86,6 +86,10 @@ class History:
         """An entry's header. Raises NotFoundError."""
         return (await self._entry(volume, number))[0].header
 
+    async def reference(self, volume: Identity, number: int) -> Reference:
+        """An entry by its number and hash. Raises NotFoundError."""
+        return Reference(number, (await self._entry(volume, number))[0].hash)
+
     async def needed_header(self, volume: Identity, number: int) -> Header:
         """The same of one that must exist. Raises DamagedError."""
         return (await self._needed_entry(volume, number))[0].header

@@ -9,9 +9,8 @@ from anyio import to_thread
 from hutch.volumes.comparing import changes
 from hutch.volumes.desk import Desk
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import StoreError
+from hutch.volumes.failures import NotFoundError, StoreError
 from hutch.volumes.going_back import GoingBack
-from hutch.volumes.history import fork_point
 from hutch.volumes.leases import Lease
 from hutch.volumes.lines import sealed_line
 from hutch.volumes.names import VolumeName
@@ -63,7 +62,12 @@ class Past:
         if number is None:
             newest = await self._history.newest_reference(volume, record.hints)
             return ForkPoint(volume, *newest) if newest else record.fork
-        return fork_point(await self._reader.state(name, number))
+        if number == 0:
+            return record.fork
+        try:
+            return ForkPoint(volume, *await self._history.reference(volume, number))
+        except NotFoundError:
+            raise await self._selector.unknown(volume, record.hints, number) from None
 
     async def restore(self, lease: Lease, at: At, prefix: str | bytes) -> Snapshot:
         """A new snapshot whose tree is the old one."""
