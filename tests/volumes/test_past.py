@@ -107,8 +107,10 @@ async def test_a_fence_is_no_snapshot_that_a_time_finds(store: ObjectStore, tmp_
     held = await lease.__aenter__()
     held.lost.set()
     await lease.__aexit__(None, None, None)
+    other = Volumes(store, tmp_path / "other", clock=clock)
+    await other.info(WEB)
     clock.move(1000)
-    async with Volumes(store, tmp_path / "other", clock=clock).lease(WEB, "next") as taken:
+    async with other.lease(WEB, "next") as taken:
         assert taken.was_left
     clock.move(1000)
     await volumes.write(WEB, "/count", b"3", mode="overwrite")
