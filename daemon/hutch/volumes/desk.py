@@ -21,7 +21,7 @@ from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
 from hutch.volumes.nodes import Folder
-from hutch.volumes.patches import difference
+from hutch.volumes.patches import differs
 from hutch.volumes.records import Recovered
 from hutch.volumes.restore import restore
 from hutch.volumes.scan import put_back_modes, scan
@@ -162,7 +162,7 @@ class Desk:
             copy.place.note_used(0)
             await self._mark(copy, head, "restoring")
             copy.state = replace(head, tree=await self._fresh(copy.place, head))
-        elif next(difference(copy.state.tree, head.tree), None) is None:
+        elif not await to_thread.run_sync(differs, copy.state.tree, head.tree):
             copy.state = replace(head, tree=copy.state.tree)
         else:
             grown = Room(max(0, head.bytes - copy.state.bytes), max(0, head.files - copy.state.files))
@@ -219,6 +219,6 @@ def _looks_like(place: Place, state: State) -> bool:
         put_back_modes(root, findings)
         if findings.pending or findings.tree is None:
             return False
-        return next(difference(state.tree, findings.tree), None) is None
+        return not differs(state.tree, findings.tree)
     finally:
         os.close(root)

@@ -5,6 +5,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+import anyio
+import anyio.lowlevel
+
 from hutch.errors import HutchError
 from hutch.volumes.blocks import read_range
 from hutch.volumes.engine import Engine
@@ -17,6 +20,7 @@ from hutch.volumes.recent import Recent
 from hutch.volumes.records import At, FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
 from hutch.volumes.state import State
 
+_AT_ONCE = 1000  # nodes told before others have their turn
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")
 
 
@@ -162,7 +166,9 @@ class Reader:
         if not isinstance(top, Folder):
             yield entry_of(parsed, top)
             return
-        for _, trail, node in walk(top):
+        for number, (_, trail, node) in enumerate(walk(top)):
+            if number % _AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
             if trail is not None:
                 inner = path_of(trail)
                 yield entry_of(parsed + b"/" + inner if parsed else inner, node)

@@ -20,7 +20,7 @@ from hutch.volumes.failures import (
 from hutch.volumes.holders import this_process
 from hutch.volumes.leases import Lease
 from hutch.volumes.names import VolumeName
-from hutch.volumes.patches import difference
+from hutch.volumes.patches import differs
 from hutch.volumes.recent import Recent
 from hutch.volumes.records import Recovered, Snapshot
 from hutch.volumes.state import Hints, State
@@ -67,8 +67,8 @@ class Settling:
         if mark.phase == "restoring":
             return Settled(head, None)
         base = await self._base(mark, known, head)
-        is_newest = next(difference(base.tree, head.tree), None) is None
-        if not is_newest or mark.crossed_boot:  # invariant 17
+        is_old = await to_thread.run_sync(differs, base.tree, head.tree)
+        if is_old or mark.crossed_boot:  # invariant 17
             clean, conflict = await self._apart(place, (base, head), mark)
             return Settled(head, Copy(lease, place, clean) if clean else None, conflict=conflict)
         copy = Copy(lease, place, replace(head, tree=base.tree), noted=known.tree)

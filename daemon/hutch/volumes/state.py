@@ -15,7 +15,7 @@ from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.node_lines import Line, node_line, nodes_of
 from hutch.volumes.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.packs import Pack
-from hutch.volumes.patches import Difference, applied, difference
+from hutch.volumes.patches import Difference, applied, difference, differs
 from hutch.volumes.records import ChangeKind, LeftOut
 
 LISTED = 50  # changes, and things left out, that an entry names
@@ -121,7 +121,7 @@ class Patch:
 
     @property
     def is_empty(self) -> bool:
-        return next(difference(self.old, self.new), None) is None
+        return not differs(self.old, self.new)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of its entry."""
