@@ -12,6 +12,7 @@ from hutch.config import Agent as AgentConfig
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE, read_mount, refuse_ungranted
 from hutch.policy import Plan, Wish, decide, shown
+from hutch.runs.folders import make_fork
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
@@ -75,8 +76,7 @@ class AgentSessions:
         if mount.source:
             self._agent(request.agent)  # before anything is made for one that there is not
             refuse_ungranted([mount], config, await self._rooms.access.rights(principal))
-            source, to = self._rooms.volume(mount.source), self._rooms.volume(mount.name)
-            await self._rooms.volumes.fork(source, to, at=mount.at)
+            await make_fork(self._rooms, mount)
         if not mount.writable:
             raise HutchError(
                 "volume_invalid", "an agent keeps its session in its volume", "leave out the :ro"

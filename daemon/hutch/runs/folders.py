@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from hutch.errors import HutchError
+from hutch.mounts import VolumeMount
 from hutch.policy import Plan
 from hutch.runs.rooms import Rooms
 from hutch.volumes import (
@@ -128,7 +129,7 @@ async def folders_of(
         for mount in sorted(plan.volumes, key=lambda m: m.key):
             name = rooms.volume(mount.name)
             if mount.source:
-                await volumes.fork(rooms.volume(mount.source), name, at=mount.at)
+                await make_fork(rooms, mount)
             if mount.writable:
                 lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
                 folders.paths[mount.key] = await volumes.check_out(lease)
@@ -137,6 +138,19 @@ async def folders_of(
                 folder = volumes.check_out_read_only(name, at=mount.at)
                 folders.paths[mount.key] = await stack.enter_async_context(folder)
         yield folders
+
+
+async def make_fork(rooms: Rooms, mount: VolumeMount) -> None:
+    """Make the volume that a mount wants as a fork of another. Raises what `Volumes.fork` raises."""
+    assert mount.source is not None
+    source, to = rooms.volume(mount.source), rooms.volume(mount.name)
+    try:
+        await rooms.volumes.fork(source, to, at=mount.at)
+    except HutchError as error:
+        if error.code != "volume_exists":
+            raise
+        hint = f"to go on in it leave out ={mount.source}; for a new one choose another name"
+        raise HutchError(error.code, error.message, hint) from error
 
 
 async def _held(
