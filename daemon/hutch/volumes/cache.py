@@ -72,6 +72,7 @@ class Cache:
         while True:
             grown = self._grown = anyio.Event()
             try:
+                await self._empty_bin()
                 await self.make_room(Room(0, 0))
                 self._tell_if_full()
             except (HutchError, OSError) as error:
@@ -84,12 +85,13 @@ class Cache:
             _log.warning("the disk of the cache %s is full: %d bytes are free", self.folder, free)
 
     def note_growth(self) -> None:
-        """A folder is free to leave from now on."""
+        """A folder is free to leave, or to be removed, from now on."""
         self._grown.set()
 
     async def make_room(self, wanted: Room) -> None:
         """Evict until that fits, into the bounds and onto the disk, or nothing more can go."""
-        await self._empty_bin()
+        if not wanted.fits_on_disk(self.folder):
+            await self._empty_bin()
         residents = await to_thread.run_sync(_residents, self.folder)
         total = sum(resident.stored_bytes for resident in residents)
         for resident in sorted(residents, key=lambda each: each.used_at_ns):
@@ -97,7 +99,9 @@ class Cache:
                 return
             if await self._evict(resident):
                 total -= resident.stored_bytes
-                await self._empty_bin()
+                self.note_growth()  # the bin is emptied in the background, unless its room is wanted now
+                if not wanted.fits_on_disk(self.folder):
+                    await self._empty_bin()
 
     async def _evict(self, resident: _Resident) -> bool:
         """False: it is in use, or may hold something of its own."""
