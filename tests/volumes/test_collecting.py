@@ -52,6 +52,17 @@ async def test_what_only_dropped_snapshots_needed_is_deleted(
     await assert_kept(Volumes(store, tmp_path / "another", clock=clock), [77, 78, 79, 80, 81])
 
 
+async def test_a_snapshot_that_somebody_remembers_is_told_as_thinned_out_not_as_damaged(
+    volumes: Volumes, clock: HandClock
+) -> None:
+    await grow(volumes, clock, range(1, 80))
+    assert await tree_of(volumes, 5) == grown(5)
+    await volumes.thin(WEB, LAST_TWO)
+    clock.move(2 * DAY_S)
+    await volumes.gc(WEB)
+    assert await code_of(volumes, 5) == "snapshot_unknown"
+
+
 async def test_packs_that_no_entry_names_go_when_they_are_old(
     store: MemoryStore, volumes: Volumes, clock: HandClock
 ) -> None:

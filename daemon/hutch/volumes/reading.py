@@ -131,6 +131,8 @@ class Reader:
         volume = record.identity(name)
         known = self._states.get((name, number))
         if known and known.id == record.volume:
+            if number:
+                await self._keeping.prove(volume, number)  # its content may have been collected since
             return known
         if number == 0:
             return await self._history.begun(record.beginning(name))
