@@ -9,6 +9,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import MemoryStore, RetentionRules, VolumeName, Volumes
+from hutch.volumes.lines import sealed_line
 from support.volume_engine import WEB, commit_files, copy_of, keys_of, run_on, tree_of
 
 SMALL = {"a": b"small", "d/b": b"x" * 1000}
@@ -223,3 +224,29 @@ async def test_small_objects_are_of_their_volume_alone(aged: MemoryStore, tmp_pa
         assert not (await volumes.check(other)).is_whole
         await aged.delete(moved)
     assert (await volumes.check(other)).problems == ()
+
+
+async def test_a_fork_without_its_marker_is_noticed(aged: MemoryStore, tmp_path: Path) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    await volumes.write(FORK, "/a", b"1", mode="overwrite")
+    for key in [key for key in await keys_of(aged) if "/forks/" in key]:
+        data, _ = await aged.get(key)
+        await aged.delete(key)
+        is_ours = not (await volumes.check(FORK)).is_whole
+        await aged.put(key, data)
+        assert is_ours == (b"/fork/" in data)
+        assert (await volumes.check(FORK)).is_whole
+
+
+async def test_a_tag_or_marker_of_nothing_is_noticed(aged: MemoryStore, tmp_path: Path) -> None:
+    volumes = Volumes(aged, tmp_path / "cache")
+    (folder,) = {key.split("/")[3] for key in await keys_of(aged, "volumes/default/web/")}
+    for kind in ("tags/none", "forks/none"):
+        fields = {"volume": folder, "number": 99, "created_at": "2026-11-21T12:00:00+00:00"}
+        if kind.startswith("forks"):
+            fields = {"volume": f"default/none/{folder}", "number": 99}
+        key = f"volumes/default/web/{folder}/{kind}"
+        await aged.put(key, sealed_line(fields))
+        (problem,) = (await volumes.check(WEB)).problems
+        assert "not there" in problem
+        await aged.delete(key)

@@ -8,13 +8,14 @@ from anyio import to_thread
 from hutch.volumes.blocks import block_of, layout
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DamagedError, NotFoundError
+from hutch.volumes.forking import marker_key
 from hutch.volumes.keeping import KeepList
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.nodes import File, Folder
 from hutch.volumes.packs import Pack, digest, read_footer, unpack_block
 from hutch.volumes.patches import difference
 from hutch.volumes.records import CheckReport
-from hutch.volumes.state import Hints, State, packs_of
+from hutch.volumes.state import ForkPoint, Hints, State, packs_of
 
 Told = Callable[[int], Awaitable[None]]  # is told how much was read so far
 
@@ -56,6 +57,9 @@ class Checker:
             record, _ = await self._leases.read(name)
             keep, _ = await self._keeping.read(record.identity(name))
             await self._check_kept(record.beginning(name), keep, tally)
+            if record.fork and not await self._is_marked(record.fork, record.volume):
+                where = f"volume '{record.fork.volume.name}'"
+                tally.problems.append(f"{where} has no marker of it, and may collect what it needs")
             newest = await self._check_log(record.beginning(name), record.hints, keep.until, tally)
         except (DamagedError, NotFoundError) as error:
             tally.problems.append(error.message)
@@ -91,6 +95,14 @@ class Checker:
             tally.entries += 1
             await self._check_content(after, state.tree if state.number else None, tally)
             state = after
+
+    async def _is_marked(self, point: ForkPoint, fork_id: str) -> bool:
+        """Invariant 11."""
+        try:
+            await self._store.get(point.volume.key(marker_key(fork_id)))
+        except NotFoundError:
+            return False
+        return True
 
     async def _marked(self, volume: Identity, tally: _Tally) -> list[tuple[int, str]]:
         """The numbers that tags and markers name, and what to say where there is none such."""
