@@ -19,7 +19,7 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
     comparison = await _chosen(volumes, name, request)
     page: list[VolumeChange] = []
     room, number = _PATCH_BYTES, 0
-    async with aclosing(comparison.changes(request.path)) as changes:
+    async with aclosing(comparison.changes) as changes:
         async for change in changes:
             if number >= request.offset:
                 if len(page) == request.limit or room <= 0:
@@ -32,13 +32,14 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
 
 async def _chosen(volumes: Volumes, name: VolumeName, request: DiffRequest) -> "_Comparison":
     """Turn what the snapshots are called into numbers, so that every page compares the same two."""
-    newer = await volumes.contents(name, None if request.working else request.b)
     if request.working:
-        return _Comparison(volumes, name, newer, None)
-    if request.a is not None:
-        return _Comparison(volumes, name, await volumes.contents(name, request.a), newer)
-    before = await _before_last_run(volumes, name, newer.snapshot)
-    return _Comparison(volumes, name, await volumes.contents(name, before), newer)
+        base, changes = await volumes.compare_working(name, prefix=request.path)
+        return _Comparison(volumes, name, base, None, changes)
+    newer = await volumes.contents(name, request.b)
+    a = await _before_last_run(volumes, name, newer.snapshot) if request.a is None else request.a
+    older = await volumes.contents(name, a)
+    changes = volumes.diff(name, older.snapshot, newer.snapshot, prefix=request.path)
+    return _Comparison(volumes, name, older, newer, changes)
 
 
 async def _before_last_run(volumes: Volumes, name: VolumeName, number: int) -> int:
@@ -55,16 +56,19 @@ async def _before_last_run(volumes: Volumes, name: VolumeName, number: int) -> i
 class _Comparison:
     """From one snapshot to another; None: to the working folder of this host."""
 
-    def __init__(self, volumes: Volumes, name: VolumeName, older: Contents, newer: Contents | None) -> None:
+    def __init__(
+        self,
+        volumes: Volumes,
+        name: VolumeName,
+        older: Contents,
+        newer: Contents | None,
+        changes: AsyncGenerator[TreeChange],
+    ) -> None:
+        self.changes = changes
         self._volumes = volumes
         self._name = name
         self._older = older
         self._newer = newer
-
-    def changes(self, path: str) -> AsyncGenerator[TreeChange]:
-        if self._newer is None:
-            return self._volumes.diff_working(self._name, prefix=path)
-        return self._volumes.diff(self._name, self._older.snapshot, self._newer.snapshot, prefix=path)
 
     def diff(self, page: list[VolumeChange], more: int | None) -> VolumeDiff:
         b = self._newer.snapshot if self._newer else None

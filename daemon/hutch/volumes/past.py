@@ -44,10 +44,14 @@ class Past:
 
     async def diff_working(self, name: VolumeName, prefix: str | bytes) -> AsyncGenerator[TreeChange]:
         """What turns the snapshot that this host's folder stands on into what it holds."""
-        record, _ = await self._leases.read(name)
-        base, now = await self._desk.compared(record.beginning(name), record.hints)
+        base, now = await self.working(name)
         async for change in streamed(base, now, prefix):
             yield change
+
+    async def working(self, name: VolumeName) -> tuple[State, State]:
+        """The snapshot that this host's folder stands on, and what it holds."""
+        record, _ = await self._leases.read(name)
+        return await self._desk.compared(record.beginning(name), record.hints)
 
     async def fork(self, name: VolumeName, to: VolumeName, at: At) -> VolumeInfo:
         """A new volume that begins where a snapshot is."""

@@ -21,7 +21,7 @@ from hutch.volumes.housekeeping import Housekeeper
 from hutch.volumes.leases import TTL_S, Lease
 from hutch.volumes.measuring import Measurer
 from hutch.volumes.names import VolumeName
-from hutch.volumes.past import Past
+from hutch.volumes.past import Past, streamed
 from hutch.volumes.past_door import PastDoor
 from hutch.volumes.quotas import Quotas
 from hutch.volumes.reading import Reader
@@ -34,6 +34,7 @@ from hutch.volumes.records import (
     LinkTarget,
     Recovered,
     Snapshot,
+    TreeChange,
     TreeEntry,
     VolumeInfo,
 )
@@ -242,6 +243,13 @@ class Volumes(PastDoor):
     async def contents(self, name: VolumeName, at: At = None) -> Contents:
         """For reading many files of one snapshot. Raises HutchError as `read` does."""
         return Contents(self._engine.store, await self._reader.state(name, at))
+
+    async def compare_working(
+        self, name: VolumeName, *, prefix: str | bytes = "/"
+    ) -> tuple[Contents, AsyncGenerator[TreeChange]]:
+        """As `diff_working`, with the files of the snapshot that the folder stands on."""
+        base, now = await self._past.working(name)
+        return Contents(self._engine.store, base), streamed(base, now, prefix)
 
     async def read_working(self, name: VolumeName, path: bytes, limit: int) -> bytes | None:
         """The beginning of a file as it is now in this host's working folder; None: there is none."""
