@@ -70,7 +70,7 @@ async def test_a_check_out_that_needs_room_gets_it_first(volumes: Volumes, tmp_p
     assert folders(tmp_path) == ["bb", "cc"]
 
 
-async def test_a_sparse_file_counts_by_what_is_stored(volumes: Volumes) -> None:
+async def test_a_sparse_file_counts_by_what_is_stored(volumes: Volumes, tmp_path: Path) -> None:
     async with run_on(volumes) as (lease, folder):
         (folder / "sparse").touch()
         os.truncate(folder / "sparse", 1 << 40)
@@ -78,6 +78,10 @@ async def test_a_sparse_file_counts_by_what_is_stored(volumes: Volumes) -> None:
         os.link(folder / "a", folder / "b")
         await volumes.commit(lease, "run")
     assert MB < (await volumes.cache_use()).used_bytes < 1.05 * MB
+    await commit_files(volumes, {"a": bytes(MB)}, NAMES[0])
+    async with volumes.check_out_read_only(WEB):
+        assert 3 * MB < (await volumes.cache_use()).used_bytes < 3.2 * MB  # nobody had to leave
+    assert folders(tmp_path) == ["aa", "web"]
 
 
 async def change_by_hand(_: Volumes, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from hutch.volumes.beneath import FOLDER_FLAGS, TreeMovedError
 from hutch.volumes.copies import Copies
 from hutch.volumes.failures import DiskFullError, FolderBusyError, disk_of, free_bytes
 from hutch.volumes.names import VolumeName
+from hutch.volumes.nodes import File, Folder, walk
 from hutch.volumes.records import FULL_BYTES, CacheUse, SetAside
 from hutch.volumes.scan import put_back_modes, scan
 from hutch.volumes.state import State
@@ -30,7 +31,7 @@ from hutch.volumes.working import Place, places
 MAX_BYTES = 10_000_000_000
 _BIN = ".evicted"  # no workspace begins with a dot
 _LENDERS = 16  # folders that are asked, each for a few files
-_FILE_BYTES = 4096  # what a small file takes of most disks
+_FILE_BYTES = 4096  # of which most disks give a multiple to a file
 _log = logging.getLogger(__name__)
 
 
@@ -192,9 +193,21 @@ class Cache:
         )
 
 
-def room_for(state: State) -> Room:
-    """About what a state's folder takes."""
-    return Room(state.bytes + state.files * _FILE_BYTES, state.files)
+async def room_for(state: State) -> Room:
+    """About what a state's folder takes: of a sparse file what is in it, of a hard link one file."""
+    return await to_thread.run_sync(_room_for, state.tree)
+
+
+def _room_for(tree: Folder) -> Room:
+    total = count = 0
+    linked: set[int] = set()
+    for _, _, node in walk(tree):
+        count += 1
+        if isinstance(node, File) and node.inode not in linked:
+            linked.update((node.inode,) if node.inode else ())
+            size = node.size if node.data is None else sum(length for _, length in node.data)
+            total += -(-size // _FILE_BYTES) * _FILE_BYTES
+    return Room(total, count)
 
 
 def _residents(cache: Path) -> list[_Resident]:

@@ -165,7 +165,8 @@ class Desk:
         elif not await to_thread.run_sync(differs, copy.state.tree, head.tree):
             copy.state = replace(head, tree=copy.state.tree)
         else:
-            grown = Room(max(0, head.bytes - copy.state.bytes), max(0, head.files - copy.state.files))
+            before, after = await room_for(copy.state), await room_for(head)
+            grown = Room(max(0, after.bytes - before.bytes), max(0, after.files - before.files))
             await self._cache.make_room(grown)
             await self._mark(copy, head, "restoring")
             try:
@@ -184,21 +185,22 @@ class Desk:
 
     async def _fresh(self, place: Place, head: State) -> Folder:
         """Make the folder anew, on a full disk twice; a half-made one never stands in its place."""
-        await self._cache.make_room(room_for(head))
+        wanted = await room_for(head)
+        await self._cache.make_room(wanted)
         try:
-            return await self._made(place, head)
+            made = await self._made(place, head)
         except DiskFullError:
             place.note_used(0)
             await to_thread.run_sync(place.remove, "new")
-            wanted = room_for(head)  # was not enough
-            await self._cache.make_room(Room(2 * wanted.bytes, 2 * wanted.files))
-            return await self._made(place, head)
+            await self._cache.make_room(Room(2 * wanted.bytes, 2 * wanted.files))  # once was not enough
+            made = await self._made(place, head)
+        place.note_used(wanted.bytes)
+        return made
 
     async def _made(self, place: Place, head: State) -> Folder:
         await to_thread.run_sync(place.make_empty_tree)
         tree = await self._restored(place.folder / "new", None, head, await self._cache.lenders(place))
         await to_thread.run_sync(place.publish_tree)
-        place.note_used(room_for(head).bytes)
         return tree._replace(stat=stat_of(place.tree.lstat()))  # being renamed shows
 
     async def _restored(

@@ -74,7 +74,7 @@ class Transfer:
         files, size = await to_thread.run_sync(count, node)
         part = replace(state, tree=node, files=files, bytes=size)
         async with self.scratch() as scratch:
-            await self._cache.make_room(room_for(part))
+            await self._cache.make_room(await room_for(part))
             root = await to_thread.run_sync(os.open, scratch, FOLDER_FLAGS)
             try:
                 await restore(self._store, root, None, part)
