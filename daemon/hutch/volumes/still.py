@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hutch.volumes.beneath import FILE_FLAGS, FOLDER_FLAGS, open_beneath
 from hutch.volumes.findings import RACY_NS, Findings, Pending, kept, put_in_order, stat_of
@@ -166,7 +167,8 @@ def _looks(folder: int, names: tuple[bytes, ...]) -> dict[bytes, os.stat_result]
 def _copied(folder: int, name: bytes, size: int, scratch: Path) -> int:
     source = os.open(name, FILE_FLAGS, dir_fd=folder)
     try:
-        target = os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        with TemporaryFile(dir=scratch, buffering=0) as file:  # also where there is no O_TMPFILE
+            target = os.dup(file.fileno())
         try:
             while size > 0 and (sent := os.sendfile(target, source, None, min(size, _CHUNK_BYTES))):
                 size -= sent
