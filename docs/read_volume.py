@@ -35,7 +35,7 @@ def large(path, name=None):
     frame = (
         data[45 + int.from_bytes(data[41:45], "little") :] if data[8] == 1 else sys.exit("unknown version")
     )
-    return list(map(json.loads, zstandard.ZstdDecompressor().decompress(frame).split(b"\n")))
+    return list(map(json.loads, zstandard.ZstdDecompressor().decompressobj().decompress(frame).split(b"\n")))
 
 
 def snapshot(store, volume, number, fork=None):
@@ -74,7 +74,11 @@ def apply(tree, nodes):
 @functools.lru_cache(64)
 def content(path, offset, stored, length, name):
     data = os.pread(opened(path).fileno(), stored, offset)
-    return proven(data if stored == length else zstandard.ZstdDecompressor().decompress(data), name, path)
+    return proven(
+        data if stored == length else zstandard.ZstdDecompressor().decompressobj().decompress(data),
+        name,
+        path,
+    )
 
 
 def write(path, name, node, packs, links):

@@ -63,6 +63,9 @@ async def test_every_kind_of_thing_is_restored(volumes: Volumes, store: Path) ->
         (folder / "large").write_bytes(chance.randbytes(3_000_000))
         for number in range(300):
             (folder / f"small-{number}").write_bytes(chance.randbytes(chance.randrange(2000)))
+        (folder / "many").mkdir()
+        for number in range(2200):  # whose frame does not tell how long they are
+            (folder / f"many/{number}").touch()
         await volumes.commit(lease, "run 1")
         (folder / "large").unlink()
         (folder / "large").mkdir(mode=0o500)
