@@ -93,6 +93,8 @@ def restore(invocation: Invocation, /, *, name: str, path: str, at: str, as_json
         note(f"volume {name}: nothing differs, so nothing was done")
     else:
         note(f"volume {name}: snapshot {made.snapshot}, {made.changes} changed")
+        where = "" if path == "/" else f" {path}"
+        note(f"to undo it: hutch volume restore {name}{where} --at {made.snapshot - 1}")
 
 
 @click.command()

@@ -172,4 +172,9 @@ def _entry(entry: VolumeEntry) -> tuple[str, ...]:
     name = f"{entry.name} -> {entry.target}" if entry.kind == "link" else entry.name
     mark = {"folder": "d", "link": "l", "file": "-"}[entry.kind]
     moment = f"{entry.mtime:%Y-%m-%d %H:%M}" if entry.mtime else ""
-    return (f"{mark} {entry.mode:04o}", size(entry.size), moment, name + "/" * (entry.kind == "folder"))
+    return (
+        f"{mark} {entry.mode:04o}",
+        size(entry.size) if entry.kind == "file" else "",
+        moment,
+        name + "/" * (entry.kind == "folder"),
+    )
