@@ -2,6 +2,7 @@
 
 import os
 import random
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hutch.volumes import DirectoryStore, RetentionRules, VolumeName, Volumes
+from hutch.volumes.codec import ENTRY, sealed
 from support.volume_engine import WEB, commit_files, listing, run_on
 from support.volume_golden import plant
 
@@ -63,9 +65,6 @@ async def test_every_kind_of_thing_is_restored(volumes: Volumes, store: Path) ->
         (folder / "large").write_bytes(chance.randbytes(3_000_000))
         for number in range(300):
             (folder / f"small-{number}").write_bytes(chance.randbytes(chance.randrange(2000)))
-        (folder / "many").mkdir()
-        for number in range(2200):  # whose frame does not tell how long they are
-            (folder / f"many/{number}").touch()
         await volumes.commit(lease, "run 1")
         (folder / "large").unlink()
         (folder / "large").mkdir(mode=0o500)
@@ -141,3 +140,14 @@ async def test_damage_is_noticed(volumes: Volumes, store: Path, kind: str) -> No
     done = read(store, "web", store.parent / "target")
     assert done.returncode != 0
     assert "damaged" in done.stderr
+
+
+def test_a_frame_that_does_not_tell_its_length_is_unpacked(tmp_path: Path) -> None:
+    """As the engine makes it of a large tree."""
+    lines = [b'{"depth": 1, "name": "%d", "kind": "gone"}' % number for number in range(9000)]
+    data, name = sealed(ENTRY, {"any": "header"}, iter(lines))
+    (tmp_path / "entry").write_bytes(data)
+    reader = runpy.run_path(str(READER))
+    header, *nodes = reader["large"](tmp_path / "entry", name)
+    assert header == {"any": "header"}
+    assert [node["name"] for node in nodes] == [str(number) for number in range(9000)]
