@@ -188,3 +188,25 @@ async def test_what_comes_late_of_a_removal_does_not_remove_what_is_in_use(scene
         (folder / "b").write_bytes(b"2")
         await scene.theirs.commit(lease, "contender")
     assert await tree_of(scene.theirs) == {"/a": b"1", "/b": b"2"}
+
+
+@pytest.mark.parametrize("arrives", ["before the end", "after it"])
+async def test_what_was_undone_while_its_commit_was_in_doubt_does_not_come_back(
+    scene: Scene, arrives: str
+) -> None:
+    async with run_on(scene.ours, "run 1") as (lease, folder):
+        (folder / "b").write_bytes(b"2")
+        scene.late.holds_up = "/log/"
+        with pytest.raises(StoreError):
+            await scene.ours.commit(lease, "run 1")
+        (folder / "b").unlink()
+        scene.late.holds_up = "/none/"
+        if arrives == "before the end":
+            assert await scene.late.arrive() == [True]
+        await scene.ours.commit(lease, "run 1")
+    if arrives == "after it":
+        assert await scene.late.arrive() == [False]
+    assert await tree_of(scene.theirs) == {"/a": b"1"}
+    assert (await scene.theirs.info(WEB)).held_by is None
+    async with run_on(scene.ours, "run 2") as (_, folder):
+        assert tree_on_disk(folder) == {"/a": b"1"}

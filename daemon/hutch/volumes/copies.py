@@ -133,7 +133,8 @@ class Copies:
         tree = ingested.tree if ingested else copy.state.tree
         made = await to_thread.run_sync(patch, copy.state, tree)
         if copy.told is None or not copy.has_streamed:
-            return made, made.changes > 0
+            # In doubt: an earlier attempt that arrives yet would bring back what was undone since.
+            return made, made.changes > 0 or copy.lease.in_doubt
         # A run that streamed ends with an entry that says so, and that tells all that the run changed.
         whole = await to_thread.run_sync(patch, copy.told, tree)
         return replace(made, changes=whole.changes, changed=whole.changed), True
