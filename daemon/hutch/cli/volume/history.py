@@ -1,5 +1,7 @@
 """`hutch volume log`, `tag`, `untag`, `restore`, `fork`: snapshots, and what can be done with them."""
 
+import shlex
+
 import click
 
 from hutch.cli.invocation import Invocation
@@ -93,7 +95,7 @@ def restore(invocation: Invocation, /, *, name: str, path: str, at: str, as_json
         note(f"volume {name}: nothing differs, so nothing was done")
     else:
         note(f"volume {name}: snapshot {made.snapshot}, {made.changes} changed")
-        where = "" if path == "/" else f" {path}"
+        where = "" if path == "/" else f" {shlex.quote(path)}"
         note(f"to undo it: hutch volume restore {name}{where} --at {made.snapshot - 1}")
 
 
