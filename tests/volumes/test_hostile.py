@@ -233,6 +233,30 @@ async def test_a_link_in_the_place_of_a_folder_is_inert_at_restore(
     assert await tree_of(elsewhere, name=VolumeName.parse(conflict)) == {"/d": str(outside)}
 
 
+async def test_a_deep_tree_with_branches_far_down_goes_there_and_back(
+    volumes: Volumes, elsewhere: Volumes
+) -> None:
+    async with run_on(volumes) as (lease, folder):
+        make_deep(folder, 200, "d")
+        for depth in (1, 60, 70, 130, 135):  # each is come back to from below
+            make_deep(folder / "/".join("d" * depth), 70, "e")
+        assert (snapshot := await volumes.commit(lease, "run 1")) is not None
+        assert await volumes.commit(lease, "run 1") is None
+        here = tree_on_disk(folder)
+    async with run_on(elsewhere) as (lease, folder):
+        assert await elsewhere.commit(lease, "run 2") is None
+        assert tree_on_disk(folder) == here
+        remove_tree_of(folder, b"d")
+        assert not (folder / "d").exists()
+    assert snapshot.files == 6
+
+
+def remove_tree_of(folder: Path, name: bytes) -> None:
+    root = os.open(folder, os.O_RDONLY)
+    remove_tree(root, name)
+    os.close(root)
+
+
 @pytest.mark.parametrize("with_openat2", [True, False])
 def test_what_is_opened_lies_beneath(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_openat2: bool

@@ -128,7 +128,8 @@ class Descent:
         self._levels.append((fd, identity))
         if len(self._levels) > _HELD_FOLDERS:
             oldest, its_identity = self._levels[-_HELD_FOLDERS - 1]
-            os.close(oldest)
+            if oldest >= 0:  # else it was closed on an earlier way down
+                os.close(oldest)
             self._levels[-_HELD_FOLDERS - 1] = (-1, its_identity)
         if expected is not None and _identity(expected) != identity:
             raise TreeMovedError
