@@ -174,6 +174,19 @@ async def test_what_a_killed_process_left_in_the_bin_is_removed(volumes: Volumes
     await trim(volumes, lambda: not left.exists())
 
 
+async def test_what_a_killed_restore_left_is_removed(volumes: Volumes, tmp_path: Path) -> None:
+    await commit_files(volumes, {"a": b"1"})
+    place = tmp_path / "cache/default/web"
+    (place / "tree").rename(place / "new")
+    async with volumes.check_out_read_only(WEB) as reading:
+        other = reading.parent.with_name(f"{7:020}")
+        (other / "new").mkdir(parents=True)
+        await trim(volumes, lambda: not place.joinpath("new").exists() and not other.exists())
+        assert tree_on_disk(reading) == {"/a": b"1"}
+    async with run_on(volumes) as (_, folder):
+        assert tree_on_disk(folder) == {"/a": b"1"}
+
+
 async def test_a_tree_that_was_removed_by_hand_is_restored(volumes: Volumes, tmp_path: Path) -> None:
     await commit_files(volumes, {"a": b"1"})
     async with volumes.check_out_read_only(WEB):

@@ -74,6 +74,7 @@ class Cache:
             grown = self._grown = anyio.Event()
             try:
                 await self._empty_bin()
+                await self._evict_half_made()
                 await self.make_room(Room(0, 0))
                 self._tell_if_full()
             except (HutchError, OSError) as error:
@@ -84,6 +85,12 @@ class Cache:
         free = free_bytes(self.folder)
         if free < FULL_BYTES:
             _log.warning("the disk of the cache %s is full: %d bytes are free", self.folder, free)
+
+    async def _evict_half_made(self) -> None:
+        """What a restore left that was killed."""
+        for resident in await to_thread.run_sync(_residents, self.folder):
+            if not resident.place.tree.exists() and await self._evict(resident):
+                self.note_growth()
 
     def note_growth(self) -> None:
         """A folder is free to leave, or to be removed, from now on."""
@@ -137,20 +144,21 @@ class Cache:
 
     def _clear(self, place: Place) -> None:
         """First the tree, at once: a place without one is worth nothing, whatever else is left there."""
-        if place.tree.exists():
-            self._throw_away(place)
+        for made in (place.tree, place.half_made):
+            if made.exists():
+                self._throw_away(place, made)
         for name in ("mark", "index", "used", "lock"):
             (place.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # readers, or what was set aside
             place.folder.rmdir()
 
-    def _throw_away(self, place: Place) -> None:
+    def _throw_away(self, place: Place, made: Path) -> None:
         try:
             self._bin.folder.mkdir(mode=0o700, exist_ok=True)
-            place.tree.rename(self._bin.folder / secrets.token_hex(8))
+            made.rename(self._bin.folder / secrets.token_hex(8))
         except OSError:  # not even room for a name in the bin
-            place.tree.rename(place.folder / "new")  # where half-made trees lie
-            place.remove("new")
+            made.rename(place.half_made)
+            place.remove(place.half_made.name)
 
     async def lenders(self, borrower: Place) -> list[Path]:
         """Folders that may have content which another needs: those in use last."""
@@ -215,7 +223,7 @@ def _residents(cache: Path) -> list[_Resident]:
     found = []
     for name, place in places(cache):
         for its_name, each in ((name, place), *((None, reader) for reader in _shelf(place))):
-            if each.tree.exists():
+            if each.tree.exists() or each.half_made.exists():
                 found.append(_Resident(each, its_name, *each.used))
     return found
 

@@ -66,6 +66,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tree = folder / "tree"
+        self.half_made = folder / "new"  # worth nothing unless someone holds the lock
 
     @property
     def mark(self) -> Mark | None:
@@ -172,13 +173,13 @@ class Place:
         self.remove("new")
         self.remove("tree")
         try:
-            (self.folder / "new").mkdir(mode=0o700)
+            self.half_made.mkdir(mode=0o700)
         except OSError as error:
             raise refused(self.folder, 0, error) from error
 
     def publish_tree(self) -> None:
         """Put `new` in the place of the tree."""
-        (self.folder / "new").rename(self.tree)
+        self.half_made.rename(self.tree)
 
     def set_aside(self, now: datetime) -> None:
         """Keep a tree that cannot be understood, for a person to look at (invariant 12)."""
