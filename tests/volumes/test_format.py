@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hutch.volumes import DirectoryStore, FileRead, VolumeName, Volumes
@@ -163,6 +163,7 @@ def folders(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Folder]:
 TREES = folders(st.recursive(st.one_of(FILES, LINKS), folders, max_leaves=12))
 
 
+@settings(deadline=None)
 @given(TREES, TREES)
 def test_a_patch_that_was_encoded_turns_one_tree_into_the_other(old: Folder, new: Folder) -> None:
     for base in (None, old, new):
@@ -180,6 +181,7 @@ def test_a_patch_that_was_encoded_turns_one_tree_into_the_other(old: Folder, new
             assert base == new
 
 
+@settings(deadline=None)
 @given(TREES, st.data())
 def test_a_changed_byte_of_an_entry_is_noticed(tree: Folder, data: st.DataObject) -> None:
     lines = [node_line(step.depth, step.name, step.new) for step in difference(None, tree)]
