@@ -136,6 +136,13 @@ async def write_one(volumes: Volumes) -> None:
     await volumes.write(WEB, "/e/f", LARGE, mode="overwrite")
 
 
+async def put_folder(volumes: Volumes) -> None:
+    async with volumes.scratch() as source:
+        (source / "f").write_bytes(LARGE)
+        async with volumes.lease(WEB, "put") as lease:
+            await volumes.put_folder(lease, "/e", source)
+
+
 async def only_lease(volumes: Volumes) -> None:
     async with volumes.lease(WEB, "run 2"):
         pass
@@ -266,6 +273,7 @@ CASES = {
     "commit": Case(edit_and_commit, (BASE, *_EDITED), 5),
     "stream": Case(stream_and_commit, (BASE, BASE | {"/a": b"new"}, *_EDITED), 6, again=edit_and_commit),
     "write": Case(write_one, (BASE, BASE | {"/e": None, "/e/f": LARGE}), 4),
+    "put folder": Case(put_folder, (BASE, BASE | {"/e": None, "/e/f": LARGE}), 4),
     "lease": Case(only_lease, (BASE,), 2),
     "restore": Case(go_back, (BASE, OLDEST), 4),
     "fork": Case(fork, (BASE,), 2, is_done="volume_exists", finally_=the_fork_is_there),

@@ -268,6 +268,28 @@ async def test_a_renewal_that_is_broken_off_does_not_keep_the_lease(tmp_path: Pa
     assert (await volumes.info(WEB)).held_by is None
 
 
+async def test_a_damaged_lease_ends_no_run_and_its_work_is_kept(tmp_path: Path) -> None:
+    store = MemoryStore()
+    volumes = Volumes(store, tmp_path / "cache", lease_ttl_s=0.15)
+    async with run_on(volumes) as (lease, folder):
+        (folder / "a").write_bytes(b"1")
+        await volumes.commit(lease, "run 1")
+        good, _ = await store.get("leases/default/web")
+        await store.put("leases/default/web", good[:-5] + b"xxxxx")
+        with anyio.fail_after(20):
+            await lease.lost.wait()
+        (folder / "a").write_bytes(b"2")
+        with pytest.raises(LeaseLostError) as lost:
+            await volumes.commit(lease, "run 1")
+    kept = VolumeName.parse(lost.value.hint.split("'")[1])
+    assert await tree_of(volumes, name=kept) == {"/a": b"2"}
+    with pytest.raises(HutchError) as damaged:
+        await volumes.lease(WEB, "run 2").__aenter__()
+    assert damaged.value.code == "volume_damaged"
+    await store.put("leases/default/web", good)
+    assert await tree_of(volumes) == {"/a": b"1"}
+
+
 class SlowStore(Cable):
     """A write that is broken off has taken effect all the same; `begun` is set when there is one."""
 

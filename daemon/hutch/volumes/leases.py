@@ -13,6 +13,7 @@ from hutch.volumes.clock import Clock
 from hutch.volumes.contention import Contention
 from hutch.volumes.failures import (
     ConflictError,
+    DamagedError,
     LeaseHeldError,
     LeaseLostError,
     NotFoundError,
@@ -267,8 +268,9 @@ class Leases:
             # The answer may have been lost on its way, and a retry then meets our own write.
             try:
                 data, tag = await self._store.get(lease_key(name))
-            except NotFoundError:  # of a new volume, so that nothing was written
+                standing = decoded(data, name)
+            except (NotFoundError, DamagedError):  # a new volume's, of which nothing was written; or not ours
                 raise error from None
-            if decoded(data, name).nonce == record.nonce:
+            if standing.nonce == record.nonce:
                 return tag
             raise
