@@ -12,7 +12,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from hutch.volumes import VolumeName
+from hutch.errors import HutchError
+from hutch.runs.transfer import put_archive
+from hutch.volumes import MemoryStore, Quotas, VolumeName, VolumeQuota, Volumes
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]
@@ -190,3 +192,25 @@ async def test_nothing_stays_of_what_is_carried_when_its_user_goes(service: Fake
             scope.cancel()
             await anyio.lowlevel.checkpoint()
     assert list(folder.parents[1].iterdir()) == []
+
+
+def test_what_a_volume_may_not_hold_is_refused_before_all_of_it_is_here(tmp_path: Path) -> None:
+    engine = Volumes(MemoryStore(), tmp_path / "cache", quotas=Quotas(VolumeQuota(max_bytes=1 << 20)))
+    came = 0
+
+    async def data() -> AsyncGenerator[bytes]:
+        nonlocal came
+        header = tarfile.TarInfo("huge")
+        header.size = 1 << 40
+        yield header.tobuf(tarfile.PAX_FORMAT)
+        while True:
+            came += 1
+            yield bytes(1 << 20)
+
+    async def put() -> str:
+        with pytest.raises(HutchError) as refused:
+            await put_archive(engine, VolumeName.parse("web"), "/", data(), replaces=True)
+        return refused.value.code
+
+    assert anyio.run(put) == "quota_exceeded"
+    assert came < 3

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -9,7 +10,7 @@ from anyio import from_thread, to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes import Snapshot, VolumeName, Volumes
-from hutch.volumes.archive_reader import read_archive
+from hutch.volumes.archive_reader import Judge, read_archive
 from hutch.volumes.archive_writer import write_folder
 from hutch_mcp_tools.service import Events, RunEvent
 
@@ -35,16 +36,18 @@ async def put_archive(
     The volume is held from the beginning on, so that nobody sends gigabytes to hear that it is not free.
 
     Raises:
-        HutchError: `archive_invalid`, and what `Volumes.lease` and `Volumes.put_folder` raise.
+        HutchError: `archive_invalid`, `quota_exceeded` as soon as it shows, and what `Volumes.lease` and
+            `Volumes.put_folder` raise.
     """
     async with volumes.lease(name, _WRITER, create=True) as lease, volumes.scratch() as scratch:
-        await unpack(data, scratch)
+        await _unpack(data, scratch, lambda made: volumes.refuse_more(name, made.files, made.bytes))
         return await volumes.put_folder(lease, path, scratch, replaces=replaces)
 
 
-async def unpack(data: AsyncIterable[bytes], folder: Path) -> None:
+async def _unpack(data: AsyncIterable[bytes], folder: Path, judge: Judge) -> None:
     """Unpack an archive as it comes."""
-    unpacked = await to_thread.run_sync(read_archive, Pieces(aiter(data)), folder)
+    reading = partial(read_archive, Pieces(aiter(data)), folder, judge=judge)
+    unpacked = await to_thread.run_sync(reading)
     if unpacked.lost_xattrs:
         raise HutchError(
             "folder_failed",

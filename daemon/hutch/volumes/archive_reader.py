@@ -3,7 +3,7 @@
 import errno
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,20 @@ class Unpacked:
     """What was made. `lost_xattrs`: files and folders whose attributes the disk cannot keep."""
 
     files: int = 0  # and links
+    bytes: int = 0
     lost_xattrs: int = 0
 
 
-def read_archive(source: Source, folder: Path, *, replace: bool = False) -> Unpacked:
+Judge = Callable[[Unpacked], None]
+
+
+def read_archive(
+    source: Source, folder: Path, *, replace: bool = False, judge: Judge | None = None
+) -> Unpacked:
     """Unpack into a folder that exists. For a thread.
 
-    `replace`: files and links may stand there already, and give way.
+    `replace`: files and links may stand there already, and give way. `judge` is shown how much it is with
+    each file, before that is written; what it raises ends all.
 
     Raises:
         HutchError: `archive_invalid`: it is cut short, no tar, or holds what no volume can;
@@ -55,7 +62,7 @@ def read_archive(source: Source, folder: Path, *, replace: bool = False) -> Unpa
                 errors="surrogateescape",
             ) as archive,
         ):
-            return _Reader(archive, root, replace=replace).read_all()
+            return _Reader(archive, root, judge, replace=replace).read_all()
     finally:
         os.close(root)
 
@@ -73,7 +80,8 @@ def _told() -> Iterator[None]:
 
 
 class _Reader:
-    def __init__(self, archive: tarfile.TarFile, root: int, *, replace: bool) -> None:
+    def __init__(self, archive: tarfile.TarFile, root: int, judge: Judge | None, *, replace: bool) -> None:
+        self._judge = judge
         self._archive = archive
         self._root = root
         self._replace = replace
@@ -83,8 +91,11 @@ class _Reader:
     def read_all(self) -> Unpacked:
         while (member := self._archive.next()) is not None:
             self._archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-            self._read(member)
             self._made.files += not member.isdir()
+            self._made.bytes += member.size
+            if self._judge is not None:
+                self._judge(self._made)
+            self._read(member)
         for member in reversed(self._folders):  # last, since what comes into a folder changes its time
             self._describe_folder(member)
         return self._made

@@ -31,6 +31,13 @@ class Quotas:
                 return quota
         return self._default
 
+    def refuse_more(self, name: VolumeName, files: int, size: int) -> None:
+        """Raises QuotaExceededError for what alone is more than a volume may hold."""
+        quota = self.of(name)
+        for what, limit, wanted in (("bytes", quota.max_bytes, size), ("files", quota.max_files, files)):
+            if limit and wanted > limit:
+                raise QuotaExceededError(name, what, wanted, limit)
+
     def check(self, state: State, made: Patch) -> None:
         """Whether a commit may be made. One that is still too large but grows nothing is.
 

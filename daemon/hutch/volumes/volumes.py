@@ -190,6 +190,10 @@ class Volumes(PastDoor):
         async with self.lease(name, holder, create=True) as lease:
             return await self._writer.write(lease, path, data, mode=mode, executable=executable)
 
+    def refuse_more(self, name: VolumeName, files: int, size: int) -> None:
+        """Refuse what is more than a volume may hold. Raises HutchError `quota_exceeded`."""
+        self._engine.quotas.refuse_more(name, files, size)
+
     def scratch(self) -> AbstractAsyncContextManager[Path]:
         """An empty folder on the disk of the cache, gone after the block: for what `put_folder` takes."""
         return self._transfer.scratch()
