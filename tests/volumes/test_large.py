@@ -28,11 +28,11 @@ def memory_of(step: str, root: Path, many: int) -> float:
 
 
 @pytest.mark.slow  # some 20,000 files go there and back
-@pytest.mark.timeout(1800 if IS_LARGE else 120)
+@pytest.mark.timeout(1800 if IS_LARGE else 240)
 def test_very_many_files_take_bounded_memory(tmp_path: Path) -> None:
     files = 1_000_000 if IS_LARGE else 20_000
     subprocess.run([sys.executable, STEPS, "make", str(tmp_path), str(files)], check=True)
-    bound = 100 + files * 900 / MIB  # at a million files: 960 MiB
+    bound = 160 + files * 900 / MIB  # MiB; a million files: 1,018
     for step in ("first commit", "open unchanged", "commit of an edit", "restore elsewhere", "tree"):
         assert memory_of(step, tmp_path, files) < bound, step
     assert listing(tmp_path / "cache/default/large/tree") == listing(
