@@ -39,6 +39,7 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float, quotas: Q
     leases = Leases(store, clock, lease_ttl_s)
     keeping = Keeping(store)
     tags = Tags(store, history, keeping, clock)
+    markers = Markers(store, leases)
     return Engine(
         store,
         clock,
@@ -47,8 +48,8 @@ def build_engine(store: ObjectStore, clock: Clock, lease_ttl_s: float, quotas: Q
         Publisher(history, Appender(store, history), leases, clock, quotas),
         keeping,
         tags,
-        Markers(store, leases),
+        markers,
         quotas,
-        Selector(history, keeping, tags, clock),
+        Selector(history, keeping, tags, markers, clock),
         Forking(store, leases, keeping, clock),
     )

@@ -52,7 +52,6 @@ class Reader:
         self._store = engine.store
         self._history = engine.history
         self._leases = engine.leases
-        self._keeping = engine.keeping
         self._selector = engine.selector
         self._tags = engine.tags
         self._states: Recent[tuple[VolumeName, int]] = Recent()
@@ -129,18 +128,15 @@ class Reader:
 
     async def _at(self, name: VolumeName, record: LeaseRecord, number: int) -> State:
         volume = record.identity(name)
+        if number:
+            await self._selector.assert_kept(volume, number)  # what was thinned out is no damage
         known = self._states.get((name, number))
         if known and known.id == record.volume:
-            if number:
-                await self._keeping.prove(volume, number)  # its content may have been collected since
             return known
         if number == 0:
             return await self._history.begun(record.beginning(name))
         try:
             return await self._history.at(volume, number)
-        except DamagedError:
-            await self._keeping.prove(volume, number)  # what was thinned out is no damage
-            raise
         except HutchError as error:
             if error.code == "snapshot_unknown":
                 raise await self._selector.unknown(volume, record.hints, number) from None

@@ -10,6 +10,7 @@ from hutch.volumes.codec import Header
 from hutch.volumes.failures import NotFoundError
 from hutch.volumes.history import History
 from hutch.volumes.keeping import Keeping, KeepList, thinned_out
+from hutch.volumes.markers import Markers
 from hutch.volumes.names import Identity
 from hutch.volumes.records import At
 from hutch.volumes.state import Hints
@@ -41,10 +42,13 @@ def read_selector(text: str, now: datetime) -> int | str | datetime:
 class Selector:
     """Finds snapshots in logs."""
 
-    def __init__(self, history: History, keeping: Keeping, tags: Tags, clock: Clock) -> None:
+    def __init__(
+        self, history: History, keeping: Keeping, tags: Tags, markers: Markers, clock: Clock
+    ) -> None:
         self._history = history
         self._keeping = keeping
         self._tags = tags
+        self._markers = markers
         self._clock = clock
 
     async def resolve(self, volume: Identity, hints: Hints, at: At) -> int | None:
@@ -77,6 +81,16 @@ class Selector:
             f"volume '{volume.name}' has no snapshot {number}: {told}",
             f"see: hutch volume log {volume.name}",
         )
+
+    async def assert_kept(self, volume: Identity, number: int) -> None:
+        """Raises HutchError `snapshot_unknown`: it was let go. A tag or a fork may have come just in time."""
+        keep, _ = await self._keeping.read(volume)
+        if number < 1 or keep.holds(number):
+            return
+        if number in {tag.number for tag in await self._tags.all(volume)}:
+            return
+        if number not in {marker.number for marker in await self._markers.all(volume)}:
+            raise thinned_out(volume, number, keep.numbers)
 
     async def headers(self, volume: Identity, hints: Hints) -> AsyncGenerator[Header]:
         """Of every entry that is kept, newest first."""
