@@ -70,7 +70,7 @@ def test_a_folder_comes_back_as_it_was_and_is_one_snapshot(
     assert (back / "holes").stat().st_blocks * 512 < 1 << 20
     capfd.readouterr()
     assert hutch("volume", "put", "-r", "web", "in/here", back) == 0
-    assert capfd.readouterr().err == "volume web: nothing changed\n"
+    assert capfd.readouterr().err.endswith("volume web: nothing changed\n")
     assert list((tmp_path / "cache/.scratch").iterdir()) == []
 
 

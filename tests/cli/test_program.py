@@ -108,7 +108,8 @@ async def test_what_a_run_leaves_in_a_volume_is_told_by_the_volume_commands(serv
     assert await told(served, "volume", "cat", "web", "a/b") == "one\n"
     assert await told(served, "volume", "tree", "web") == "a/\n  b\n"
     done = await hutch(served, "volume", "put", "web", "a/b", stdin=b"two\n")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"volume web: snapshot 2, 1 changed\n")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.endswith(b"volume web: snapshot 2, 1 changed\n")
     assert await told(served, "volume", "cat", "web", "a/b", "--at", "1") == "one\n"
     log = json.loads(await told(served, "volume", "log", "web", "--json"))
     assert [(entry["snapshot"], entry["changed"]) for entry in log] == [
@@ -122,10 +123,10 @@ async def test_a_folder_goes_through_the_daemon_and_back(served: Daemon, tmp_pat
     data = os.urandom(20 << 20)
     (tmp_path / "in/deep/data").write_bytes(data)
     done = await hutch(served, "volume", "put", "-r", "carried", "/", str(tmp_path / "in"))
-    assert done.stderr == b"volume carried: snapshot 1, 2 changed\n"
+    assert done.stderr.endswith(b"volume carried: snapshot 1, 2 changed\n")  # after a sign of life, maybe
     assert len(json.loads(await told(served, "volume", "log", "carried", "--json"))) == 1
     done = await hutch(served, "volume", "get", "carried", "deep", str(tmp_path / "out"))
-    assert done.stderr == f"{tmp_path}/out: from volume carried, snapshot 1\n".encode()
+    assert done.stderr.endswith(f"{tmp_path}/out: from volume carried, snapshot 1\n".encode())
     assert (tmp_path / "out/data").read_bytes() == data
 
 
@@ -152,7 +153,7 @@ async def test_a_volume_that_is_held_refuses_what_is_put_before_all_of_it_was_se
         await said(owner, "one\n")
         done = await hutch(served, "volume", "put", "busy", "huge", str(tmp_path / "huge"))
         assert done.returncode == 4, done.stderr
-        assert done.stderr.startswith(b"error: volume_held: ")
+        assert b"error: volume_held: " in done.stderr
         owner.send_signal(signal.SIGINT)
         assert await owner.wait() == 130
 
@@ -203,7 +204,7 @@ async def test_a_volume_that_is_held_has_an_exit_code_of_its_own(served: Daemon)
         await said(owner, "ready\n")
         done = await hutch(served, "run", "-v", "held", "true")
         assert done.returncode == 4
-        assert done.stderr.startswith(b"error: volume_held: ")
+        assert b"error: volume_held: " in done.stderr
         owner.terminate()
         assert await owner.wait() == 143
 
