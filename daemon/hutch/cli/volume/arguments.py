@@ -10,11 +10,13 @@ from hutch.errors import HutchError
 from hutch_mcp_tools.service import SandboxService
 
 
-def volume_names(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+def volume_names(
+    context: click.Context, _: click.Parameter, begun: str, *, removed: bool = False
+) -> list[CompletionItem]:
     """Complete a volume's name, where a daemon runs that can be asked."""
 
     async def names(service: SandboxService) -> list[str]:
-        return [volume.name for volume in await service.list_volumes()]
+        return [volume.name for volume in await service.list_volumes(removed=removed)]
 
     root = context.find_root()
     invocation = root.obj or Invocation(root.params.get("config"))

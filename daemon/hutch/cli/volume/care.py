@@ -1,13 +1,14 @@
 """`hutch volume stat`, `rm`, `bring-back`, `check`: whole volumes."""
 
 from collections.abc import Callable
+from functools import partial
 
 import click
 
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, json_option, note, print_fields, print_json, size
 from hutch.cli.refusal import FAILED
-from hutch.cli.volume.arguments import confirm, name_argument, yes_option
+from hutch.cli.volume.arguments import confirm, name_argument, volume_names, yes_option
 from hutch.cli.waiting import noting, shown_waiting
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import CheckRecord, VolumeDetails, VolumeRecord
@@ -78,7 +79,7 @@ def _bounded(text: str, bound: int, told: Callable[[int], str]) -> str:
 
 
 @click.command("bring-back")
-@name_argument
+@click.argument("name", shell_complete=partial(volume_names, removed=True))
 @json_option
 @click.pass_obj
 def bring_back(invocation: Invocation, /, *, name: str, as_json: bool) -> None:
