@@ -3,6 +3,7 @@
 python -m support.volume_programs PROGRAM STORE CACHE …
     generations NAME SEED   writes generations for ever and says what is safe
     fall_asleep NAME SEED   the same, with a lease that lasts 2 s
+    compete NAME SEED       the same, one lease after the other
     stream                  writes for ever; says each streamed snapshot
     race FLAG ROUNDS        holds the lease again and again, alone
     sleep                   holds the lease, says `held`, commits at a line
@@ -28,7 +29,7 @@ from support.store_places import store_at
 from support.volume_engine import WEB, run_on
 
 SHORT_TTL_S = 2.0  # of the leases of those who are put to sleep
-_SHORT = ("sleep", "fall_asleep")
+_SHORT = ("sleep", "fall_asleep", "compete")
 
 
 def say(*words: object) -> None:
@@ -72,6 +73,32 @@ async def generations(volumes: Volumes, name: str, seed: str) -> None:
 async def fall_asleep(volumes: Volumes, name: str, seed: str) -> None:
     """The same; its lease is short."""
     await generations(volumes, name, seed)
+
+
+async def compete(volumes: Volumes, name: str, seed: str) -> None:
+    """Waits for the lease, writes a few generations, gives it back, for ever. Says `kept FORK` besides."""
+    chance, volume = random.Random(seed), VolumeName.parse(name)
+    for each in await volumes.recover():
+        assert each.problem is None, each
+        if each.conflict:
+            say("kept", each.conflict)
+    while True:
+        async with volumes.lease(volume, f"pid {os.getpid()}", create=True, wait_s=600) as lease:
+            folder = await volumes.check_out(lease)
+            number = mend(folder)
+            for _ in range(chance.randrange(1, 6)):
+                async with volumes.stream(lease, f"generation {number}"):
+                    for _ in range(chance.randrange(1, 20)):
+                        number += 1
+                        write_generation(folder, number)
+                        await anyio.sleep(chance.random() * 0.05)
+                try:
+                    made = await volumes.commit(lease, f"generation {number}")
+                except LeaseLostError as error:
+                    say("refused", number, error.hint.split("'")[1])
+                    break
+                assert made is not None
+                say("committed", made.number, number)
 
 
 async def next_commit(streamed: Stream, within_s: float) -> None:
@@ -147,7 +174,7 @@ def say_whole(folder: Path) -> None:
 
 
 PROGRAMS: dict[str, Callable[..., Awaitable[None]]] = {
-    each.__name__: each for each in (generations, fall_asleep, stream, race, sleep, evict)
+    each.__name__: each for each in (generations, fall_asleep, compete, stream, race, sleep, evict)
 }
 
 
