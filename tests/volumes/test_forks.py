@@ -160,6 +160,32 @@ async def test_an_old_snapshot_is_made_new_again(volumes: Volumes) -> None:
     assert (await volumes.check(WEB)).problems == ()
 
 
+async def test_who_stands_on_the_snapshot_before_can_follow_a_going_back(
+    volumes: Volumes, store: ObjectStore, tmp_path: Path
+) -> None:
+    await commit_files(volumes, {"a": b"1"})
+    await commit_files(volumes, {"a": b"2"})
+    await volumes.restore(WEB, 1)
+    anew = Volumes(store, tmp_path / "cache")  # knows the working folder's index, and no other tree
+    async with run_on(anew) as (_, folder):
+        assert tree_on_disk(folder) == {"/a": b"1"}
+
+
+async def test_a_checkpoint_between_does_not_lose_what_going_back_needs(
+    volumes: Volumes, store: ObjectStore, tmp_path: Path
+) -> None:
+    await commit_files(volumes, {"a": b"1"})
+    async with run_on(volumes) as (lease, folder):
+        for number in range(70):  # so many that there is a checkpoint
+            (folder / "a").write_bytes(b"2" * number)
+            await volumes.commit(lease, "run 2")
+            await tree_of(volumes)  # a reader that follows
+    assert any("/checkpoints/" in key for key in await keys_of(store))
+    await volumes.restore(WEB, 1)
+    assert await tree_of(Volumes(store, tmp_path / "elsewhere")) == {"/a": b"1"}
+    assert (await volumes.check(WEB)).problems == ()
+
+
 async def test_going_back_sends_no_content(tmp_path: Path) -> None:
     store = CountingStore(MemoryStore())
     volumes = Volumes(store, tmp_path / "cache")

@@ -69,7 +69,9 @@ class GoingBack:
             if made.is_empty:
                 return None
             used = await to_thread.run_sync(packs_in_use, replace(old, tree=commit.tree))
-            packs = tuple(pack for number, pack in used.items() if number not in head.packs)
+            # What an older snapshot used alone is told again: checkpoints and indexes know it no more.
+            told = await to_thread.run_sync(packs_in_use, head)
+            packs = tuple(pack for number, pack in used.items() if number not in told)
             try:
                 return (await self._publisher.put(lease, head, replace(commit, packs=packs), made))[1]
             except OwnEntryError:
