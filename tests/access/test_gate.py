@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
+import anyio
 import pytest
 from pydantic import BaseModel
 
@@ -157,6 +158,21 @@ async def test_another_volume_of_a_name_begins_without_the_shares_of_the_one_bef
     with pytest.raises(ServiceError, match="there is no volume 'lent'"):
         await service.volume_log(volume="lent")
     await service.volume_shares(volume="data")  # what was shared of others stays
+
+
+async def test_who_goes_away_in_the_middle_of_a_removal_keeps_no_share(access: Access) -> None:
+    removal = anyio.CancelScope()
+
+    class Removing(Recorder):
+        async def remove_volume(self, volume: str) -> list[object]:
+            removal.cancel()
+            await anyio.sleep(0.01)
+            return []
+
+    await access.share(VolumeName.parse("lent"), "ci", Level.OWN)
+    with removal:
+        await gate(cast("SandboxService", Removing()), access, "ci").remove_volume(volume="lent")
+    assert await access.shares(VolumeName.parse("lent")) == []
 
 
 async def test_a_right_that_was_taken_counts_from_the_next_call_on(access: Access) -> None:

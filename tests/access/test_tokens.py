@@ -123,6 +123,9 @@ async def test_a_share_counts_at_once_and_survives_a_restart(state: State) -> No
     assert (await access.rights("ada")).level(WEB) is Level.READ
     await again.forget(WEB)
     assert (await access.rights("ada")).level(WEB) is Level.NONE
+    assert (await access.rights("ci")).level(WEB) is Level.NONE  # its pattern would let it read
+    await again.share(WEB, "ci", Level.OWN)
+    await again.forget(WEB)
     assert (await access.rights("ci")).level(WEB) is Level.READ
 
 

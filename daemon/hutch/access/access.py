@@ -71,8 +71,14 @@ class Access:
         return [Share(principal, Level.of(word)) for principal, word in sorted(stored.items())]
 
     async def forget(self, name: VolumeName) -> None:
-        """Drop every share of a volume that is gone: another of its name begins without them."""
-        await self._state.forget_shares(name.full)
+        """Drop what was granted by shares of a volume that is gone: another of its name begins without.
+
+        A share that grants less than the patterns stays: by them the volume could be brought back.
+        """
+        for share in await self.shares(name):
+            unshared = Rights(patterns=self._patterns.get(share.principal, ()))
+            if share.level >= unshared.level(name):
+                await self._state.forget_share(name.full, share.principal)
 
 
 def unknown_principal(name: str, known: Iterable[str]) -> HutchError:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import anyio
+
 from hutch.access import Access, Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
@@ -41,7 +43,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Forgets:
-    """Takes a volume away, and so all that was shared of it: another of its name begins without."""
+    """Takes a volume away, and so all that was granted by its shares: another of its name begins without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,11 @@ class _Gate:
             self._check_wait(given)
             for rule in rules:
                 self._check(rule, given, rights)
-            answer = await method(*args, **kwargs)
-            if Forgets() in rules:
-                await self._access.forget(self._access.volume(given["volume"]))
+            # Who goes away in the middle of a removal must not keep his share by it
+            with anyio.CancelScope(shield=Forgets() in rules):
+                answer = await method(*args, **kwargs)
+                if Forgets() in rules:
+                    await self._access.forget(self._access.volume(given["volume"]))
             return told(answer, self._access, rights)
 
         return checked

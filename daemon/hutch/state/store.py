@@ -170,8 +170,8 @@ class State:
         rows = await self._all("SELECT principal, level FROM shares WHERE volume = ?", volume)
         return {row[0]: row[1] for row in rows}
 
-    async def forget_shares(self, volume: str) -> None:
-        await self._execute("DELETE FROM shares WHERE volume = ?", volume)
+    async def forget_share(self, volume: str, principal: str) -> None:
+        await self._execute("DELETE FROM shares WHERE volume = ? AND principal = ?", volume, principal)
 
     async def add_connection(self, connection: Connection) -> None:
         await self._execute(
