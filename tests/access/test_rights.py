@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,15 @@ def test_work_kept_beside_a_volume_is_as_private_as_the_volume() -> None:
     assert level(GRANTS, fork) == "none"
     assert level(GRANTS, "web@conflict-20260101T000000Z-2") == "owner"
     assert level(replace(GRANTS, shares={"default/web": Level.READ}), "web@conflict-20260101T000000Z") == "ro"
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + "-keys", "web" + "-" * 250 + "x", "a" * 199 + "-keys"])
+def test_work_kept_beside_a_long_name_is_for_the_owner_principal(name: str) -> None:
+    fork = VolumeName.parse(name).conflict(datetime(2026, 1, 1, tzinfo=UTC), 99)
+    assert level(GRANTS, str(fork)) == "none"
+    assert VolumeName.parse(str(fork)) == fork
+    assert len(fork.name) < 255
+    assert level(replace(GRANTS, shares={fork.full: Level.READ}), str(fork)) == "ro"
 
 
 @given(patterns, st.text(st.sampled_from("ab-."), max_size=8))

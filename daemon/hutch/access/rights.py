@@ -68,11 +68,13 @@ class Rights:
         """
         if self.is_owner:
             return Level.OWN
-        full = name.full
-        base = full.partition("@")[0]
-        for exact in (full, base):
-            if exact in self.shares:
-                return self.shares[exact]
+        if name.full in self.shares:
+            return self.shares[name.full]
+        if name.of is None:
+            return Level.NONE
+        base = name.of.full
+        if base in self.shares:
+            return self.shares[base]
         matching = [pattern for pattern in self.patterns if pattern.fits(base)]
         return max(matching, key=lambda pattern: pattern.rank).level if matching else Level.NONE
 

@@ -10,7 +10,7 @@ from hutch.errors import HutchError
 DEFAULT_WORKSPACE = "default"
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}[A-Za-z0-9]")
 _CONFLICT = re.compile(rf"{_PART.pattern}@conflict-[0-9TZ-]+")
-_CONFLICT_BASE = 200  # characters of the name that a conflict fork keeps, so that the whole stays below 255
+_CONFLICT_BASE = 200  # characters at most before the "@" of a conflict fork, so that the whole stays below 255
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,10 +50,20 @@ class VolumeName:
         """Whether it holds work that could not be committed to its own volume."""
         return "@" in self.name
 
+    @property
+    def of(self) -> "VolumeName | None":
+        """The volume itself, or the one that a conflict fork is of; None: its name was too long to tell."""
+        base = self.name.partition("@")[0]
+        if self.is_conflict and len(base) >= _CONFLICT_BASE:
+            return None
+        return VolumeName(self.workspace, base)
+
     def conflict(self, at: datetime, attempt: int) -> "VolumeName":
         """The name of the fork that keeps work which cannot go into this volume any more."""
         suffix = "" if attempt == 0 else f"-{attempt + 1}"
-        base = self.name.partition("@")[0][:_CONFLICT_BASE].rstrip("._-")
+        base = self.name.partition("@")[0]
+        if len(base) >= _CONFLICT_BASE:  # cut, and as long as only a cut one is
+            base = f"{base[: _CONFLICT_BASE - 1]}0"
         return VolumeName(self.workspace, f"{base}@conflict-{at:%Y%m%dT%H%M%SZ}{suffix}")
 
     def __str__(self) -> str:
