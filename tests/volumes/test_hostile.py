@@ -251,6 +251,25 @@ async def test_a_deep_tree_with_branches_far_down_goes_there_and_back(
     assert snapshot.files == 6
 
 
+@pytest.mark.parametrize("year", [2300, 9999, -200])
+async def test_a_time_that_no_volume_can_tell_is_the_nearest_one(
+    volumes: Volumes, elsewhere: Volumes, year: int
+) -> None:
+    time_ns = (year - 1970) * 31_556_952 * 10**9
+    async with run_on(volumes) as (lease, folder):
+        (folder / "folder").mkdir()
+        (folder / "file").write_bytes(b"x")
+        (folder / "large").write_bytes(b"x" * 300_000)
+        (folder / "link").symlink_to("file")
+        for path in ("file", "large", "link", "folder", "."):
+            os.utime(folder / path, ns=(0, time_ns), follow_symlinks=False)
+        assert await volumes.commit(lease, "run 1") is not None
+        assert await volumes.commit(lease, "run 1") is None
+    async with run_on(elsewhere) as (lease, folder):
+        assert await elsewhere.commit(lease, "run 2") is None
+        assert (folder / "file").read_bytes() == b"x"
+
+
 def remove_tree_of(folder: Path, name: bytes) -> None:
     root = os.open(folder, os.O_RDONLY)
     remove_tree(root, name)

@@ -12,6 +12,7 @@ from hutch.volumes.nodes import File, Folder, Node, Stat, Trail, Xattrs, path_of
 from hutch.volumes.records import LeftOut, shown
 from hutch.volumes.state import LISTED
 
+_MOST_NS = 2**63 - 1
 RACY_NS = 20_000_000  # the kernel's clock for files ticks every 1-10 ms
 _pack_stat = struct.Struct("<qqqQI").pack  # size, mtime, ctime, inode, mode
 _inode_of = struct.Struct("<24xQ4x").unpack
@@ -46,8 +47,8 @@ def kept(status: os.stat_result) -> Status:
         status.st_nlink,
         status.st_size,
         status.st_blocks,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
+        within_64_bits(status.st_mtime_ns),
+        within_64_bits(status.st_ctime_ns),
     )
 
 
@@ -112,7 +113,13 @@ class Findings:
 
 def stat_of(status: os.stat_result | Status) -> Stat:
     """What a file shows of itself; ctime and inode betray an edit whose size and mtime were put back."""
-    return _pack_stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode)
+    mtime, ctime = within_64_bits(status.st_mtime_ns), within_64_bits(status.st_ctime_ns)
+    return _pack_stat(status.st_size, mtime, ctime, status.st_ino, status.st_mode)
+
+
+def within_64_bits(time_ns: int) -> int:
+    """A file's time as a volume keeps it: a file system may hold years before 1678 and after 2262."""
+    return max(-_MOST_NS, min(time_ns, _MOST_NS))
 
 
 def inode_of(stat: Stat) -> int:

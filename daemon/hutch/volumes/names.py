@@ -10,7 +10,7 @@ from hutch.errors import HutchError
 DEFAULT_WORKSPACE = "default"
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}[A-Za-z0-9]")
 _CONFLICT = re.compile(rf"{_PART.pattern}@conflict-[0-9TZ-]+")
-_CONFLICT_BASE = 200  # characters at most before the "@" of a conflict fork, so that the whole stays below 255
+_CONFLICT_BASE = 200  # characters at most before its "@", so that the whole stays below 255
 
 
 @dataclass(frozen=True, slots=True, order=True)

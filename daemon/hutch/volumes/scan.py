@@ -20,6 +20,7 @@ from hutch.volumes.findings import (
     put_in_order,
     read_xattrs,
     stat_of,
+    within_64_bits,
 )
 from hutch.volumes.nodes import File, Folder, Link, Node, Trail, path_of
 from hutch.volumes.spots import JOURNALS, Spot, spot_in
@@ -262,7 +263,7 @@ class _Walk:
         except OSError:  # gone since, or something else by now
             here.differs |= here.children.pop(name, None) is not None
             return
-        node = Link(status.st_mtime_ns, target)
+        node = Link(within_64_bits(status.st_mtime_ns), target)
         here.children[name] = old if isinstance(old, Link) and old == node else node
         here.differs |= here.children[name] is not old
 
@@ -276,9 +277,8 @@ class _Walk:
             return before._replace(children=here.children)
         xattrs = read_xattrs(self._descent.fd, here.trail, self._findings)
         trusted = stat_now if self._findings.is_live else self._findings.trusted(here.status)
-        return Folder(
-            here.mode, here.status.st_mtime_ns, xattrs, here.children, None if here.was_closed else trusted
-        )
+        mtime = within_64_bits(here.status.st_mtime_ns)
+        return Folder(here.mode, mtime, xattrs, here.children, None if here.was_closed else trusted)
 
     def _kept_mode(self, trail: Trail, status: os.stat_result) -> int:
         if status.st_mode & 0o6000:
