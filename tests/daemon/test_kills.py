@@ -4,6 +4,7 @@ import base64
 import shutil
 import signal
 from pathlib import Path
+from random import Random
 
 import anyio
 import pytest
@@ -12,7 +13,7 @@ from hutch.client import Client
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.bounds import chance, limit_s, times
-from support.daemon import daemon, run
+from support.daemon import Daemon, daemon, run
 
 pytestmark = pytest.mark.slow
 _LONG_S = 30
@@ -41,31 +42,42 @@ def whole(journal: bytes) -> int:
 
 @pytest.mark.timeout(limit_s(120, long=1200))
 async def test_a_daemon_that_is_killed_while_a_sandbox_writes_loses_nothing(tmp_path: Path) -> None:
-    rng = chance("daemons")
-    async with daemon(tmp_path / "d") as made:
-        for _ in range(times(10, long=100)):
-            async with made.client() as client:
-                record = await writing(client)
-                await anyio.sleep(rng.random() * 1.5)  # the instant is what is tested
-                safe = whole(await stored(client, "/journal")) if await has_snapshot(client) else 0
-                folder = made.config.daemon.cache / "volumes/default/web/tree"
-                in_folder = (folder / "journal").read_bytes().count(b"\n")
-            await made.end(signal.SIGKILL)
-            is_lost = rng.random() < 0.5  # the cache with it
-            if is_lost:
-                remove(made.config.daemon.cache / "volumes")
-            await made.start()
-            async with made.client() as client:
-                assert (await client.get_run(record.run_id)).status == "lost"
-                count = whole(await stored(client, "/journal")) if await has_snapshot(client) else 0
-                assert count >= (safe if is_lost else in_folder)
-                if count:
-                    lines = (await stored(client, "/counter")).split()
-                    assert len(lines) == 6
-                    assert len(set(lines)) == 1
+    async with anyio.create_task_group() as tasks:
+        for number in range(2):
+            tasks.start_soon(kill_again_and_again, tmp_path / str(number), times(5, long=50))
+
+
+async def kill_again_and_again(folder: Path, often: int) -> None:
+    rng = chance(f"daemon {folder.name}")
+    async with daemon(folder) as made:
+        for _ in range(often):
+            await kill_one(made, rng)
         async with made.client() as client:
             assert [info.name for info in await client.list_volumes()] == ["web"]
             assert (await client.check_volume("web")).problems == []
+
+
+async def kill_one(made: Daemon, rng: Random) -> None:
+    """Kill it while it works, half of the time with its cache, and see what its successor finds."""
+    async with made.client() as client:
+        record = await writing(client)
+        await anyio.sleep(rng.random() * 1.5)  # the instant is what is tested
+        safe = whole(await stored(client, "/journal")) if await has_snapshot(client) else 0
+        folder = made.config.daemon.cache / "volumes/default/web/tree"
+        in_folder = (folder / "journal").read_bytes().count(b"\n")
+    await made.end(signal.SIGKILL)
+    is_lost = rng.random() < 0.5
+    if is_lost:
+        remove(made.config.daemon.cache / "volumes")
+    await made.start()
+    async with made.client() as client:
+        assert (await client.get_run(record.run_id)).status == "lost"
+        count = whole(await stored(client, "/journal")) if await has_snapshot(client) else 0
+        assert count >= (safe if is_lost else in_folder)
+        if count:
+            lines = (await stored(client, "/counter")).split()
+            assert len(lines) == 6
+            assert len(set(lines)) == 1
 
 
 async def writing(client: Client) -> RunRecord:

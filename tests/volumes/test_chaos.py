@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from hutch.volumes import VolumeName, Volumes
-from support.bounds import chance, limit_s, times
+from support.bounds import IS_LONG, chance, limit_s, times
 from support.fork_server import Forked, ForkServer, fork_server
 from support.generations import generation
 from support.store_places import shared_place, store_at
@@ -75,7 +75,7 @@ class ChaosHost:
 
 
 @pytest.mark.timeout(limit_s(120, long=1800))
-@pytest.mark.parametrize("kind", ["directory", "s3"])
+@pytest.mark.parametrize("kind", ["directory", "s3"] if IS_LONG else ["directory"])
 async def test_hosts_that_sleep_and_die_lose_nothing_and_write_one_after_the_other(
     forks: ForkServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 _LANES = 8  # volumes whose writers are killed at the same time; mostly they wait
 # From when on a writer lives on for how long: while it recovers, takes over and checks out; while it
 # streams, first after 0.2 s; when something was told to be safe.
-_LIFE_S = {"start": 0.15, "found": 1.0, "safe": 0.5}
+_LIFE_S = {"start": 0.15, "found": 0.8, "safe": 0.4}
 _STAGES = {"found": ("found",), "safe": ("streamed", "committed")}
 
 

@@ -36,14 +36,13 @@ def forks() -> Iterator[ForkServer]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(limit_s(90, long=900))
-@pytest.mark.parametrize("kind", ["directory", "s3"])
 async def test_who_is_stopped_for_longer_than_its_lease_cannot_commit(
-    forks: ForkServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path
+    forks: ForkServer, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    place = shared_place(kind, request, tmp_path)
-    for _ in range(times(1, long=20)):
+    places = [shared_place(kind, request, tmp_path) for kind in ("directory", "s3")]
+    for turn in range(times(1, long=20)):
         async with anyio.create_task_group() as tasks:
-            for number in range(6):
+            for number, place in enumerate(places * 4, 10 * turn):
                 tasks.start_soon(stop_and_take_over, forks, place, tmp_path, number)
 
 
