@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 from hutch.errors import HutchError
-from hutch.volumes.archive_writer import PIECE, XATTR
+from hutch.volumes.archive_writer import PIECE
+from hutch.volumes.archive_xattrs import xattrs_in
 from hutch.volumes.beneath import FOLDER_FLAGS, open_beneath
 from hutch.volumes.records import shown
 from hutch.volumes.restored import set_xattrs
@@ -71,8 +72,8 @@ def read_archive(
 def _told() -> Iterator[None]:
     try:
         yield
-    except tarfile.TarError as error:
-        raise HutchError("archive_invalid", f"the archive cannot be read: {error}") from error
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter: a number, a time, a NUL
+        raise HutchError("archive_invalid", f"the archive cannot be read: {str(error)[:200]}") from error
     except OSError as error:
         raise HutchError(
             "folder_failed", f"a folder cannot be written: {error.strerror}", "see that its disk has room"
@@ -164,7 +165,7 @@ class _Reader:
 
     def _set_xattrs(self, fd: int, member: tarfile.TarInfo) -> None:
         try:
-            set_xattrs(fd, _xattrs(member))
+            set_xattrs(fd, tuple(xattrs_in(member.pax_headers)))
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise
@@ -210,11 +211,3 @@ def _times(member: tarfile.TarInfo) -> tuple[int, int]:
     seconds, _, fraction = told.partition(".")
     time = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or "0")
     return time, time
-
-
-def _xattrs(member: tarfile.TarInfo) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple(
-        (key.removeprefix(XATTR).encode(), value.encode(errors="surrogateescape"))
-        for key, value in member.pax_headers.items()
-        if key.startswith(f"{XATTR}user.")
-    )

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
+from hutch.volumes.archive_xattrs import xattr_record
 from hutch.volumes.beneath import FILE_FLAGS, FOLDER_FLAGS, Descent
 from hutch.volumes.records import shown
 from hutch.volumes.scan import MODE_BITS
 
 PIECE = 256 << 10  # bytes handed on at once
-XATTR = "SCHILY.xattr."  # as GNU tar and libarchive write attributes
 _KINDS = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
 Take = Callable[[bytes], object]
 
@@ -138,7 +138,7 @@ class _Writer:
             names = [name for name in os.listxattr(fd) if name.startswith("user.")]
         except OSError:  # the file system has none
             return member
-        xattrs = {XATTR + name: os.getxattr(fd, name).decode(errors="surrogateescape") for name in names}
+        xattrs = dict(xattr_record(name, os.getxattr(fd, name)) for name in names)
         member.pax_headers = {**member.pax_headers, **xattrs}
         return member
 
