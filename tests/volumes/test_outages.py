@@ -113,6 +113,7 @@ async def a_run(volumes: Volumes, proxy: FaultProxy, damage: Damage) -> None:
             await until(lambda: not stream.status.is_behind)
             assert stream.status.problem is None
         await patiently(lambda: volumes.commit(lease, "run 1"))
+    proxy.latency_s = 0.0
     if damage is stopped:
         assert any(status.problem for status in told)
 
