@@ -24,6 +24,9 @@ _ENV = {
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MAX_ARGUMENTS = 128 * 1024  # bytes of one argument: execve(2), MAX_ARG_STRLEN
 _MAX_COMMAND = 1 << 20  # bytes of all arguments together with the environment, half of what execve takes
+_LEAST_MEMORY = (
+    16 << 20
+)  # the daemon's own thread starts the sandbox in its control group: none may be smaller
 _SHOWN = 200  # characters of a command kept for a person's eyes
 
 
@@ -218,6 +221,12 @@ def _limits(wish: Wish, config: Config) -> Limits:
                 f"{name} of {_figure(name, value)} is over the bound of {_figure(name, bound)}",
                 "the daemon's owner sets it in policy.max_limits",
             )
+    if wish.memory_bytes is not None and wish.memory_bytes < _LEAST_MEMORY:
+        raise HutchError(
+            "limit_exceeded",
+            f"memory_bytes of {wish.memory_bytes} is under the bound of {_figure('memory_bytes', _LEAST_MEMORY)}",
+            "no sandbox can be made with less",
+        )
     chosen = {name: getattr(default, name) if value is None else value for name, value in asked.items()}
     return Limits(**chosen, disk_bytes=default.disk_bytes)
 

@@ -143,6 +143,7 @@ def test_no_limit_goes_over_the_owners_bound() -> None:
     for wish in (
         Wish(command="id", wall_s=most.wall_s + 1),
         Wish(command="id", memory_bytes=most.memory_bytes + 1),
+        Wish(command="id", memory_bytes=(16 << 20) - 1),
         Wish(command="id", cpus=most.cpus + 1),
         Wish(command="id", pids=most.pids + 1),
     ):
