@@ -224,7 +224,7 @@ def _limits(wish: Wish, config: Config) -> Limits:
     if wish.memory_bytes is not None and wish.memory_bytes < _LEAST_MEMORY:
         raise HutchError(
             "limit_exceeded",
-            f"memory_bytes of {wish.memory_bytes} is under the bound of {_figure('memory_bytes', _LEAST_MEMORY)}",
+            f"{wish.memory_bytes} bytes of memory are under the bound of {_LEAST_MEMORY >> 20} MiB",
             "no sandbox can be made with less",
         )
     chosen = {name: getattr(default, name) if value is None else value for name, value in asked.items()}
