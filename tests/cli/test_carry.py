@@ -127,6 +127,12 @@ def test_get_replaces_nothing_unasked(
     assert dest.read_text() == "new"
 
 
+def test_a_place_that_cannot_be_written_is_told_without_a_traceback(hutch: Hutch, capsys: Captured) -> None:
+    assert hutch("volume", "put", "web", "/d/f", os.devnull) == 0
+    assert hutch("volume", "get", "web", "/d", "/proc/nowhere") == 1
+    assert "error: host_failed: /proc/nowhere: No such file or directory\n" in capsys.readouterr().err
+
+
 def test_a_folder_goes_to_standard_output_as_a_tar_archive(
     hutch: Hutch, service: FakeService, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

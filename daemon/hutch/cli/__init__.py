@@ -11,7 +11,7 @@ import click
 from hutch import __version__
 from hutch.cli.invocation import Invocation
 from hutch.cli.lazy import LazyGroup, ReaderGoneError
-from hutch.cli.refusal import INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
+from hutch.cli.refusal import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
 from hutch.errors import HutchError
 
 COMMANDS = {
@@ -64,6 +64,10 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
     except HutchError as error:
         report(f"{error.code}: {error.message}", error.hint)
         return exit_code_of(error.code)
+    except OSError as error:  # a file of this host that cannot be read or written
+        where = f"{error.filename}: " if error.filename else ""
+        report(f"host_failed: {where}{error.strerror or error}", "see: hutch doctor")
+        return FAILED
     return code if isinstance(code, int) else 0
 
 
