@@ -37,7 +37,11 @@ def test_a_new_conversation_gets_the_id_that_we_chose() -> None:
     assert command.given == {}
     assert command.bindings == (Binding(BINARY, PurePosixPath("/opt/agent/claude")),)
     assert command.hosts == ("api.anthropic.com:443",)
-    assert command.secrets == ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
+    assert ClaudeCode(BINARY).secrets == (
+        "ANTHROPIC_API_KEY",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "ANTHROPIC_AUTH_TOKEN",
+    )
 
 
 def test_a_turn_with_everything() -> None:

@@ -45,7 +45,6 @@ class AgentCommand:
     given: Mapping[str, bytes] = field(repr=False)  # path beneath `GIVEN` -> content
     bindings: tuple[Binding, ...]
     hosts: tuple[str, ...]  # "name:port" that it cannot work without
-    secrets: tuple[str, ...]  # environment variables that may carry its credential; one of them suffices
 
 
 # What comes out ------------------------------------------------------------
@@ -177,6 +176,10 @@ class Agent(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Environment variables that may carry its credential; one of them suffices."""
 
     def command(self, turn: AgentTurn) -> AgentCommand:
         """Raises HutchError `skill_invalid`, `turn_invalid`."""

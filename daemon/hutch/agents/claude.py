@@ -68,6 +68,10 @@ class ClaudeCode:
     def name(self) -> str:
         return "claude"
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return _SECRETS
+
     def command(self, turn: AgentTurn) -> AgentCommand:
         given = _given(turn)
         return AgentCommand(
@@ -77,7 +81,6 @@ class ClaudeCode:
             given=given,
             bindings=(Binding(self.binary, _INSIDE),),
             hosts=(_endpoint(self.base_url),),
-            secrets=_SECRETS,
         )
 
     def reading(self) -> Reading:

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 
 from hutch.errors import HutchError
+from hutch.runs.credentials import keyless
 from hutch.runs.rooms import Rooms
 from hutch.volumes import examine_store
 from hutch_launchers.launcher import Launcher, Probe
@@ -69,7 +70,10 @@ async def _cache(rooms: Rooms) -> dict[str, Any]:
 
 def _agent(rooms: Rooms, name: str) -> dict[str, Any]:
     try:
-        rooms.agents[name]()
+        agent = rooms.agents[name]()
     except HutchError as error:
         return {"name": name, "works": False, "reason": error.message, "fix": error.hint}
+    lacks = keyless(rooms.config, name, agent)
+    if lacks:  # a volume may hold a login of its own all the same
+        return {"name": name, "works": False, "reason": lacks.message, "fix": lacks.hint}
     return {"name": name, "works": True, "reason": "", "fix": ""}

@@ -22,6 +22,7 @@ from hutch.agents import (
 )
 from hutch.errors import HutchError
 from hutch.policy import Plan
+from hutch.runs.credentials import keyless
 from hutch.runs.folders import Folders
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
@@ -54,7 +55,7 @@ class AgentWork:
         self.turn = await to_thread.run_sync(self._settled, folder)
         command = self.agent.command(self.turn)
         self._refuse_missing(command.hosts)
-        self._refuse_keyless(folder, command.secrets)
+        self._refuse_keyless(folder)
         await to_thread.run_sync(give, private, command.given)
         # Before the start: a turn that is killed at once can still be found again
         await self._name_session(folder, self.turn.session_id)
@@ -118,16 +119,11 @@ class AgentWork:
                     f"the daemon's owner sets agents.{self.session.agent}.network to one that allows it",
                 )
 
-    def _refuse_keyless(self, folder: Path, secrets: tuple[str, ...]) -> None:
+    def _refuse_keyless(self, folder: Path) -> None:
         """Refuse what would end in the agent's own advice to log in, which nobody in a sandbox can follow."""
-        settings = self.rooms.config.agents[self.session.agent or ""]
-        if settings.base_url or self.passed_env.keys() & set(secrets) or self.agent.has_login(folder):
-            return
-        raise HutchError(
-            "agent_keyless",
-            f"{self.agent.name} has no credential: the daemon's environment has none of {', '.join(secrets)}",
-            "set one, then let the daemon take it up: hutch stop --daemon, and try again",
-        )
+        refusal = keyless(self.rooms.config, self.session.agent or "", self.agent)
+        if refusal and not self.agent.has_login(folder):
+            raise refusal
 
     def _settled(self, folder: Path) -> AgentTurn:
         stored = find_session(folder, self.agent) if self.may_resume else None
