@@ -64,6 +64,30 @@ def test_a_patch_is_one_that_programs_understand(hutch: Hutch, capfd: Captured) 
     )
 
 
+def test_what_agents_keep_for_themselves_stands_back(
+    hutch: Hutch, service: FakeService, capfd: Captured
+) -> None:
+    async def fill() -> None:
+        async with service.engine.lease(WEB, "r-one", create=True) as lease:
+            folder = await service.engine.check_out(lease)
+            (folder / ".hutch").mkdir()
+            for path in (".hutch/session.json", ".hutch/log", ".hutcher", "index.html"):
+                (folder / path).write_text("1\n")
+            await service.engine.commit(lease, "r-one")
+
+    anyio.run(fill)
+    assert hutch("volume", "diff", "web", "0") == 0
+    shown = capfd.readouterr()
+    assert shown.out == "A .hutcher\nA index.html\n"
+    assert shown.err == "3 changed in .hutch, where agents keep what is theirs: --path .hutch\n"
+    assert hutch("volume", "diff", "web", "0", "--stat") == 0
+    assert capfd.readouterr().out.endswith("2 files changed, 2 insertions(+), 0 deletions(-)\n")
+    assert hutch("volume", "diff", "web", "0", "--path", "/.hutch") == 0
+    assert capfd.readouterr() == ("A .hutch/\nA .hutch/log\nA .hutch/session.json\n", "")
+    assert hutch("volume", "log", "web") == 0
+    assert "5: A .hutcher, A index.html, A .hutch" in capfd.readouterr().out
+
+
 @pytest.mark.usefixtures("web")
 def test_what_a_working_folder_holds_is_told_while_a_run_works(
     hutch: Hutch, service: FakeService, capfd: Captured

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, print_json, size
+from hutch.cli.output import counted, json_option, print_json, size
 from hutch.cli.refusal import NO_SANDBOX
 from hutch.config import Config
 from hutch.errors import HutchError
@@ -71,7 +71,11 @@ def _print(document: Document, config: Config) -> None:
     for method in document["methods"]:
         _print_method(method, config)
     storage = document["storage"]
-    _line(storage["works"], "storage", storage["reason"] or f"{storage['url']}, {storage['volumes']} volumes")
+    _line(
+        storage["works"],
+        "storage",
+        storage["reason"] or f"{storage['url']}, {counted(storage['volumes'], 'volume')}",
+    )
     _fix(storage["fix"])
     for check in storage["checks"]:
         if check["works"]:
@@ -83,7 +87,9 @@ def _print(document: Document, config: Config) -> None:
 
 
 def _print_cache(cache: Document) -> None:
-    use = f"{size(cache['used_bytes'])} of {size(cache['max_bytes'])} in {cache['folders']} folders"
+    use = (
+        f"{size(cache['used_bytes'])} of {size(cache['max_bytes'])} in {counted(cache['folders'], 'folder')}"
+    )
     _line(cache["works"], "cache", cache["reason"] or f"{use}; {size(cache['free_bytes'])} free on its disk")
     for aside in cache["set_aside"]:
         print(f"    kept, as it may not be committed: {aside['path']}, {size(aside['stored_bytes'])}")

@@ -76,6 +76,11 @@ def size(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def tokens(usage: Usage | None) -> str:
     """What a model was asked and answered, "12k in, 3k out"; empty where it was not asked."""
     if usage is None:

@@ -2,6 +2,7 @@
 
 import click
 
+from hutch.cli.agents_own import agents_own_last
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import (
     age,
@@ -151,7 +152,9 @@ def _run(run: RunRecord) -> dict[str, object]:
         "not kept": size(run.dropped_bytes) if run.dropped_bytes else "",
         "volumes": ", ".join(run.volumes),
         "snapshots": ", ".join(f"{name} at {number}" for name, number in run.snapshots.items()),
-        "changed": "; ".join(f"{name}: {', '.join(paths)}" for name, paths in run.changed.items() if paths),
+        "changed": "; ".join(
+            f"{name}: {', '.join(agents_own_last(paths))}" for name, paths in run.changed.items() if paths
+        ),
         "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),

@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import age, json_option, note, print_fields, print_json, size
+from hutch.cli.output import age, counted, json_option, note, print_fields, print_json, size
 from hutch.cli.refusal import FAILED
 from hutch.cli.volume.arguments import confirm, name_argument, volume_names, yes_option
 from hutch.cli.waiting import noting, shown_waiting
@@ -27,7 +27,7 @@ def rm(invocation: Invocation, /, *, name: str, yes: bool, as_json: bool) -> Non
 
     if not yes:
         found = invocation.call(find)
-        what = f"{found.files} files, {size(found.bytes)}, " if found else ""
+        what = f"{counted(found.files, 'file')}, {size(found.bytes)}, " if found else ""
         confirm(f"Remove volume {name}, {what}and its history?", yes=yes)
 
     async def work(service: SandboxService) -> VolumeRecord:
@@ -92,7 +92,9 @@ def bring_back(invocation: Invocation, /, *, name: str, as_json: bool) -> None:
     if as_json:
         print_json(back)
     else:
-        note(f"volume {back.name}: snapshot {back.snapshot}, {back.files} files, {size(back.bytes)}")
+        note(
+            f"volume {back.name}: snapshot {back.snapshot}, {counted(back.files, 'file')}, {size(back.bytes)}"
+        )
 
 
 @click.command()

@@ -4,8 +4,9 @@ import sys
 
 import click
 
+from hutch.cli.agents_own import AGENTS_OWN, is_agents_own
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, note, print_json, size
+from hutch.cli.output import counted, json_option, note, print_json, size
 from hutch.cli.terminal import Sink
 from hutch.cli.volume.arguments import name_argument
 from hutch.cli.waiting import Waiting, shown_waiting
@@ -43,7 +44,8 @@ def diff(
 ) -> None:
     """Show what differs between the snapshots A and B of volume NAME.
 
-    B is the newest unless given. Without A: what the last run changed.
+    B is the newest unless given. Without A: what the last run changed. What agents keep for themselves, in
+    .hutch, is only counted; --path .hutch shows it.
     """
     if working and a is not None:
         raise click.UsageError("--working compares with the snapshot that the folder stands on")
@@ -58,14 +60,22 @@ def diff(
     found = invocation.call(work)
     if as_json:
         print_json(found)
-    elif patch:
-        _print_patches(found)
+        return
+    shown = [change for change in found.changes if is_agents_own(path) or not is_agents_own(change.path)]
+    if patch:
+        _print_patches(shown)
     elif with_stat:
-        _print_stat(found)
+        _print_stat(shown)
     else:
-        for change in found.changes:
+        for change in shown:
             click.secho(f"{change.kind} {_path(change)}", fg=_COLOURS[change.kind])
-    if sys.stderr.isatty() and not as_json:
+    _print_counts(found, len(found.changes) - len(shown))
+
+
+def _print_counts(found: VolumeDiff, hidden: int) -> None:
+    if hidden:
+        note(f"{hidden} changed in {AGENTS_OWN}, where agents keep what is theirs: --path {AGENTS_OWN}")
+    if sys.stderr.isatty():
         to = "the working folder" if found.b is None else f"snapshot {found.b}"
         note(f"{len(found.changes)} changed from snapshot {found.a} to {to}")
 
@@ -87,9 +97,9 @@ def _path(change: VolumeChange) -> str:
     return one_line(change.path.removeprefix("/"), 400) + "/" * is_folder
 
 
-def _print_patches(found: VolumeDiff) -> None:
+def _print_patches(changes: list[VolumeChange]) -> None:
     sink = Sink(sys.stdout.buffer)
-    for change in found.changes:
+    for change in changes:
         for line in _patch(change):
             sink.write(line.encode(errors="surrogateescape"))
     sink.end()
@@ -124,15 +134,15 @@ def _styled(text: str, fg: str | None = None, *, bold: bool | None = None) -> st
     return text if plain else click.style(text, fg=fg, bold=bold)
 
 
-def _print_stat(found: VolumeDiff) -> None:
-    files = [change for change in found.changes if not _path(change).endswith("/")]
+def _print_stat(changes: list[VolumeChange]) -> None:
+    files = [change for change in changes if not _path(change).endswith("/")]
     width = max((len(_path(change)) for change in files), default=0)
     most = max((change.added + change.deleted for change in files), default=0)
     for change in files:
         told = _sizes(change) if change.note else _bar(change, most)
         click.echo(f"{change.kind} {_path(change).ljust(width)} | {told}")
     added, deleted = sum(change.added for change in files), sum(change.deleted for change in files)
-    click.echo(f"{len(files)} files changed, {added} insertions(+), {deleted} deletions(-)")
+    click.echo(f"{counted(len(files), 'file')} changed, {added} insertions(+), {deleted} deletions(-)")
 
 
 def _bar(change: VolumeChange, most: int) -> str:

@@ -41,7 +41,8 @@ def get(
 ) -> None:
     """Copy the file or folder PATH of volume NAME to DEST, the current folder unless given.
 
-    DEST - is standard output: a file as it is, a folder as a tar archive.
+    Into a DEST that is a folder already it comes under its own name. DEST - is standard output: a file as
+    it is, a folder as a tar archive.
     """
 
     async def work(service: SandboxService) -> VolumeContent:

@@ -4,8 +4,9 @@ import shlex
 
 import click
 
+from hutch.cli.agents_own import agents_own_last
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import age, json_option, note, print_json, print_table, size
+from hutch.cli.output import age, counted, json_option, note, print_json, print_table, size
 from hutch.cli.volume.arguments import at_option, name_argument
 from hutch.cli.waiting import shown_waiting
 from hutch_mcp_tools.service import SandboxService
@@ -115,12 +116,12 @@ def fork(invocation: Invocation, /, *, name: str, to: str, at: str | None, as_js
     if as_json:
         print_json(made)
     else:
-        note(f"volume {made.name}: {made.files} files, {size(made.bytes)}, as in {name}")
+        note(f"volume {made.name}: {counted(made.files, 'file')}, {size(made.bytes)}, as in {name}")
 
 
 def _snapshot(snapshot: SnapshotRecord) -> tuple[str, ...]:
     more = ", …" if snapshot.changes > _CHANGED else ""
-    changed = f"{snapshot.changes}: {', '.join(snapshot.changed[:_CHANGED])}{more}"
+    changed = f"{snapshot.changes}: {', '.join(agents_own_last(snapshot.changed)[:_CHANGED])}{more}"
     left_out = f"; {snapshot.left_out_count} left out" if snapshot.left_out_count else ""
     return (
         f"{snapshot.snapshot}{'…' if snapshot.while_running else ''}",
