@@ -20,6 +20,10 @@ def proven(data, name, what):
     return data if blake3.blake3(data).hexdigest() == name else sys.exit(f"{what} is damaged")
 
 
+def names(leases):
+    return sorted(str(path.relative_to(leases)) for path in leases.rglob("*") if path.is_file()) or ["none"]
+
+
 def raw(text):
     return text.encode() if isinstance(text, str) else base64.b64decode(text["b64"])
 
@@ -111,15 +115,24 @@ def write(path, name, node, packs, links):
 
 
 def main(store, name, target, at=None):
+    if target.exists():
+        sys.exit(f"{target} is there already")
+    if not (store / "leases" / name).is_file():
+        sys.exit(f"{store} has no volume {name}; those it has: {', '.join(names(store / 'leases'))}")
     lease, top = small(store / "leases" / name), os.fsencode(target.absolute())
     volume, volumes = f"{name}/{lease['volume']}", store / "volumes"
     number = max((int(path.name) for path in volumes.glob(f"{volume}/log/*")), default=0)
     if at:
-        number = int(at) if at.isdigit() else small(volumes / volume / "tags" / at)["number"]
+        tag = volumes / volume / "tags" / at
+        if not at.isdigit() and not tag.is_file():
+            sys.exit(f"{name} has no tag {at}")
+        number = int(at) if at.isdigit() else small(tag)["number"]
     tree, packs = snapshot(volumes, volume, number, lease.get("fork"))
     sys.setrecursionlimit(1_000_000)  # folders may lie some thousand deep
     write(top, top, tree[b""], packs, {})
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     main(Path(sys.argv[1]).absolute(), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
