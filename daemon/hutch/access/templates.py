@@ -16,6 +16,7 @@ _WORD = re.compile(r"\$[A-Za-z_]*(?:\[[^\]]*\]?)?")
 _VALUE = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _MOST = 10**18  # whole numbers that are taken as a part of a name
 _SHOWN = 120
+_VALUE_HINT = "a value is text of A-Z a-z 0-9 . _ - without two dots in a row, or a whole number"
 _HINT = "templates are $workspace and $args[NAME], or $args[NAME.NAME] for a value within an object"
 
 
@@ -48,7 +49,8 @@ def _part(args: Mapping[str, object], keys: list[str], text: str, at: int) -> st
     for n, key in enumerate(keys):
         if not isinstance(value, Mapping) or key not in value:
             path = ".".join(keys[: n + 1])
-            raise _unusable(text, at, keys, f"there is no argument {path!r}")
+            said = f"--arg {keys[0]}=TEXT" if len(keys) == 1 else f"--arg {keys[0]}:=JSON, an object"
+            raise _unusable(text, at, keys, f"there is no argument {path!r}", f"give it: {said}")
         value = value[key]
     if isinstance(value, int) and not isinstance(value, bool) and -_MOST < value < _MOST:
         value = str(value)
@@ -69,12 +71,8 @@ _KINDS = {
 }
 
 
-def _unusable(text: str, at: int, keys: list[str], why: str) -> HutchError:
-    return HutchError(
-        "argument_invalid",
-        _at(text, at, f"$args[{'.'.join(keys)}]", f": {why}"),
-        "a value is text of A-Z a-z 0-9 . _ - without two dots in a row, or a whole number",
-    )
+def _unusable(text: str, at: int, keys: list[str], why: str, hint: str = _VALUE_HINT) -> HutchError:
+    return HutchError("argument_invalid", _at(text, at, f"$args[{'.'.join(keys)}]", f": {why}"), hint)
 
 
 def _at(text: str, at: int, said: str | None, what: str) -> str:

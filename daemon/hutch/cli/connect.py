@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -25,6 +25,7 @@ class Snippet:
     where: str  # what to do with it
     text: str
     needs_token: bool
+    asks: bool = False  # for the token, when it first needs it
 
 
 @click.command()
@@ -48,7 +49,10 @@ def connect(invocation: Invocation, /, *, client: str, stdio: bool, as_json: boo
     print(made.text)
     if made.needs_token:
         ask = shlex.join([*_hutch(config), "token"])
-        note(f"# it takes the token from its environment: export {_VARIABLE}=$({ask})")
+        if made.asks:
+            note(f"# it asks for the token, which this prints: {ask}")
+        else:
+            note(f"# it takes the token from its environment: export {_VARIABLE}=$({ask})")
 
 
 # What the clients are told ------------------------------------------------------------
@@ -134,8 +138,9 @@ def _vscode(way: Way) -> Snippet:
     if isinstance(way, _Stdio):
         return _file(".vscode/mcp.json", {"servers": {"hutch": way.server(type="stdio")}}, way)
     server = way.server("${input:hutch-token}", type="http")
-    asked = {"type": "promptString", "id": "hutch-token", "password": True, "description": "hutch token"}
-    return _file(".vscode/mcp.json", {"servers": {"hutch": server}, "inputs": [asked]}, way)
+    asked = {"type": "promptString", "id": "hutch-token", "password": True, "description": "Hutch token"}
+    made = _file(".vscode/mcp.json", {"servers": {"hutch": server}, "inputs": [asked]}, way)
+    return replace(made, asks=True)
 
 
 def _cursor(way: Way) -> Snippet:

@@ -55,7 +55,8 @@ async def _recover_volumes(rooms: Rooms) -> dict[str, str]:
     """Commit what lies in working folders, and note it with the runs that wait. Returns what still waits."""
     waiting: dict[str, str] = {}
     for kept in await rooms.volumes.recover():
-        logger.warning(
+        logger.log(
+            logging.WARNING if kept.snapshot or kept.conflict or kept.problem else logging.INFO,
             "volume=%s recovered snapshot=%s conflict=%s problem=%s",
             kept.name,
             kept.snapshot,

@@ -131,10 +131,11 @@ class Selector:
                 high = middle
         if found is None:
             first = await self._history.header(volume, numbers[0]) if numbers else newest
+            oldest = datetime.fromisoformat(first["created_at"])
             raise HutchError(
                 "snapshot_unknown",
                 f"volume '{volume.name}' has no snapshot from before {wanted:%Y-%m-%d %H:%M:%SZ}",
-                f"its oldest is {first['number']}, of {first['created_at']}",
+                f"its oldest is {first['number']}, of {oldest:%Y-%m-%d %H:%M:%SZ}",
             )
         return await self._before_fences(volume, found)
 

@@ -62,7 +62,9 @@ async def examine_store(store: ProvenStore, *, fresh: bool) -> list[StoreCheck]:
 async def _look(store: ProvenStore, checks: list[StoreCheck], *, fresh: bool) -> None:
     proven_at = await store.prove(fresh=fresh)
     await store.get(ROOT_KEY)
-    checks.append(StoreCheck("store", works=True, detail="can be reached, and is the one used before"))
+    checks.append(
+        StoreCheck("store", works=True, detail="can be reached, and is the one that this host uses")
+    )
     detail = f"honoured in races of many writers at {proven_at:%Y-%m-%d %H:%M:%SZ}"
     checks.append(StoreCheck("conditional writes", works=True, detail=detail))
     checks.append(await _clock(store))

@@ -4,7 +4,7 @@ from hutch.volumes.failures import StoreError
 from hutch.volumes.stores.attempts import UNSAFE
 
 _HINTS = {
-    "store_bucket_missing": "create it, or correct storage.url",
+    "store_bucket_missing": "create the bucket or container, or correct storage.url",
     "store_credentials": "give valid credentials: storage.credentials_env, storage.credentials_file or "
     "storage.profile (docs/configuration.md), and start the daemon anew",
     "store_forbidden": "these credentials need to get, put, list and delete objects in this bucket",
