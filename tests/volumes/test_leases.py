@@ -35,6 +35,24 @@ async def test_a_held_volume_tells_who_holds_it_and_until_when(tmp_path: Path) -
     assert caught.value.hint == "wait, or end it with: hutch stop 3f2a"
 
 
+@pytest.mark.parametrize(
+    ("holder", "hint"),
+    [
+        ("r-7f3k2m9xqa", "wait, or end it with: hutch stop r-7f3k2m9xqa"),
+        ("s-7f3k2m9xqa", "wait, or end it with: hutch stop s-7f3k2m9xqa"),
+        ("volume put", "wait until it has ended"),
+    ],
+)
+async def test_only_a_run_or_a_sandbox_that_holds_a_volume_can_be_ended(
+    tmp_path: Path, holder: str, hint: str
+) -> None:
+    volumes = Volumes(MemoryStore(), tmp_path / "cache")
+    async with volumes.lease(WEB, holder, create=True):
+        with pytest.raises(LeaseHeldError) as caught:
+            await volumes.lease(WEB, "r-other").__aenter__()
+    assert caught.value.hint == hint
+
+
 async def test_one_who_waits_gets_the_lease_when_it_is_given_back(tmp_path: Path) -> None:
     volumes = Volumes(MemoryStore(), tmp_path / "cache")
     order: list[str] = []

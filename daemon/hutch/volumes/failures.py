@@ -54,7 +54,7 @@ class LeaseHeldError(HutchError):
 
     def __init__(self, name: object, holder: str, until: datetime, left_s: float | None = None) -> None:
         hint = "wait until it has ended"
-        if holder.startswith("run "):
+        if holder.startswith(("run ", "r-", "s-")):  # a run or a kept sandbox, not a moment's work
             hint = f"wait, or end it with: hutch stop {holder.removeprefix('run ')}"
         if left_s is not None:
             hint = f"it is not renewed any more and can be taken over in {max(1, round(left_s))} s"

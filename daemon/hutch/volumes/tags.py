@@ -92,7 +92,9 @@ class Tags:
         except NotFoundError:
             labels = ", ".join(tag.label for tag in await self.all(volume)) or "none"
             raise HutchError(
-                "tag_unknown", f"volume '{volume.name}' has no tag '{label}'", f"its tags: {labels}"
+                "tag_unknown",
+                f"volume '{volume.name}' has no tag '{label}'",
+                f"its tags: {labels}; a time is written 2026-11-20T10:00, an age 2h",
             ) from None
 
     async def all(self, volume: Identity) -> tuple[Tag, ...]:

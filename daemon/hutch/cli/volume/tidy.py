@@ -55,7 +55,7 @@ def thin(
     verb = "would let go of" if found.dry_run and found.dropped else "let go of"
     note(f"volume {name}: {verb} {_numbers(found.dropped)}")
     if found.dropped and not found.dry_run:
-        note(f"what only they needed is freed by: hutch volume gc {name}")
+        note(f"what only they needed is freed, once it is a day old, by: hutch volume gc {name}")
 
 
 @click.command()
@@ -94,7 +94,9 @@ async def _collect(service: SandboxService, *, name: str | None, dry_run: bool) 
 
 def _conclude(found: list[CollectedRecord]) -> None:
     if not any(map(_objects, found)):
-        note("there is nothing to delete")
+        note(
+            "there is nothing to delete; what was stored within a day stays, as does what can be brought back"
+        )
     elif any(each.dry_run for each in found):
         note("nothing was deleted; without --dry-run it is")
 
