@@ -150,7 +150,8 @@ FILES = st.one_of(
     st.builds(File, **EVERY, **SMALL, data=st.none(), inode=st.integers(0, 9), stat=st.none()),
     st.builds(File, **EVERY, **LARGE_ONES, data=st.just(((0, 5),)), inode=st.just(0), stat=st.none()),
 )
-LINKS = st.builds(Link, mtime=TIMES, target=st.binary(min_size=1, max_size=30))
+TARGETS = st.binary(min_size=1, max_size=30).filter(lambda target: b"\0" not in target)
+LINKS = st.builds(Link, mtime=TIMES, target=TARGETS)
 
 
 def folders(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Folder]:

@@ -104,6 +104,8 @@ async def read_range(store: ObjectStore, state: State, node: File, offset: int, 
         pack, index, start = node.at
         pieces = {(pack, index): [(start, offset, end)]}
         whole = await _pieces(store, state, pieces)
+        if len(whole[0][1]) != end - offset:
+            raise DamagedError(f"volume '{state.name}'", "a file has less content than its size")
         return whole[0][1]
     result = bytearray(end - offset)
     wanted: dict[Ref, list[tuple[int, int, int]]] = {}

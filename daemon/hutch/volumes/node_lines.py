@@ -34,6 +34,7 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     stat: Stat | None = None  # in an index only
 
 
+_MOST_MODE = 0o7777
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode_lines
 
@@ -92,14 +93,14 @@ def _node(line: _Line, modes: dict[int, int]) -> Node | None:
     if line.mtime is None:
         raise ValueError("no mtime")
     if line.kind == "link":
-        return Link(line.mtime, read_byte_string(line.target))
-    if line.mode is None:
+        return Link(line.mtime, _target(line))
+    if line.mode is None or not 0 <= line.mode <= _MOST_MODE:
         raise ValueError("no mode")
     mode = modes.setdefault(line.mode, line.mode)
     xattrs = _read_xattrs(line) if line.xattrs else ()
     if line.kind == "folder":
         return Folder(mode, line.mtime, xattrs, {}, line.stat)
-    if line.size is None:
+    if line.size is None or line.size < 0:
         raise ValueError("no size")
     return File(
         mode,
@@ -114,6 +115,13 @@ def _node(line: _Line, modes: dict[int, int]) -> Node | None:
         xattrs,
         line.stat,
     )
+
+
+def _target(line: _Line) -> bytes:
+    target = read_byte_string(line.target)
+    if not target or b"\0" in target:
+        raise ValueError("no target")
+    return target
 
 
 def _read_xattrs(line: _Line) -> Xattrs:
