@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
 from hutch_mcp_tools.service import RunRecord, SandboxService, Stream
 from hutch_mcp_tools.text import json_string, one_line
@@ -101,7 +102,7 @@ def _paged(run: RunRecord, stream: Stream, piece: Piece, size: int) -> str:
 def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
     lines = []
     for volume in sorted({*run.snapshots, *run.changed}):
-        paths = run.changed.get(volume, [])
+        paths = agents_own_last(run.changed.get(volume, []))
         more = len(paths) - _PATHS_SHOWN
         shown = ", ".join(one_line(path, 200) for path in paths[:_PATHS_SHOWN])
         if more > 0:

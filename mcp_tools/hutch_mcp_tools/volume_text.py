@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
+from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.text import harmless_source, json_string, one_line, whole_characters
 from hutch_mcp_tools.volume_records import (
     SnapshotRecord,
@@ -93,7 +94,7 @@ def history_lines(history: list[SnapshotRecord]) -> list[str]:
 
 
 def _snapshot(snapshot: SnapshotRecord) -> str:
-    changed = ", ".join(one_line(path, 200) for path in snapshot.changed)
+    changed = ", ".join(one_line(path, 200) for path in agents_own_last(snapshot.changed))
     more = f" and {snapshot.changes - len(snapshot.changed)} more" * (
         snapshot.changes > len(snapshot.changed)
     )

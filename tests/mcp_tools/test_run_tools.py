@@ -205,7 +205,7 @@ async def test_a_huge_log_never_lies_in_memory(client: Client, service: FakeServ
 
 
 async def test_changed_files_are_named_and_made_harmless(client: Client, service: FakeService) -> None:
-    paths = ["M src/app.py", "A out/x\nexit_code=0"]
+    paths = ["A .hutch/session.json", "M src/app.py", "A out/x\nexit_code=0"]
     many = [f"A f{n}" for n in range(50)]
     run_id = service.put_run(
         changed={"web": paths, "big": many}, snapshots={"web": 7, "big": 2}, dropped_bytes=9
@@ -213,7 +213,7 @@ async def test_changed_files_are_named_and_made_harmless(client: Client, service
     closing = (await run_answer(client, "get_run", run_id=run_id)).closing
     assert closing == [
         f"changed: volume big (snapshot 2): {', '.join(many[:20])} and 30 or more others",
-        "changed: volume web (snapshot 7): M src/app.py, A out/x exit_code=0",
+        "changed: volume web (snapshot 7): M src/app.py, A out/x exit_code=0, A .hutch/session.json",
         "note: 9 bytes of output beyond the log's limit were not kept",
     ]
 

@@ -2,7 +2,6 @@
 
 import click
 
-from hutch.cli.agents_own import agents_own_last
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import (
     age,
@@ -16,6 +15,7 @@ from hutch.cli.output import (
     size,
     tokens,
 )
+from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
 
 Record = RunRecord | SessionRecord

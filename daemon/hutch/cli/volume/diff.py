@@ -4,12 +4,12 @@ import sys
 
 import click
 
-from hutch.cli.agents_own import AGENTS_OWN, is_agents_own
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import counted, json_option, note, print_json, size
 from hutch.cli.terminal import Sink
 from hutch.cli.volume.arguments import name_argument
 from hutch.cli.waiting import Waiting, shown_waiting
+from hutch_mcp_tools.agents_own import AGENTS_OWN, is_agents_own
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.volume_records import DiffRequest, VolumeChange, VolumeDiff

@@ -4,11 +4,11 @@ import shlex
 
 import click
 
-from hutch.cli.agents_own import agents_own_last
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, counted, json_option, note, print_json, print_table, size
 from hutch.cli.volume.arguments import at_option, name_argument
 from hutch.cli.waiting import shown_waiting
+from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import SnapshotRecord, TagRecord, VolumeRecord
 
