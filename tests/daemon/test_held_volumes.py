@@ -1,6 +1,6 @@
 """A volume that someone else writes: refused at once, or waited for, as the caller wishes."""
 
-from datetime import datetime, timedelta
+import signal
 from pathlib import Path
 
 import anyio
@@ -8,9 +8,8 @@ import pytest
 
 from hutch.client import Client
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
-from hutch.volumes.clock import SystemClock
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
-from support.daemon import daemon, run
+from support.daemon import Daemon, daemon, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -27,20 +26,14 @@ async def at_work(client: Client, record: RunRecord) -> None:
     assert record.status == "running"
 
 
-class Tomorrow(SystemClock):
-    """To which every lease of today has run out."""
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(days=1)
-
-
-async def take_over(folder: Path, volume: str) -> None:
-    """As another host does when it has waited long enough."""
-    store = DirectoryStore(folder / "state/store")
-    async with Volumes(store, folder / "elsewhere", clock=Tomorrow()).lease(
-        VolumeName.parse(volume), "other"
-    ):
+async def take_over(made: Daemon, volume: str) -> None:
+    """As another host does when it has waited long enough for one that sleeps."""
+    assert made.process is not None
+    made.process.send_signal(signal.SIGSTOP)
+    volumes = Volumes(DirectoryStore(made.folder / "state/store"), made.folder / "elsewhere", lease_ttl_s=2)
+    async with volumes.lease(VolumeName.parse(volume), "other", wait_s=30):
         pass
+    made.process.send_signal(signal.SIGCONT)
 
 
 async def test_a_held_volume_names_its_holder_and_can_be_waited_for(tmp_path: Path) -> None:
@@ -75,11 +68,11 @@ async def test_who_waits_can_be_stopped_and_waits_no_longer_than_it_said(tmp_pat
 async def test_a_volume_that_was_taken_over_keeps_none_of_the_others_from_being_committed(
     tmp_path: Path,
 ) -> None:
-    async with daemon(tmp_path / "d") as made, made.client() as client:
+    async with daemon(tmp_path / "d", "[storage]\nlease_s = 2\n") as made, made.client() as client:
         both = ["aa:/aa", "bb:/bb"]
-        work = await start(client, "echo 1 > /aa/f; echo 1 > /bb/f; sleep 1.5", volumes=both)
+        work = await start(client, "echo 1 > /aa/f; echo 1 > /bb/f; sleep 3", volumes=both)
         await at_work(client, work)
-        await take_over(made.folder, "aa")
+        await take_over(made, "aa")
         ended = await client.get_run(work.run_id, 45)
         assert ended.status == "failed"
         assert "lease_lost" in ended.reason

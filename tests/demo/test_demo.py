@@ -31,6 +31,7 @@ def test_all_that_it_claims_holds_and_it_can_be_told_again(tmp_path: Path) -> No
         "A command in a sandbox tries to get out",
         "What it wrote outlives it, in a volume",
         "Claude Code in that volume, twice (a scripted model)",
+        "Stored as it is written, and never lost",
         "Sessions, their tokens and cost",
         "Everything stops",
     ]
