@@ -23,8 +23,8 @@ from blake3 import blake3
 from _measure import Row, options, report
 from _stores import bench_store, s3_bucket
 from hutch.volumes import Lease, ObjectInfo, ObjectStore, VolumeName, Volumes
-from hutch.volumes.codec import ENTRY, opened
-from hutch.volumes.store import Condition
+from hutch.volumes.log.codec import ENTRY, opened
+from hutch.volumes.stores.protocol import Condition
 
 _NAME = VolumeName.parse("bench")
 _FILES, _FOLDERS = 10_000, 1_000

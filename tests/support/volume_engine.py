@@ -53,7 +53,7 @@ class OtherMachine:
         self._monkeypatch = monkeypatch
 
     def __enter__(self) -> None:
-        self._monkeypatch.setattr("hutch.volumes.holders.boot_id", lambda: "another boot")
+        self._monkeypatch.setattr("hutch.volumes.lease.holders.boot_id", lambda: "another boot")
 
     def __exit__(self, *_: object) -> None:
         self._monkeypatch.undo()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from hutch.volumes import ObjectInfo, ObjectStore
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 
 Work = Callable[[], Awaitable[object]]
 

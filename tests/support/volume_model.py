@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from hutch.volumes import Lease, ObjectInfo, ObjectStore, StoreError, Volumes
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.volume_engine import WEB, HandClock
 
 Files = dict[str, bytes]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes.archive_reader import read_archive
-from hutch.volumes.archive_writer import write_folder
+from hutch.volumes.transfer.archive_reader import read_archive
+from hutch.volumes.transfer.archive_writer import write_folder
 
 ODD_NAMES = (b"user.plain", b"user.\xff", b"user.a=b", b"user.%41", b"user.\xc3\xa9", b"user.new\nline")
 

@@ -9,7 +9,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import MemoryStore, RetentionRules, VolumeName, Volumes
-from hutch.volumes.lines import sealed_line
+from hutch.volumes.log.lines import sealed_line
 from support.volume_engine import WEB, commit_files, copy_of, keys_of, run_on, tree_of
 
 SMALL = {"a": b"small", "d/b": b"x" * 1000}

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hutch.volumes import DirectoryStore, FileRead, VolumeName, Volumes
-from hutch.volumes.codec import ENTRY, opened, sealed
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.node_lines import node_line, nodes_of
-from hutch.volumes.nodes import File, Folder, Link, Node
-from hutch.volumes.patches import applied, difference
+from hutch.volumes.log.codec import ENTRY, opened, sealed
+from hutch.volumes.tree.node_lines import node_line, nodes_of
+from hutch.volumes.tree.nodes import File, Folder, Link, Node
+from hutch.volumes.tree.patches import applied, difference
 from support.volume_engine import WEB, keys_of, run_on, tree_of, tree_on_disk
 
 FORK, UNTOUCHED = VolumeName.parse("fork"), VolumeName.parse("untouched")

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes, beneath, copies
-from hutch.volumes.beneath import Descent, TreeMovedError, open_beneath, remove_tree
+from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes
 from hutch.volumes.failures import FolderBusyError
-from hutch.volumes.findings import Findings
-from hutch.volumes.ingest import Ingested, ingest
-from hutch.volumes.known import Known
-from hutch.volumes.state import State
+from hutch.volumes.folder import beneath, copies
+from hutch.volumes.folder.beneath import Descent, TreeMovedError, open_beneath, remove_tree
+from hutch.volumes.folder.findings import Findings
+from hutch.volumes.folder.ingest import Ingested, ingest
+from hutch.volumes.log.state import State
+from hutch.volumes.tree.known import Known
 from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hutch.volumes import DirectoryStore, RetentionRules, VolumeName, Volumes
-from hutch.volumes.codec import ENTRY, sealed
+from hutch.volumes.log.codec import ENTRY, sealed
 from support.volume_engine import WEB, commit_files, listing, run_on
 from support.volume_golden import plant
 

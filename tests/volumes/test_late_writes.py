@@ -16,7 +16,7 @@ from hutch.volumes import (
     VolumeName,
     Volumes,
 )
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.volume_engine import WEB, HandClock, OtherMachine, commit_files, run_on, tree_of, tree_on_disk
 
 LARGE = bytes(range(256)) * 4000

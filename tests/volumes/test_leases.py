@@ -17,7 +17,7 @@ from hutch.volumes import (
     VolumeName,
     Volumes,
 )
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.volume_engine import WEB, HandClock, Host, OtherMachine, commit_files, program, run_on, tree_of
 from support.volume_model import Cable
 

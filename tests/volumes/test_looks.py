@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from hutch.volumes import VolumeName
-from hutch.volumes.findings import LookWiderError
-from hutch.volumes.known import Known
-from hutch.volumes.nodes import EMPTY, File, Folder, Link, Node
-from hutch.volumes.packs import Block, Pack
-from hutch.volumes.patches import difference
-from hutch.volumes.scan import scan
-from hutch.volumes.spots import spots_of
-from hutch.volumes.state import State
+from hutch.volumes.folder.findings import LookWiderError
+from hutch.volumes.folder.scan import scan
+from hutch.volumes.folder.spots import spots_of
+from hutch.volumes.log.state import State
+from hutch.volumes.tree.known import Known
+from hutch.volumes.tree.nodes import EMPTY, File, Folder, Link, Node
+from hutch.volumes.tree.packs import Block, Pack
+from hutch.volumes.tree.patches import difference
 
 
 def looked(root: Path, known: Folder, paths: list[str] | None) -> Folder:

@@ -19,7 +19,7 @@ from hutch.volumes import (
     examine_store,
     open_store,
 )
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.ceph import S3Server
 from support.stores import memory, refusal, s3_store
 from support.volume_engine import commit_files, keys_of

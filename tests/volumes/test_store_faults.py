@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hutch.volumes import ConflictError, ObjectStore, StoreError
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.ceph import S3Server
 from support.fault_proxy import Fault, FaultProxy, fault_proxy, is_conditional, is_get, is_put
 from support.stores import REMOTE, azure_store, s3_store

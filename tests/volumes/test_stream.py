@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, Stream, StreamStatus, Volumes, streaming
-from hutch.volumes.codec import ENTRY, opened
-from hutch.volumes.watch import Heard, Watch
+from hutch.volumes.log.codec import ENTRY, opened
+from hutch.volumes.streaming.watch import Heard, Watch
 from support.streams import until, until_folder_is_stored, until_stored, writer
 from support.volume_engine import WEB, commit_files, keys_of, program, run_on, tree_of, tree_on_disk
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.volumes import DirectoryStore, Volumes, streaming, watch
+from hutch.volumes import DirectoryStore, Volumes
+from hutch.volumes.streaming import stream as streaming
+from hutch.volumes.streaming import watch
 from support.streams import until, until_folder_is_stored, until_stored, writer
 from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 

@@ -21,7 +21,7 @@ from hutch.volumes import (
     Volumes,
     streaming,
 )
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 from support.streams import until, until_folder_is_stored, writer
 from support.volume_engine import WEB, HandClock, run_on, tree_of, tree_on_disk
 

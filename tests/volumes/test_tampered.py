@@ -8,7 +8,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import DirectoryStore, Volumes
-from hutch.volumes.codec import ENTRY, INLINE_AT, opened, sealed
+from hutch.volumes.log.codec import ENTRY, INLINE_AT, opened, sealed
 from support.volume_engine import WEB, run_on
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.volumes import MemoryStore, RetentionRules, Volumes
-from hutch.volumes.keeping import Kept
-from hutch.volumes.retention import chosen
+from hutch.volumes.past.keeping import Kept
+from hutch.volumes.past.retention import chosen
 from support.volume_engine import WEB, HandClock, tree_of
 from support.volume_history import COPY, DAY_S, LAST_TWO, assert_kept, grow, grown
 

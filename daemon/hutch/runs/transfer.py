@@ -10,8 +10,8 @@ from anyio import from_thread, to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes import Snapshot, VolumeName, Volumes
-from hutch.volumes.archive_reader import Judge, read_archive
-from hutch.volumes.archive_writer import write_folder
+from hutch.volumes.transfer.archive_reader import Judge, read_archive
+from hutch.volumes.transfer.archive_writer import write_folder
 from hutch_mcp_tools.service import Events, RunEvent
 
 _WRITER = "volume put"  # who holds a volume for as long as something is put into it

@@ -1,7 +1,5 @@
 """Directories that outlive runs: leased, committed, read at any snapshot. Format: docs/volume-format.md."""
 
-from hutch.volumes.contents import Contents
-from hutch.volumes.directory_store import DirectoryStore
 from hutch.volumes.failures import (
     ConflictError,
     DamagedError,
@@ -10,10 +8,10 @@ from hutch.volumes.failures import (
     NotFoundError,
     StoreError,
 )
-from hutch.volumes.freezing import Freezer
-from hutch.volumes.leases import Lease
+from hutch.volumes.lease.leases import Lease
+from hutch.volumes.log.quotas import Quotas
 from hutch.volumes.names import VolumeName
-from hutch.volumes.quotas import Quotas
+from hutch.volumes.past.retention import RetentionRules
 from hutch.volumes.records import (
     At,
     CacheUse,
@@ -35,16 +33,18 @@ from hutch.volumes.records import (
     VolumeQuota,
     VolumeStat,
 )
-from hutch.volumes.retention import RetentionRules
-from hutch.volumes.store import MemoryStore, ObjectInfo, ObjectStore
-from hutch.volumes.store_wrappers import CountingStore, FaultyStore
+from hutch.volumes.stores.directory import DirectoryStore
 from hutch.volumes.stores.examining import examine_store
-from hutch.volumes.stores.memory import StoreMemory
 from hutch.volumes.stores.opening import open_store
 from hutch.volumes.stores.options import StoreOptions
+from hutch.volumes.stores.protocol import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.stores.proven import ProvenStore
-from hutch.volumes.stream_status import StreamStatus
-from hutch.volumes.streaming import Stream
+from hutch.volumes.stores.remembered import StoreMemory
+from hutch.volumes.stores.wrappers import CountingStore, FaultyStore
+from hutch.volumes.streaming.freezing import Freezer
+from hutch.volumes.streaming.status import StreamStatus
+from hutch.volumes.streaming.stream import Stream
+from hutch.volumes.tree.contents import Contents
 from hutch.volumes.volumes import Volumes
 
 __all__ = [

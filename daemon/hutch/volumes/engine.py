@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-from hutch.volumes.appending import Appender
 from hutch.volumes.clock import Clock
-from hutch.volumes.forking import Forking
-from hutch.volumes.history import History
-from hutch.volumes.keeping import Keeping
-from hutch.volumes.leases import Leases
-from hutch.volumes.markers import Markers
-from hutch.volumes.publish import Publisher
-from hutch.volumes.quotas import Quotas
-from hutch.volumes.selecting import Selector
-from hutch.volumes.store import ObjectStore
-from hutch.volumes.tags import Tags
+from hutch.volumes.lease.leases import Leases
+from hutch.volumes.lease.publish import Publisher
+from hutch.volumes.log.appending import Appender
+from hutch.volumes.log.history import History
+from hutch.volumes.log.quotas import Quotas
+from hutch.volumes.past.forking import Forking
+from hutch.volumes.past.keeping import Keeping
+from hutch.volumes.past.markers import Markers
+from hutch.volumes.past.selecting import Selector
+from hutch.volumes.past.tags import Tags
+from hutch.volumes.stores.protocol import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ import anyio
 import anyio.lowlevel
 
 from hutch.errors import HutchError
-from hutch.volumes.blocks import read_range
 from hutch.volumes.engine import Engine
 from hutch.volumes.failures import DamagedError
-from hutch.volumes.headers import snapshot_of
-from hutch.volumes.lease_record import LeaseRecord
+from hutch.volumes.lease.record import LeaseRecord
+from hutch.volumes.log.headers import snapshot_of
+from hutch.volumes.log.recent import Recent
+from hutch.volumes.log.state import State
 from hutch.volumes.names import VolumeName
-from hutch.volumes.nodes import Folder, Link, Node, find, path_of, walk
-from hutch.volumes.recent import Recent
 from hutch.volumes.records import At, FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
-from hutch.volumes.state import State
+from hutch.volumes.tree.blocks import read_range
+from hutch.volumes.tree.nodes import Folder, Link, Node, find, path_of, walk
 
 _AT_ONCE = 1000  # nodes told before others have their turn
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")

@@ -7,23 +7,22 @@ from pathlib import Path
 from anyio import to_thread
 
 from hutch.errors import HutchError
-from hutch.volumes.beneath import read_file
-from hutch.volumes.cache import MAX_BYTES, Cache, Room
-from hutch.volumes.checking import Checker, Told
 from hutch.volumes.clock import Clock, SystemClock
-from hutch.volumes.collecting import Collector
-from hutch.volumes.contents import Contents
-from hutch.volumes.copies import Copies, Copy
-from hutch.volumes.desk import Desk
 from hutch.volumes.engine import build_engine
-from hutch.volumes.freezing import Freezer
-from hutch.volumes.housekeeping import Housekeeper
-from hutch.volumes.leases import TTL_S, Lease
-from hutch.volumes.measuring import Measurer
+from hutch.volumes.folder.beneath import read_file
+from hutch.volumes.folder.cache import MAX_BYTES, Cache, Room
+from hutch.volumes.folder.copies import Copies, Copy
+from hutch.volumes.folder.desk import Desk
+from hutch.volumes.lease.leases import TTL_S, Lease
+from hutch.volumes.log.quotas import Quotas
 from hutch.volumes.names import VolumeName
-from hutch.volumes.past import Past, streamed
-from hutch.volumes.past_door import PastDoor
-from hutch.volumes.quotas import Quotas
+from hutch.volumes.past.checking import Checker, Told
+from hutch.volumes.past.collecting import Collector
+from hutch.volumes.past.door import PastDoor
+from hutch.volumes.past.housekeeping import Housekeeper
+from hutch.volumes.past.measuring import Measurer
+from hutch.volumes.past.snapshots import Past, streamed
+from hutch.volumes.past.thinning import Thinner
 from hutch.volumes.reading import Reader
 from hutch.volumes.records import (
     At,
@@ -38,12 +37,13 @@ from hutch.volumes.records import (
     TreeEntry,
     VolumeInfo,
 )
-from hutch.volumes.store import ObjectStore
-from hutch.volumes.stream_status import StreamStatus
-from hutch.volumes.streaming import Stream, streaming
-from hutch.volumes.thinning import Thinner
-from hutch.volumes.transfer import Transfer
-from hutch.volumes.writing import WriteMode, Writer
+from hutch.volumes.stores.protocol import ObjectStore
+from hutch.volumes.streaming.freezing import Freezer
+from hutch.volumes.streaming.status import StreamStatus
+from hutch.volumes.streaming.stream import Stream, streaming
+from hutch.volumes.transfer.folders import Transfer
+from hutch.volumes.transfer.writing import WriteMode, Writer
+from hutch.volumes.tree.contents import Contents
 
 
 class Volumes(PastDoor):

@@ -121,7 +121,7 @@ async def _read(service: SandboxService, found: VolumeContent, file: IO[bytes], 
 async def _get_folder(
     service: SandboxService, found: VolumeContent, target: Path, carried: Carried, *, force: bool
 ) -> None:
-    from hutch.volumes.archive_reader import read_archive
+    from hutch.volumes.transfer.archive_reader import read_archive
 
     target.mkdir(parents=True, exist_ok=True)
     async with _archive(service, found, carried) as pieces:

@@ -108,7 +108,7 @@ async def _packed(
     source: Path, name: str | None, carried: Carried, *, executable: bool
 ) -> AsyncGenerator[AsyncIterable[bytes]]:
     """The archive of a folder, or of a file under its name there, made as it is asked for."""
-    from hutch.volumes.archive_writer import write_file, write_folder
+    from hutch.volumes.transfer.archive_writer import write_file, write_folder
 
     send, receive = anyio.create_memory_object_stream[bytes](_UNDER_WAY)
 

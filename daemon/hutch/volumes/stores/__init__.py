@@ -1,1 +1,1 @@
-"""Stores that are reached over a network, and how any store is opened and proven fit."""
+"""Stores of objects: the protocol, a folder, S3, Azure, Google; how one is opened and proven fit."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 
 from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
-from hutch.volumes.store import Condition
+from hutch.volumes.stores.protocol import Condition
 
 T = TypeVar("T")
 Found = tuple[bytes, str]

@@ -9,11 +9,11 @@ import obstore
 from obstore.store import AzureStore, GCSStore
 
 from hutch.volumes.failures import ConflictError, NotFoundError
-from hutch.volumes.keys import checked
-from hutch.volumes.store import Condition, ObjectInfo
 from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.cloud_failures import FAILURES, failure
+from hutch.volumes.stores.keys import checked
 from hutch.volumes.stores.options import StoreOptions, read_file, values_of
+from hutch.volumes.stores.protocol import Condition, ObjectInfo
 from hutch.volumes.stores.refusals import BeyondEndError
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from hutch.volumes.directory_store import DirectoryStore
 from hutch.volumes.failures import StoreError
-from hutch.volumes.keys import checked
-from hutch.volumes.store import Condition, ObjectInfo
-from hutch.volumes.stores.memory import StoreMemory
+from hutch.volumes.stores.directory import DirectoryStore
+from hutch.volumes.stores.keys import checked
 from hutch.volumes.stores.options import StoreOptions
+from hutch.volumes.stores.protocol import Condition, ObjectInfo
 from hutch.volumes.stores.proven import PlainStore, ProvenStore
+from hutch.volumes.stores.remembered import StoreMemory
 
 _FORM = "write file:///FOLDER, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX"
 

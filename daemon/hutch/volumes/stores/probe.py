@@ -6,8 +6,8 @@ import anyio
 
 from hutch.errors import unwrapped
 from hutch.volumes.failures import ConflictError, StoreError
-from hutch.volumes.store import Condition, ObjectStore
 from hutch.volumes.stores.attempts import UNSAFE
+from hutch.volumes.stores.protocol import Condition, ObjectStore
 
 _RACERS = 16
 _CLEAN_S = 5

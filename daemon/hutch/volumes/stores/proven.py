@@ -7,9 +7,9 @@ from typing import Protocol
 import anyio
 
 from hutch.volumes.failures import NotFoundError, StoreError
-from hutch.volumes.store import Condition, ObjectInfo, ObjectStore, TidyStore
-from hutch.volumes.stores.memory import StoreMemory
 from hutch.volumes.stores.probe import prove_conditions
+from hutch.volumes.stores.protocol import Condition, ObjectInfo, ObjectStore, TidyStore
+from hutch.volumes.stores.remembered import StoreMemory
 from hutch.volumes.stores.root import ROOT_KEY, assert_root, claim_root
 
 

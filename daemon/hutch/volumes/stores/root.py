@@ -4,7 +4,7 @@ import json
 import secrets
 
 from hutch.volumes.failures import ConflictError, DamagedError, NotFoundError, StoreError
-from hutch.volumes.store import ObjectStore
+from hutch.volumes.stores.protocol import ObjectStore
 
 ROOT_KEY = "hutch-store.json"
 _BACK = "mount it or restore it. If volumes are to begin anew here, stop the daemon and remove {memory}"

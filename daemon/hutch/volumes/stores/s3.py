@@ -11,12 +11,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
 from hutch.volumes.failures import ConflictError, NotFoundError
-from hutch.volumes.keys import checked
-from hutch.volumes.store import Condition, ObjectInfo
 from hutch.volumes.stores import multipart
 from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.hashes import md5_of
+from hutch.volumes.stores.keys import checked
 from hutch.volumes.stores.options import StoreOptions, read_file, values_of
+from hutch.volumes.stores.protocol import Condition, ObjectInfo
 from hutch.volumes.stores.refusals import BeyondEndError
 from hutch.volumes.stores.s3_failures import FAILURES, failure
 

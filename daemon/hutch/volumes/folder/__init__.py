@@ -1,0 +1,1 @@
+"""Working folders on this host: compared, committed, restored, kept within bounds."""

@@ -1,0 +1,1 @@
+"""Who may write a volume: leases, and entries that are put under one."""

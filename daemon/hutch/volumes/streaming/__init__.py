@@ -1,0 +1,1 @@
+"""Commits while a run works."""

@@ -1,0 +1,1 @@
+"""Files and folders into and out of volumes without a working folder."""

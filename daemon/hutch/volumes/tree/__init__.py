@@ -1,0 +1,1 @@
+"""A volume's tree and its content: nodes, patches, blocks, packs."""
