@@ -257,9 +257,9 @@ async def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(tmp_path: P
 async def test_a_writer_that_is_killed_leaves_no_object(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
-from hutch.volumes import directory_store
+from hutch.volumes.stores import directory
 os.link = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
-directory_store._write(os.open(sys.argv[1], os.O_RDONLY), "key", b"half", "absent")
+directory._write(os.open(sys.argv[1], os.O_RDONLY), "key", b"half", "absent")
 """
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert done.returncode == -9
