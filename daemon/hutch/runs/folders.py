@@ -63,11 +63,21 @@ class Folders:
         return self.paths[name] if name in self._leases else None
 
     @asynccontextmanager
-    async def streamed(self, run_id: str, sandbox: Freezer) -> AsyncGenerator[None]:
-        """Let what changes become commits while a sandbox works in the folders; its end leaves the block."""
+    async def streamed(
+        self, run_id: str, sandbox: Freezer, stop: Callable[[str], None]
+    ) -> AsyncGenerator[None]:
+        """Let what changes become commits while a sandbox works in the folders; its end leaves the block.
+
+        `stop` is called with the reason when a volume has grown beyond its bound: it would grow for nothing.
+        """
+
+        def heed(status: StreamStatus) -> None:
+            if status.is_over_quota:
+                stop(status.problem or "a volume has grown beyond its bound")
+
         async with AsyncExitStack() as stack:
             for name, lease in self._leases.items():
-                stream = self._volumes.stream(lease, run_id, freezer=sandbox)
+                stream = self._volumes.stream(lease, run_id, freezer=sandbox, on_event=heed)
                 self._streams[name] = await stack.enter_async_context(stream)
             yield
 

@@ -105,7 +105,7 @@ class Kept:
                         self.folders, self.sandbox = folders, sandbox
                         self._used_at = time.monotonic()
                         self.ready.set()
-                        async with folders.streamed(self.session_id, sandbox):
+                        async with folders.streamed(self.session_id, sandbox, self.stop):
                             await self._until_end(sandbox)
                             self.sandbox = None  # no more commands
                             await self._end_commands()

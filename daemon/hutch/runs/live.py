@@ -12,6 +12,8 @@ from hutch.runs.log import RunLog
 from hutch.state import Run
 from hutch.supervisor import Stop, Stream
 
+_GRACE_S = 2.0  # for a run that has to end, to do so by itself
+
 
 @dataclass(slots=True)
 class LiveRun:
@@ -39,6 +41,10 @@ class LiveRun:
         """Tell those who wait what for; whether anybody still wants it."""
         self.say(note)
         return not self.stop.is_asked
+
+    def ask_to_stop(self, reason: str) -> None:
+        """End it for a reason that it is told of in time to put things in order."""
+        self.stop.ask(reason, _GRACE_S)
 
     def sink(self, stream: Stream, data: bytes) -> None:
         self.log.write(stream, data)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from anyio import to_thread
 
-from hutch.volumes.failures import NotFoundError, StoreError
+from hutch.volumes.failures import DamagedError, NotFoundError, StoreError
 from hutch.volumes.log.codec import CHECKPOINT, ENTRY, Header, pack_record, sealed
 from hutch.volumes.log.headers import checkpoint_header, entry_header, snapshot_of
 from hutch.volumes.log.history import History, checkpoint_key, entry_key
-from hutch.volumes.log.state import Commit, Patch, Reference, State, packs_in_use
+from hutch.volumes.log.state import Commit, Patch, Reference, State, packs_needed
 from hutch.volumes.records import Snapshot
 from hutch.volumes.stores.protocol import ObjectStore
 from hutch.volumes.tree.node_lines import node_line
@@ -77,7 +77,11 @@ class Appender:
 
     async def _checkpointed(self, state: State, header: Header) -> State:
         """Put a checkpoint. A failure costs time later, not data, so it does not undo the commit."""
-        state = replace(state, packs=await to_thread.run_sync(packs_in_use, state))
+        try:
+            state = replace(state, packs=await to_thread.run_sync(packs_needed, state))
+        except DamagedError as error:  # what cannot be read must not look whole
+            _log.error("volume %s: no checkpoint %d: %s", state.name, state.number, error.message)
+            return state
         data, name = await to_thread.run_sync(_encoded_checkpoint, state, header)
         key = state.identity.key(checkpoint_key(state.number))
         try:

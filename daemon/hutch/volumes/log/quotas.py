@@ -23,11 +23,10 @@ class Quotas:
         self._patterns = [(_expression(pattern), quota) for pattern, quota in by_rank]
 
     def of(self, name: VolumeName) -> VolumeQuota:
-        """A volume that saves work which could not be committed elsewhere has no bound."""
-        if name.is_conflict:
-            return NO_QUOTA
+        """A conflict fork has the bound of the volume whose work it keeps."""
+        full = name.full.partition("@")[0]
         for expression, quota in self._patterns:
-            if expression.fullmatch(name.full):
+            if expression.fullmatch(full):
                 return quota
         return self._default
 
@@ -41,9 +40,13 @@ class Quotas:
     def check(self, state: State, made: Patch) -> None:
         """Whether a commit may be made. One that is still too large but grows nothing is.
 
+        So is the first of a conflict fork, which saves what was refused elsewhere.
+
         Raises:
             QuotaExceededError: nothing was put.
         """
+        if state.name.is_conflict and not state.number:
+            return
         quota = self.of(state.name)
         for what, limit, before, after in (
             ("bytes", quota.max_bytes, state.bytes, made.size),

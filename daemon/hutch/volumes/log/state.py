@@ -12,7 +12,7 @@ from hutch.volumes.log.codec import (
     read_packs,
 )
 from hutch.volumes.names import Identity, VolumeName
-from hutch.volumes.records import ChangeKind, LeftOut
+from hutch.volumes.records import ChangeKind, LeftOut, shown
 from hutch.volumes.tree.node_lines import Line, node_line, nodes_of
 from hutch.volumes.tree.nodes import EMPTY, SAME, File, Folder, Trail, count, path_of, walk
 from hutch.volumes.tree.packs import Pack
@@ -261,6 +261,16 @@ def packs_in_use(state: State) -> dict[int, Pack]:
         if isinstance(node, File):
             used |= packs_of(node)
     return {number: pack for number, pack in state.packs.items() if number in used}
+
+
+def packs_needed(state: State) -> dict[int, Pack]:
+    """The packs that the tree cannot be read without. Raises DamagedError where one is not known."""
+    used = packs_in_use(state)
+    for _, trail, node in walk(state.tree):
+        if isinstance(node, File) and not packs_of(node) <= used.keys():
+            where = f"snapshot {state.number} of volume '{state.name}'"
+            raise DamagedError(where, f"a pack of '/{shown(path_of(trail))}' is not told")
+    return used
 
 
 def packs_of(node: File) -> set[int]:

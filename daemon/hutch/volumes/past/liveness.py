@@ -10,7 +10,7 @@ from anyio import to_thread
 from hutch.volumes.engine import Engine
 from hutch.volumes.log.codec import read_packs
 from hutch.volumes.log.history import checkpoint_key, entry_key
-from hutch.volumes.log.state import Hints, State, packs_in_use
+from hutch.volumes.log.state import Hints, State, packs_needed
 from hutch.volumes.names import Identity
 from hutch.volumes.threads import first_error
 from hutch.volumes.tree.packs import Pack
@@ -113,7 +113,7 @@ class Liveness:
 
     async def _used(self, state: State) -> "frozenset[str | None]":
         """The packs that a snapshot's files name."""
-        used = _keys((await to_thread.run_sync(packs_in_use, state)).values())
+        used = _keys((await to_thread.run_sync(packs_needed, state)).values())
         if state.number:
             self._remember(("at", state.id, state.number), used)
         return used

@@ -15,6 +15,7 @@ class StreamStatus:
     committed_at: datetime | None = None
     commits: int = 0
     problem: str | None = None  # what keeps changes from the store; it is tried again
+    is_over_quota: bool = False  # the folder holds more than the volume may: commits are refused
     scan_only: str | None = None  # why changes are found by looking at everything, now and then
     unsteady: tuple[str, ...] = ()  # files whose last whole state is kept until they stand still
     has_ended: bool = False

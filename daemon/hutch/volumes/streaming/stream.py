@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import LeaseLostError
+from hutch.volumes.failures import LeaseLostError, QuotaExceededError
 from hutch.volumes.folder.copies import Copy
 from hutch.volumes.folder.findings import StoppedError, inode_of
 from hutch.volumes.streaming.freezing import Freezer
@@ -174,6 +174,8 @@ class Stream:
         except (LeaseLostError, StoppedError):
             return 0
         except HutchError as error:
+            if isinstance(error, QuotaExceededError):
+                self._tell(problem=error.message, is_over_quota=True)
             return self._failed(paths, error.message)
         except OSError as error:
             return self._failed(paths, f"the working folder cannot be read: {error.strerror}")
@@ -211,6 +213,7 @@ class Stream:
             self._behind_since = None
         changes: dict[str, Any] = {
             "problem": None,
+            "is_over_quota": False,
             "unsteady": piece.unsteady,
             "bytes_behind": piece.bytes_left,
         }
