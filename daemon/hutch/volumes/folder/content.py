@@ -202,19 +202,19 @@ def open_large(root: int, pending: Pending, known: Known, findings: Findings) ->
             chunker = pending.before.chunker
         xattrs = read_xattrs(fd, pending.trail, findings)
         before = known.blocks_of(pending.before)
-        data = _data_of(fd, status)
+        data = data_of(fd, status)
         return LargeFile(pending, fd, status, xattrs, chunker, data, before, is_live=findings.is_live)
     except BaseException:
         os.close(fd)
         raise
 
 
-def has_holes(status: Status) -> bool:
+def has_holes(status: Status | os.stat_result) -> bool:
     """Whether it looks as if less is stored than its size says."""
     return status.st_size > _PAGE and status.st_blocks * 512 < status.st_size
 
 
-def _data_of(fd: int, status: Status) -> tuple[tuple[int, int], ...] | None:
+def data_of(fd: int, status: Status | os.stat_result) -> tuple[tuple[int, int], ...] | None:
     """Offset and length of what is no hole; None: there are no holes."""
     if not has_holes(status):
         return None

@@ -1,6 +1,7 @@
 """Makes a folder of a tar stream that may be an attacker's: nothing leaves the folder or follows a link."""
 
 import errno
+import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -141,12 +142,16 @@ class _Reader:
         self._folders.append(member)
 
     def _make_file(self, member: tarfile.TarInfo, parent: int, name: bytes) -> None:
-        content = self._archive.extractfile(member)
-        assert content is not None
+        buffered = self._archive.extractfile(member)
+        assert isinstance(buffered, io.BufferedReader)
+        content = buffered.raw  # the buffer asks whether a stream can go back, before it goes forward
         fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
         try:
-            if _copied(content, fd) != member.size:
-                raise tarfile.ReadError("unexpected end of data")
+            parts = cast("list[tuple[int, int]] | None", member.sparse)  # of a file with holes
+            for start, length in [(0, member.size)] if parts is None else parts:
+                content.seek(start)
+                if _copied(content, fd, start, length) != length:
+                    raise tarfile.ReadError("unexpected end of data")
             os.ftruncate(fd, member.size)
             os.fchmod(fd, member.mode & MODE_BITS)
             self._set_xattrs(fd, member)
@@ -192,18 +197,18 @@ def _give_way(parent: int, name: bytes) -> None:
         os.unlink(name, dir_fd=parent)
 
 
-def _copied(content: IO[bytes], fd: int) -> int:
-    """Write all, with holes where there are only zeros; return how much it was."""
-    length = 0
-    while piece := content.read(PIECE):
+def _copied(content: io.RawIOBase, fd: int, start: int, length: int) -> int:
+    """Write a part of a file, with holes where there are only zeros; return how much of it there was."""
+    done = 0
+    while piece := content.read(min(PIECE, length - done)):
         if piece != _ZEROS[: len(piece)]:
             view = memoryview(piece)
-            at = length
+            at = start + done
             while view:
                 written = os.pwrite(fd, view, at)
                 view, at = view[written:], at + written
-        length += len(piece)
-    return length
+        done += len(piece)
+    return done
 
 
 def _times(member: tarfile.TarInfo) -> tuple[int, int]:

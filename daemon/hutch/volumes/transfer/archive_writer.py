@@ -1,8 +1,6 @@
-"""A folder as a tar stream (PAX): modes, nanoseconds, links, hard links, `user.*` attributes, any name.
+"""A folder as a tar stream (PAX): modes, nanoseconds, links, hard links, holes, `user.*`, any name."""
 
-A hole is written as the zeros that it reads as; the reader makes a hole of them again.
-"""
-
+import io
 import os
 import stat
 import tarfile
@@ -11,8 +9,10 @@ from pathlib import Path
 from typing import IO, cast
 
 from hutch.volumes.folder.beneath import FILE_FLAGS, FOLDER_FLAGS, Descent
+from hutch.volumes.folder.content import data_of
 from hutch.volumes.folder.scan import MODE_BITS
 from hutch.volumes.records import shown
+from hutch.volumes.transfer.archive_holes import Parts, with_holes
 from hutch.volumes.transfer.archive_xattrs import xattr_record
 
 PIECE = 256 << 10  # bytes handed on at once
@@ -44,7 +44,7 @@ def write_file(file: Path, name: str, take: Take, more_mode: int = 0) -> None:
         with _archive(take) as archive:
             member = _member(os.fsencode(name), status, tarfile.REGTYPE)
             member.mode |= more_mode
-            _add_file(archive, member, fd)
+            _add_file(archive, member, fd, status)
     finally:
         os.close(fd)
 
@@ -128,7 +128,7 @@ class _Writer:
         try:
             now = os.fstat(fd)
             if stat.S_ISREG(now.st_mode):
-                _add_file(self._archive, self._described(path + name, now, kind, fd), fd)
+                _add_file(self._archive, self._described(path + name, now, kind, fd), fd, now)
         finally:
             os.close(fd)
 
@@ -153,6 +153,12 @@ def _member(path: bytes, status: os.stat_result, kind: bytes) -> tarfile.TarInfo
     return member
 
 
-def _add_file(archive: tarfile.TarFile, member: tarfile.TarInfo, fd: int) -> None:
-    with open(fd, "rb", closefd=False) as content:
-        archive.addfile(member, content)
+def _add_file(archive: tarfile.TarFile, member: tarfile.TarInfo, fd: int, status: os.stat_result) -> None:
+    extents = data_of(fd, status)
+    if extents is None:
+        with open(fd, "rb", closefd=False) as content:
+            archive.addfile(member, content)
+        return
+    table = with_holes(member, extents)
+    # tarfile reads as much as it asked for, or takes it for the end
+    archive.addfile(member, io.BufferedReader(Parts(table, fd, extents), PIECE))
