@@ -80,3 +80,15 @@ async def test_a_volume_that_was_taken_over_keeps_none_of_the_others_from_being_
         volumes = {each.name: each for each in await client.list_volumes()}
         assert volumes["bb"].files == 1
         assert any(name.startswith("aa@conflict") for name in volumes)
+
+
+async def test_a_run_that_cannot_have_one_of_its_forks_makes_none(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        await run(client, "echo 1 > /data/f", volumes=["web:/data"])
+        for wrong in ("try-b=web@77:/b", "try-b=nothing:/b", "web@77:/b:ro"):
+            with pytest.raises(ServiceError) as refused:
+                await run(client, "true", volumes=["try-a=web:/a", wrong])
+            assert refused.value.code in ("snapshot_unknown", "volume_unknown")
+        assert [each.name for each in await client.list_volumes()] == ["web"]
+        both = ["try-a=web:/a", "try-b=web@1:/b"]
+        assert (await run(client, "cat /a/f /b/f", volumes=both)).stdout_bytes == 4

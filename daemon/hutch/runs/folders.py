@@ -134,6 +134,8 @@ async def folders_of(
     """
     volumes = rooms.volumes
     folders = Folders(volumes)
+    if any(mount.source for mount in plan.volumes):
+        await _refuse_unreadable(rooms, plan)  # before the first fork is made, which would stay
     async with AsyncExitStack() as stack:
         # one order for everybody, so that two runs never wait for each other in a circle
         for mount in sorted(plan.volumes, key=lambda m: m.key):
@@ -148,6 +150,13 @@ async def folders_of(
                 folder = volumes.check_out_read_only(name, at=mount.at)
                 folders.paths[mount.key] = await stack.enter_async_context(folder)
         yield folders
+
+
+async def _refuse_unreadable(rooms: Rooms, plan: Plan) -> None:
+    """Raise `volume_unknown` or `snapshot_unknown` unless all that is to be forked or only read is there."""
+    for mount in plan.volumes:
+        if mount.source or not mount.writable:
+            await rooms.volumes.read(rooms.volume(mount.source or mount.name), "/", at=mount.at, limit=1)
 
 
 async def make_fork(rooms: Rooms, mount: VolumeMount) -> None:
