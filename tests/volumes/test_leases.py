@@ -30,7 +30,7 @@ async def test_a_held_volume_tells_who_holds_it_and_until_when(tmp_path: Path) -
             await host.volumes.lease(WEB, "run 2").__aenter__()
     assert (caught.value.code, caught.value.message) == (
         "volume_held",
-        "volume 'web' is held by run 3f2a until 12:01:00Z",
+        "volume 'web' is held by run 3f2a since 12:00:00Z",
     )
     assert caught.value.hint == "wait, or end it with: hutch stop 3f2a"
 

@@ -52,13 +52,13 @@ class VolumeUnknownError(HutchError):
 class LeaseHeldError(HutchError):
     """Someone else holds the volume. `left_s`: its lease ran out and can be taken over in so many seconds."""
 
-    def __init__(self, name: object, holder: str, until: datetime, left_s: float | None = None) -> None:
+    def __init__(self, name: object, holder: str, since: datetime, left_s: float | None = None) -> None:
         hint = "wait until it has ended"
         if holder.startswith(("run ", "r-", "s-")):  # a run or a kept sandbox, not a moment's work
             hint = f"wait, or end it with: hutch stop {holder.removeprefix('run ')}"
         if left_s is not None:
             hint = f"it is not renewed any more and can be taken over in {max(1, round(left_s))} s"
-        super().__init__("volume_held", f"volume '{name}' is held by {holder} until {until:%H:%M:%SZ}", hint)
+        super().__init__("volume_held", f"volume '{name}' is held by {holder} since {since:%H:%M:%SZ}", hint)
 
 
 class LeaseLostError(HutchError):

@@ -53,4 +53,4 @@ class Contention:
     def error(self, name: VolumeName, old: LeaseRecord) -> LeaseHeldError:
         """What to tell somebody who may not have the volume now."""
         left_s = self._wait_s(name, old) if self._clock.now() > old.expires_at else None
-        return LeaseHeldError(name, old.holder or "another", old.expires_at, left_s)
+        return LeaseHeldError(name, old.holder or "another", old.acquired_at, left_s)
