@@ -8,8 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, Stream, StreamStatus, Volumes, streaming
+from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, Stream, StreamStatus, Volumes
 from hutch.volumes.log.codec import ENTRY, opened
+from hutch.volumes.streaming import stream as streaming
 from hutch.volumes.streaming.watch import Heard, Watch
 from support.streams import until, until_folder_is_stored, until_stored, writer
 from support.volume_engine import WEB, commit_files, keys_of, program, run_on, tree_of, tree_on_disk

@@ -5,7 +5,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.volumes import DirectoryStore, Stream, Volumes, streaming
+from hutch.volumes import DirectoryStore, Stream, Volumes
+from hutch.volumes.streaming import stream as streaming
 from support.streams import writer
 from support.volume_engine import WEB, listing, run_on, tree_of, tree_on_disk
 

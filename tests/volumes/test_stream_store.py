@@ -19,9 +19,9 @@ from hutch.volumes import (
     StreamStatus,
     VolumeName,
     Volumes,
-    streaming,
 )
 from hutch.volumes.stores.protocol import Condition
+from hutch.volumes.streaming import stream as streaming
 from support.streams import until, until_folder_is_stored, writer
 from support.volume_engine import WEB, HandClock, run_on, tree_of, tree_on_disk
 
