@@ -86,7 +86,8 @@ async def test_a_volume_that_is_too_large_already_may_shrink(
         ("team-a1", VolumeQuota(3)),
         ("other/team-a", VolumeQuota(1, 1)),
         ("other/x1", VolumeQuota(4)),
-        ("web@conflict-20261121T120000Z", VolumeQuota()),
+        ("web@conflict-20261121T120000Z", VolumeQuota(1, 1)),
+        ("team-a1@conflict-20261121T120000Z", VolumeQuota(3)),
     ],
 )
 def test_the_most_specific_quota_counts(name: str, quota: VolumeQuota) -> None:
