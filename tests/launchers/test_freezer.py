@@ -13,7 +13,7 @@ from hutch_launchers.spec import Limits, Mount
 from support.launcher_methods import LIMITS, available, read_line, sh, spec, without_limits
 
 pytestmark = pytest.mark.anyio
-_COUNT = "echo begun; i=0; while :; do i=$((i+1)); echo $i > /work/count; done"
+_COUNT = "echo begun; i=0; while :; do i=$((i+1)); echo $i > /data/count; done"
 
 needs_freezer = pytest.mark.skipif(
     find_hierarchy() is None, reason="this user can make no control groups here, so nothing can be frozen"
@@ -44,7 +44,7 @@ def work(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("limits", [LIMITS, without_limits()], ids=["limited", "unlimited"])
 async def test_all_stands_still_in_the_block_and_goes_on_after_it(work: Path, limits: Limits) -> None:
     launcher = await available("bubblewrap")
-    mounts = (Mount(work, PurePosixPath("/work"), writable=True),)
+    mounts = (Mount(work, PurePosixPath("/data"), writable=True),)
     async with launcher.launch(spec(sh(_COUNT), mounts=mounts, limits=limits)) as process:
         await read_line(process.stdout)
         assert await _moves(work)
@@ -67,7 +67,7 @@ async def test_a_wrapper_is_frozen_too() -> None:
 @needs_freezer
 async def test_a_kept_sandbox_stands_still_with_all_its_commands(work: Path) -> None:
     launcher = await available("bubblewrap")
-    wanted = spec(None, mounts=(Mount(work, PurePosixPath("/work"), writable=True),))
+    wanted = spec(None, mounts=(Mount(work, PurePosixPath("/data"), writable=True),))
     async with launcher.keep(wanted) as kept, kept.start(sh(_COUNT)) as process:
         await read_line(process.stdout)
         assert await _moves(work)
@@ -80,7 +80,7 @@ async def test_a_kept_sandbox_stands_still_with_all_its_commands(work: Path) -> 
 @needs_freezer
 async def test_nobody_can_hold_it_for_longer_than_a_second(work: Path) -> None:
     launcher = await available("bubblewrap")
-    wanted = spec(sh(_COUNT), mounts=(Mount(work, PurePosixPath("/work"), writable=True),))
+    wanted = spec(sh(_COUNT), mounts=(Mount(work, PurePosixPath("/data"), writable=True),))
     async with launcher.launch(wanted) as process:
         await read_line(process.stdout)
         async with process.frozen():
@@ -92,7 +92,7 @@ async def test_nobody_can_hold_it_for_longer_than_a_second(work: Path) -> None:
 async def test_what_is_frozen_can_be_stopped_and_reaped(work: Path) -> None:
     launcher = await available("bubblewrap")
     run_id = f"test-{os.urandom(6).hex()}"
-    mounts = (Mount(work, PurePosixPath("/work"), writable=True),)
+    mounts = (Mount(work, PurePosixPath("/data"), writable=True),)
     with anyio.fail_after(10):
         async with launcher.launch(spec(sh(_COUNT), mounts=mounts, run_id=run_id)) as process:
             await read_line(process.stdout)
