@@ -19,20 +19,6 @@ Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> FakeService:
-    return FakeService(None, tmp_path)  # type: ignore[arg-type]  # nothing is started here
-
-
-@pytest.fixture
-def hutch(service: FakeService, tmp_path: Path) -> Hutch:
-    @asynccontextmanager
-    async def connect(_: Config) -> AsyncGenerator[SandboxService]:
-        yield service
-
-    return lambda *arguments: main(arguments, Invocation(env={"HOME": str(tmp_path)}, connect=connect))
-
-
 def test_a_token_is_printed_once_and_alone(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
     assert hutch("token", "create", "ci", "--expires", "30d") == 0
     told = capfd.readouterr()

@@ -1,33 +1,15 @@
 """`hutch agent`: what is asked of the service, from what a person gives."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hutch.cli import main
-from hutch.cli.invocation import Invocation
-from hutch.config import Config
-from hutch_mcp_tools.service import AgentRequest, SandboxService, SessionRecord
+from hutch_mcp_tools.service import AgentRequest, SessionRecord
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> FakeService:
-    return FakeService(None, tmp_path)  # type: ignore[arg-type]  # nothing is started here
-
-
-@pytest.fixture
-def hutch(service: FakeService, tmp_path: Path) -> Hutch:
-    @asynccontextmanager
-    async def connect(_: Config) -> AsyncGenerator[SandboxService]:
-        yield service
-
-    return lambda *arguments: main(arguments, Invocation(env={"HOME": str(tmp_path)}, connect=connect))
 
 
 def test_everything_given_is_asked_for(

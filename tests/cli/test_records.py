@@ -1,35 +1,17 @@
 """The commands that tell and end what there is: ps, show, logs, stop, sessions, volume."""
 
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import pytest
 
-from hutch.cli import main
-from hutch.cli.invocation import Invocation
-from hutch.config import Config
-from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, Usage
+from hutch_mcp_tools.service import SessionPage, SessionRecord, Usage
 from support.mcp_service import NOW, FakeService
 
 Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> FakeService:
-    return FakeService(None, tmp_path)  # type: ignore[arg-type]  # nothing is started here
-
-
-@pytest.fixture
-def hutch(service: FakeService, tmp_path: Path) -> Hutch:
-    @asynccontextmanager
-    async def connect(_: Config) -> AsyncGenerator[SandboxService]:
-        yield service
-
-    return lambda *arguments: main(arguments, Invocation(env={"HOME": str(tmp_path)}, connect=connect))
 
 
 def test_ps_lists_what_works_and_all_of_it_when_asked(
