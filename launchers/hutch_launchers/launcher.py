@@ -7,7 +7,7 @@ from typing import Protocol
 
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
-from hutch_launchers.spec import Command, ExitStatus, Guarantee, SandboxSpec
+from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, SandboxSpec
 
 
 class LauncherError(Exception):
@@ -42,6 +42,7 @@ class Probe:
     fix: str = ""  # the exact command or setting that would mend it
     version: str = ""
     evidence: Mapping[Guarantee, Evidence] = field(default_factory=dict)
+    abilities: frozenset[Ability] = frozenset()
 
     @property
     def guarantees(self) -> frozenset[Guarantee]:

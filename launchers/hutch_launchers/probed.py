@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hutch_launchers.launcher import Evidence, LauncherError, Probe
-from hutch_launchers.spec import Guarantee
+from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BY_GROUPS = (
@@ -68,6 +68,24 @@ def require(probe: Probe, needs: frozenset[Guarantee]) -> None:
         )
 
 
+_UNABLE: Mapping[Ability, str] = {
+    Ability.KEEP: "keep a sandbox for further commands",
+    Ability.DOORS: "open doors to granted destinations",
+    Ability.NESTED: "protect a path inside a writable folder",
+    Ability.OVERLAY: "keep a folder as it is under what is written to it",
+    Ability.IMAGE: "use an image",
+}
+
+
+def require_for(probe: Probe, spec: SandboxSpec) -> None:
+    """Raise LauncherError as `require`, and `guarantee_missing` for an ability that the spec uses."""
+    require(probe, spec.needs)
+    for ability in sorted(spec.uses - probe.abilities):
+        raise LauncherError(
+            "guarantee_missing", f"{probe.method} cannot {_UNABLE[ability]} on this host", _OTHERWISE
+        )
+
+
 def _host(key: str) -> str:
     """The key, as valid for this boot and user: a setting of the host may change over a boot."""
     boot = ""
@@ -82,9 +100,16 @@ def _encode(probe: Probe) -> dict[str, Any]:
         "available": probe.available,
         "version": probe.version,
         "evidence": {g: [shown.held, shown.mechanism, shown.detail] for g, shown in probe.evidence.items()},
+        "abilities": sorted(probe.abilities),
     }
 
 
 def _decode(stored: Mapping[str, Any]) -> Probe:
     evidence = {Guarantee(g): Evidence(*shown) for g, shown in stored["evidence"].items()}
-    return Probe(stored["method"], stored["available"], version=stored["version"], evidence=evidence)
+    return Probe(
+        stored["method"],
+        stored["available"],
+        version=stored["version"],
+        evidence=evidence,
+        abilities=frozenset(map(Ability, stored["abilities"])),
+    )

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hutch_launchers.bubblewrap import BubblewrapLauncher
 from hutch_launchers.launcher import Launcher
-from hutch_launchers.wrapper import WrapperLauncher
+from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.wrapper import WrapperLauncher
 
 KINDS: Mapping[str, type[Any]] = {"bubblewrap": BubblewrapLauncher, "wrapper": WrapperLauncher}
 

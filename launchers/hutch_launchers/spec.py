@@ -20,13 +20,30 @@ class Guarantee(StrEnum):
     KERNEL = "kernel"  # a kernel of its own
 
 
+class Ability(StrEnum):
+    """What a method can do for us besides; a spec uses some of them."""
+
+    KEEP = "keep"  # a sandbox that stays and takes further commands
+    DOORS = "doors"  # listeners inside for granted destinations
+    NESTED = "nested"  # a read-only mount inside a writable one
+    OVERLAY = "overlay"  # a mount whose writes land in a folder of their own
+    IMAGE = "image"  # a root made of an image
+    FREEZE = "freeze"  # all of it held still for a moment, and suspended
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A host file or folder at a path inside. The source must exist; it is never followed as a link."""
+    """A host file or folder at a path inside. The source must exist; it is never followed as a link.
+
+    With `upper`, a folder of the host that is empty at first, it is writable and yet stays as it is: what is written
+    lands in `upper`, in the form of overlayfs. `work` is an empty folder on the same filesystem.
+    """
 
     source: Path
     target: PurePosixPath
     writable: bool = False
+    upper: Path | None = None
+    work: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,25 @@ class SandboxSpec:
     limits: Limits
     egress: EgressEndpoint | None  # None: no network at all
     needs: frozenset[Guarantee]  # a launcher that cannot give one refuses
+    image: str | None = None  # None: the host's own programs
+
+    @property
+    def uses(self) -> frozenset[Ability]:
+        """The abilities without which it cannot be started as it stands."""
+        used = {
+            Ability.KEEP: self.command is None,
+            Ability.DOORS: self.egress is not None and bool(self.egress.doors),
+            Ability.NESTED: any(_is_nested(mount, self.mounts[:n]) for n, mount in enumerate(self.mounts)),
+            Ability.OVERLAY: any(mount.upper for mount in self.mounts),
+            Ability.IMAGE: self.image is not None,
+        }
+        return frozenset(ability for ability, is_used in used.items() if is_used)
+
+
+def _is_nested(mount: Mount, earlier: tuple[Mount, ...]) -> bool:
+    return not mount.writable and any(
+        mount.target.is_relative_to(above.target) for above in earlier if above.writable or above.upper
+    )
 
 
 @dataclass(frozen=True, slots=True)

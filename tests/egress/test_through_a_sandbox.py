@@ -11,7 +11,7 @@ from anyio.abc import SocketStream
 
 from hutch.agents import AgentTurn, Ending, new_session_id
 from hutch.egress import Connection, Grant, open_doors
-from hutch_launchers.bubblewrap import BubblewrapLauncher
+from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, Limits, SandboxSpec
 from support.agent_sandbox import ENV, claude, scripted_model, turn
 from support.egress_launcher import free_port

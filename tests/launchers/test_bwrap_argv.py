@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch_launchers.bwrap_argv import Handles, Options, bwrap_argv, hosts
 from hutch_launchers.launcher import LauncherError
+from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv, hosts
 from hutch_launchers.sources import check_target
 from hutch_launchers.spec import Command, Door, EgressEndpoint, Mount
 from hutch_launchers.system_view import SystemView
@@ -148,7 +148,7 @@ async def test_a_file_can_be_mounted_and_later_mounts_cover_earlier_ones(tmp_pat
 
 
 async def test_an_older_bwrap_takes_sources_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hutch_launchers.bwrap_binary._BIND_FD", (99,))
+    monkeypatch.setattr("hutch_launchers.methods.bubblewrap.binary._BIND_FD", (99,))
     (tmp_path / "file").touch()
     assert await mounted(Mount(tmp_path, PurePosixPath("/w"))) == b"file\n"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from hutch_launchers import probed
-from hutch_launchers.bubblewrap import BubblewrapLauncher
-from hutch_launchers.bwrap_binary import find_obstacle
 from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.launcher import Evidence, LauncherError, Probe
+from hutch_launchers.methods.bubblewrap.binary import find_obstacle
+from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.wrapper import WrapperLauncher, command_prelude, wrapper_argv
 from hutch_launchers.probed import require
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_launchers.spec import Guarantee, Mount
-from hutch_launchers.wrapper import WrapperLauncher, command_prelude, wrapper_argv
 from support.launcher_leftovers import no_new_fds
 from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, run, sh, spec
 

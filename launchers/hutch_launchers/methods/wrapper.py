@@ -30,9 +30,9 @@ from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Child, LocalProcess, Pipes, Stdio, open_pipes
 from hutch_launchers.probe import Bench, is_finished, measure
-from hutch_launchers.probed import ProbeCache, require
+from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.reaping import MARK, kill_marked, reap
-from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, SandboxSpec
+from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, Limits, SandboxSpec
 
 PLACE = "{command}"
 
@@ -119,7 +119,7 @@ class WrapperLauncher:
             evidence = dict(await measure(Bench(self._launch, self.python, {}, _MECHANISMS)))
         except LauncherError as error:
             return Probe(self.name, available=False, reason=error.message, fix=error.hint)
-        probe = Probe(self.name, available=True, evidence=_cut(evidence))
+        probe = Probe(self.name, available=True, evidence=_cut(evidence), abilities=_ABILITIES)
         if is_finished(evidence):
             cache.put(key, probe)
         return probe
@@ -132,10 +132,8 @@ class WrapperLauncher:
         return {**_MECHANISMS, **limit_mechanisms(limits, counts_apart=False)}
 
     async def _require(self, spec: SandboxSpec) -> None:
-        if spec.needs:
-            require(await self.probe(), spec.needs)
-        if spec.egress is not None and spec.egress.doors:
-            raise LauncherError("guarantee_missing", f"{self.name} has no door for the granted destinations")
+        if spec.needs or spec.uses - _ABILITIES:
+            require_for(await self.probe(), spec)
         for mount in spec.mounts:
             if self._inside(mount.source) != mount.target:
                 raise LauncherError(
@@ -161,6 +159,9 @@ _MECHANISMS = dict.fromkeys(
     (Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS, Guarantee.DISK),
     "the wrapper",
 )
+
+
+_ABILITIES = frozenset({Ability.KEEP, Ability.FREEZE})
 
 
 def wrapper_argv(words: Sequence[str], command: Sequence[str]) -> list[str]:

@@ -11,10 +11,6 @@ from pathlib import Path, PurePosixPath
 
 import anyio
 
-from hutch_launchers.bubble import Bubble, Start, start_bubble
-from hutch_launchers.bubble_process import BubbleProcess
-from hutch_launchers.bwrap_argv import Options
-from hutch_launchers.bwrap_binary import find_bwrap, find_obstacle
 from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST, GUEST_SOURCE, find_interpreter
 from hutch_launchers.kept import Kept
@@ -22,11 +18,15 @@ from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxP
 from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
+from hutch_launchers.methods.bubblewrap.argv import Options
+from hutch_launchers.methods.bubblewrap.binary import find_bwrap, find_obstacle
+from hutch_launchers.methods.bubblewrap.bubble import Bubble, Start, start_bubble
+from hutch_launchers.methods.bubblewrap.process import BubbleProcess
 from hutch_launchers.probe import Bench, is_finished, measure
-from hutch_launchers.probed import ProbeCache, require
+from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.reaping import reap
 from hutch_launchers.root_owned import own_devices
-from hutch_launchers.spec import Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
+from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import look, private_proc_files
 
@@ -37,6 +37,7 @@ _MECHANISMS = {
     Guarantee.SYSCALLS: "seccomp",
     Guarantee.DISK: "tmpfs sizes",
 }
+_ABILITIES = frozenset({Ability.KEEP, Ability.DOORS, Ability.NESTED, Ability.FREEZE})
 _FRESH_S = 10.0  # how old the view of the host's system folders may be
 
 
@@ -70,18 +71,18 @@ class BubblewrapLauncher:
             return Probe(
                 self.name, available=False, reason=obstacle.reason, fix=obstacle.fix, version=str(binary)
             )
-        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence)
+        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence, abilities=_ABILITIES)
         if is_finished(evidence):
             cache.put(key, probe)
         return probe
 
-    async def _require(self, needs: frozenset[Guarantee]) -> None:
-        if needs:
-            require(await self.probe(), needs)
+    async def _require(self, spec: SandboxSpec) -> None:
+        if spec.needs or spec.uses - _ABILITIES:
+            require_for(await self.probe(), spec)
 
     @asynccontextmanager
     async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
-        await self._require(spec.needs)
+        await self._require(spec)
         async with self._launch(spec) as process:
             yield process
 
@@ -103,7 +104,7 @@ class BubblewrapLauncher:
 
     @asynccontextmanager
     async def keep(self, spec: SandboxSpec) -> AsyncGenerator[KeptSandbox]:
-        await self._require(spec.needs)
+        await self._require(spec)
         confinement = Confinement(spec.limits, spec.run_id)
         try:
             python = find_interpreter(self.system)

@@ -2,9 +2,9 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from hutch_launchers.bubble import Bubble
 from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.local_process import LocalProcess, Pipes
+from hutch_launchers.methods.bubblewrap.bubble import Bubble
 from hutch_launchers.spec import ExitStatus
 
 
