@@ -17,7 +17,7 @@ import os, signal, sys
 import anyio
 sys.path[:0] = {path!r}
 from support.launcher_methods import LAUNCHERS, read_line, sh, spec
-from hutch_launchers.methods.bubblewrap import bubble, wrapper
+from hutch_launchers.methods.bubblewrap import bubble
 
 async def main():
     launcher, how, run_id = LAUNCHERS[sys.argv[1]], sys.argv[2], sys.argv[3]
