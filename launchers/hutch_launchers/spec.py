@@ -35,8 +35,8 @@ class Ability(StrEnum):
 class Mount:
     """A host file or folder at a path inside. The source must exist; it is never followed as a link.
 
-    With `upper`, a folder of the host that is empty at first, it is writable and yet stays as it is: what is written
-    lands in `upper`, in the form of overlayfs. `work` is an empty folder on the same filesystem.
+    With `upper`, a folder of the host that is empty at first, it is writable and yet stays as it is: what is
+    written lands in `upper`, in the form of overlayfs. `work` is an empty folder on the same filesystem.
     """
 
     source: Path
