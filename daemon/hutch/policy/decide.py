@@ -1,0 +1,132 @@
+"""The decision: request + configuration + rights -> plan. Pure, and it denies by default."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
+
+from hutch.access import Rights
+from hutch.config import Config
+from hutch.egress import Grant, parse_grant
+from hutch.errors import HutchError
+from hutch.mounts import WORKSPACE, VolumeMount, read_mounts, refuse_ungranted
+from hutch.policy.bounds import read_limits
+from hutch.policy.commands import read_command
+from hutch.policy.plan import Plan
+from hutch.policy.wish import Wish
+from hutch_launchers.spec import Limits, Mount
+
+
+def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: Collection[str]) -> Plan:
+    """Say what this request may have. The same input gives the same plan.
+
+    `shell` runs a command given as a string. `rights` and `networks` are what this caller may ask for.
+
+    Raises:
+        HutchError: `method_unknown`, `volume_invalid`, `volume_name_invalid`, `template_invalid`,
+            `argument_invalid`, `volume_unknown`, `volume_read_only`, `workspace_denied`, `network_denied`,
+            `limit_exceeded`, `command_invalid`, `cwd_invalid`, `env_invalid`.
+    """
+    method = wish.method or config.policy.method
+    if method not in config.methods:
+        raise HutchError(
+            "method_unknown", f"no method is called {method!r}", f"known: {', '.join(sorted(config.methods))}"
+        )
+    volumes = read_mounts(wish.volumes, wish.args, config)
+    refuse_ungranted(volumes, config, rights)
+    workspace = _workspace(wish.workspace, config)
+    _refuse_overlap([v.target for v in volumes] + [m.target for m in workspace])
+    limits = read_limits(wish, config)
+    grants = _grants(wish.network, config, networks)
+    return Plan(
+        method=method,
+        command=read_command(wish, shell, volumes, has_workspace=bool(workspace)),
+        is_kept=wish.command is None,
+        volumes=volumes,
+        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable) + workspace,
+        limits=limits,
+        grants=grants,
+        needs=config.policy.needs,
+        requested=_requested(wish),
+        granted=_granted(volumes, workspace, limits, grants, config),
+        volume_wait_s=wish.volume_wait_s,
+    )
+
+
+def _workspace(text: str | None, config: Config) -> tuple[Mount, ...]:
+    if text is None:
+        return ()
+    folder, _, mode = text.rpartition(":") if text.endswith((":ro", ":rw")) else (text, "", "ro")
+    path = Path(folder)
+    if mode == "rw":
+        raise HutchError(
+            "workspace_denied",
+            "a workspace can be mounted read-only for now",
+            "work in a volume and copy the result, or mount the folder with :ro",
+        )
+    if not path.is_absolute() or ".." in path.parts or "\0" in folder:
+        raise HutchError("workspace_denied", f"{folder!r} is not an absolute path without '..'")
+    if not any(path.is_relative_to(root) for root in config.policy.workspaces):
+        raise HutchError(
+            "workspace_denied",
+            f"{folder} is not within the folders that may be mounted",
+            "the daemon's owner lists them in policy.workspaces",
+        )
+    return (Mount(path, WORKSPACE),)
+
+
+def _refuse_overlap(targets: Sequence[PurePosixPath]) -> None:
+    for n, one in enumerate(targets):
+        for other in targets[:n]:
+            if one.is_relative_to(other) or other.is_relative_to(one):
+                raise HutchError(
+                    "volume_invalid", f"two mounts overlap: {other} and {one}", "use separate paths"
+                )
+
+
+def _grants(network: str | None, config: Config, networks: Collection[str]) -> tuple[Grant, ...]:
+    if network is None or network == "none":
+        return ()
+    if network not in networks or network not in config.networks:
+        allowed = [name for name in networks if name in config.networks]
+        raise HutchError(
+            "network_denied",
+            f"network {network!r} is not granted",
+            f"granted here: {', '.join(['none', *sorted(allowed)])}; the daemon's owner adds others",
+        )
+    named = config.networks[network]
+    return tuple(parse_grant(text) for text in named.allow) + tuple(
+        parse_grant(text, is_host_service=True) for text in named.host_services
+    )
+
+
+def _requested(wish: Wish) -> dict[str, object]:
+    return {
+        "method": wish.method,
+        "volumes": list(wish.volumes),
+        "workspace": wish.workspace,
+        "network": wish.network or "none",
+    }
+
+
+def _granted(
+    volumes: Sequence[VolumeMount],
+    workspace: Sequence[Mount],
+    limits: Limits,
+    grants: Sequence[Grant],
+    config: Config,
+) -> dict[str, object]:
+    return {
+        "writes": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if v.writable],
+        "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
+        + [str(folder) for folder in config.policy.readable]
+        + [f"{m.source} at {m.target}" for m in workspace],
+        "network": [str(g) for g in grants],
+        "limits": {
+            name: getattr(limits, name) for name in ("wall_s", "memory_bytes", "cpus", "pids", "disk_bytes")
+        },
+        "needs": sorted(config.policy.needs),
+    }
+
+
+def _origin(mount: VolumeMount) -> str:
+    at = f"@{mount.at}" if mount.at else ""
+    return f", a fork of {mount.source}{at}," if mount.source else at

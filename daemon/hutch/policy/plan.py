@@ -1,0 +1,42 @@
+"""What one run gets, decided; and the sandbox's spec made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hutch.egress import Grant
+from hutch.mounts import VolumeMount
+from hutch_launchers.spec import Command, EgressEndpoint, Guarantee, Limits, Mount, SandboxSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run gets: everything decided, nothing started."""
+
+    method: str
+    command: Command
+    is_kept: bool  # the sandbox stays; `command` gives the defaults of those that come
+    volumes: tuple[VolumeMount, ...]
+    mounts: tuple[Mount, ...]
+    limits: Limits
+    grants: tuple[Grant, ...]
+    needs: frozenset[Guarantee]
+    requested: Mapping[str, object]
+    granted: Mapping[str, object]
+    volume_wait_s: float = 0
+
+    def spec(
+        self,
+        run_id: str,
+        folders: Mapping[str, Path],
+        endpoint: EgressEndpoint | None,
+        more: tuple[Mount, ...] = (),
+    ) -> SandboxSpec:
+        """Return the sandbox's spec; `folders` has a host folder for every volume of the plan, by its key."""
+        volumes = tuple(Mount(folders[v.key], v.target, v.writable) for v in self.volumes)
+        command = None if self.is_kept else self.command
+        mounts = self.mounts + more + volumes
+        return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs)
+
+    def with_command(self, command: Command) -> "Plan":
+        return replace(self, command=command)

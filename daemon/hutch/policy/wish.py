@@ -1,0 +1,23 @@
+"""What a caller asks for. Nothing in it is granted yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asks for, through whichever door."""
+
+    command: str | Sequence[str] | None  # None: a kept sandbox
+    volumes: Sequence[str] = ()  # "name:path" or "name:path:ro"; the name may hold templates
+    args: Mapping[str, object] = field(default_factory=dict, repr=False)  # what templates take
+    workspace: str | None = None  # "DIR" or "DIR:ro"
+    method: str | None = None
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    network: str | None = None
+    wall_s: float | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    volume_wait_s: float = 0  # for a volume that someone else writes
