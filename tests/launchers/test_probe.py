@@ -1,8 +1,6 @@
 """What the canaries show."""
 
-import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from hutch_launchers import probed
 from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.launcher import Evidence, LauncherError, Probe
-from hutch_launchers.methods.bubblewrap.binary import find_obstacle
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher, command_prelude, wrapper_argv
 from hutch_launchers.probed import require
@@ -95,32 +92,6 @@ def test_a_missing_guarantee_names_itself_its_reason_and_the_fix() -> None:
     assert refused.value.code == "guarantee_missing"
     assert refused.value.message == "m cannot give 'memory' on this host: nothing holds it"
     assert "Delegate=yes" in refused.value.hint
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason", "fix"),
-    [
-        (
-            {"user/max_user_namespaces": "0"},
-            "user.max_user_namespaces is 0",
-            "sysctl user.max_user_namespaces=",
-        ),
-        ({"kernel/unprivileged_userns_clone": "0"}, "unprivileged_userns_clone is 0", "as root"),
-        ({"kernel/apparmor_restrict_unprivileged_userns": "1"}, "AppArmor", "/etc/apparmor.d/hutch-bwrap"),
-        ({}, "complaint", "dmesg"),
-    ],
-)
-def test_an_obstacle_of_the_host_is_told_with_its_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], reason: str, fix: str
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    for name, value in settings.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(value + "\n")
-    obstacle = find_obstacle("/x/bwrap", "complaint", tmp_path)
-    assert reason in obstacle.reason
-    assert fix in obstacle.fix
-    assert "apparmor_restrict_unprivileged_userns=0" not in obstacle.fix
 
 
 def test_a_wrapper_puts_the_words_in_their_place_and_nothing_together() -> None:

@@ -1,6 +1,5 @@
-"""Which bubblewrap binary is used, what it can do, and why it may not work on this host."""
+"""Which bubblewrap binary is used, and what it can do."""
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -86,50 +85,3 @@ async def _version(path: Path) -> tuple[int, ...]:
     if numbers is None:
         raise LauncherError("method_unavailable", f"{path} does not tell its version")
     return tuple(map(int, numbers.groups()))
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why sandboxes cannot be made here, and what mends it."""
-
-    reason: str
-    fix: str
-
-
-_PROFILE = (
-    "give this one program the right by an AppArmor profile; as root: "
-    "printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile hutch-bwrap {path} flags=(unconfined) {{\\n"
-    "  userns,\\n}}\\n' > /etc/apparmor.d/hutch-bwrap && apparmor_parser -r /etc/apparmor.d/hutch-bwrap"
-)
-
-
-def find_obstacle(binary: str, complaint: str, sysctl: Path = Path("/proc/sys")) -> Obstacle:
-    """Read from the host's settings why `binary` could not make a sandbox; `complaint` is what it said."""
-    if _setting(sysctl / "user/max_user_namespaces") == "0":
-        return Obstacle(
-            "user.max_user_namespaces is 0",
-            "sysctl user.max_user_namespaces=15000 (to keep it: a file in /etc/sysctl.d)",
-        )
-    if os.geteuid() != 0 and _setting(sysctl / "kernel/unprivileged_userns_clone") == "0":
-        return Obstacle(
-            "kernel.unprivileged_userns_clone is 0: only root may make user namespaces",
-            "run the daemon as root, or as root: sysctl kernel.unprivileged_userns_clone=1",
-        )
-    if os.geteuid() != 0 and _setting(sysctl / "kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return Obstacle(
-            f"AppArmor keeps {binary} from making user namespaces "
-            "(kernel.apparmor_restrict_unprivileged_userns is 1)",
-            _PROFILE.format(path=binary),
-        )
-    return Obstacle(
-        complaint or "bubblewrap could not make a sandbox",
-        "inside a container: let it make user namespaces and mount proc (docker run --security-opt seccomp=… "
-        "--security-opt systempaths=unconfined); else see: dmesg | tail",
-    )
-
-
-def _setting(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return None

@@ -19,7 +19,7 @@ from hutch_launchers.limits import Confinement, mark_memory
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
 from hutch_launchers.methods.bubblewrap.argv import Options
-from hutch_launchers.methods.bubblewrap.binary import find_bwrap, find_obstacle
+from hutch_launchers.methods.bubblewrap.binary import find_bwrap
 from hutch_launchers.methods.bubblewrap.bubble import Bubble, Start, start_bubble
 from hutch_launchers.methods.bubblewrap.process import BubbleProcess
 from hutch_launchers.probe import Bench, is_finished, measure
@@ -29,6 +29,7 @@ from hutch_launchers.root_owned import own_devices
 from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import look, private_proc_files
+from hutch_launchers.user_namespaces import find_obstacle
 
 _MECHANISMS = {
     Guarantee.FILESYSTEM: "mount namespace",
