@@ -1,0 +1,62 @@
+"""The methods that the example offers as comments: each is a method as it stands, and one of them is measured."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from hutch.config import parse
+from hutch_launchers.methods.wrapper import PLACE, WrapperLauncher
+from hutch_launchers.registry import build_launcher
+from hutch_launchers.spec import Guarantee
+from support.needs import need
+
+EXAMPLE = (Path(__file__).parents[2] / "config.example.toml").read_text()
+METHODS = EXAMPLE.partition("\n# Methods:")[2].partition("\n# Agents:")[0]
+OFFERED = re.findall(r"^# (\[methods\.(\w+)\].*\n(?:# \w+ = .*\n)+)", METHODS, re.MULTILINE)
+PRESETS = {name: text.replace("\n# ", "\n") for text, name in OFFERED}
+
+
+def preset(name: str) -> WrapperLauncher:
+    method = parse(PRESETS[name], {"HOME": "/home/u"}).methods[name]
+    launcher = build_launcher(method.kind, {**method.options, "name": name})
+    assert isinstance(launcher, WrapperLauncher)
+    return launcher
+
+
+def test_the_example_offers_presets() -> None:
+    assert {"codex", "srt", "systemd", "container", "distrobox", "proot", "bwrap"} <= PRESETS.keys()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_method_as_it_stands(name: str) -> None:
+    launcher = preset(name)
+    assert launcher.name == name
+    assert launcher.command[-1] == PLACE  # after every flag, so that no word of the command is read as one
+
+
+async def test_a_preset_says_that_its_program_is_not_installed() -> None:
+    launcher = preset("distrobox")
+    missing = WrapperLauncher(("hutch-no-such-program", *launcher.command[1:]), name="distrobox")
+    probe = await missing.probe()
+    assert (probe.available, "hutch-no-such-program" in probe.reason) == (False, True)
+
+
+async def test_a_wrapper_for_another_system_says_so() -> None:
+    probe = await WrapperLauncher((PLACE,), platforms=("win32", "darwin")).probe()
+    assert (probe.available, probe.reason) == (False, f"not configured for {sys.platform}")
+
+
+async def test_codex_own_sandbox_keeps_the_network_shut_and_lets_the_host_be_read() -> None:
+    try:
+        from codex_cli_bin import bundled_codex_path
+    except ImportError:
+        need("clients", is_there=False, what="Codex", install="scripts/setup clients")
+        raise
+    words = preset("codex").command
+    probe = await WrapperLauncher((str(bundled_codex_path()), *words[1:]), name="codex").probe(fresh=True)
+    assert probe.available
+    assert {Guarantee.NETWORK, Guarantee.PROCESSES} <= probe.guarantees
+    assert Guarantee.FILESYSTEM not in probe.guarantees
+    assert "read /" in probe.evidence[Guarantee.FILESYSTEM].detail
