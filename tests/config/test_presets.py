@@ -1,4 +1,4 @@
-"""The methods that the example offers as comments: each is a method as it stands, and one of them is measured."""
+"""The methods that the example offers as comments: each is one as it stands, and one of them is measured."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from hutch.config import parse
 from hutch_launchers.methods.wrapper import PLACE, WrapperLauncher
 from hutch_launchers.registry import build_launcher
 from hutch_launchers.spec import Guarantee
-from support.needs import need
+from support.mcp_clients import codex
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.toml").read_text()
 METHODS = EXAMPLE.partition("\n# Methods:")[2].partition("\n# Agents:")[0]
@@ -49,13 +49,8 @@ async def test_a_wrapper_for_another_system_says_so() -> None:
 
 
 async def test_codex_own_sandbox_keeps_the_network_shut_and_lets_the_host_be_read() -> None:
-    try:
-        from codex_cli_bin import bundled_codex_path
-    except ImportError:
-        need("clients", is_there=False, what="Codex", install="scripts/setup clients")
-        raise
     words = preset("codex").command
-    probe = await WrapperLauncher((str(bundled_codex_path()), *words[1:]), name="codex").probe(fresh=True)
+    probe = await WrapperLauncher((str(codex()), *words[1:]), name="codex").probe(fresh=True)
     assert probe.available
     assert {Guarantee.NETWORK, Guarantee.PROCESSES} <= probe.guarantees
     assert Guarantee.FILESYSTEM not in probe.guarantees

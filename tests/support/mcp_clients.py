@@ -43,7 +43,7 @@ async def claude_calls(
     url: str, token: str, model_url: str, model_log: Path, home: Path, tool: str, **arguments: object
 ) -> Called:
     """Have Claude Code call the tool; `home` is a folder of its own, `model_log` the scripted model's log."""
-    program = need(_package("claude_agent_sdk", "_bundled/claude"), "Claude Code", "scripts/setup agents")
+    program = claude()
     server = {"type": "http", "url": url, "headers": {"Authorization": "Bearer ${HUTCH_TOKEN}"}}
     config = json.dumps({"mcpServers": {"hutch": server}})
     options = ["--mcp-config", config, "--strict-mcp-config", "--allowedTools", "mcp__hutch"]
@@ -58,7 +58,7 @@ async def codex_calls(
     url: str, token: str, model_url: str, model_log: Path, home: Path, tool: str, **arguments: object
 ) -> Called:
     """Have Codex call the tool; `home` is a folder of its own, `model_log` the scripted model's log."""
-    program = need(_package("codex_cli_bin", "bin/codex"), "Codex", "scripts/setup clients")
+    program = codex()
     provider = f'{{name="scripted", base_url="{model_url}/v1", env_key="KEY", wire_api="responses"}}'
     settings = [
         'model_provider="scripted"',
@@ -119,6 +119,14 @@ async def run(command: Sequence[str | Path], home: Path, env: Mapping[str, str])
             [str(word) for word in command], stdin=subprocess.DEVNULL, cwd=home, env=given, check=False
         )
     return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def claude() -> Path:
+    return need(_package("claude_agent_sdk", "_bundled/claude"), "Claude Code", "scripts/setup agents")
+
+
+def codex() -> Path:
+    return need(_package("codex_cli_bin", "bin/codex"), "Codex", "scripts/setup clients")
 
 
 def node() -> Path:
