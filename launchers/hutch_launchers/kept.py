@@ -16,10 +16,15 @@ class Kept:
     """A `KeptSandbox` around a guest; it owns neither the guest nor the sandbox."""
 
     def __init__(
-        self, guest: Guest, confinement: Confinement, ended: Callable[[], Awaitable[ExitStatus]]
+        self,
+        guest: Guest,
+        confinement: Confinement,
+        ended: Callable[[], Awaitable[ExitStatus]],
+        adapt: Callable[[Command], Command] | None = None,
     ) -> None:
-        """`ended` returns when the sandbox as a whole has ended."""
+        """`ended` returns when the sandbox as a whole has ended; `adapt` makes a command fit the inside."""
         self._guest, self._confinement, self._ended = guest, confinement, ended
+        self._adapt = adapt
 
     @asynccontextmanager
     async def start(self, command: Command) -> AsyncGenerator[SandboxProcess]:
@@ -28,7 +33,9 @@ class Kept:
             pipes = open_pipes(child_ends)
             try:
                 strikes = self._confinement.memory_strikes()
-                started = await self._guest.start(command, pipes.child)
+                started = await self._guest.start(
+                    self._adapt(command) if self._adapt else command, pipes.child
+                )
             except BaseException:
                 pipes.close()
                 raise

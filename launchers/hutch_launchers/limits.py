@@ -90,8 +90,16 @@ class Confinement:
 
     def hold(self, pid: int, watch: PidWatch) -> None:
         """Apply all of it to a process that waits to become the sandbox. Raises OSError."""
+        self.join(pid)
+        self.restrict(pid, watch)
+
+    def join(self, pid: int) -> None:
+        """Put a waiting process into the control group, if `spawn` could not. Raises OSError."""
         if self._group:
             self._group.add(pid)
+
+    def restrict(self, pid: int, watch: PidWatch) -> None:
+        """Set what holds one process and what comes of it; `watch` is killed for memory without a group."""
         limits = self._limits
         _lower(pid, resource.RLIMIT_CORE, 0)
         _lower(pid, resource.RLIMIT_NOFILE, limits.open_files)

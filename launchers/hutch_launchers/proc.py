@@ -34,6 +34,19 @@ def program(pid: int) -> str | None:
     return None
 
 
+def all_pids() -> Iterator[int]:
+    """Every process that there is."""
+    return (int(folder.name) for folder in _PROC.iterdir() if folder.name.isdigit())
+
+
+def command_line(pid: int) -> list[str]:
+    """The words that it was started with; none when it is gone."""
+    with suppress(OSError):
+        words = (_PROC / str(pid) / "cmdline").read_bytes()
+        return words.decode(errors="surrogateescape").split("\0")[:-1]
+    return []
+
+
 def inner_pid(pid: int) -> int | None:
     """Its number in its own, innermost PID namespace."""
     fields = _status(pid).get("NSpid", "").split()

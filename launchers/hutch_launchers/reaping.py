@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import anyio
@@ -27,7 +28,7 @@ async def kill_marked(run_id: str) -> bool:
     """Kill every process with the run's mark and return when all have ended; whether there was one."""
     found = False
     for _ in range(_ROUNDS):
-        watched = [watch for pid in proc.pids_with_environment(f"{MARK}={run_id}") if (watch := _watch(pid))]
+        watched = watch_pids(lambda: proc.pids_with_environment(f"{MARK}={run_id}"))
         if not watched:
             break
         found = True
@@ -42,7 +43,13 @@ async def kill_marked(run_id: str) -> bool:
     return found
 
 
-def _watch(pid: int) -> PidWatch | None:
-    with suppress(OSError):
-        return PidWatch(os.pidfd_open(pid))
-    return None
+def watch_pids(find: Callable[[], Iterable[int]]) -> list[PidWatch]:
+    """Hold the processes that are found; a number that came to mean another in between is not found again."""
+    watched: dict[int, PidWatch] = {}
+    for pid in find():
+        with suppress(OSError):
+            watched[pid] = PidWatch(os.pidfd_open(pid))
+    still = set(find()) if watched else set()
+    for pid in watched.keys() - still:
+        watched.pop(pid).close()
+    return list(watched.values())

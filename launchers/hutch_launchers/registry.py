@@ -8,9 +8,14 @@ from typing import Any
 
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 
-KINDS: Mapping[str, type[Any]] = {"bubblewrap": BubblewrapLauncher, "wrapper": WrapperLauncher}
+KINDS: Mapping[str, type[Any]] = {
+    "bubblewrap": BubblewrapLauncher,
+    "pid": PidLauncher,
+    "wrapper": WrapperLauncher,
+}
 
 _PATHS = ("bwrap", "probe_cache")  # options that are one path
 

@@ -54,7 +54,14 @@ async def test_the_environment_is_the_given_one_alone(launcher: Launcher) -> Non
     given = {"ODD": "a'b\n\"$HOME` \\", "EMPTY": "", "LD_LIBRARY_PATH": "/nowhere"}
     done = await run(launcher, spec(sh("env -0 | sort -z", env=given)))
     seen = dict(entry.split("=", 1) for entry in done.text.split("\0") if entry)
-    extra = {"PWD", "HUTCH_SANDBOX", "OLDPWD", "_", "SHLVL"}  # a shell's, and the wrapper's own mark
+    extra = {
+        "PWD",
+        "HUTCH_SANDBOX",
+        "OLDPWD",
+        "_",
+        "SHLVL",
+        "TMPDIR",
+    }  # a shell's, and the wrapper's own mark
     assert {k: v for k, v in seen.items() if k not in extra} == {**given, "PATH": "/usr/bin:/bin"}
 
 

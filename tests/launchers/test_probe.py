@@ -8,9 +8,11 @@ import pytest
 
 from hutch_launchers import probed
 from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.front import put_in_place
 from hutch_launchers.launcher import Evidence, LauncherError, Probe
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
-from hutch_launchers.methods.wrapper import WrapperLauncher, command_prelude, wrapper_argv
+from hutch_launchers.methods.wrapper import WrapperLauncher
+from hutch_launchers.prelude import command_prelude
 from hutch_launchers.probed import require
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_launchers.spec import Guarantee, Mount
@@ -96,7 +98,7 @@ def test_a_missing_guarantee_names_itself_its_reason_and_the_fix() -> None:
 
 def test_a_wrapper_puts_the_words_in_their_place_and_nothing_together() -> None:
     words = ["firejail", "--x={command}", "--", "{command}", "end"]
-    assert wrapper_argv(words, ["sh", "{command}", "-c"]) == [
+    assert put_in_place(words, ["sh", "{command}", "-c"]) == [
         "firejail", "--x={command}", "--", "sh", "{command}", "-c", "end",
     ]  # fmt: skip
 

@@ -1,0 +1,65 @@
+"""The method `pid`: namespaces for processes, network, IPC and host name, and the host's files as they are.
+
+The light alternative, of util-linux alone. What is inside sees and signals only its own processes, and
+nothing outlives it; but it reads and changes whatever the daemon's user may.
+"""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import anyio.to_thread
+
+from hutch_launchers.front import PATH, PLACE, Start
+from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.own_paths import make_own_paths, remove_run_folder
+from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+
+_NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mount")
+_LOOPBACK = 'ip link set lo up 2>/dev/null; exec "$@"'  # without `ip` there is none
+
+
+@dataclass(frozen=True, slots=True)
+class PidLauncher(FrontMethod):
+    """Configuration only."""
+
+    traits: ClassVar[Traits] = Traits(
+        mechanisms={Guarantee.PROCESSES: "PID namespace", Guarantee.NETWORK: "network namespace"},
+        abilities=frozenset({Ability.KEEP, Ability.DOORS, Ability.FREEZE}),
+        counts_apart=True,
+        is_first=True,
+    )
+
+    name: str = "pid"
+    probe_cache: Path | None = None
+
+    async def find(self) -> Tool:
+        for program in ("unshare", "setpriv"):
+            if shutil.which(program, path=PATH) is None:
+                reason = f"the program {program!r} is not installed"
+                raise LauncherError("method_unavailable", reason, "apt install util-linux")
+        return Tool(shutil.which("unshare", path=PATH) or "")
+
+    def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
+        for mount in spec.mounts:
+            check_target(mount.target)
+        open_sources(spec.mounts, held)
+        own = make_own_paths(spec.run_id, spec.mounts)
+        held.callback(remove_run_folder, spec.run_id)
+        return Start(pid_argv(tool.path), spec, adapt=own.command)
+
+    async def sweep(self, run_id: str) -> bool:
+        return await anyio.to_thread.run_sync(remove_run_folder, run_id)
+
+
+def pid_argv(unshare: str) -> Sequence[str]:
+    """The words around a command."""
+    namespaces = [f"--{name}" for name in _NAMESPACES]
+    make = [unshare, *namespaces, "--map-current-user", "--mount-proc", "--fork", "--kill-child", "--"]
+    drop = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"]
+    return [*make, "sh", "-c", _LOOPBACK, "hutch", *drop, PLACE]

@@ -1,0 +1,64 @@
+"""What stands in front of a command: a small shell, told folder and environment by standard input.
+
+So they are in no argv, and never in the environment of the program that makes the sandbox. There must be a
+POSIX shell inside, and what makes the sandbox must pass standard input on.
+"""
+
+import re
+import secrets
+import shlex
+from collections.abc import Sequence
+
+from hutch_launchers.commands import check_command
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.spec import Command
+
+# A shell reads a pipe byte by byte, so what follows the last line is left to the command.
+_READ = 'while IFS= read -r _hutch_line && [ -n "$_hutch_line" ]; do eval "$_hutch_line" || exit 126; done; '
+_GREET = 'printf %s "$1"; shift; '  # the sandbox is made: nothing else tells it of every program
+_BECOME = 'exec "$@"'
+_STAY = (
+    '(exec "$@"); exit $?'  # the first process of a PID namespace takes no signal, and must wait for orphans
+)
+_GATE = 'read -r _hutch_line && exec "$@"'  # the front program starts when its limits are set
+OPEN = b"\n"  # what opens the gate
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_MAX_PRELUDE = 1 << 20  # bytes; the largest pipe that an ordinary user may have
+
+
+def held(argv: Sequence[str]) -> list[str]:
+    """A program that starts when it is told `OPEN`."""
+    return ["/bin/sh", "-c", _GATE, "hutch", *argv]
+
+
+def new_greeting() -> str:
+    """A word that nobody else says."""
+    return f"hutch-{secrets.token_hex(8)}"
+
+
+def shell(argv: Sequence[str], greeting: str | None = None, *, stays: bool = False) -> list[str]:
+    """The words of the shell that becomes the command, or stays in front; it says the `greeting` first."""
+    script = _READ + (_STAY if stays else _BECOME)
+    if greeting is None:
+        return ["/bin/sh", "-c", script, "hutch", *argv]
+    return ["/bin/sh", "-c", _GREET + script, "hutch", greeting, *argv]
+
+
+def command_prelude(command: Command) -> bytes:
+    """The lines that make a shell ready to become the command. Raises LauncherError `command_invalid`."""
+    check_command(command)
+    if bad := [name for name in command.env if not _NAME.fullmatch(name)]:
+        raise LauncherError("command_invalid", f"a shell cannot set the variable {bad[0]!r}")
+    lines = [f"cd -- {_quote(str(command.cwd))} || exit 126", "_hutch_newline=$(printf '\\nx')"]
+    lines += ["_hutch_newline=${_hutch_newline%x}", "unset PATH PWD OLDPWD"]
+    lines += [f"export {name}={_quote(value)}" for name, value in command.env.items()]
+    prelude = "".join(line + "\n" for line in [*lines, ""]).encode(errors="surrogateescape")
+    if len(prelude) > _MAX_PRELUDE:
+        raise LauncherError("command_invalid", "the command's environment is larger than 1 MiB")
+    return prelude
+
+
+def _quote(text: str) -> str:
+    """As one shell word on one line."""
+    return '"$_hutch_newline"'.join(shlex.quote(part) for part in text.split("\n"))
