@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -11,13 +13,14 @@ import pytest
 from botocore.loaders import Loader
 
 from hutch.errors import HutchError
-from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore, StoreMemory
+from hutch.volumes import DirectoryStore, MemoryStore, ObjectInfo, ObjectStore, StoreMemory
 from hutch.volumes.stores.cloud import CloudStore, open_azure
 from hutch.volumes.stores.options import StoreOptions
+from hutch.volumes.stores.protocol import Condition
 from hutch.volumes.stores.s3 import S3Store, open_s3
 from support.azurite import AzureServer
 from support.ceph import S3Server
-from support.volume_engine import keys_of
+from support.volume_engine import HandClock, keys_of
 
 LOCAL = ("memory", "directory")
 REMOTE = ("s3", "azure")
@@ -114,3 +117,29 @@ async def refusal(store: ObjectStore) -> str:
         tasks.start_soon(ask, lambda: keys_of(store, "leases/"))
     (code,) = codes
     return code
+
+
+class AgeingStore:
+    """A real store, whose objects and clock grow older as a clock is moved by hand."""
+
+    def __init__(self, inner: ObjectStore, clock: HandClock) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._began_s = clock.ticks
+        self._put_s: dict[str, float] = {}
+
+    async def get(self, key: str, *, start: int = 0, end: int | None = None) -> tuple[bytes, str]:
+        return await self._inner.get(key, start=start, end=end)
+
+    async def put(self, key: str, data: bytes, *, if_match: Condition = None) -> str:
+        tag = await self._inner.put(key, data, if_match=if_match)
+        self._put_s[key] = self._clock.ticks - self._began_s
+        return tag
+
+    async def delete(self, key: str) -> None:
+        await self._inner.delete(key)
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo]:
+        async for info in self._inner.list(prefix):
+            later = timedelta(seconds=self._put_s.get(info.key, 0.0))
+            yield replace(info, modified_at=info.modified_at + later)

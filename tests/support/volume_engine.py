@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hutch.errors import HutchError
 from hutch.volumes import At, FileRead, Lease, LinkTarget, MemoryStore, ObjectStore, VolumeName, Volumes
 
 WEB = VolumeName.parse("web")
@@ -75,6 +76,13 @@ async def commit_files(volumes: Volumes, files: dict[str, bytes], name: VolumeNa
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
         await volumes.commit(lease, "run 1")
+
+
+async def error_of(call: Callable[[], Awaitable[object]]) -> HutchError:
+    """What it is refused with."""
+    with pytest.raises(HutchError) as caught:
+        await call()
+    return caught.value
 
 
 async def tree_of(volumes: Volumes, at: At = None, name: VolumeName = WEB) -> Tree:

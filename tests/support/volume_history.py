@@ -44,3 +44,9 @@ async def assert_kept(volumes: Volumes, numbers: list[int], name: VolumeName = W
     for number in numbers:
         assert await tree_of(volumes, number, name) == grown(number)
     assert (await volumes.check(name)).problems == ()
+
+
+async def thin_and_collect(volumes: Volumes, name: VolumeName = WEB) -> None:
+    """Leave the last two snapshots beside the newest, and what they need."""
+    await volumes.thin(name, LAST_TWO)
+    await volumes.gc(name)

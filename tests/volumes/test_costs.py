@@ -13,11 +13,6 @@ SMALL = Quotas(VolumeQuota(max_bytes=1000, max_files=5), {"default/big-*": Volum
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
 def store(clock: HandClock) -> MemoryStore:
     return MemoryStore(clock.now)
 

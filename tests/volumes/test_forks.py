@@ -1,12 +1,10 @@
 """Volumes begin at snapshots of others, go back to their own, are removed and brought back."""
 
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from hutch.errors import HutchError
 from hutch.volumes import CountingStore, MemoryStore, ObjectStore, VolumeName, Volumes
 from support.volume_engine import (
     WEB,
@@ -14,6 +12,7 @@ from support.volume_engine import (
     OtherMachine,
     Tree,
     commit_files,
+    error_of,
     keys_of,
     run_on,
     tree_of,
@@ -21,22 +20,6 @@ from support.volume_engine import (
 )
 
 COPY = VolumeName.parse("copy")
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def volumes(store: ObjectStore, tmp_path: Path, clock: HandClock) -> Volumes:
-    return Volumes(store, tmp_path / "cache", clock=clock)
-
-
-async def error_of(call: Callable[[], Awaitable[object]]) -> HutchError:
-    with pytest.raises(HutchError) as caught:
-        await call()
-    return caught.value
 
 
 # Forks ------------------------------------------------------------------

@@ -1,17 +1,16 @@
 """Snapshots are found, named and compared."""
 
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from hutch.errors import HutchError
 from hutch.volumes import DirectoryStore, MemoryStore, ObjectStore, VolumeName, Volumes
 from support.volume_engine import (
     WEB,
     HandClock,
     commit_files,
+    error_of,
     keys_of,
     run_on,
     tree_of,
@@ -23,22 +22,6 @@ COPY = VolumeName.parse("copy")
 @pytest.fixture(params=["memory", "directory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     return MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path / "store")
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def volumes(store: ObjectStore, tmp_path: Path, clock: HandClock) -> Volumes:
-    return Volumes(store, tmp_path / "cache", clock=clock)
-
-
-async def error_of(call: Callable[[], Awaitable[object]]) -> HutchError:
-    with pytest.raises(HutchError) as caught:
-        await call()
-    return caught.value
 
 
 async def hourly(volumes: Volumes, clock: HandClock, count: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hutch.errors import HutchError
-from hutch.volumes import MemoryStore, RetentionRules, Volumes
+from hutch.volumes import ObjectStore, RetentionRules, Volumes
 from hutch.volumes.past.keeping import Kept
 from hutch.volumes.past.retention import chosen
 from support.volume_engine import WEB, HandClock, tree_of
@@ -14,18 +14,8 @@ from support.volume_history import COPY, DAY_S, LAST_TWO, assert_kept, grow, gro
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def store(clock: HandClock) -> MemoryStore:
-    return MemoryStore(clock.now)
-
-
-@pytest.fixture
-def volumes(store: MemoryStore, tmp_path: Path, clock: HandClock) -> Volumes:
-    return Volumes(store, tmp_path / "cache", clock=clock)
+def store(ageing_store: ObjectStore) -> ObjectStore:
+    return ageing_store
 
 
 # Rules ------------------------------------------------------------------
@@ -103,7 +93,7 @@ async def test_what_is_young_or_newest_is_never_let_go(volumes: Volumes, clock: 
 
 
 async def test_a_wrong_clock_of_a_writer_lets_nothing_go_too_early(
-    store: MemoryStore, volumes: Volumes, clock: HandClock, tmp_path: Path
+    store: ObjectStore, volumes: Volumes, clock: HandClock, tmp_path: Path
 ) -> None:
     await grow(volumes, clock, range(1, 3))
     wrong = HandClock()

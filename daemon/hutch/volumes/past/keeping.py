@@ -11,6 +11,7 @@ from datetime import datetime
 
 from hutch.errors import HutchError
 from hutch.volumes.failures import DamagedError, NotFoundError
+from hutch.volumes.log.history import entry_key
 from hutch.volumes.log.lines import opened_line, sealed_line
 from hutch.volumes.names import Identity
 from hutch.volumes.stores.protocol import ObjectStore
@@ -83,9 +84,14 @@ class Keeping:
 
     async def prove(self, volume: Identity, number: int) -> None:
         """After a marker was put: see that it came in time. Raises HutchError `snapshot_unknown`."""
-        keep, _ = await self.read(volume)
+        keep, tag = await self.read(volume)
         if not keep.holds(number):
             raise thinned_out(volume, number, keep.numbers)
+        if tag == "absent":  # history was never thinned out; or the volume was purged, its list at last
+            try:
+                await self._store.get(volume.key(entry_key(number)))
+            except NotFoundError:
+                raise thinned_out(volume, number, ()) from None
 
 
 def thinned_out(volume: Identity, number: int, others: Iterable[int]) -> HutchError:

@@ -2,15 +2,17 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
 from anyio import to_thread
 
 from hutch.volumes.engine import Engine
+from hutch.volumes.failures import NotFoundError
 from hutch.volumes.log.codec import read_packs
 from hutch.volumes.log.history import checkpoint_key, entry_key
-from hutch.volumes.log.state import Hints, State, packs_needed
+from hutch.volumes.log.state import Hints, Reference, State, packs_needed
 from hutch.volumes.names import Identity
 from hutch.volumes.threads import first_error
 from hutch.volumes.tree.packs import Pack
@@ -47,6 +49,7 @@ class Liveness:
         self._history = engine.history
         # The keys of packs that a snapshot uses, or that an entry brings; None: of another volume.
         self._packs: OrderedDict[tuple[str, str, int], frozenset[str | None]] = OrderedDict()
+        self._seen: dict[str, Reference] = {}  # by id: the newest entry of the log that this was read from
 
     async def of_live(self, beginning: State, hints: Hints, until: int, numbers: set[int]) -> Needs:
         """What the newest state, every snapshot after `until` and those of `numbers` need.
@@ -56,6 +59,9 @@ class Liveness:
         """
         newest = await self._history.newest(beginning, hints)
         volume = newest.identity
+        await self._forget_if_set_back(volume)
+        if newest.number:
+            self._seen[volume.id] = newest.reference
         found = _Found()
         found.add_packs(await self._used(newest))
         if newest.number:
@@ -67,6 +73,7 @@ class Liveness:
 
     async def of_marked(self, volume: Identity, numbers: set[int]) -> Needs:
         """What some snapshots of a volume that is no more need."""
+        await self._forget_if_set_back(volume)
         found = _Found()
         await self._add_closed(volume, sorted(numbers), found)
         return Needs(frozenset(found.keys), found.parent)
@@ -126,6 +133,16 @@ class Liveness:
             packs = _keys(read_packs(header["packs"], f"entry {number} of volume '{volume.name}'"))
             self._remember(("by", volume.id, number), packs)
         found.add_packs(packs)
+
+    async def _forget_if_set_back(self, volume: Identity) -> None:
+        """A store may have been set back to a backup, and other entries may have the same numbers since."""
+        seen = self._seen.get(volume.id)
+        if seen is None:
+            return
+        with suppress(NotFoundError):
+            if await self._history.reference(volume, seen.number) == seen:
+                return
+        self._packs.clear()
 
     def _remember(self, key: tuple[str, str, int], packs: "frozenset[str | None]") -> None:
         self._packs[key] = packs

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import ConflictError, NotFoundError
+from hutch.volumes.failures import ConflictError
 from hutch.volumes.log.codec import Header
 from hutch.volumes.log.state import Hints
 from hutch.volumes.names import Identity, VolumeName
@@ -58,9 +58,9 @@ class Thinner:
             judged[each.number] = each
             commits |= {each.number} if kind == "commit" else set()
         numbers = chosen([judged[number] for number in sorted(commits)], rules)
-        for number in await self._protected(volume):
-            if number <= until and await self._is_known(volume, number, judged):
-                numbers.add(number)
+        # What was let go never comes back, also where a tag or a marker came in time to keep it: a collection
+        # that began before that tag may be under way (invariant 18).
+        numbers |= await self._protected(volume) & judged.keys()
         kept = tuple(judged[number] for number in sorted(numbers))
         return KeepList(until, kept), tuple(sorted(commits - numbers))
 
@@ -90,16 +90,6 @@ class Thinner:
     async def _protected(self, volume: Identity) -> set[int]:
         numbers = {tag.number for tag in await self._tags.all(volume)}
         return numbers | {marker.number for marker in await self._markers.all(volume) if marker.number}
-
-    async def _is_known(self, volume: Identity, number: int, judged: dict[int, Kept]) -> bool:
-        """Also takes in one that was let go while somebody marked it just in time."""
-        if number not in judged:
-            try:
-                header = await self._history.header(volume, number)
-            except NotFoundError:  # a marker that came too late
-                return False
-            judged[number] = _kept(header, datetime.fromisoformat(header["created_at"]))
-        return True
 
 
 def _kept(header: Header, time: datetime) -> Kept:
