@@ -1,7 +1,7 @@
 """Runs one process to its end: input, output, deadline, stop. Knows nothing of volumes, sessions or state."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +14,7 @@ from hutch_launchers.spec import ExitStatus, Guarantee
 
 Stream = Literal["stdout", "stderr"]
 Sink = Callable[[Stream, bytes], None]  # takes output at once, never blocks for long
-Outcome = Literal["exited", "timed_out", "oom", "killed", "cancelled"]
+Outcome = Literal["exited", "timed_out", "oom", "pids", "disk_full", "output_limit", "killed", "cancelled"]
 
 _DRAIN_S = 0.5  # a descendant may hold the pipe; its output is not ours to wait for
 _STDIN_CHUNK = 64 * 1024  # bytes; what a pipe holds
@@ -26,11 +26,12 @@ class Stop:
 
     reason: str = ""
     grace_s: float = 5.0
+    outcome: Outcome = "cancelled"  # what its end is to be called
     _asked: anyio.Event = field(default_factory=anyio.Event)
 
-    def ask(self, reason: str, grace_s: float) -> None:
+    def ask(self, reason: str, grace_s: float, outcome: Outcome = "cancelled") -> None:
         if not self._asked.is_set():
-            self.reason, self.grace_s = reason, grace_s
+            self.reason, self.grace_s, self.outcome = reason, grace_s, outcome
             self._asked.set()
 
     @property
@@ -98,13 +99,20 @@ async def _end(process: SandboxProcess, wall_s: float, stop: Stop, started: floa
     status = await process.wait()
     duration_s = time.monotonic() - started
     if asked:
-        return Ended("cancelled", status, duration_s, stop.reason)
+        return Ended(stop.outcome, status, duration_s, stop.reason)
     return Ended("timed_out", status, duration_s, f"wall time limit of {wall_s:g} s")
 
 
+_MET: Mapping[Guarantee | None, Outcome] = {
+    Guarantee.MEMORY: "oom",
+    Guarantee.PIDS: "pids",
+    Guarantee.DISK: "disk_full",
+}
+
+
 def _outcome(status: ExitStatus) -> Outcome:
-    if status.limit is Guarantee.MEMORY:
-        return "oom"
+    if status.limit in _MET:
+        return _MET[status.limit]
     return "exited" if status.signal is None else "killed"
 
 

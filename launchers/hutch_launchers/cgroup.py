@@ -72,13 +72,19 @@ class Group:
 
     def oom_kills(self) -> int:
         """How many of its processes the kernel has killed for memory so far."""
-        folder = self.folders.get("memory")
-        if folder is None:
-            return 0
-        name = "memory.events" if self.hierarchy.version == 2 else "memory.oom_control"
-        for line in (folder / name).read_text(encoding="ascii").splitlines():
-            key, _, value = line.partition(" ")
-            if key == "oom_kill":
+        return self._count(
+            "memory", "memory.events" if self.hierarchy.version == 2 else "memory.oom_control", "oom_kill"
+        )
+
+    def refused_forks(self) -> int:
+        """How many processes and threads the kernel has refused it so far."""
+        return self._count("pids", "pids.events", "max")
+
+    def _count(self, controller: str, file: str, key: str) -> int:
+        folder = self.folders.get(controller)
+        for line in (folder / file).read_text(encoding="ascii").splitlines() if folder else ():
+            name, _, value = line.partition(" ")
+            if name == key:
                 return int(value)
         return 0
 

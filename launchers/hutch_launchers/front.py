@@ -19,7 +19,7 @@ import anyio
 from hutch_launchers import proc
 from hutch_launchers.doors import open_doors
 from hutch_launchers.launcher import LauncherError
-from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, LocalProcess, Pipes, Spawn, Stdio, wait_for_death
 from hutch_launchers.prelude import held
 from hutch_launchers.reaping import MARK, watch_pids
@@ -116,6 +116,7 @@ class Front:
             if has_doors or self._counts_apart:
                 raise LauncherError("sandbox_failed", "the first process of the sandbox was not found")
             return
+        self.confinement.space.hold(self.inner)
         if self._counts_apart:
             self.confinement.restrict(self.inner, self.child)
         if egress is not None and has_doors:
@@ -135,7 +136,7 @@ class Front:
 
     async def wait(self) -> ExitStatus:
         await self.child.wait()
-        return mark_memory(self.child.exit_status, self.confinement.memory_strikes())
+        return self.confinement.mark(self.child.exit_status)
 
     async def kill(self) -> None:
         """End it and what came of it; leaving the block ends its control group too."""

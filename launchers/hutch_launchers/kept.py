@@ -7,9 +7,10 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from hutch_launchers.guest_link import Guest, StartedCommand
 from hutch_launchers.launcher import SandboxProcess
-from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Pipes, open_pipes
 from hutch_launchers.spec import Command, ExitStatus
+from hutch_launchers.strikes import Strikes
 
 
 class Kept:
@@ -32,7 +33,7 @@ class Kept:
         with ExitStack() as child_ends:
             pipes = open_pipes(child_ends)
             try:
-                strikes = self._confinement.memory_strikes()
+                strikes = self._confinement.strikes()
                 started = await self._guest.start(
                     self._adapt(command) if self._adapt else command, pipes.child
                 )
@@ -55,7 +56,9 @@ class Kept:
 
 
 class _KeptProcess:
-    def __init__(self, started: StartedCommand, pipes: Pipes, confinement: Confinement, strikes: int) -> None:
+    def __init__(
+        self, started: StartedCommand, pipes: Pipes, confinement: Confinement, strikes: Strikes
+    ) -> None:
         self._started, self._pipes = started, pipes
         self._confinement, self._strikes = confinement, strikes  # before it started
 
@@ -77,7 +80,7 @@ class _KeptProcess:
 
     async def wait(self) -> ExitStatus:
         status = await self._started.wait()
-        return mark_memory(status, self._confinement.memory_strikes() - self._strikes)
+        return self._confinement.mark(status, self._strikes)
 
     async def stop(self, grace_s: float) -> None:
         await self._started.stop(grace_s)

@@ -10,6 +10,7 @@ import resource
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from hutch_launchers import proc
@@ -19,6 +20,7 @@ from hutch_launchers.freezer import Freezer
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch
 from hutch_launchers.spec import ExitStatus, Guarantee, Limits
+from hutch_launchers.strikes import NONE, PrivateSpace, Strikes, marked
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class Confinement:
         """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`."""
         check_run_id(run_id)
         self._limits = limits
-        self._watch: _MemoryWatch | None = None
+        self._watch: _Watch | None = None
         self._group: Group | None = None
         self.mechanisms = mechanisms(limits, counts_apart=counts_apart)
         hierarchy = find_hierarchy()
@@ -78,6 +80,7 @@ class Confinement:
                 "is /sys/fs/cgroup writable for the daemon? See: hutch doctor",
             ) from error
         self.freezer = Freezer(self._group.freezer if self._group else None)
+        self.space = PrivateSpace()
 
     @property
     def pins_cpus(self) -> bool:
@@ -103,32 +106,43 @@ class Confinement:
         limits = self._limits
         _lower(pid, resource.RLIMIT_CORE, 0)
         _lower(pid, resource.RLIMIT_NOFILE, limits.open_files)
-        for guarantee, mechanism in self.mechanisms.items():
-            if mechanism == _OTHERWISE[guarantee]:
-                self._hold_without_group(guarantee, pid, watch)
+        unheld = {one for one, mechanism in self.mechanisms.items() if mechanism == _OTHERWISE[one]}
+        for guarantee in unheld:
+            self._hold_without_group(guarantee, pid)
+        if unheld & {Guarantee.MEMORY, Guarantee.PIDS}:
+            self._watch = _Watch(
+                pid,
+                watch,
+                memory_bytes=limits.memory_bytes if Guarantee.MEMORY in unheld else None,
+                pids=limits.pids if Guarantee.PIDS in unheld else None,
+            )
 
-    def _hold_without_group(self, guarantee: Guarantee, pid: int, watch: PidWatch) -> None:
+    def _hold_without_group(self, guarantee: Guarantee, pid: int) -> None:
         limits = self._limits
-        if guarantee is Guarantee.MEMORY and limits.memory_bytes is not None:
+        if guarantee is Guarantee.MEMORY:
             # not RLIMIT_AS: runtimes reserve far more address space than they ever use
             _lower(pid, resource.RLIMIT_DATA, limits.memory_bytes)
-            self._watch = _MemoryWatch(pid, watch, limits.memory_bytes)
         elif guarantee is Guarantee.PIDS and limits.pids is not None:
             _lower(pid, resource.RLIMIT_NPROC, limits.pids + _INIT)
         elif guarantee is Guarantee.CPU and limits.cpus is not None:
             allowed = sorted(os.sched_getaffinity(pid))
             os.sched_setaffinity(pid, allowed[: max(1, int(limits.cpus))])
 
-    def memory_strikes(self) -> int:
-        """How often something of the sandbox was killed for the memory limit so far."""
-        if self._watch is not None:
-            return int(self._watch.has_struck)
-        with suppress(OSError):
-            return self._group.oom_kills() if self._group else 0
-        return 0
+    def strikes(self) -> Strikes:
+        """How often its limits have struck so far."""
+        seen = self._watch.strikes if self._watch is not None else NONE
+        with suppress(OSError):  # the group has gone
+            if self._group is not None:
+                return seen.and_also(Strikes(self._group.oom_kills(), self._group.refused_forks()))
+        return seen
+
+    def mark(self, status: ExitStatus, before: Strikes = NONE) -> ExitStatus:
+        """Return the end of a command with the limit that it met since `before`."""
+        return marked(status, self.strikes().since(before), is_full=self.space.is_full)
 
     async def release(self) -> None:
         """Give back what the limits took on the host; all of the sandbox must have ended."""
+        self.space.close()
         if self._watch is not None:
             self._watch.cancel()
         if self._group is not None:
@@ -145,23 +159,22 @@ def _lower(pid: int, which: int, value: int | None) -> None:
     resource.prlimit(pid, which, (value, value))
 
 
-class _MemoryWatch:
-    """Kills a sandbox whose processes together have more than their memory."""
+class _Watch:
+    """Looks at a sandbox without a control group: its memory, over which it is killed, and its processes."""
 
-    def __init__(self, pid: int, target: PidWatch, limit_bytes: int) -> None:
-        self._pid, self._target, self._limit_bytes = pid, target, limit_bytes
-        self.has_struck = False
+    def __init__(self, pid: int, target: PidWatch, *, memory_bytes: int | None, pids: int | None) -> None:
+        self._pid, self._target = pid, target
+        self._memory_bytes, self._pids = memory_bytes, pids
+        self.strikes = NONE
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(_WATCH_S, self._look)
 
     def _look(self) -> None:
         pids = list(proc.descendants(self._pid))
-        files = proc.nameless_file_bytes(pids)
-        # the cheap sum counts shared pages more than once: only when it is too much, the dear one decides
-        if files + sum(map(proc.private_bytes, pids)) > self._limit_bytes and (
-            _used(pids, files) > self._limit_bytes
-        ):
-            self.has_struck = True
+        if self._pids is not None and sum(map(proc.threads, pids)) >= self._pids:
+            self.strikes = replace(self.strikes, pids=self.strikes.pids + 1)
+        if self._memory_bytes is not None and _is_over(pids, self._memory_bytes):
+            self.strikes = replace(self.strikes, memory=self.strikes.memory + 1)
             self._target.send(signal.SIGKILL)
             return
         self._timer = self._loop.call_later(_WATCH_S, self._look)
@@ -170,13 +183,13 @@ class _MemoryWatch:
         self._timer.cancel()
 
 
+def _is_over(pids: list[int], limit_bytes: int) -> bool:
+    files = proc.nameless_file_bytes(pids)
+    # the cheap sum counts shared pages more than once: only when it is too much, the dear one decides
+    return files + sum(map(proc.private_bytes, pids)) > limit_bytes and _used(pids, files) > limit_bytes
+
+
 def _used(pids: list[int], files: int) -> int:
     """Memory of all of them together; a nameless file may be mapped too, and is not to count twice."""
     mapped = [proc.proportional_bytes(pid) for pid in pids]
     return max(sum(whole for whole, _ in mapped), sum(anonymous for _, anonymous in mapped) + files)
-
-
-def mark_memory(status: ExitStatus, strikes: int) -> ExitStatus:
-    """The status; a kill for memory and an end by SIGKILL together say that the limit was its cause."""
-    killed = signal.SIGKILL in (status.signal, (status.code or 0) - 128)
-    return ExitStatus(status.code, status.signal, Guarantee.MEMORY) if strikes and killed else status

@@ -53,6 +53,11 @@ def inner_pid(pid: int) -> int | None:
     return int(fields[-1]) if fields else None
 
 
+def threads(pid: int) -> int:
+    """How many tasks it has; 0: it is gone."""
+    return int(_status(pid).get("Threads", "0"))
+
+
 def private_bytes(pid: int) -> int:
     """Resident memory that is its own or shared memory; shared parts count in every process that has them."""
     status = _status(pid)

@@ -56,6 +56,7 @@ class Limits:
     cpus: float | None = None
     disk_bytes: int | None = None  # of /tmp, /dev/shm and home together, not of mounts
     open_files: int | None = 4096
+    output_bytes: int | None = None  # of both streams together; whoever reads them ends the command
 
 
 @dataclass(frozen=True, slots=True)

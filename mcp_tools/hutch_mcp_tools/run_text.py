@@ -12,6 +12,15 @@ _PATHS_SHOWN = 20
 _RECORDED_PATHS = 50  # a record names no more of the changed paths of a volume
 
 
+_HINTS = {
+    "timed_out": "it was ended at its deadline; give it more time by timeout_s",
+    "oom": 'it had not enough memory; give it more by limits={"memory_bytes": …}',
+    "pids": 'it was refused another process or thread; allow more by limits={"pids": …}, or run less at once',
+    "disk_full": 'work in a volume, or give /tmp and the home folder more by limits={"disk_bytes": …}',
+    "output_limit": "it wrote more than its limit; write large output into a file of a volume",
+}
+
+
 async def whole_answer(service: SandboxService, run: RunRecord, max_output: int) -> str:
     """Both streams from their two ends."""
     sizes = (run.stdout_bytes, run.stderr_bytes)
@@ -114,6 +123,8 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
             f"note: volume {volume}: the store has not its newest changes yet: {one_line(why, 300)}; "
             "they are kept on this machine, and stored when it takes them\n"
         )
+    if run.status in _HINTS:
+        lines.append(f"note: {_HINTS[run.status]}\n")
     if run.dropped_bytes:
         lines.append(f"note: {run.dropped_bytes} bytes of output beyond the log's limit were not kept\n")
     if cut:

@@ -33,7 +33,18 @@ from hutch_mcp_tools.wire import BASE64, Wire
 
 Stream = Literal["stdout", "stderr"]
 RunStatus = Literal[
-    "starting", "running", "exited", "timed_out", "oom", "killed", "cancelled", "failed", "lost"
+    "starting",
+    "running",
+    "exited",
+    "timed_out",
+    "oom",
+    "pids",
+    "disk_full",
+    "output_limit",
+    "killed",
+    "cancelled",
+    "failed",
+    "lost",
 ]
 SessionKind = Literal["agent", "sandbox"]
 SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]
@@ -61,11 +72,19 @@ class ServiceError(Exception):
 # Requests ------------------------------------------------------------
 
 
-class RunRequest(Wire):
-    """One command. A string is run by the sandbox's own shell, a list of words as it is.
+class RunLimits(Wire):
+    """Limits of one sandbox; what is not asked for is the configured one."""
 
-    A limit that is not asked for is the configured one.
-    """
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    cpus: Annotated[float, Field(gt=0)] | None = None
+    pids: Annotated[int, Field(gt=0)] | None = None
+    disk_bytes: Annotated[int, Field(gt=0)] | None = None  # of private folders
+    open_files: Annotated[int, Field(gt=0)] | None = None
+    output_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class RunRequest(RunLimits):
+    """One command. A string is run by the sandbox's own shell, a list of words as it is."""
 
     model_config = BASE64
 
@@ -80,9 +99,6 @@ class RunRequest(Wire):
     stdin: bytes = b""
     network: str | None = None  # "none", or the name of a configured network
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    memory_bytes: Annotated[int, Field(gt=0)] | None = None
-    cpus: Annotated[float, Field(gt=0)] | None = None
-    pids: Annotated[int, Field(gt=0)] | None = None
     volume_wait_s: VolumeWaitS = 0
 
 

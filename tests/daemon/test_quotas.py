@@ -14,7 +14,7 @@ _GROW = "head -c 700000 /dev/urandom > {name}; sleep 1; head -c 700000 /dev/uran
 async def test_a_run_that_goes_beyond_is_ended_and_so_is_one_in_what_it_left(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", _BOUND) as made, made.client() as client:
         first = await run(client, _GROW.format(name="a"), volumes=["small"])
-        assert first.status == "failed"
+        assert first.status == "disk_full"
         assert first.duration_s is not None
         assert first.duration_s < 40  # it would have slept for a minute
         assert "may hold 1000000 bytes" in first.reason

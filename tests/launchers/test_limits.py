@@ -68,6 +68,28 @@ async def test_a_fork_bomb_stays_inside_its_limit(mechanism: str) -> None:
         pytest.skip("RLIMIT_NPROC does not hold root; the probe says so")
     done = await run(BUBBLEWRAP, spec(python(FORKS), limits=replace(LIMITS, memory_bytes=None)))
     assert done.text == "32 11\n"
+    assert done.status == code(0)  # it met its limit, and took that well
+
+
+async def test_a_command_that_failed_at_its_limit_of_processes_is_told_so(mechanism: str) -> None:
+    if mechanism == "without control groups" and os.geteuid() == 0:
+        pytest.skip("RLIMIT_NPROC does not hold root; the probe says so")
+    source = FORKS + "signal.sigtimedwait([], 0.5)\nraise SystemExit(3)"  # for one look, where nobody counts
+    done = await run(BUBBLEWRAP, spec(python(source), limits=replace(LIMITS, memory_bytes=None)))
+    assert done.status == ExitStatus(code=3, signal=None, limit=Guarantee.PIDS)
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/home/agent", "/dev/shm"])
+async def test_a_command_that_failed_with_a_private_folder_full_is_told_so(folder: str) -> None:
+    done = await run(BUBBLEWRAP, spec(sh(f"cat /dev/zero > {folder}/x")))
+    assert done.status == ExitStatus(code=1, signal=None, limit=Guarantee.DISK)
+    emptied = await run(BUBBLEWRAP, spec(sh(f"cat /dev/zero > {folder}/x; rm {folder}/x; exit 1")))
+    assert emptied.status == code(1)
+
+
+async def test_a_failure_with_room_left_is_just_a_failure(mechanism: str) -> None:
+    assert mechanism
+    assert (await run(BUBBLEWRAP, spec(sh("exit 7")))).status == code(7)
 
 
 async def test_private_folders_together_stay_inside_the_disk_limit() -> None:

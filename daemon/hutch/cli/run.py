@@ -24,6 +24,9 @@ _UNSYNCED = "volume_unsynced"
 _HINTS = {
     "timed_out": "give it longer: --timeout 30m",
     "oom": "give it more: --memory 8GiB",
+    "pids": "give it more: --pids 1024",
+    "disk_full": "give its private folders more: --disk 4GiB; work in a volume; or free what is full",
+    "output_limit": "give it more: --output 16GiB; large output belongs into a volume",
     "lost": "the daemon went away while it ran; its log has the reason",
 }
 # \b: click keeps the lines as they are
@@ -93,6 +96,9 @@ class Collecting:
 @click.option("--memory", type=kinds.size, metavar="SIZE", help="The most memory: 512MiB.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="The most processors: 1.5.")
 @click.option("--pids", type=click.IntRange(min=1), help="The most processes and threads.")
+@click.option("--disk", type=kinds.size, metavar="SIZE", help="The most in /tmp, /dev/shm and home: 4GiB.")
+@click.option("--open-files", type=click.IntRange(min=16), help="The most open files of a process.")
+@click.option("--output", type=kinds.size, metavar="SIZE", help="The most it may write to its output: 1GiB.")
 @kinds.wait_volume_option
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
@@ -117,9 +123,10 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) 
 
 def exit_code(record: RunRecord) -> int:
     """The code that tells a shell how a run ended: the command's own where it has one."""
-    if record.status == "exited":
+    if record.status in ("exited", "pids", "disk_full"):
         code = record.exit_code if record.exit_code is not None else 128 + (record.signal or 0)
-        return code or (FAILED if record.dropped_bytes else 0)  # who reads a pipe must not take it for whole
+        # who reads a pipe must not take it for whole
+        return code or (FAILED if record.dropped_bytes or record.status != "exited" else 0)
     ends = {"timed_out": TIMED_OUT, "oom": OUT_OF_MEMORY, "cancelled": INTERRUPTED}
     killed = 128 + record.signal if record.signal else FAILED
     return ends.get(record.status, killed)
@@ -142,6 +149,9 @@ def _request(options: dict[str, Any]) -> RunRequest:
         memory_bytes=options["memory"],
         cpus=options["cpus"],
         pids=options["pids"],
+        disk_bytes=options["disk"],
+        open_files=options["open_files"],
+        output_bytes=options["output"],
         volume_wait_s=options["wait_volume"] or 0,
     )
 

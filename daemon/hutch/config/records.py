@@ -91,9 +91,19 @@ class Limits:
     pids: Annotated[int, Whole(2, 1 << 22)] = 512
     cpus: Annotated[float, Number(0.01, 4096)] = 2.0
     disk_bytes: Annotated[int, Size(_MIB, key="disk")] = _GIB
+    open_files: Annotated[int, Whole(16, 1 << 20)] = 4096
+    output_bytes: Annotated[int, Size(1, key="output")] = 4 * _GIB
 
 
-_MAX_LIMITS = Limits(wall_s=_DAY_S, memory_bytes=32 * _GIB, pids=8192, cpus=64.0, disk_bytes=32 * _GIB)
+_MAX_LIMITS = Limits(
+    wall_s=_DAY_S,
+    memory_bytes=32 * _GIB,
+    pids=8192,
+    cpus=64.0,
+    disk_bytes=32 * _GIB,
+    open_files=1 << 17,
+    output_bytes=1024 * _GIB,
+)
 _NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
 
 

@@ -1,6 +1,9 @@
 """The limits of a wish: what is asked for, else what holds by default, and never above the bound. Pure."""
 
+from dataclasses import asdict, fields
+
 from hutch.config import Config
+from hutch.config import Limits as Bounds
 from hutch.errors import HutchError
 from hutch.policy.wish import Wish
 from hutch_launchers.spec import Limits
@@ -10,15 +13,13 @@ _LEAST_MEMORY = (
 )  # the daemon's own thread starts the sandbox in its control group: none may be smaller
 
 
-def wall_limit(wish: Wish, config: Config) -> float:
-    """Return the wall time of a command in a kept sandbox, in seconds. Raises HutchError `limit_exceeded`."""
-    return read_limits(wish, config).wall_s
+LIMITS = tuple(field.name for field in fields(Bounds))
 
 
 def read_limits(wish: Wish, config: Config) -> Limits:
     """Return the limits of a sandbox. Raises HutchError `limit_exceeded`."""
     default, most = config.policy.limits, config.policy.max_limits
-    asked = {name: getattr(wish, name) for name in ("wall_s", "memory_bytes", "cpus", "pids")}
+    asked = {name: getattr(wish, name) for name in LIMITS}
     for name, value in asked.items():
         bound = getattr(most, name)
         if value is not None and value > bound:
@@ -33,9 +34,8 @@ def read_limits(wish: Wish, config: Config) -> Limits:
             f"{wish.memory_bytes} bytes of memory are under the bound of {_LEAST_MEMORY >> 20} MiB",
             "no sandbox can be made with less",
         )
-    chosen = {name: getattr(default, name) if value is None else value for name, value in asked.items()}
-    return Limits(**chosen, disk_bytes=default.disk_bytes)
+    return Limits(**asdict(default) | {name: value for name, value in asked.items() if value is not None})
 
 
 def _figure(name: str, value: float) -> str:
-    return f"{value / (1 << 20):.0f} MiB" if name == "memory_bytes" else f"{value:g}"
+    return f"{value / (1 << 20):g} MiB" if name.endswith("_bytes") else f"{value:g}"

@@ -1,6 +1,7 @@
 """The decision: request + configuration + rights -> plan. Pure, and it denies by default."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from hutch.access import Rights
@@ -120,9 +121,7 @@ def _granted(
         + [str(folder) for folder in config.policy.readable]
         + [f"{m.source} at {m.target}" for m in workspace],
         "network": [str(g) for g in grants],
-        "limits": {
-            name: getattr(limits, name) for name in ("wall_s", "memory_bytes", "cpus", "pids", "disk_bytes")
-        },
+        "limits": asdict(limits),
         "needs": sorted(config.policy.needs),
     }
 

@@ -20,4 +20,7 @@ class Wish:
     memory_bytes: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    disk_bytes: int | None = None
+    open_files: int | None = None
+    output_bytes: int | None = None
     volume_wait_s: float = 0  # for a volume that someone else writes

@@ -1,7 +1,7 @@
 """The volumes of one run: leased and checked out on the way in, committed and released on the way out."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,6 +61,10 @@ class Folders:
 
     def writable(self, name: str) -> Path | None:
         return self.paths[name] if name in self._leases else None
+
+    @property
+    def writables(self) -> Mapping[str, Path]:
+        return {name: self.paths[name] for name in self._leases}
 
     @asynccontextmanager
     async def streamed(

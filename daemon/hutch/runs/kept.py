@@ -12,6 +12,7 @@ from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
+from hutch.runs.outcomes import explained
 from hutch.runs.path import (
     PATIENCE_S,
     OneCommand,
@@ -27,6 +28,7 @@ from hutch.runs.path import (
 from hutch.runs.rooms import Rooms
 from hutch.supervisor import supervise
 from hutch_launchers.launcher import KeptSandbox
+from hutch_launchers.spec import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +74,10 @@ class Kept:
             self.sandbox = None
             self.ready.set()
 
-    async def run(self, rooms: Rooms, live: LiveRun, work: OneCommand, wall_s: float) -> None:
+    async def run(self, rooms: Rooms, live: LiveRun, work: OneCommand, limits: Limits) -> None:
         """Take one command along the inner part of a run's path, to a final record."""
         self.running[live.id] = live
+        live.output_bytes = limits.output_bytes
         try:
             if self.sandbox is None or self.folders is None:
                 raise _gone(self)
@@ -82,7 +85,8 @@ class Kept:
             async with self.sandbox.start(work.command) as process:
                 running(live)
                 live.behind = self.folders.behind
-                ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
+                ended = await supervise(process, work.stdin, live.sink, limits.wall_s, live.stop)
+            ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
             if live.record.unsynced:
                 self._unsynced.append(live)

@@ -8,7 +8,7 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.mounts import refuse_ungranted
-from hutch.policy import Wish, command_for, decide, shown, wall_limit
+from hutch.policy import Wish, command_for, decide, read_limits, shown
 from hutch.runs.kept import Kept
 from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
@@ -16,6 +16,7 @@ from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
 from hutch.runs.workspaces import refuse_links
 from hutch.state import Session
+from hutch_launchers.spec import Limits
 
 
 class KeptSessions:
@@ -66,10 +67,10 @@ class KeptSessions:
         _refuse_fixed(wish)
         rights = await self._rooms.access.rights(session.principal)
         refuse_ungranted(kept.plan.volumes, self._rooms.config, rights)
-        wall_s = wall_limit(wish, self._rooms.config)
+        limits = read_limits(wish, self._rooms.config)
         command = command_for(wish, kept.plan, self._rooms.shell)
         live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
-        self._runs.tasks.start_soon(self._follow, kept, live, OneCommand(live, command, stdin), wall_s)
+        self._runs.tasks.start_soon(self._follow, kept, live, OneCommand(live, command, stdin), limits)
         return live
 
     async def stop(self, session_id: str, reason: str) -> None:
@@ -84,9 +85,9 @@ class KeptSessions:
             for session_id in list(self._kept):
                 group.start_soon(self.stop, session_id, "the daemon is shutting down")
 
-    async def _follow(self, kept: Kept, live: LiveRun, work: OneCommand, wall_s: float) -> None:
+    async def _follow(self, kept: Kept, live: LiveRun, work: OneCommand, limits: Limits) -> None:
         try:
-            await kept.run(self._rooms, live, work, wall_s)
+            await kept.run(self._rooms, live, work, limits)
         finally:
             self._runs.discharge(live)
 
@@ -123,6 +124,8 @@ def _refuse_fixed(wish: Wish) -> None:
         "memory_bytes": wish.memory_bytes,
         "cpus": wish.cpus,
         "pids": wish.pids,
+        "disk_bytes": wish.disk_bytes,
+        "open_files": wish.open_files,
     }
     for name, value in fixed.items():
         if value:

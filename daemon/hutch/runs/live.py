@@ -1,9 +1,9 @@
 """A run while it lives: its record as it stands, its log, and the events that others wait for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -21,16 +21,23 @@ class LiveRun:
 
     record: Run
     log: RunLog
+    output_bytes: int | None = None  # after so many, of both streams together, it is ended
     stop: Stop = field(default_factory=Stop)
     error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
     behind: Callable[[], dict[str, str]] = dict  # volumes whose newest changes the store has not yet; how far
     note: str = "preparing"  # what it is doing, for a person who waits
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
+    _written: int = 0
 
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def enforced(self) -> Mapping[str, str]:
+        """What enforces each guarantee of its sandbox."""
+        return cast("Mapping[str, str]", self.record.policy.get("enforced", {}))
 
     def say(self, note: str) -> None:
         """Tell those who wait what it is doing."""
@@ -48,6 +55,9 @@ class LiveRun:
 
     def sink(self, stream: Stream, data: bytes) -> None:
         self.log.write(stream, data)
+        self._written += len(data)
+        if self.output_bytes is not None and self._written > self.output_bytes:
+            self.stop.ask(f"output limit of {self.output_bytes} bytes", 0, "output_limit")
 
     def change(self, **values: Any) -> Run:
         """Change the record and return it."""

@@ -22,6 +22,7 @@ from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
+from hutch.runs.outcomes import explained
 from hutch.runs.rooms import Rooms
 from hutch.state import Connection, State
 from hutch.supervisor import Ended, Sink, supervise
@@ -147,7 +148,8 @@ async def fail(state: State, live: LiveRun, work: Work, error: Exception) -> Non
         await end(state, live, work, status="cancelled", reason=live.stop.reason)
         return
     hint = f"; {error.hint}" if error.hint else ""
-    await end(state, live, work, status="failed", reason=f"{error.code}: {error.message}{hint}")
+    status = "disk_full" if error.code == "quota_exceeded" else "failed"
+    await end(state, live, work, status=status, reason=f"{error.code}: {error.message}{hint}")
 
 
 def plain(error: Exception) -> HutchError:
@@ -177,7 +179,8 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
         async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
             running(live)
             live.behind = folders.behind
-            return await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
+            ended = await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
+        return explained(ended, plan.limits, live.enforced, folders.writables)
 
 
 @contextmanager

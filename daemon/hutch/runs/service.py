@@ -195,13 +195,22 @@ def _wish(request: RunRequest) -> Wish:
         memory_bytes=request.memory_bytes,
         cpus=request.cpus,
         pids=request.pids,
+        disk_bytes=request.disk_bytes,
+        open_files=request.open_files,
+        output_bytes=request.output_bytes,
         volume_wait_s=request.volume_wait_s,
     )
 
 
 def _for_opened(wish: Wish) -> Wish:
     """Return what remains to be asked of a sandbox that was opened for this wish."""
-    return Wish(command=wish.command, cwd=wish.cwd, env=wish.env, wall_s=wish.wall_s)
+    return Wish(
+        command=wish.command,
+        cwd=wish.cwd,
+        env=wish.env,
+        wall_s=wish.wall_s,
+        output_bytes=wish.output_bytes,
+    )
 
 
 def _before(cursor: str | None) -> tuple[float, str] | None:

@@ -7,7 +7,18 @@ from typing import Literal
 from hutch.config import OWNER
 
 RunStatus = Literal[
-    "starting", "running", "exited", "timed_out", "oom", "killed", "cancelled", "failed", "lost"
+    "starting",
+    "running",
+    "exited",
+    "timed_out",
+    "oom",
+    "pids",
+    "disk_full",
+    "output_limit",
+    "killed",
+    "cancelled",
+    "failed",
+    "lost",
 ]
 SessionKind = Literal["agent", "sandbox"]
 SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]

@@ -14,6 +14,7 @@ from hutch_mcp_tools.service import (
     DEFAULT_OUTPUT,
     DEFAULT_WAIT_S,
     OutputChars,
+    RunLimits,
     RunRequest,
     SandboxService,
     ServiceError,
@@ -57,6 +58,11 @@ TimeoutS = Annotated[
         gt=0, le=86_400, description="When the run is ended, in seconds; by default the owner's, often 120."
     ),
 ]
+Limits = Annotated[
+    RunLimits,
+    Field(description="Other limits than the owner's defaults, up to his bounds."),
+]
+DEFAULT_LIMITS = RunLimits()
 RunWaitS = Annotated[WaitS, Field(description="When the answer comes at the latest, as status=running.")]
 EndWaitS = Annotated[WaitS, Field(description="Wait so long for its end.")]
 Cursor = Annotated[
@@ -99,6 +105,7 @@ class RunTools:
         stdin: str = "",
         network: Network = "",
         timeout_s: TimeoutS = None,
+        limits: Limits = DEFAULT_LIMITS,
         wait_s: RunWaitS = DEFAULT_WAIT_S,
         max_output: MaxOutput = DEFAULT_OUTPUT,
     ) -> str:
@@ -119,6 +126,7 @@ class RunTools:
             stdin=stdin.encode(),
             network=network or None,
             timeout_s=timeout_s,
+            **limits.model_dump(exclude_none=True),
         )
         progress = Progress(ctx, self._pace)
         try:

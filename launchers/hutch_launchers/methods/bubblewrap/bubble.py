@@ -138,6 +138,7 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader) -> Bu
             if start.spec.egress is not None and start.spec.egress.doors:
                 await open_doors(bubble.init_pid, start.spec.egress)
             await bubble.let_go()
+            start.confinement.space.hold(bubble.init_pid)
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await bubble.kill()

@@ -15,7 +15,7 @@ from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST, GUEST_SOURCE, find_interpreter
 from hutch_launchers.kept import Kept
 from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxProcess
-from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.limits import Confinement
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
 from hutch_launchers.methods.bubblewrap.argv import Options
@@ -186,4 +186,4 @@ async def _start_guest(start: Start) -> AsyncGenerator[KeptSandbox]:
 
 async def _ended(bubble: Bubble, confinement: Confinement) -> ExitStatus:
     await bubble.child.wait()
-    return mark_memory(bubble.child.exit_status, confinement.memory_strikes())
+    return confinement.mark(bubble.child.exit_status)

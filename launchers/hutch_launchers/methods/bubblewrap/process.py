@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from hutch_launchers.limits import Confinement, mark_memory
+from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import LocalProcess, Pipes
 from hutch_launchers.methods.bubblewrap.bubble import Bubble
 from hutch_launchers.spec import ExitStatus
@@ -23,7 +23,7 @@ class BubbleProcess(LocalProcess):
     async def wait(self) -> ExitStatus:
         await self._child.wait()
         status = self._bubble.exit_status()
-        return mark_memory(status, self._confinement.memory_strikes())
+        return self._confinement.mark(status)
 
     def frozen(self) -> AbstractAsyncContextManager[bool]:
         return self._confinement.freezer.frozen()
