@@ -49,6 +49,7 @@ from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder
 from hutch.web.listeners import listeners, url_of
 from hutch.web.mcp_servers import McpServers
 from hutch.web.peer import PeerCheckedProtocol
+from hutch.workspaces import Placeholders
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_mcp_tools.server import build_server
@@ -118,6 +119,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                 agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
                 logs=state / "runs",
                 private=private_folder(config),
+                placeholders=Placeholders(state / "workspaces"),
                 shell=next(shell for shell in _SHELLS if Path(shell).exists()),
             )
 

@@ -27,7 +27,10 @@ def open_sources(mounts: Sequence[Mount], stack: ExitStack) -> list[int]:
         stack.callback(os.close, fd)
         for below, below_fd in zip(reversed(mounts[: len(opened)]), reversed(opened), strict=True):
             if mount.target != below.target and mount.target.is_relative_to(below.target):
-                _check_mount_point(below_fd, mount.target.relative_to(below.target), fd)
+                path = mount.target.relative_to(below.target)
+                here = _check_mount_point(below_fd, path, fd)
+                if mount.source == below.source / path and not os.path.samestat(here, os.fstat(fd)):
+                    raise _refused(f"a mount changes under our hands: {mount.source}")
                 break
         opened.append(fd)
     return opened
@@ -61,8 +64,8 @@ def _open(mount: Mount) -> int:
     raise _refused(f"the mount source {source} is {kind}")
 
 
-def _check_mount_point(below_fd: int, path: PurePosixPath, source_fd: int) -> None:
-    """See that `path` exists in the mount below, of the source's kind and with no link on the way.
+def _check_mount_point(below_fd: int, path: PurePosixPath, source_fd: int) -> os.stat_result:
+    """See that the mount below has `path`, of the source's kind and with no link on the way; return it.
 
     Otherwise bwrap would make it, in the host's folder, or follow a link that an earlier sandbox put there.
     """
@@ -76,10 +79,13 @@ def _check_mount_point(below_fd: int, path: PurePosixPath, source_fd: int) -> No
                 os.close(below)
     except OSError as error:
         raise _refused(f"a mount target is inside another mount that does not hold it: {path}") from error
-    mode = os.fstat(fd).st_mode
+    found = os.fstat(fd)
+    mode = found.st_mode
     os.close(fd)
-    if stat.S_IFMT(mode) != stat.S_IFMT(os.fstat(source_fd).st_mode):
+    is_folder = stat.S_ISDIR(os.fstat(source_fd).st_mode)
+    if stat.S_ISLNK(mode) or stat.S_ISDIR(mode) != is_folder:  # a file may cover a socket, a FIFO, a device
         raise _refused(f"a mount target is inside another mount and of another kind there: {path}")
+    return found
 
 
 def _refused(message: str) -> LauncherError:

@@ -92,7 +92,7 @@ class RunRequest(RunLimits):
     session_id: str | None = None  # a kept sandbox; "new" opens one
     volumes: list[str] = []  # "name:path" or "name:path:ro"; a name may hold $workspace and $args[a.b]
     args: dict[str, JsonValue] = {}  # what templates take
-    workspace: str | None = None  # "DIR" or "DIR:ro"
+    workspace: str | None = None  # "DIR" or "DIR:MODE", by default ro
     method: str | None = None
     cwd: str | None = None
     env: dict[str, str] = {}
@@ -166,6 +166,9 @@ class RunRecord(Wire):
     unsynced: dict[
         str, str
     ] = {}  # volume -> why the store has not its newest changes yet; they are safe here
+    workspace: dict[
+        str, JsonValue
+    ] = {}  # its folder, mode, what changed in it, what of that the host would run
     usage: Usage | None = None
     principal: str = "owner"  # who started it
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism

@@ -10,7 +10,8 @@ from hutch.config import Config, Limits, Network, parse
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
 from hutch.policy import Plan, Wish, command_for, decide, shown
-from hutch_launchers.spec import Guarantee, Mount
+from hutch.workspaces import GrantedWorkspace, Mode
+from hutch_launchers.spec import Guarantee
 
 CONFIG = replace(
     parse("", {"HOME": "/home/someone"}),
@@ -132,8 +133,11 @@ def test_a_network_is_given_by_the_owners_list_only() -> None:
 def test_a_workspace_is_read_only_and_within_the_owners_folders() -> None:
     config = replace(CONFIG, policy=replace(POLICY, workspaces=(Path("/src"),)))
     plan = plan_for(Wish(command="id", workspace="/src/app"), config)
-    assert plan.mounts == (Mount(Path("/src/app"), PurePosixPath("/workspace"), writable=False),)
-    for workspace in ("/src/app:rw", "/srcs", "/", "src", "/src/../etc", "/etc:ro", ""):
+    assert plan.workspace == GrantedWorkspace(Path("/src/app"), Mode.RO)
+    assert plan_for(Wish(command="id", workspace="/src/app:rw"), config).workspace == GrantedWorkspace(
+        Path("/src/app"), Mode.RW
+    )
+    for workspace in ("/srcs", "/", "src", "/src/../etc", "/etc:ro", ""):
         assert code_of(Wish(command="id", workspace=workspace), config) == "workspace_denied"
     assert code_of(Wish(command="id", workspace="/src/app")) == "workspace_denied"
 

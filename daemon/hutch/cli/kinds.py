@@ -9,6 +9,7 @@ import click
 
 from hutch.config import parse_size
 
+WORKSPACE_MODES = ("ro", "rw")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -63,8 +64,10 @@ wait_volume_option = click.option(
 
 
 def workspace(text: str) -> str:
-    """Read a folder of this host with or without ":ro"; made absolute, as the daemon stands elsewhere."""
-    folder, mode = (text[:-3], text[-3:]) if text.endswith((":ro", ":rw")) else (text, "")
+    """Read a folder of this host with or without ":MODE"; made absolute, as the daemon stands elsewhere."""
+    folder, colon, word = text.rpartition(":")
+    mode = f":{word}" if colon and word in WORKSPACE_MODES else ""
+    folder = folder if mode else text
     if not Path(folder).is_dir():
         raise click.BadParameter(f"{folder!r} is not a folder")
     return os.path.normpath(Path(folder).absolute()) + mode

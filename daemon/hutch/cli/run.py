@@ -77,8 +77,8 @@ class Collecting:
     "-w",
     "--workspace",
     type=kinds.workspace,
-    metavar="DIR[:ro]",
-    help="A folder of this host, read-only, at /workspace.",
+    metavar="DIR[:MODE]",
+    help="A folder of this host, at /workspace; MODE is ro or rw.",
 )
 @click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")

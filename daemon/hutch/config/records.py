@@ -21,6 +21,7 @@ from hutch.config.kinds import (
     Text,
     Whole,
 )
+from hutch.config.protected import PROTECTED
 from hutch_launchers.spec import Guarantee
 
 OWNER = "owner"  # the principal who has the daemon's own token; it may do all
@@ -104,6 +105,8 @@ _MAX_LIMITS = Limits(
     open_files=1 << 17,
     output_bytes=1024 * _GIB,
 )
+_MODES = ("ro", "rw")
+_PROTECTED = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")
 _NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
 
 
@@ -115,12 +118,20 @@ class Policy:
     needs: Annotated[frozenset[Guarantee], AnyOf(Guarantee)] = _NEEDS
     readable: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspaces: Annotated[tuple[Path, ...], Each(Place())] = ()
+    workspace_modes: Annotated[tuple[str, ...], Each(Choice(_MODES))] = _MODES
+    protected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
+    unprotected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
     kept_idle_s: Annotated[float, Number(1, _DAY_S, "seconds")] = 3600.0
     limits: Limits = Limits()
     max_limits: Limits = _MAX_LIMITS
+
+    @property
+    def protected_names(self) -> tuple[str, ...]:
+        """The files and folders that stay as they are in a workspace that is written, at any depth."""
+        return tuple(name for name in (*PROTECTED, *self.protected) if name not in self.unprotected)
 
 
 @dataclass(frozen=True, slots=True)

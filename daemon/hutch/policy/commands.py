@@ -39,7 +39,7 @@ def read_command(wish: Wish, shell: str, volumes: Sequence[VolumeMount], *, has_
         )
     if any("\0" in word for word in argv):
         raise HutchError("command_invalid", "the command holds a NUL character")
-    default = volumes[0].target if volumes else WORKSPACE if has_workspace else HOME
+    default = WORKSPACE if has_workspace else volumes[0].target if volumes else HOME
     cwd = inside(wish.cwd, "cwd_invalid", "the working folder") if wish.cwd else default
     return Command(argv, cwd, env)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from hutch.access import Rights
 from hutch.config import Config
@@ -13,6 +13,8 @@ from hutch.policy.bounds import read_limits
 from hutch.policy.commands import read_command
 from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
+from hutch.policy.workspace import grant_workspace
+from hutch.workspaces import GrantedWorkspace, Mode
 from hutch_launchers.spec import Limits, Mount
 
 
@@ -33,8 +35,8 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         )
     volumes = read_mounts(wish.volumes, wish.args, config)
     refuse_ungranted(volumes, config, rights)
-    workspace = _workspace(wish.workspace, config)
-    _refuse_overlap([v.target for v in volumes] + [m.target for m in workspace])
+    workspace = grant_workspace(wish.workspace, config, rights)
+    _refuse_overlap([v.target for v in volumes] + ([WORKSPACE] if workspace else []))
     limits = read_limits(wish, config)
     grants = _grants(wish.network, config, networks)
     return Plan(
@@ -42,7 +44,8 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         command=read_command(wish, shell, volumes, has_workspace=bool(workspace)),
         is_kept=wish.command is None,
         volumes=volumes,
-        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable) + workspace,
+        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable),
+        workspace=workspace,
         limits=limits,
         grants=grants,
         needs=config.policy.needs,
@@ -50,28 +53,6 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         granted=_granted(volumes, workspace, limits, grants, config),
         volume_wait_s=wish.volume_wait_s,
     )
-
-
-def _workspace(text: str | None, config: Config) -> tuple[Mount, ...]:
-    if text is None:
-        return ()
-    folder, _, mode = text.rpartition(":") if text.endswith((":ro", ":rw")) else (text, "", "ro")
-    path = Path(folder)
-    if mode == "rw":
-        raise HutchError(
-            "workspace_denied",
-            "a workspace can be mounted read-only for now",
-            "work in a volume and copy the result, or mount the folder with :ro",
-        )
-    if not path.is_absolute() or ".." in path.parts or "\0" in folder:
-        raise HutchError("workspace_denied", f"{folder!r} is not an absolute path without '..'")
-    if not any(path.is_relative_to(root) for root in config.policy.workspaces):
-        raise HutchError(
-            "workspace_denied",
-            f"{folder} is not within the folders that may be mounted",
-            "the daemon's owner lists them in policy.workspaces",
-        )
-    return (Mount(path, WORKSPACE),)
 
 
 def _refuse_overlap(targets: Sequence[PurePosixPath]) -> None:
@@ -110,16 +91,19 @@ def _requested(wish: Wish) -> dict[str, object]:
 
 def _granted(
     volumes: Sequence[VolumeMount],
-    workspace: Sequence[Mount],
+    workspace: GrantedWorkspace | None,
     limits: Limits,
     grants: Sequence[Grant],
     config: Config,
 ) -> dict[str, object]:
+    folders = [f"{workspace} at {WORKSPACE}"] if workspace else []
+    is_written = workspace is not None and workspace.mode is not Mode.RO
     return {
-        "writes": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if v.writable],
+        "writes": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if v.writable]
+        + (folders if is_written else []),
         "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]
-        + [f"{m.source} at {m.target}" for m in workspace],
+        + ([] if is_written else folders),
         "network": [str(g) for g in grants],
         "limits": asdict(limits),
         "needs": sorted(config.policy.needs),

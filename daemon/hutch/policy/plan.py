@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hutch.egress import Grant
 from hutch.mounts import VolumeMount
+from hutch.workspaces import GrantedWorkspace
 from hutch_launchers.spec import Command, EgressEndpoint, Guarantee, Limits, Mount, SandboxSpec
 
 
@@ -18,6 +19,7 @@ class Plan:
     is_kept: bool  # the sandbox stays; `command` gives the defaults of those that come
     volumes: tuple[VolumeMount, ...]
     mounts: tuple[Mount, ...]
+    workspace: GrantedWorkspace | None
     limits: Limits
     grants: tuple[Grant, ...]
     needs: frozenset[Guarantee]

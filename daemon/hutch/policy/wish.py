@@ -11,7 +11,7 @@ class Wish:
     command: str | Sequence[str] | None  # None: a kept sandbox
     volumes: Sequence[str] = ()  # "name:path" or "name:path:ro"; the name may hold templates
     args: Mapping[str, object] = field(default_factory=dict, repr=False)  # what templates take
-    workspace: str | None = None  # "DIR" or "DIR:ro"
+    workspace: str | None = None  # "DIR" or "DIR:MODE"
     method: str | None = None
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -26,6 +26,7 @@ from hutch.runs.path import (
     way_out,
 )
 from hutch.runs.rooms import Rooms
+from hutch.runs.workspaces import Workspace, workspace_of
 from hutch.supervisor import supervise
 from hutch_launchers.launcher import KeptSandbox
 from hutch_launchers.spec import Limits
@@ -51,6 +52,7 @@ class Kept:
     policy: dict[str, object] = field(default_factory=dict)
     sandbox: KeptSandbox | None = None
     folders: Folders | None = None
+    workspace: Workspace | None = None
     running: dict[str, LiveRun] = field(default_factory=dict)
     _unsynced: list[LiveRun] = field(default_factory=list)  # that ended while the store was away
     _stop: anyio.Event = field(default_factory=anyio.Event)
@@ -79,7 +81,7 @@ class Kept:
         self.running[live.id] = live
         live.output_bytes = limits.output_bytes
         try:
-            if self.sandbox is None or self.folders is None:
+            if self.sandbox is None or self.folders is None or self.workspace is None:
                 raise _gone(self)
             live.change(policy=self.policy)
             async with self.sandbox.start(work.command) as process:
@@ -87,6 +89,7 @@ class Kept:
                 live.behind = self.folders.behind
                 ended = await supervise(process, work.stdin, live.sink, limits.wall_s, live.stop)
             ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
+            live.change(workspace=await self.workspace.told())
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
             if live.record.unsynced:
                 self._unsynced.append(live)
@@ -101,18 +104,19 @@ class Kept:
     async def _keep(self, rooms: Rooms, announce: Announce) -> None:
         launcher = rooms.launchers[self.plan.method]
         async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
-            with private_folder(rooms, self.session_id):
-                async with way_out(rooms, self.session_id, self.plan.grants) as endpoint:
-                    self.policy = await policy_record(launcher, self.plan)
-                    spec = self.plan.spec(self.session_id, folders.paths, endpoint)
-                    async with launcher.keep(spec) as sandbox:
-                        self.folders, self.sandbox = folders, sandbox
-                        self._used_at = time.monotonic()
-                        self.ready.set()
-                        async with folders.streamed(self.session_id, sandbox, self.stop):
-                            await self._until_end(sandbox)
-                            self.sandbox = None  # no more commands
-                            await self._end_commands()
+            async with workspace_of(rooms, self.plan, self.session_id) as workspace:
+                with private_folder(rooms, self.session_id):
+                    async with way_out(rooms, self.session_id, self.plan.grants) as endpoint:
+                        self.policy = await policy_record(launcher, self.plan)
+                        spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
+                        async with launcher.keep(spec) as sandbox:
+                            self.folders, self.workspace, self.sandbox = folders, workspace, sandbox
+                            self._used_at = time.monotonic()
+                            self.ready.set()
+                            async with folders.streamed(self.session_id, sandbox, self.stop):
+                                await self._until_end(sandbox)
+                                self.sandbox = None  # no more commands
+                                await self._end_commands()
             # what background processes wrote since the last command
             committed = await folders.commit_patiently(self.session_id, PATIENCE_S, logger.info)
             if committed.unsynced:

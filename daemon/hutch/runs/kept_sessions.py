@@ -14,7 +14,7 @@ from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
-from hutch.runs.workspaces import refuse_links
+from hutch.runs.workspaces import refuse_workspace
 from hutch.state import Session
 from hutch_launchers.spec import Limits
 
@@ -37,7 +37,7 @@ class KeptSessions:
             shell=self._rooms.shell,
             networks=config.policy.networks,
         )
-        refuse_links(plan, config)
+        refuse_workspace(plan, config)
         session = Session(
             id=new_id("s"),
             kind="sandbox",

@@ -9,7 +9,7 @@ import math
 import shutil
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
 from hutch.runs.rooms import Rooms
+from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, State
 from hutch.supervisor import Ended, Sink, supervise
 from hutch_launchers.launcher import Launcher, LauncherError
@@ -80,9 +81,12 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
     logger.info("run=%s begins method=%s", live.id, plan.method)
     try:
         async with folders_of(rooms, plan, live.id, live.waits) as folders:
-            with private_folder(rooms, live.id) as private:
-                start = await work.start(folders, private)
-                ended = await _in_sandbox(rooms, live, plan, folders, start)
+            async with workspace_of(rooms, plan, live.id) as workspace:
+                with private_folder(rooms, live.id) as private:
+                    start = await work.start(folders, private)
+                    start = replace(start, mounts=(*workspace.mounts, *start.mounts))
+                    ended = await _in_sandbox(rooms, live, plan, folders, start)
+                live.change(workspace=await workspace.told())
             extra = await finished(live, work, folders, ended)
             if extra["unsynced"]:  # how it ended is told at once; its volumes stay held until they are safe
                 await end(rooms.state, live, work, **extra)

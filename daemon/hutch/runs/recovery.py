@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import anyio
+from anyio import to_thread
 
 from hutch.runs.rooms import Rooms
 from hutch.state import Run, Session
@@ -33,6 +34,7 @@ async def recover(rooms: Rooms) -> bool:
             await _reap(rooms, session.method, session.id)
     for left in rooms.private.iterdir():
         shutil.rmtree(left, ignore_errors=True)
+    await to_thread.run_sync(rooms.placeholders.sweep)
     waiting = await _recover_volumes(rooms)
     for run in lost:
         await rooms.state.put_run(_lost(rooms, run, waiting))

@@ -10,6 +10,7 @@ from hutch.agents import Agent
 from hutch.config import Config
 from hutch.state import State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
+from hutch.workspaces import Placeholders
 from hutch_launchers.launcher import Launcher
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: ids are read aloud and typed
@@ -29,6 +30,7 @@ class Rooms:
     agents: Mapping[str, Callable[[], Agent]]  # each raises HutchError `agent_missing`
     logs: Path  # <run id>/stdout and stderr
     private: Path  # short and 0700: a folder per run for sockets, gone with the run
+    placeholders: Placeholders  # in workspaces that are written
     shell: str  # inside a sandbox, runs a command given as a string
 
     def volume(self, text: str) -> VolumeName:

@@ -18,7 +18,7 @@ from hutch.runs.runs import Runs
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
-from hutch.runs.workspaces import refuse_links
+from hutch.runs.workspaces import refuse_workspace
 from hutch.state import Session
 from hutch.volumes import RetentionRules
 from hutch_mcp_tools.service import (
@@ -154,7 +154,7 @@ class Service(VolumeService, Granting):
         config = self._rooms.config
         rights = await self._rooms.access.rights(self._principal)
         plan = decide(wish, config, rights, shell=self._rooms.shell, networks=config.policy.networks)
-        refuse_links(plan, config)
+        refuse_workspace(plan, config)
         live = await self._runs.admit(plan, shown(wish.command), self._principal)
         work = OneCommand(live, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)

@@ -1,6 +1,9 @@
 """Turns the daemon's records into those of the wire."""
 
 from datetime import UTC, datetime
+from typing import cast
+
+from pydantic import JsonValue
 
 from hutch.access import Share
 from hutch.state import AccessToken, Run, Session, Tokens
@@ -30,6 +33,7 @@ def run_record(run: Run) -> RunRecord:
         snapshots=dict(run.snapshots),
         changed={name: list(lines) for name, lines in run.changed.items()},
         unsynced=dict(run.unsynced),
+        workspace=cast("dict[str, JsonValue]", dict(run.workspace)),
         usage=_usage(run.tokens) if run.tokens else None,
         principal=run.principal,
         policy=dict(run.policy),

@@ -1,26 +1,148 @@
-"""Whether a workspace is where its path says: the one check of a request that has to look at the disk."""
+"""The workspace of a run: checked, looked over, guarded while it is used, and told of afterwards."""
 
+import os
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from anyio import to_thread
 
 from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
+from hutch.runs.rooms import Rooms
+from hutch.workspaces import GrantedWorkspace, Mode
+from hutch.workspaces.executable import runs_on_host
+from hutch.workspaces.guarding import Guard, guard_of, inside, masks
+from hutch.workspaces.look import Look, look_over
+from hutch_launchers.spec import Mount
+
+_TOLD = 50  # paths in a run's record
 
 
-def refuse_links(plan: Plan, config: Config) -> None:
-    """Raise HutchError `workspace_denied` if a link below a granted folder leads the workspace elsewhere.
+@dataclass(slots=True)
+class Workspace:
+    """The workspace of a run while it has one; most have none."""
 
-    A repository can carry such a link, and the path through it still begins with the granted folder. The
-    granted folder itself may be reached through links: its owner made those.
+    granted: GrantedWorkspace | None = None
+    mounts: tuple[Mount, ...] = ()
+    names: tuple[str, ...] = ()  # that are protected
+    before: Look | None = None  # None: nothing can change in it
+    ours: frozenset[str] = frozenset()  # the placeholders in it
+
+    async def told(self) -> dict[str, object]:
+        """Say what the record of the run shall say; asked again, what has changed since."""
+        if self.granted is None:
+            return {}
+        record: dict[str, object] = {"folder": str(self.granted.folder), "mode": str(self.granted.mode)}
+        if self.before is None:
+            return record
+        after = await to_thread.run_sync(look_over, self.granted.folder, self.names)
+        for path in self.ours:
+            after.stamps.pop(path, None)
+        changes = after.changes_since(self.before)
+        appeared = [line[2:] for line in changes if line[0] in "AM"]
+        self.before = after
+        return record | {
+            "changed": shown(changes[:_TOLD]),
+            "changes": len(changes),
+            "would_run_on_host": shown(runs_on_host(appeared, self.names)[:_TOLD]),
+        }
+
+
+def refuse_workspace(plan: Plan, config: Config) -> None:
+    """Raise HutchError `workspace_denied` if the workspace is not the folder that its path says.
+
+    A repository can carry a link, and the path through it still begins with the granted folder. The granted
+    folder itself may be reached through links: its owner made those.
     """
-    for mount in plan.mounts:
-        if mount.target == WORKSPACE and not _is_beneath(mount.source, config.policy.workspaces):
+    if plan.workspace is None:
+        return
+    folder = plan.workspace.folder
+    if not _is_beneath(folder, config.policy.workspaces):
+        raise HutchError(
+            "workspace_denied",
+            f"{folder} leads through a symbolic link",
+            "name the folder itself; the daemon's owner lists what may be mounted in policy.workspaces",
+        )
+    own = (config.daemon.state, config.daemon.cache, config.daemon.socket.parent)
+    for place in (path.resolve() for path in own):
+        if place.is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(place):
             raise HutchError(
                 "workspace_denied",
-                f"{mount.source} leads through a symbolic link",
-                "name the folder itself; the daemon's owner lists what may be mounted in policy.workspaces",
+                f"{folder} holds what the daemon keeps in {place}",
+                "use a folder of one project",
             )
+
+
+@asynccontextmanager
+async def workspace_of(rooms: Rooms, plan: Plan, holder: str) -> AsyncGenerator[Workspace]:
+    """Hold the workspace of a run for the length of the block; nothing of ours is left in it afterwards.
+
+    Raises HutchError `workspace_denied`, OSError.
+    """
+    granted = plan.workspace
+    if granted is None:
+        yield Workspace()
+    elif granted.mode is Mode.RW:
+        async with _guarded(rooms, granted, holder) as workspace:
+            yield workspace
+    else:
+        names = rooms.config.policy.protected_names
+        look = await to_thread.run_sync(look_over, granted.folder, names)
+        hidden = _masks(rooms, masks(granted.folder, look), granted.folder)
+        yield Workspace(granted, (Mount(granted.folder, WORKSPACE), *hidden))
+
+
+@asynccontextmanager
+async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> AsyncGenerator[Workspace]:
+    names, top = rooms.config.policy.protected_names, granted.folder
+
+    def prepare() -> tuple[Look, Guard]:
+        look = look_over(top, names)
+        guard = guard_of(top, look, names)
+        rooms.placeholders.make(holder, guard.missing)
+        return look, guard
+
+    async with AsyncExitStack() as stack:
+        used = rooms.placeholders.used(holder, top)
+        await to_thread.run_sync(used.__enter__)
+        stack.push(used)
+        look, guard = await to_thread.run_sync(prepare)
+        ours = frozenset(str(path.relative_to(top)) for path in guard.missing if path.is_relative_to(top))
+        yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours)
+
+
+def _guard_mounts(rooms: Rooms, guard: Guard, top: Path) -> Iterable[Mount]:
+    """The folder, then what is protected in it: a mount covers those before it."""
+    fixed = dict.fromkeys(guard.fixed(top), True)
+    read_only = dict.fromkeys((*guard.read_only, *filter(os.path.lexists, guard.missing)), False)
+    roots = [Mount(top, WORKSPACE, writable=True)]
+    if guard.common:
+        fixed |= dict.fromkeys(guard.fixed(guard.common), True)
+        roots.append(Mount(guard.common, inside(guard.common, top, WORKSPACE), writable=True))
+    inner = sorted((fixed | read_only).items(), key=lambda each: len(each[0].parts))
+    return (
+        *roots,
+        *(Mount(path, inside(path, top, WORKSPACE), writable) for path, writable in inner),
+        *_masks(rooms, guard.masked, top),
+    )
+
+
+def _masks(rooms: Rooms, paths: Iterable[Path], top: Path) -> list[Mount]:
+    """An empty file over each: nobody can connect to it, or hold up who opens it."""
+    empty = rooms.placeholders.folder / "empty"
+    if not empty.exists():
+        empty.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+    return [Mount(empty, inside(path, top, WORKSPACE)) for path in sorted(paths)]
+
+
+def shown(paths: Iterable[str]) -> list[str]:
+    """Return paths as text that JSON takes: bytes that are no text are escaped."""
+    return [path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for path in paths]
 
 
 def _is_beneath(folder: Path, roots: tuple[Path, ...]) -> bool:

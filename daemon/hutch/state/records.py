@@ -60,6 +60,7 @@ class Run:
     unsynced: Mapping[str, str] = field(
         default_factory=dict
     )  # volume -> why the store has not yet what changed
+    workspace: Mapping[str, object] = field(default_factory=dict)  # folder, mode, what changed in it
     tokens: Tokens | None = None
     principal: str = OWNER
 

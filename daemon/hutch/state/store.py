@@ -236,7 +236,10 @@ def _values(record: Connection | AccessToken) -> list[object]:
 
 def _run_row(run: Run) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "tokens"}
-    row |= {name: json.dumps(row[name]) for name in ("policy", "volumes", "snapshots", "changed", "unsynced")}
+    row |= {
+        name: json.dumps(row[name])
+        for name in ("policy", "volumes", "snapshots", "changed", "unsynced", "workspace")
+    }
     tokens = asdict(run.tokens) if run.tokens else {}
     return row | {column: tokens.get(name) for name, column in _TOKENS.items()}
 
@@ -245,7 +248,7 @@ def _run(row: sqlite3.Row) -> Run:
     values: dict[str, Any] = dict(row)
     counted = {name: values.pop(column) for name, column in _TOKENS.items()}
     known = counted["input"] is not None
-    for name in ("policy", "snapshots", "changed", "unsynced"):
+    for name in ("policy", "snapshots", "changed", "unsynced", "workspace"):
         values[name] = json.loads(values[name])
     values["volumes"] = tuple(json.loads(values["volumes"]))
     values["changed"] = {name: tuple(lines) for name, lines in values["changed"].items()}

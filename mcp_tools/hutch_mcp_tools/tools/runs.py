@@ -44,7 +44,7 @@ Mounts = Annotated[
 ]
 Workspace = Annotated[
     str,
-    Field(description='"DIR" or "DIR:ro", a folder of this machine that its owner allows, as /workspace.'),
+    Field(description='"DIR" or "DIR:rw", a folder of this machine that its owner allows, as /workspace.'),
 ]
 Method = Annotated[str, Field(description="How to isolate, by its configured name. Empty: the default.")]
 Environment = Annotated[
