@@ -56,9 +56,9 @@ TAIL = """## What does not hold yet
   Credentials that are added outside come with the allow-list proxy.
 - **Network rules** are whole destinations (`host:port`), one listener each. Rules by host pattern, path
   and method come with the allow-list proxy.
-- **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown, and
-  in a writable workspace it cannot be written. A socket that the host makes there *during* a run can be
-  connected to.
+- **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown,
+  and in a writable workspace it cannot be written. A socket that the host makes there *during* a run can
+  be connected to.
 - **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
   system calls that the filter allows.
 - **Google Cloud Storage** is tested only as far as the wire: which conditions are sent and how answers are
