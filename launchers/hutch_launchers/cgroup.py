@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -118,12 +118,18 @@ class Group:
                 await anyio.sleep(0.002)
 
 
-def make_group(hierarchy: Hierarchy, run_id: str, limits: Limits) -> Group | None:
+def make_group(
+    hierarchy: Hierarchy, run_id: str, limits: Limits, front_processes: int = FRONT_PROCESSES
+) -> Group | None:
     """Make the run's group with those of its limits that the hierarchy can hold; None: it can hold none.
+
+    `front_processes` are in it besides the command's own.
 
     Raises OSError; nothing is left then.
     """
     settings = _SETTINGS[hierarchy.version]
+    if limits.pids is not None:
+        limits = replace(limits, pids=limits.pids + front_processes)
     wanted = {
         "memory": limits.memory_bytes is not None,
         "pids": limits.pids is not None,
@@ -153,7 +159,7 @@ def _settings_v2(name: str, limits: Limits) -> dict[str, str]:
     if name == "memory":
         return {"memory.max": str(limits.memory_bytes), "memory.swap.max": "0"}
     if name == "pids":
-        return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
+        return {"pids.max": str(limits.pids)}
     return {"cpu.max": f"{_quota_us(limits)} {_PERIOD_US}"}
 
 
@@ -162,7 +168,7 @@ def _settings_v1(name: str, limits: Limits) -> dict[str, str]:
         memory = str(limits.memory_bytes)
         return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory}
     if name == "pids":
-        return {"pids.max": str((limits.pids or 0) + FRONT_PROCESSES)}
+        return {"pids.max": str(limits.pids)}
     if name == _FREEZER:
         return {}
     return {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(limits))}

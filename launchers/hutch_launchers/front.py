@@ -63,15 +63,22 @@ class Front:
     child: Child
 
     def __init__(
-        self, start: Start, command: Sequence[str], stdio: Stdio, sweep: Sweep, *, counts_apart: bool
+        self,
+        start: Start,
+        command: Sequence[str],
+        stdio: Stdio,
+        confinement: Confinement,
+        sweep: Sweep,
+        *,
+        counts_apart: bool,
     ) -> None:
-        """`counts_apart`: the sandbox has its own user namespace."""
+        """`counts_apart`: the sandbox has its own user namespace. Releases the confinement at its end."""
         self.start, self._command, self._stdio, self._sweep = start, list(command), stdio, sweep
+        self.confinement = confinement
         self._counts_apart = counts_apart
         self._argv = put_in_place(start.argv, command)
         self._is_bare = start.argv[0] == PLACE
         self.inner: int | None = None  # the host's number of the first process inside, where it is known
-        self.confinement = Confinement(start.spec.limits, start.spec.run_id, counts_apart=counts_apart)
 
     async def __aenter__(self) -> Self:
         spec = self.start.spec

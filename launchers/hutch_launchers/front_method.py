@@ -10,14 +10,16 @@ from typing import ClassVar
 
 import anyio
 
+from hutch_launchers.cgroup import FRONT_PROCESSES
 from hutch_launchers.front import Front, FrontProcess, Start, greet
 from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST_SOURCE, Interpreter
 from hutch_launchers.kept import Kept
 from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
+from hutch_launchers.limits import Confinement
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
-from hutch_launchers.prelude import OPEN, command_prelude, new_greeting, shell
+from hutch_launchers.prelude import OPEN, command_prelude, new_greeting, shell, stayed
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.reaping import kill_marked, reap
@@ -31,6 +33,7 @@ class Traits:
     mechanisms: Mapping[Guarantee, str]  # what holds each, where the canaries show that it is held
     abilities: frozenset[Ability]
     counts_apart: bool = False  # a user namespace of its own: the kernel counts its processes alone
+    processes: int = FRONT_PROCESSES  # in the control group, besides the command's own
     is_first: bool = (
         False  # the command would be the first process of its PID namespace: a shell stays in front
     )
@@ -165,12 +168,13 @@ class FrontMethod(ABC):
             python = self.interpreter()
             source = GUEST_SOURCE.read_text(encoding="utf-8")
             guest = [python.program, "-I", "-S", "-c", source, new_greeting()]
+            words = stayed(guest) if self.traits.is_first else guest
             with ExitStack() as child_ends:
                 child_ends.callback(theirs.close)
                 pipes = open_pipes(child_ends)
                 held.callback(pipes.close)
                 stdio = Stdio(theirs.fileno(), pipes.child.stdout, pipes.child.stderr)
-                front = await held.enter_async_context(self._front(start, guest, stdio))
+                front = await held.enter_async_context(self._front(start, words, stdio))
             ours.send(OPEN)
             link = Guest(ours, front.child.kill_group)
             held.callback(link.close)
@@ -186,4 +190,11 @@ class FrontMethod(ABC):
         return self.prepare(await self.find(), with_own, held.enter_context(ExitStack()))
 
     def _front(self, start: Start, words: list[str], stdio: Stdio) -> Front:
-        return Front(start, words, stdio, self.sweep, counts_apart=self.traits.counts_apart)
+        traits, spec = self.traits, start.spec
+        confinement = Confinement(
+            spec.limits,
+            spec.run_id,
+            counts_apart=traits.counts_apart,
+            front_processes=traits.processes,
+        )
+        return Front(start, words, stdio, confinement, self.sweep, counts_apart=traits.counts_apart)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from hutch_launchers import proc
-from hutch_launchers.cgroup import CONTROLLERS, Group, find_hierarchy, make_group
+from hutch_launchers.cgroup import CONTROLLERS, FRONT_PROCESSES, Group, find_hierarchy, make_group
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.freezer import Freezer
 from hutch_launchers.launcher import LauncherError
@@ -59,10 +59,22 @@ _OTHERWISE = {
 }
 
 
+def pins_cpus(limits: Limits) -> bool:
+    """Whether a sandbox must be kept from choosing its CPUs, as the choice is its limit."""
+    return mechanisms(limits).get(Guarantee.CPU) == _OTHERWISE[Guarantee.CPU]
+
+
 class Confinement:
     """The limits of one sandbox, from before its start to after its end."""
 
-    def __init__(self, limits: Limits, run_id: str, *, counts_apart: bool = True) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        run_id: str,
+        *,
+        counts_apart: bool = True,
+        front_processes: int = FRONT_PROCESSES,
+    ) -> None:
         """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`."""
         check_run_id(run_id)
         self._limits = limits
@@ -72,7 +84,7 @@ class Confinement:
         hierarchy = find_hierarchy()
         try:
             if hierarchy is not None:
-                self._group = make_group(hierarchy, run_id, limits)
+                self._group = make_group(hierarchy, run_id, limits, front_processes)
         except OSError as error:
             raise LauncherError(
                 "sandbox_failed",
@@ -85,7 +97,7 @@ class Confinement:
     @property
     def pins_cpus(self) -> bool:
         """Whether the sandbox must be kept from choosing its CPUs, as the choice is its limit."""
-        return self.mechanisms.get(Guarantee.CPU) == _OTHERWISE[Guarantee.CPU]
+        return pins_cpus(self._limits)
 
     def spawn(self, start: Callable[[], T]) -> T:
         """Run `start`, so that what it starts is confined from its birth where that can be done."""

@@ -45,6 +45,11 @@ def shell(argv: Sequence[str], greeting: str | None = None, *, stays: bool = Fal
     return ["/bin/sh", "-c", _GREET + script, "hutch", greeting, *argv]
 
 
+def stayed(argv: Sequence[str]) -> list[str]:
+    """A shell that stays in front of a program for as long as it runs."""
+    return ["/bin/sh", "-c", _STAY, "hutch", *argv]
+
+
 def command_prelude(command: Command) -> bytes:
     """The lines that make a shell ready to become the command. Raises LauncherError `command_invalid`."""
     check_command(command)

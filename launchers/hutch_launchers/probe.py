@@ -128,6 +128,7 @@ def _put_canaries(stack: ExitStack) -> dict[str, Any]:
         "token": token,
         "daemon": token + "-daemon",
         "pid": process.pid,
+        "pid_namespace": str(Path("/proc/self/ns/pid").readlink()),
         "files": files,
         "tcp": listeners,
         "unix": ["@" + token, path],

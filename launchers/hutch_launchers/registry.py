@@ -8,11 +8,13 @@ from typing import Any
 
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 
 KINDS: Mapping[str, type[Any]] = {
     "bubblewrap": BubblewrapLauncher,
+    "landlock": LandlockLauncher,
     "pid": PidLauncher,
     "wrapper": WrapperLauncher,
 }

@@ -62,6 +62,7 @@ _SETUID_BIT = 0o4000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: only then an open's mode means anything
 _FORMAT, _CHARACTER, _BLOCK = 0o170000, 0o020000, 0o060000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_KIND = 1, 5, 0xF
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)  # plain, 32 bit, either with UNAME26, "only ask"
 
@@ -128,18 +129,44 @@ REFUSALS: Mapping[str, Refusal] = {
 }
 
 
+def _other(arg: int) -> Refusal:
+    return Refusal(errno.EPERM, ((Test(arg, 0, equal=False),),))
+
+
+# Beside REFUSALS, for what lives in the host's own network, IPC and PID namespaces. A socket of a pair is
+# nobody else's, unless it takes datagrams: such a one can be connected anew.
+_SHARED = "shmget shmat shmctl semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open mq_unlink"
+_LONELY: Mapping[str, Refusal] = {
+    **dict.fromkeys(_SHARED.split(), _ENOSYS),
+    "socket": Refusal(errno.EAFNOSUPPORT),
+    "socketpair": Refusal(
+        errno.EAFNOSUPPORT,
+        (
+            (Test(0, _AF_UNIX, equal=False),),
+            tuple(Test(1, kind, _SOCKET_KIND, equal=False) for kind in (_SOCK_STREAM, _SOCK_SEQPACKET)),
+        ),
+    ),
+    **dict.fromkeys(("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam"), _other(0)),
+    "sched_setattr": _other(0),
+    **dict.fromkeys(("setpriority", "ioprio_set"), _other(1)),
+}
+
+
 @cache
-def seccomp_filter(machine: str = "", *, pins_cpus: bool = False) -> bytes | None:
+def seccomp_filter(machine: str = "", *, pins_cpus: bool = False, is_lonely: bool = False) -> bytes | None:
     """The filter for an `os.uname().machine` (default: this one); None: no table for it, so no guarantee.
 
-    With `pins_cpus` a process cannot change the CPUs it may run on, so that they limit it.
+    With `pins_cpus` a process cannot change the CPUs it may run on, so that they limit it. With `is_lonely`
+    it has no socket but pairs, and sets nothing of other processes: no namespaces would see to that.
     """
     known = MACHINES.get(machine or os.uname().machine)
-    return None if known is None else assemble(_program(known, pins_cpus=pins_cpus))
+    return None if known is None else assemble(_program(known, pins_cpus=pins_cpus, is_lonely=is_lonely))
 
 
-def _program(machine: Machine, *, pins_cpus: bool) -> list[Item]:
-    named = {**REFUSALS, "sched_setaffinity": _EPERM} if pins_cpus else REFUSALS
+def _program(machine: Machine, *, pins_cpus: bool, is_lonely: bool) -> list[Item]:
+    named = {**REFUSALS, **_LONELY} if is_lonely else {**REFUSALS}
+    if pins_cpus:
+        named["sched_setaffinity"] = _EPERM
     refusals = {number: named[name] for name, number in machine.numbers.items() if name in named}
     native = Label()
     program: list[Item] = [

@@ -39,6 +39,10 @@ _X86_64 = {
     "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
     "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321,
     "userfaultfd": 323,
+    "shmget": 29, "shmat": 30, "shmctl": 31, "socketpair": 53, "semget": 64, "semop": 65, "semctl": 66,
+    "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "setpriority": 141, "sched_setparam": 142,
+    "sched_setscheduler": 144, "semtimedop": 220, "mq_open": 240, "mq_unlink": 241, "ioprio_set": 251,
+    "prlimit64": 302, "sched_setattr": 314,
 }  # fmt: skip
 
 _AARCH64 = {
@@ -52,6 +56,10 @@ _AARCH64 = {
     "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262, "name_to_handle_at": 264,
     "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
     "finit_module": 273, "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+    "ioprio_set": 30, "sched_setparam": 118, "sched_setscheduler": 119, "setpriority": 140, "mq_open": 180,
+    "mq_unlink": 181, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190,
+    "semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196,
+    "socketpair": 199, "prlimit64": 261, "sched_setattr": 274,
 }  # fmt: skip
 
 MACHINES: Mapping[str, Machine] = {  # by `os.uname().machine`

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hutch.config import parse
-from hutch_launchers.methods.wrapper import PLACE, WrapperLauncher
+from hutch_launchers.front import PLACE
+from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.registry import build_launcher
 from hutch_launchers.spec import Guarantee
 from support.mcp_clients import codex

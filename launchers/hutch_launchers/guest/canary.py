@@ -37,6 +37,9 @@ def files(asked: Assignment) -> list[str]:
             made = Path(canary).with_suffix(".made")
             made.touch()
             seen.append(f"made {made}")
+        with suppress(OSError):
+            Path(canary).chmod(0o666)  # as it is
+            seen.append(f"set the mode of {canary}")
     for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/etc/passwd", "/usr/bin/env"):
         with suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
@@ -68,13 +71,17 @@ def network(asked: Assignment) -> list[str]:
 def processes(asked: Assignment) -> list[str]:
     """What of the host's processes was seen or signalled; leaves a daemon, which must not outlive us."""
     seen = []
-    for folder in Path("/proc").iterdir():
+    with suppress(OSError):
+        if (
+            str(Path("/proc/self/ns/pid").readlink()) == asked["pid_namespace"]
+        ):  # else its number is another's
+            os.kill(asked["pid"], signal.SIGTERM)
+            seen.append(f"signalled the host's process {asked['pid']}")
+    for folder in _listed("/proc"):
         with suppress(OSError):
             is_process = folder.name.isdigit()
             if is_process and asked["token"] in (folder / "cmdline").read_text(errors="replace"):
                 seen.append(f"saw the host's process {folder.name}")
-                os.kill(int(folder.name), signal.SIGTERM)
-                seen.append(f"signalled the host's process {folder.name}")
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -86,6 +93,12 @@ def processes(asked: Assignment) -> list[str]:
         os._exit(0)
     os.wait()
     return seen
+
+
+def _listed(folder: str) -> list[Path]:
+    with suppress(OSError):
+        return list(Path(folder).iterdir())
+    return []
 
 
 def syscalls(asked: Assignment) -> list[str]:
@@ -186,7 +199,10 @@ def memory(asked: Assignment) -> int:
 
 def leave_groups() -> None:
     """Go where no limit is, if we may: then the limits hold nobody who does not want it."""
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+    text = "0::/\n1:memory:/\n2:pids:/\n3:cpu,cpuacct:/\n"  # where our own cannot be asked
+    with suppress(OSError):
+        text = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    for line in text.splitlines():
         _, names, path = line.split(":", 2)
         for root in (f"/sys/fs/cgroup/{names}", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
             for group in ("", str(Path(path).parent)):

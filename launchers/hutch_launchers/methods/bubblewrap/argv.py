@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import PurePosixPath
 
-from hutch_launchers.spec import Command, EgressEndpoint
+from hutch_launchers.spec import Command
 from hutch_launchers.system_view import GID, HOME, HOSTNAME, UID, SystemView
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup")
@@ -105,19 +104,3 @@ def _mounts(handles: Handles) -> Iterator[str]:
     for target, writable, source in handles.mounts:
         flag = ("--bind" if writable else "--ro-bind") + ("-fd" if isinstance(source, int) else "")
         yield from (flag, str(source), str(target))
-
-
-def hosts(egress: EgressEndpoint | None) -> bytes:
-    """The content of /etc/hosts: the sandbox itself and its doors."""
-    lines = [f"127.0.0.1 localhost {HOSTNAME}", "::1 localhost"]
-    doors = egress.doors if egress else ()
-    lines += [f"{door.address} {door.name}" for door in doors if not _is_address(door.name)]
-    return "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -13,10 +13,11 @@ import anyio
 from hutch_launchers import proc
 from hutch_launchers.commands import check_command
 from hutch_launchers.doors import open_doors
+from hutch_launchers.hosts import hosts
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
-from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv, hosts
+from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv
 from hutch_launchers.methods.bubblewrap.binary import Binary
 from hutch_launchers.reaping import MARK
 from hutch_launchers.seccomp import seccomp_filter

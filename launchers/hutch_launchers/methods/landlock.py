@@ -1,0 +1,133 @@
+"""The method `landlock`, for hosts without user namespaces: Landlock, a filter and no capabilities.
+
+What is inside opens no file but those of its mounts and the system's, makes no socket, signals and traces
+only its own. Modes, owners and times of files that the daemon's user owns are not held, nor is the disk.
+"""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import anyio.to_thread
+
+from hutch_launchers.front import PLACE, Start
+from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.landlock import READ, USE, WRITE, Rule, abi, make_ruleset, restrict_this_thread
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.limits import pins_cpus
+from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
+from hutch_launchers.seccomp import seccomp_filter
+from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.system_view import SystemView, look
+from hutch_launchers.thread_confinement import drop_capabilities, load_filter, start_confined
+
+_OLDEST = 3  # Linux 6.2: before, any file could be truncated
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_PLAIN_PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+
+Popen = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@dataclass(frozen=True, slots=True)
+class LandlockLauncher(FrontMethod):
+    """Configuration only."""
+
+    traits: ClassVar[Traits] = Traits(
+        mechanisms={
+            Guarantee.FILESYSTEM: "Landlock",
+            Guarantee.NETWORK: "seccomp: no sockets",
+            Guarantee.PROCESSES: "Landlock: no foreign signals, no /proc of others",
+            Guarantee.SYSCALLS: "seccomp",
+        },
+        abilities=frozenset({Ability.KEEP, Ability.FREEZE}),
+        processes=0,
+    )
+
+    name: str = "landlock"
+    system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, to be read
+    readable: tuple[str, ...] = ()  # further host paths to read
+    proc: Literal["hidden", "visible"] = "hidden"  # visible: all of /proc, the host's list of processes too
+    probe_cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.proc not in ("hidden", "visible"):
+            raise ValueError(f"'proc' is 'hidden' or 'visible', not {self.proc!r}")
+
+    async def find(self) -> Tool:
+        if abi() < _OLDEST:
+            raise LauncherError(
+                "method_unavailable",
+                f"this kernel has no Landlock, or an old one (ABI {abi()}, {_OLDEST} is needed)",
+                "use Linux 6.2 or newer, with landlock in lsm= of the kernel's command line",
+            )
+        if seccomp_filter(is_lonely=True) is None:
+            reason = f"no table of system calls for {platform.machine()}"
+            raise LauncherError("method_unavailable", reason, "choose another method; see: hutch doctor")
+        return Tool("/bin/sh", f"ABI {abi()}")
+
+    def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
+        for mount in spec.mounts:
+            check_target(mount.target)
+        sources = open_sources(spec.mounts, held)
+        own = make_own_paths(spec.run_id, spec.mounts)
+        held.callback(remove_run_folder, spec.run_id)
+        mounted = [
+            Rule(fd, WRITE if m.writable else READ) for fd, m in zip(sources, spec.mounts, strict=True)
+        ]
+        program = seccomp_filter(pins_cpus=pins_cpus(spec.limits), is_lonely=True)
+        assert program is not None
+        with ExitStack() as opened:
+            rules = [*mounted, *self._rules(own, opened)]
+            ruleset = make_ruleset(rules)
+        held.callback(os.close, ruleset)
+        return Start((PLACE,), spec, spawn=partial(_spawn, ruleset, program), adapt=own.command)
+
+    def _rules(self, own: OwnPaths, opened: ExitStack) -> Iterator[Rule]:
+        """What everything inside may use; what is absent is left out."""
+        proc = ("/proc",) if self.proc == "visible" else tuple(f"/proc/{name}" for name in _PLAIN_PROC)
+        readable = (*system_paths(look(self.system)), *self.readable, *proc)
+        devices = (f"/dev/{name}" for name in _DEVICES)
+        private = (str(own.home), str(own.temporary))
+        for paths, access in ((readable, READ), (devices, USE), (private, WRITE)):
+            for path in paths:
+                with suppress(OSError):
+                    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                    opened.callback(os.close, fd)
+                    yield Rule(fd, access)
+
+    def check(self, spec: SandboxSpec) -> None:
+        """Rules add up: a folder inside a writable one cannot be kept from being written."""
+        writable = [mount.source.resolve() for mount in spec.mounts if mount.writable]
+        for mount in spec.mounts:
+            source = mount.source.resolve()
+            if not mount.writable and any(source.is_relative_to(above) for above in writable):
+                raise LauncherError(
+                    "guarantee_missing",
+                    f"{self.name} cannot keep {mount.source} as it is: it is inside a writable folder",
+                    "choose a method that has mounts of its own, as bubblewrap",
+                )
+
+    async def sweep(self, run_id: str) -> bool:
+        found = await FrontMethod.sweep(self, run_id)
+        return await anyio.to_thread.run_sync(remove_run_folder, run_id) or found
+
+
+def system_paths(view: SystemView) -> tuple[str, ...]:
+    """The host's paths that are in the view; links among them lead into its folders."""
+    return (*view.folders, *(path for path, _ in view.files))
+
+
+def _spawn(ruleset: int, program: bytes, popen: Popen) -> "subprocess.Popen[bytes]":
+    def confine() -> None:
+        drop_capabilities()
+        restrict_this_thread(ruleset)
+        load_filter(program)
+
+    return start_confined(confine, popen)
