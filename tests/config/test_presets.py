@@ -16,7 +16,8 @@ from support.mcp_clients import codex
 EXAMPLE = (Path(__file__).parents[2] / "config.example.toml").read_text()
 METHODS = EXAMPLE.partition("\n# Methods:")[2].partition("\n# Agents:")[0]
 OFFERED = re.findall(r"^# (\[methods\.(\w+)\].*\n(?:# \w+ = .*\n)+)", METHODS, re.MULTILINE)
-PRESETS = {name: text.replace("\n# ", "\n") for text, name in OFFERED}
+KINDS = {name: text.replace("\n# ", "\n") for text, name in OFFERED}
+PRESETS = {name: text for name, text in KINDS.items() if 'kind = "wrapper"' in text}
 
 
 def preset(name: str) -> WrapperLauncher:
@@ -24,6 +25,12 @@ def preset(name: str) -> WrapperLauncher:
     launcher = build_launcher(method.kind, {**method.options, "name": name})
     assert isinstance(launcher, WrapperLauncher)
     return launcher
+
+
+@pytest.mark.parametrize("name", KINDS.keys() - PRESETS.keys())
+def test_a_method_of_its_own_kind_is_one_as_it_stands(name: str) -> None:
+    method = parse(KINDS[name], {"HOME": "/home/u"}).methods[name]
+    assert build_launcher(method.kind, {**method.options, "name": name}).name == name
 
 
 def test_the_example_offers_presets() -> None:

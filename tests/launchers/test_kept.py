@@ -57,7 +57,11 @@ async def test_commands_share_one_sandbox(launcher: Launcher) -> None:
     word = os.urandom(4).hex()
     async with launcher.keep(sandbox) as kept:
         assert await run(kept, sh(f"cat > ${{TMPDIR:-/tmp}}/{word}"), b"kept") == (code(0), b"", b"")
-        assert await run(kept, sh(f"cd ${{TMPDIR:-/tmp}}; cat {word}; rm {word}; exit 3")) == (code(3), b"kept", b"")
+        assert await run(kept, sh(f"cd ${{TMPDIR:-/tmp}}; cat {word}; rm {word}; exit 3")) == (
+            code(3),
+            b"kept",
+            b"",
+        )
     assert nothing_left(sandbox.run_id)
 
 
