@@ -177,6 +177,7 @@ class VolumeDetails(Wire):
     tags: list[TagRecord] = []
     max_bytes: int = 0  # 0: no bound
     max_files: int = 0
+    max_history_bytes: int = 0
 
 
 class CheckRecord(Wire):

@@ -75,7 +75,11 @@ def volume_line(volume: VolumeRecord) -> str:
 def details_line(details: VolumeDetails) -> str:
     """What it costs, in the same form."""
     tags = ",".join(f"{tag.label}={tag.snapshot}" for tag in details.tags)
-    bounds = {"max_bytes": details.max_bytes, "max_files": details.max_files}
+    bounds = {
+        "max_bytes": details.max_bytes,
+        "max_files": details.max_files,
+        "max_history_bytes": details.max_history_bytes,
+    }
     facts = {
         "snapshots": details.snapshots,
         "stored_bytes": details.stored_bytes,

@@ -15,7 +15,7 @@ from support.volume_engine import WEB, HandClock, Tree, copy_of, run_on, tree_of
 from support.volume_interleaving import InterposedStore
 
 COPY = VolumeName.parse("copy")
-LAST_ONE = RetentionRules(keep_all_s=3600, keep_last=1, hourly=0, daily=0, weekly=0, monthly=0)
+LAST_ONE = RetentionRules(keep_all_s=0, keep_last=1, hourly=0, daily=0, weekly=0, monthly=0)
 DAY_S = 86_400.0
 Step = Callable[[Volumes], Awaitable[None]]
 
@@ -112,11 +112,11 @@ async def assert_whole(store: ObjectStore, cache: Path, clock: HandClock | None 
         assert tree in (expected, expected | {"/new": b"of the fork"})
 
 
-async def pairs(outer: Step, inner: Step, tmp_path: Path) -> None:
+async def pairs(outer: Step, inner: Step, tmp_path: Path, *, age_s: float = 2 * DAY_S) -> None:
     """`inner` happens before each single request of `outer`."""
     clock = HandClock()
     base = await base_store(clock, tmp_path / "base")
-    clock.move(2 * DAY_S)
+    clock.move(age_s)
     count = await requests_of(outer, await copy_of(base, clock.now), tmp_path / "counting", clock)
     for number in range(1, count + 1):
         store = await copy_of(base, clock.now)
@@ -142,6 +142,13 @@ async def test_anything_may_happen_in_the_midst_of_a_collection(tmp_path: Path, 
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "collect"])
 async def test_a_collection_may_happen_in_the_midst_of_anything(tmp_path: Path, name: str) -> None:
     await pairs(STEPS[name], collect, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["commit", "fork", "restore"])
+async def test_what_is_young_is_collected_only_where_no_commit_can_need_it(tmp_path: Path, name: str) -> None:
+    """Packs that an entry tells may go at once, those that none tells yet may not."""
+    await pairs(STEPS[name], collect, tmp_path / "in the midst", age_s=0)
+    await pairs(collect, STEPS[name], tmp_path / "of a collection", age_s=0)
 
 
 class Race:

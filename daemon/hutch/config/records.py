@@ -171,7 +171,7 @@ class Principal:
     volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
 
 
-_BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40))))
+_BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40)), ("max_history_bytes", Size(0))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,7 @@ class VolumeRules:
 
     max_bytes: Annotated[int, Size(0)] = 0
     max_files: Annotated[int, Whole(0, 1 << 40)] = 0
+    max_history_bytes: Annotated[int, Size(0)] = 0
     quotas: Annotated[Mapping[str, Mapping[str, int]], _BOUNDS] = field(default_factory=dict)
     removed_kept_s: Annotated[float, Number(_DAY_S, 3650 * _DAY_S, "seconds")] = 7 * _DAY_S
     housekeeping_s: Annotated[float, Number(0, 30 * _DAY_S, "seconds")] = 3600.0  # 0: never

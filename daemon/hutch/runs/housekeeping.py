@@ -21,7 +21,7 @@ def quotas_of(config: Config) -> Quotas:
         pattern if "/" in pattern else f"{workspace}/{pattern}": VolumeQuota(**bounds)
         for pattern, bounds in rules.quotas.items()
     }
-    return Quotas(VolumeQuota(rules.max_bytes, rules.max_files), patterns)
+    return Quotas(VolumeQuota(rules.max_bytes, rules.max_files, rules.max_history_bytes), patterns)
 
 
 async def keep_house(rooms: Rooms) -> None:

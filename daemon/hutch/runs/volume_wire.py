@@ -75,6 +75,7 @@ def volume_details(stat: VolumeStat) -> VolumeDetails:
         tags=[tag_record(tag) for tag in stat.tags],
         max_bytes=stat.quota.max_bytes,
         max_files=stat.quota.max_files,
+        max_history_bytes=stat.quota.max_history_bytes,
     )
 
 

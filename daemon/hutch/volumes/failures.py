@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hutch.errors import HutchError
 
+_THIN = "thin it out (hutch volume thin {0}, then hutch volume gc {0}), or raise max_history_bytes"
 _REACH = "see that the store can be reached and written; nothing was thrown away"
 
 
@@ -126,3 +127,21 @@ class QuotaExceededError(HutchError):
         name, what, wanted, limit = self.told
         hint = f"what this run changed is in volume '{rescue}'; delete something, or raise max_{what}"
         return QuotaExceededError(name, what, wanted, limit, hint)
+
+
+class HistoryFullError(QuotaExceededError):
+    """What older snapshots take in the store is as much as the volume's history may."""
+
+    def __init__(self, name: object, found: int, limit: int, hint: str = "") -> None:
+        HutchError.__init__(
+            self,
+            "history_full",
+            f"the history of volume '{name}' may take {limit} bytes, and takes {found}",
+            hint or _THIN.format(name),
+        )
+        self.told = (name, "history_bytes", found, limit)
+
+    def kept_in(self, rescue: object) -> "HistoryFullError":
+        name, _, found, limit = self.told
+        hint = f"what this run changed is in volume '{rescue}'; {_THIN.format(name)}"
+        return HistoryFullError(name, found, limit, hint)

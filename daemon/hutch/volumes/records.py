@@ -70,10 +70,11 @@ class VolumeInfo:
 
 @dataclass(frozen=True, slots=True)
 class VolumeQuota:
-    """How much a volume's newest snapshot may hold. 0: no bound."""
+    """How much a volume's newest snapshot may hold, and its history beside it. 0: no bound."""
 
     max_bytes: int = 0
     max_files: int = 0
+    max_history_bytes: int = 0
 
 
 NO_QUOTA = VolumeQuota()

@@ -16,6 +16,7 @@ from hutch.volumes.folder.desk import Desk
 from hutch.volumes.lease.leases import TTL_S, Lease
 from hutch.volumes.log.quotas import Quotas
 from hutch.volumes.names import VolumeName
+from hutch.volumes.past.bounding import HistoryBound
 from hutch.volumes.past.checking import Checker, Told
 from hutch.volumes.past.collecting import Collector
 from hutch.volumes.past.door import PastDoor
@@ -63,18 +64,19 @@ class Volumes(PastDoor):
         self._engine = engine
         self._leases = engine.leases
         self._publisher = engine.publisher
-        self._copies = Copies(engine)
+        self._thinner = Thinner(engine)
+        self._collector = Collector(engine)
+        self._bound = HistoryBound(engine, self._thinner, self._collector)
+        self._copies = Copies(engine, self._bound)
         self._cache = Cache(cache, cache_max_bytes, self._copies)
         self._desk = Desk(engine, self._copies, self._cache)
         self._reader = Reader(engine)
-        self._writer = Writer(engine, self._reader)
-        self._thinner = Thinner(engine)
-        self._collector = Collector(engine)
+        self._writer = Writer(engine, self._reader, self._bound)
         self._housekeeper = Housekeeper(engine, self._thinner, self._collector)
         self._measurer = Measurer(engine, self._reader)
         self._past = Past(engine, self._reader, self._desk)
         self._checker = Checker(engine)
-        self._transfer = Transfer(engine, self._reader, self._cache)
+        self._transfer = Transfer(engine, self._reader, self._cache, self._bound)
 
     async def info(self, name: VolumeName) -> VolumeInfo:
         """Raises HutchError `volume_unknown`."""
@@ -131,7 +133,9 @@ class Volumes(PastDoor):
         that is away is tried again. `on_event` is told each status that is news. A lost lease ends it.
         """
         copy = self._checked_out(lease)
-        async with streaming(self._engine, copy, run_id, freezer=freezer, on_event=on_event) as stream:
+        async with streaming(
+            self._engine, self._bound, copy, run_id, freezer=freezer, on_event=on_event
+        ) as stream:
             yield stream
 
     def _checked_out(self, lease: Lease) -> Copy:

@@ -66,7 +66,7 @@ def stat(invocation: Invocation, /, *, name: str, as_json: bool) -> None:
             "snapshots": found.snapshots,
             "tags": tags,
             "in the store": size(found.stored_bytes),
-            "of it for history": size(found.history_bytes),
+            "of it for history": _bounded(size(found.history_bytes), found.max_history_bytes, size),
             "fork of": found.parent,
             "shared with it": size(found.shared_bytes) if found.parent else "",
             "forks": found.forks or "",

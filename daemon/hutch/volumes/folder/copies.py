@@ -25,6 +25,7 @@ from hutch.volumes.folder.working import Place
 from hutch.volumes.lease.leases import Lease
 from hutch.volumes.lease.publish import OwnEntryError
 from hutch.volumes.log.history import fork_point, forked
+from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import Commit, Patch, State, patch
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import Snapshot
@@ -67,8 +68,9 @@ class Copy:
 class Copies:
     """Compares working folders with the log and commits what differs."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, bound: Bound) -> None:
         self._store = engine.store
+        self._bound = bound
         self._history = engine.history
         self._leases = engine.leases
         self._publisher = engine.publisher
@@ -110,7 +112,9 @@ class Copies:
     async def _commit(self, copy: Copy, run_id: str) -> Snapshot | None:
         while True:
             state, began_s = copy.state, self._clock.monotonic()
-            findings, ingested = await self._compared(self._store, copy.place, state, _scattered(copy))
+            findings, ingested = await self._compared(
+                self._store, copy.place, state, _scattered(copy), is_bound=True
+            )
             copy.stored_bytes = findings.stored_bytes
             made, is_due = await self._patched(copy, ingested)
             snapshot = None
@@ -181,7 +185,13 @@ class Copies:
         return replace(base, tree=ingested.tree, packs=packs)
 
     async def _compared(
-        self, store: ObjectStore, place: Place, state: State, apart: frozenset[int] = frozenset()
+        self,
+        store: ObjectStore,
+        place: Place,
+        state: State,
+        apart: frozenset[int] = frozenset(),
+        *,
+        is_bound: bool = False,
     ) -> tuple[Findings, Ingested | None]:
         """Compare the folder with the state; None: equal. New content is put into the state's volume."""
         root = await to_thread.run_sync(os.open, place.tree, FOLDER_FLAGS)
@@ -190,6 +200,8 @@ class Copies:
             try:
                 if findings.tree is state.tree:
                     return findings, None
+                if is_bound:
+                    await self._bound.admit(state)
                 known = await to_thread.run_sync(Known, state, apart) if apart else None
                 return findings, await ingest(store, root, state, findings, known)
             finally:

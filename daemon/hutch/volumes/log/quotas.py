@@ -2,11 +2,20 @@
 
 import re
 from collections.abc import Mapping
+from typing import Protocol
 
 from hutch.volumes.failures import QuotaExceededError
 from hutch.volumes.log.state import Patch, State
 from hutch.volumes.names import VolumeName
 from hutch.volumes.records import NO_QUOTA, VolumeQuota
+
+
+class Bound(Protocol):
+    """Judges whether a volume may take one more commit, before anything of it is put."""
+
+    async def admit(self, state: State) -> None:
+        """Raises QuotaExceededError."""
+        ...
 
 
 class Quotas:

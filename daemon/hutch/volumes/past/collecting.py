@@ -127,18 +127,25 @@ class Collector:
         survey = await self._surveyed(volume, record, now)
         packs_may_go = await self._has_no_sleeper(volume.name, record, now, tally, dry_run=dry_run)
         oldest_pack_kept = now - DAY if packs_may_go else datetime.min.replace(tzinfo=UTC)
+        told = await self._told(volume, survey, oldest_pack_kept) if packs_may_go else frozenset()
         goes = []
         for info in survey.infos:
             key = info.key.removeprefix(volume.key(""))
             if key in survey.needs.keys:
                 continue
             is_past = key.startswith(("log/", "checkpoints/")) and _number(key) <= survey.until
-            is_old_pack = key.startswith("packs/") and info.modified_at < oldest_pack_kept
+            is_old_pack = key.startswith("packs/") and (info.modified_at < oldest_pack_kept or key in told)
             if is_past or is_old_pack or info.key in survey.dead:
                 goes.append(info)
         await self._delete(volume, goes, tally, dry_run=dry_run)
         if record.fork and not survey.needs.parent and not dry_run:
             await self._let_go_of_parent(volume, record.fork, now)
+
+    async def _told(self, volume: Identity, survey: _Survey, since: datetime) -> frozenset[str]:
+        """The packs that entries tell which are young and let go: no commit under way has put these."""
+        entries = [info for info in survey.infos if info.key.startswith(volume.key("log/"))]
+        young = [_number(info.key) for info in entries if info.modified_at >= since]
+        return await self._liveness.told(volume, [number for number in young if number <= survey.until])
 
     async def _surveyed(self, volume: Identity, record: LeaseRecord, now: datetime) -> _Survey:
         """In this order: the keep list; markers and tags; what there is; what of it is needed."""

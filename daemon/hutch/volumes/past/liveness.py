@@ -1,7 +1,7 @@
 """What of a volume's objects its snapshots need. What cannot be read ends the question: no guess is made."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ import anyio
 from anyio import to_thread
 
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import NotFoundError
+from hutch.volumes.failures import DamagedError, NotFoundError
 from hutch.volumes.log.codec import read_packs
 from hutch.volumes.log.history import checkpoint_key, entry_key
 from hutch.volumes.log.state import Hints, Reference, State, packs_needed
@@ -124,6 +124,14 @@ class Liveness:
         if state.number:
             self._remember(("at", state.id, state.number), used)
         return used
+
+    async def told(self, volume: Identity, numbers: Sequence[int]) -> frozenset[str]:
+        """The volume's own packs that some entries tell, as far as these can be read."""
+        found = _Found()
+        for number in numbers:
+            with suppress(DamagedError):
+                await self._add_brought(volume, number, found)
+        return frozenset(found.keys)
 
     async def _add_brought(self, volume: Identity, number: int, found: _Found) -> None:
         """The packs that an entry tells."""

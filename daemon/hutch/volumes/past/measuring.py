@@ -1,5 +1,7 @@
 """What a volume costs: in the store, for its history, and in what it shares."""
 
+from collections.abc import Mapping
+
 from anyio import to_thread
 
 from hutch.volumes.engine import Engine
@@ -8,6 +10,8 @@ from hutch.volumes.log.state import State, packs_in_use
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader
 from hutch.volumes.records import VolumeStat
+from hutch.volumes.stores.protocol import ObjectStore
+from hutch.volumes.tree.packs import Pack
 
 
 class Measurer:
@@ -27,23 +31,29 @@ class Measurer:
         info = await self._reader.info(name)
         state = await self._reader.state(name)
         volume = state.identity
-        prefix = volume.key("")
-        sizes = {each.key.removeprefix(prefix): each.size async for each in self._store.list(prefix)}
-        used = (await to_thread.run_sync(packs_in_use, state)).values()
-        needed = _way_to(state) | {pack.key for pack in used if pack.volume is None}
+        used = await to_thread.run_sync(packs_in_use, state)
+        sizes, history_bytes = await stored(self._store, state, used)
         keep, _ = await self._keeping.read(volume)
         forks = [marker for marker in await self._markers.all(volume) if marker.token is None]
         return VolumeStat(
             info=info,
             snapshots=len(keep.kept) + sum(1 for key in sizes if _entry(key) > keep.until),
             stored_bytes=sum(sizes.values()),
-            history_bytes=sum(sizes[key] for key in sizes if _is_content(key) and key not in needed),
-            shared_bytes=sum(pack.size for pack in used if pack.volume is not None),
+            history_bytes=history_bytes,
+            shared_bytes=sum(pack.size for pack in used.values() if pack.volume is not None),
             parent=str(state.fork.volume.name) if state.fork else None,
             tags=await self._tags.all(volume),
             forks=len(forks),
             quota=self._quotas.of(name),
         )
+
+
+async def stored(store: ObjectStore, state: State, used: Mapping[int, Pack]) -> tuple[Mapping[str, int], int]:
+    """The sizes of a volume's objects, and what the newest state, which uses `used`, does not need of it."""
+    prefix = state.identity.key("")
+    sizes = {each.key.removeprefix(prefix): each.size async for each in store.list(prefix)}
+    needed = _way_to(state) | {pack.key for pack in used.values() if pack.volume is None}
+    return sizes, sum(size for key, size in sizes.items() if _is_content(key) and key not in needed)
 
 
 def _way_to(state: State) -> set[str]:

@@ -53,11 +53,15 @@ class Thinner:
         until = old.until
         judged = {each.number: each for each in old.kept}
         commits = set(judged)
-        async for each, kind in self._older(volume, hints, old, rules):
+        limit = await store_now(self._store) - timedelta(seconds=rules.keep_all_s)
+        young = {
+            each.number for each in old.kept if each.created_at > limit
+        }  # judged early, as history was full
+        async for each, kind in self._older(volume, hints, old, limit):
             until = each.number
             judged[each.number] = each
             commits |= {each.number} if kind == "commit" else set()
-        numbers = chosen([judged[number] for number in sorted(commits)], rules)
+        numbers = chosen([judged[number] for number in sorted(commits - young)], rules) | young
         # What was let go never comes back, also where a tag or a marker came in time to keep it: a collection
         # that began before that tag may be under way (invariant 18).
         numbers |= await self._protected(volume) & judged.keys()
@@ -65,11 +69,10 @@ class Thinner:
         return KeepList(until, kept), tuple(sorted(commits - numbers))
 
     async def _older(
-        self, volume: Identity, hints: Hints, old: KeepList, rules: RetentionRules
+        self, volume: Identity, hints: Hints, old: KeepList, limit: datetime
     ) -> AsyncGenerator[tuple[Kept, str]]:
         """Each entry that is not judged yet and old enough to be, never the newest one."""
         newest = await self._history.newest_reference(volume, hints)
-        limit = await store_now(self._store) - timedelta(seconds=rules.keep_all_s)
         time = old.kept[-1].created_at if old.kept else datetime.min.replace(tzinfo=limit.tzinfo)
         prefix = volume.key("log/")
         infos = [info async for info in self._store.list(prefix)]

@@ -24,6 +24,7 @@ from hutch.volumes.folder.settling import put_mark
 from hutch.volumes.folder.spots import spots_of
 from hutch.volumes.folder.still import Group, close, groups_of, split, take
 from hutch.volumes.lease.publish import OwnEntryError
+from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import patch
 from hutch.volumes.records import Snapshot, shown
 from hutch.volumes.streaming.freezing import Freezer, held_still
@@ -61,8 +62,11 @@ class Piece:
 class Running:
     """A working folder under a lease, and a run that may write in it."""
 
-    def __init__(self, engine: Engine, copy: Copy, run_id: str, freezer: Freezer | None) -> None:
+    def __init__(
+        self, engine: Engine, bound: Bound, copy: Copy, run_id: str, freezer: Freezer | None
+    ) -> None:
         self._store = engine.store
+        self._bound = bound
         self._history = engine.history
         self._publisher = engine.publisher
         self._clock = engine.clock
@@ -125,6 +129,7 @@ class Running:
         piece = Piece(None, os.fstat(root).st_ino, was_whole, folders=tuple(_folders(findings)))
         if findings.tree is state.tree:
             return piece
+        await self._bound.admit(state)
         moving = await self._take_still(root, findings)
         left = _set_aside(findings)
         if self._known is None:

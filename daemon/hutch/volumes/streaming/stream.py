@@ -22,6 +22,7 @@ from hutch.volumes.engine import Engine
 from hutch.volumes.failures import LeaseLostError, QuotaExceededError
 from hutch.volumes.folder.copies import Copy
 from hutch.volumes.folder.findings import StoppedError, inode_of
+from hutch.volumes.log.quotas import Bound
 from hutch.volumes.streaming.freezing import Freezer
 from hutch.volumes.streaming.running import Piece, Running
 from hutch.volumes.streaming.status import StreamStatus
@@ -48,13 +49,11 @@ OnEvent = Callable[[StreamStatus], None]
 class Stream:
     """One working folder while a run works in it. `status` is always up to date."""
 
-    def __init__(
-        self, engine: Engine, copy: Copy, run_id: str, freezer: Freezer | None, on_event: OnEvent
-    ) -> None:
+    def __init__(self, engine: Engine, copy: Copy, running: Running, on_event: OnEvent) -> None:
         self._clock = engine.clock
         self._copy = copy
         self._on_event = on_event
-        self._running = Running(engine, copy, run_id, freezer)
+        self._running = running
         self._watch = Watch(copy.place.tree)
         self._touched = Touched()
         self._told = StreamStatus()
@@ -250,6 +249,7 @@ class Stream:
 @asynccontextmanager
 async def streaming(
     engine: Engine,
+    bound: Bound,
     copy: Copy,
     run_id: str,
     *,
@@ -260,7 +260,7 @@ async def streaming(
     copy.trusted = copy.trusted or copy.state
     copy.told = copy.told or copy.state
     copy.is_live = True
-    stream = Stream(engine, copy, run_id, freezer, on_event or _nobody)
+    stream = Stream(engine, copy, Running(engine, bound, copy, run_id, freezer), on_event or _nobody)
     with first_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stream.run)

@@ -22,6 +22,7 @@ from hutch.volumes.folder.scan import put_back_modes, scan
 from hutch.volumes.folder.working import Place
 from hutch.volumes.lease.leases import Lease
 from hutch.volumes.lease.publish import OwnEntryError
+from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import State, patch
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader, found, parse_path
@@ -35,7 +36,8 @@ _SCRATCH = ".scratch"  # in the cache; no workspace can have this name
 class Transfer:
     """Moves folders between volumes and folders of this host that are thrown away afterwards."""
 
-    def __init__(self, engine: Engine, reader: Reader, cache: Cache) -> None:
+    def __init__(self, engine: Engine, reader: Reader, cache: Cache, bound: Bound) -> None:
+        self._bound = bound
         self._store = engine.store
         self._publisher = engine.publisher
         self._clock = engine.clock
@@ -96,6 +98,7 @@ class Transfer:
         parsed = parse_path(path)
         while True:
             state = await self._reader.state(lease.name, None)
+            await self._bound.admit(state)
             try:
                 return await self._put(lease, state, parsed, source, replaces=replaces)
             except OwnEntryError:

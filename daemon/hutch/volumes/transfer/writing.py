@@ -11,6 +11,7 @@ from hutch.volumes.lease.leases import Lease
 from hutch.volumes.lease.publish import OwnEntryError
 from hutch.volumes.log.codec import INLINE_AT
 from hutch.volumes.log.history import entry_key
+from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import State, patch
 from hutch.volumes.reading import Reader, parse_path
 from hutch.volumes.records import Snapshot, shown
@@ -35,8 +36,9 @@ class FileWrite:
 class Writer:
     """Writes files under a lease."""
 
-    def __init__(self, engine: Engine, reader: Reader) -> None:
+    def __init__(self, engine: Engine, reader: Reader, bound: Bound) -> None:
         self._store = engine.store
+        self._bound = bound
         self._publisher = engine.publisher
         self._clock = engine.clock
         self._reader = reader
@@ -48,6 +50,7 @@ class Writer:
         wanted = FileWrite(parse_path(path), data, mode, executable)
         while True:
             state = await self._reader.state(lease.name, None)
+            await self._bound.admit(state)
             try:
                 return await self._put(lease, state, wanted)
             except OwnEntryError:
