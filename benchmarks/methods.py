@@ -37,6 +37,7 @@ async def main() -> None:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
         made = await stack.enter_async_context(daemon(folder / "d"))
         others, missing = peers(folder)
+        measured = {}
         if part in ("all", "start", "rate"):
             measured = await stack.enter_async_context(_starts(await methods(), made))
             measured |= others

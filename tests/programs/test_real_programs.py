@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, WriteVolumeRequest
+from hutch_mcp_tools.service import RunRecord
+from hutch_mcp_tools.volume_records import WriteVolumeRequest
 from support.daemon import daemon, output, run
 
 pytestmark = pytest.mark.slow  # real sandboxes and package managers
