@@ -38,7 +38,7 @@ async def own(request: pytest.FixtureRequest) -> AsyncGenerator[Column]:
     f"setsid {_SLEEP} & exit 0",
     f"(setsid setsid nohup {_SLEEP} >/dev/null 2>&1 </dev/null &) ; exit 3",
     f"trap '' HUP TERM INT; (trap '' TERM; {_SLEEP} & {_SLEEP}) & disown; kill -9 $$",
-])  # fmt: skip
+], ids=["setsid", "twice", "disowned"])  # fmt: skip
 async def test_a_daemon_of_a_run_is_gone_when_the_run_has_ended(sandbox: Column, command: str) -> None:
     record = await sandbox.run(["/bin/bash", "-c", command])
     assert record.is_ended
@@ -78,7 +78,7 @@ async def test_a_command_that_closes_its_pipes_is_waited_for(sandbox: Column) ->
     f"trap '' TERM INT HUP; while :; do {_SLEEP}; done",
     f"kill -STOP $$; {_SLEEP}",
     f"trap '' TERM; kill -STOP 0; {_SLEEP}",
-])  # fmt: skip
+], ids=["deaf", "stopped", "all stopped"])  # fmt: skip
 async def test_what_ignores_a_request_to_end_is_killed_in_time(
     sandbox: Column, command: str, kept: bool
 ) -> None:

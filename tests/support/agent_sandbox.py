@@ -137,7 +137,7 @@ async def turn(
     model: Model, volume: Path, agent: ClaudeCode, what: AgentTurn, secrets: Mapping[str, str] = KEY
 ) -> AsyncGenerator[Turn]:
     volume.mkdir(exist_ok=True)
-    private = model.folder / f"given-{len(list(model.folder.iterdir()))}"
+    private = model.folder / f"given-{os.urandom(6).hex()}"
     private.mkdir()
     command = agent.command(what)
     give(private, command.given)
