@@ -125,6 +125,7 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
         )
     if run.status in _HINTS:
         lines.append(f"note: {_HINTS[run.status]}\n")
+    lines += [f"note: {where} was refused: {one_line(why, 300)}\n" for where, why in run.refused.items()]
     if run.dropped_bytes:
         lines.append(f"note: {run.dropped_bytes} bytes of output beyond the log's limit were not kept\n")
     if cut:

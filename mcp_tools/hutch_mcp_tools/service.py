@@ -169,6 +169,7 @@ class RunRecord(Wire):
     workspace: dict[
         str, JsonValue
     ] = {}  # its folder, mode, what changed in it, what of that the host would run
+    refused: dict[str, str] = {}  # "host:port" that it may reach and did not -> why
     usage: Usage | None = None
     principal: str = "owner"  # who started it
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
@@ -208,7 +209,7 @@ class SessionRecord(Wire):
 
 
 class SessionPage(Wire):
-    """Sessions, newest first; `cursor` asks for the next page."""
+    """Sessions, those that last did something first; `cursor` asks for the next page."""
 
     sessions: list[SessionRecord]
     cursor: str | None = None

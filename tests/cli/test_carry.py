@@ -153,6 +153,30 @@ def test_what_cannot_be_put_is_told(
     assert capfd.readouterr().err.startswith(f"error: {error.format(tree)}")
 
 
+def test_a_file_of_this_host_in_the_place_of_the_path_is_told_where_it_belongs(
+    hutch: Hutch, service: FakeService, capfd: Captured
+) -> None:
+    assert hutch("volume", "put", "web", "./page.html") == 1
+    assert capfd.readouterr().err == (
+        "error: path_invalid: './page.html' is no PATH in a volume\n"
+        "hint: of this host? Then it is the SOURCE: hutch volume put NAME / ./page.html\n"
+    )
+    assert hutch("volume", "put", "web", "") == 1
+    assert capfd.readouterr().err.endswith("names nothing in a volume\nhint: its root is: /\n")
+    assert anyio.run(service.list_volumes) == []
+
+
+def test_a_path_that_cannot_be_makes_no_volume(hutch: Hutch, service: FakeService, tree: Path) -> None:
+    assert hutch("volume", "put", "web", "/a/../b", tree / "a b") == 1
+    assert anyio.run(service.list_volumes) == []
+
+
+def test_missing_folders_are_made_for_what_is_got(hutch: Hutch, service: FakeService, tmp_path: Path) -> None:
+    anyio.run(service.put_volume, "web", {"f": b"new"})
+    assert hutch("volume", "get", "web", "f", tmp_path / "a" / "b" / "c") == 0
+    assert (tmp_path / "a" / "b" / "c").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "link/out"])
 def test_an_archive_cannot_leave_its_folder(service: FakeService, tmp_path: Path, name: str) -> None:
     made = io.BytesIO()

@@ -51,3 +51,33 @@ def test_what_is_quick_needs_no_words(clock: Iterator[int], monkeypatch: pytest.
     Waiting("preparing", lambda: next(clock)).over()
     assert isinstance(sys.stderr, Terminal)
     assert sys.stderr.getvalue() == ""
+
+
+def test_between_the_lines_of_a_story_the_time_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    now = [0.0]
+    waiting = Waiting("running", lambda: now[0], comes_back=True)
+    for now[0] in (2.0, 2.5):
+        waiting.say()
+    waiting.interrupt()
+    now[0] = 3.0
+    waiting.say()
+    assert isinstance(sys.stderr, Terminal)
+    assert sys.stderr.getvalue() == "\r\x1b[K… running, 2 s\r\x1b[K… running, 2 s\r\x1b[K"
+    now[0] = 9.5
+    waiting.say()
+    assert sys.stderr.getvalue().endswith("\r\x1b[K… running, 7 s")
+    waiting.over()
+    waiting.say()
+    assert sys.stderr.getvalue().endswith("7 s\r\x1b[K")
+
+
+def test_in_a_log_nothing_comes_back(clock: Iterator[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    waiting = Waiting("preparing", lambda: next(clock), comes_back=True)
+    waiting.say()
+    waiting.interrupt()
+    waiting.now("running")
+    waiting.say()
+    assert isinstance(sys.stderr, io.StringIO)
+    assert sys.stderr.getvalue() == "… preparing\n"

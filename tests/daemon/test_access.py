@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest
+from hutch_mcp_tools.service import AgentRequest, ServiceError
 from hutch_mcp_tools.volume_records import (
     DiffRequest,
     ExportRequest,
@@ -42,7 +42,7 @@ async def test_every_token_that_is_not_valid_now_gets_one_answer(house: House) -
         valid[:-1],
         valid + "x",
         valid.swapcase(),
-        valid.rpartition("_")[0] + "_" + house.tokens["eve"].rpartition("_")[2],
+        "_".join((*valid.split("_", 2)[:2], house.tokens["eve"].split("_", 2)[2])),
         "hutch_aaaaaaaaaa_" + "A" * 43,
         "owner",
         "ci",
@@ -62,7 +62,7 @@ async def test_tokens_are_the_owners_business_and_never_shown_again(house: House
     state = house.daemon.config.daemon.state
     kept_bytes = b"".join(file.read_bytes() for file in state.iterdir() if file.is_file())
     for token in house.tokens.values():
-        secret = token.rpartition("_")[2]
+        secret = token.split("_", 2)[2]
         assert secret not in str(listed) + house.daemon.log()
         assert secret.encode() not in kept_bytes
 
@@ -259,6 +259,10 @@ async def test_a_share_counts_at_once_both_ways(house: House) -> None:
     assert (await house.eve.read_volume(ReadVolumeRequest(volume="web"))).volume == "web"
     await house.ci.share_volume("web", "eve", "none")
     assert await code_of(house.ci.share_volume("web", "owner", "none")) == "principal_unknown"
+    for asks, is_told in ((house.ci, False), (house.owner, True)):  # which principals there are
+        with pytest.raises(ServiceError) as refused:
+            await asks.share_volume("web", "nobody", "ro")
+        assert ("eve" in refused.value.hint) is is_told
     assert await code_of(house.owner.share_volume("nothing-here", "eve", "rw")) == "volume_unknown"
 
 

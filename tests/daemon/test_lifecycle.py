@@ -259,9 +259,17 @@ async def test_a_person_can_end_the_daemon_and_the_next_command_starts_it_again(
         )
         again = await anyio.to_thread.run_sync(hutch, made, "volume", "cat", "vol", "x")
         assert again.stdout == "kept\n"
-        assert (await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")).returncode == 0
+        file = made.folder / "config.toml"
+        file.write_text(file.read_text() + "\n[policy\n")  # broken since
+        ended = await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")
+        assert ended.returncode == 0
+        assert ended.stderr.startswith(f"config_invalid: {file}: is not TOML")
+        assert ended.stderr.endswith("the daemon has ended; what its runs had written is committed\n")
         none = await anyio.to_thread.run_sync(hutch, made, "stop", "--daemon")
-        assert (none.returncode, none.stderr) == (0, "no daemon runs\n")
+        assert (none.returncode, none.stderr.splitlines()[-1]) == (
+            0,
+            f"no daemon runs at {made.config.daemon.socket}",
+        )
 
 
 async def test_a_port_that_nobody_asked_for_and_another_has_is_no_obstacle(tmp_path: Path) -> None:

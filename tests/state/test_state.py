@@ -8,7 +8,7 @@ from hutch.errors import HutchError
 from hutch.runs.lookup import find_session
 from hutch.state import Connection, Run, Session, Tokens
 from hutch.state.migrate import steps
-from hutch.state.records import SessionTotals
+from hutch.state.records import RunStatus, SessionTotals
 from hutch.state.store import open_state
 
 RUN = Run(
@@ -68,15 +68,43 @@ async def test_a_sessions_totals_add_up_over_its_runs(tmp_path: Path) -> None:
         assert await state.totals("s-1") == SessionTotals(3, "r-2", Tokens(20, 2, cost_usd=0.5))
 
 
-async def test_sessions_come_newest_first_and_page_on_without_gap(tmp_path: Path) -> None:
+async def test_what_never_had_a_process_is_no_turn(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(SESSION)
+        ends: list[tuple[RunStatus, float | None]] = [
+            ("failed", None),
+            ("cancelled", None),
+            ("lost", None),
+            ("running", None),
+            ("failed", 1.0),
+        ]
+        for n, (status, duration_s) in enumerate(ends):
+            run = replace(RUN, id=f"r-{n}", session_id="s-1", status=status, duration_s=duration_s)
+            await state.put_run(run)
+        assert (await state.totals("s-1")).turns == 3
+
+
+async def test_what_was_refused_is_told_of_the_run_it_was_refused_to(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        for run_id, at, refused in (("r-1", 105, "unresolved"), ("r-1", 106, None), ("s-1", 120, "address")):
+            await state.add_connection(Connection(run_id, at, "a.example", None, 443, 0, 0, 0, refused))
+        run = replace(RUN, created_at=100.0, ended_at=110.0)
+        assert await state.refused(replace(run, id="r-1")) == {"a.example:443": "unresolved"}
+        in_session = replace(run, id="r-2", session_id="s-1")
+        assert await state.refused(in_session) == {}  # the sandbox was refused it after this run
+        assert await state.refused(replace(in_session, ended_at=None)) == {"a.example:443": "address"}
+
+
+async def test_sessions_come_by_their_last_work_and_page_on_without_gap(tmp_path: Path) -> None:
     async with open_state(tmp_path / "state.db") as state:
         for n in range(7):
-            await state.put_session(replace(SESSION, id=f"s-{n}", created_at=float(n // 2)))
+            one = replace(SESSION, id=f"s-{n}", created_at=-float(n), updated_at=float(n // 2))
+            await state.put_session(one)
         seen: list[str] = []
         before = None
         while page := await state.sessions(2, before=before):
             seen += [session.id for session in page]
-            before = (page[-1].created_at, page[-1].id)
+            before = (page[-1].updated_at, page[-1].id)
         assert seen == ["s-6", "s-4", "s-5", "s-2", "s-3", "s-0", "s-1"]
 
 

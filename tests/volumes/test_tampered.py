@@ -51,3 +51,21 @@ async def test_what_cannot_be_is_told_as_damage(
         async with elsewhere.check_out_read_only(WEB):
             pass
     assert {read.value.code, restored.value.code} == {"volume_damaged"}
+
+
+@pytest.mark.parametrize("volume", ["..", "default/-/x", 7, None])
+async def test_a_pack_of_a_volume_that_cannot_be_is_damage(tmp_path: Path, volume: object) -> None:
+    volumes = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "cache")
+    async with run_on(volumes) as (lease, folder):
+        (folder / "file").write_bytes(b"content")
+        await volumes.commit(lease, "run 1")
+    (path,) = (tmp_path / "store").rglob("log/*1")
+    data = path.read_bytes()
+    entry = opened(ENTRY, data, "entry")
+    packs = [{**pack, "volume": volume} for pack in entry.header["packs"]]
+    inline = data[INLINE_AT : INLINE_AT + int.from_bytes(data[INLINE_AT - 4 : INLINE_AT], "little")]
+    path.write_bytes(sealed(ENTRY, {**entry.header, "packs": packs}, iter(entry.lines), inline)[0])
+    elsewhere = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "elsewhere")
+    with pytest.raises(HutchError) as read:
+        await elsewhere.read(WEB, "/file")
+    assert read.value.code == "volume_damaged"

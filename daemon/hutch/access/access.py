@@ -59,10 +59,13 @@ class Access:
             shares={volume: Level.of(word) for volume, word in stored.items()},
         )
 
-    async def share(self, name: VolumeName, principal: str, level: Level) -> None:
-        """Say what a principal may do with a volume from now on, whatever its patterns say."""
+    async def share(self, name: VolumeName, principal: str, level: Level, *, by: str = OWNER) -> None:
+        """Say what a principal may do with a volume from now on, whatever its patterns say.
+
+        `by` says so; the owner principal alone is told which principals there are.
+        """
         if principal not in self._patterns:
-            raise unknown_principal(principal, self._patterns)
+            raise unknown_principal(principal, self._patterns if by == OWNER else None)
         await self._state.put_share(name.full, principal, level.word, time.time())
 
     async def shares(self, name: VolumeName) -> Sequence[Share]:
@@ -81,11 +84,11 @@ class Access:
                 await self._state.forget_share(name.full, share.principal)
 
 
-def unknown_principal(name: str, known: Iterable[str]) -> HutchError:
-    """The error for a principal that the configuration does not have."""
-    names = ", ".join(sorted(known))
-    return HutchError(
-        "principal_unknown",
-        f"no principal is called {name[:80]!r}",
-        f"known: {names or 'none'}; one that was written since is read by: hutch stop --daemon",
-    )
+def unknown_principal(name: str, known: Iterable[str] | None) -> HutchError:
+    """The error for a principal that the configuration does not have; None: which it has is not told."""
+    if known is None:
+        hint = "ask the daemon's owner for its name"
+    else:
+        names = ", ".join(sorted(known)) or "none"
+        hint = f"known: {names}; one that was written since is read by: hutch stop --daemon"
+    return HutchError("principal_unknown", f"no principal is called {name[:80]!r}", hint)

@@ -71,7 +71,8 @@ def agent(
 
     async def work(service: SandboxService) -> int:
         display: Display = Collecting() if as_json else _story(invocation, name)
-        follower = Follower(service, display, Waiting("waiting for the daemon"), owns=True)
+        waiting = Waiting("waiting for the daemon", comes_back=not as_json)
+        follower = Follower(service, display, waiting, owns=True)
 
         async def begin(wait_s: float, events: Events) -> RunRecord:
             session = await task.begin(service, wait_s, events)

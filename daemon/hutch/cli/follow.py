@@ -117,7 +117,7 @@ class Follower:
 
     async def _output(self, stream: Stream, data: bytes) -> None:
         if data:
-            self.waiting.over()
+            self.waiting.interrupt()
             self._seen[stream] += len(data)
             # In a thread: a reader that does not read, like a pager, must not keep us from hearing Ctrl-C
             await to_thread.run_sync(self.display.output, stream, data, abandon_on_cancel=True)

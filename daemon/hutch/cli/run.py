@@ -186,15 +186,7 @@ def _is_data(descriptor: int) -> bool:
 
 def _tell(record: RunRecord, *, is_new: bool) -> None:
     """Say on stderr what the output cannot: why it did not end by itself, and what became of its volumes."""
-    if record.status != "exited":
-        took = f" after {duration(record.duration_s)}" if record.duration_s else ""
-        reason = f": {record.reason}" if record.reason else ""
-        report(f"{record.status.replace('_', ' ')}{took}{reason}", _HINTS.get(record.status, ""))
-    if record.dropped_bytes:
-        report(
-            f"output_cut: {record.dropped_bytes} bytes in the middle of the output were not kept",
-            "write large output into a volume, or raise daemon.log_max",
-        )
+    _tell_end(record)
     for name, why in record.unsynced.items():
         report(
             f"{_UNSYNCED}: the store has not the newest changes of volume {name} yet: {why}",
@@ -206,3 +198,19 @@ def _tell(record: RunRecord, *, is_new: bool) -> None:
         for name, snapshot in record.snapshots.items():
             changed = record.changed.get(name, [])
             note(f"volume {name}: snapshot {snapshot}, {len(changed)} changed")
+
+
+def _tell_end(record: RunRecord) -> None:
+    if record.status != "exited":
+        took = f" after {duration(record.duration_s)}" if record.duration_s else ""
+        reason = f": {record.reason}" if record.reason else ""
+        report(f"{record.status.replace('_', ' ')}{took}{reason}", _HINTS.get(record.status, ""))
+    elif record.reason:
+        note(f"hint: {record.reason}")
+    for where, why in record.refused.items():
+        note(f"hint: {where} was refused: {why}")
+    if record.dropped_bytes:
+        report(
+            f"output_cut: {record.dropped_bytes} bytes in the middle of the output were not kept",
+            "write large output into a volume, or raise daemon.log_max",
+        )

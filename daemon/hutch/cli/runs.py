@@ -1,5 +1,7 @@
 """`hutch ps`, `hutch show`, `hutch stop`: runs and their sessions, by what a person types."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hutch.cli.invocation import Invocation
@@ -17,6 +19,9 @@ from hutch.cli.output import (
 )
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
+
+if TYPE_CHECKING:
+    from hutch.config import Config
 
 Record = RunRecord | SessionRecord
 
@@ -97,18 +102,32 @@ def _stop_daemon(invocation: Invocation) -> None:
     from hutch import client
     from hutch.errors import HutchError
 
+    config = _usable(invocation)
+
     async def leave() -> str:
         try:
-            async with client.connect(invocation.config) as daemon:
+            async with client.connect(config) as daemon:
                 await daemon.shut_down()
-            await client.until_gone(invocation.config)
+            await client.until_gone(config)
         except HutchError as error:
             if error.code != "daemon_absent":
                 raise
-            return "no daemon runs"
+            return f"no daemon runs at {config.daemon.socket}"
         return "the daemon has ended; what its runs had written is committed"
 
     note(anyio.run(leave))
+
+
+def _usable(invocation: Invocation) -> "Config":
+    """The configuration, or what is left of one that was broken since the daemon took it up."""
+    from hutch.config import salvage
+    from hutch.errors import HutchError
+
+    try:
+        return invocation.config
+    except HutchError as error:
+        note(f"{error.code}: {error.message}; going on with its state and socket alone")
+        return salvage(invocation.file, invocation.env)
 
 
 async def find(service: SandboxService, text: str) -> Record:
@@ -156,6 +175,7 @@ def _run(run: RunRecord) -> dict[str, object]:
             f"{name}: {', '.join(agents_own_last(paths))}" for name, paths in run.changed.items() if paths
         ),
         "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
+        "refused": "; ".join(f"{where}: {why}" for where, why in run.refused.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),
         **{f"policy {name}": value for name, value in run.policy.items()},

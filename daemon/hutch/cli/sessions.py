@@ -8,7 +8,7 @@ from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, cost, json_option, note, print_json, print_table, tokens
 from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, SessionStatus
 
-_HEADS = ("SESSION", "STATUS", "AGENT", "VOLUME", "TURNS", "TOKENS", "COST", "AGE", "LAST MESSAGE")
+_HEADS = ("SESSION", "STATUS", "AGENT", "VOLUME", "TURNS", "TOKENS", "COST", "ACTIVE", "LAST MESSAGE")
 
 
 @click.command()
@@ -26,7 +26,7 @@ def sessions(
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """List the sessions, newest first."""
+    """List the sessions, those at work last first; ACTIVE is how long ago."""
 
     async def work(service: SandboxService) -> SessionPage:
         return await service.list_sessions(status, limit, cursor)
@@ -49,6 +49,6 @@ def _row(session: SessionRecord) -> tuple[str, ...]:
         str(session.turns),
         tokens(session.usage),
         cost(session.usage),
-        age(session.created_at),
+        age(session.updated_at),
         session.error or session.last_message or session.name or "",
     )

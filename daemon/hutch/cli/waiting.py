@@ -17,13 +17,20 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Waiting:
-    """On a terminal one line that is kept up to date and vanishes; elsewhere one line for each new state."""
+    """On a terminal one line that is kept up to date and vanishes; elsewhere one line for each new state.
 
-    def __init__(self, note: str, clock: Callable[[], float] = time.monotonic) -> None:
+    With `comes_back` it is there again whenever nothing else was shown for a second: what is shown between
+    are whole lines.
+    """
+
+    def __init__(
+        self, note: str, clock: Callable[[], float] = time.monotonic, *, comes_back: bool = False
+    ) -> None:
         self._note = note
         self._clock = clock
         self._began = clock()
         self.is_terminal = sys.stderr.isatty()
+        self._comes_back = comes_back and self.is_terminal
         self._said = ""
         self._is_over = False
 
@@ -31,10 +38,18 @@ class Waiting:
         """Say what is being waited for from now on."""
         self._note = note
 
+    def interrupt(self) -> None:
+        """There is something better to look at; for now where this comes back, else for good."""
+        if not self._comes_back:
+            self.over()
+        elif not self._is_over:
+            self._clear()
+            self._began = self._clock()
+
     def over(self) -> None:
-        """There is something better to look at. Idempotent."""
-        if not self._is_over and self._said and self.is_terminal:
-            self._write(_CLEAR_LINE)
+        """It comes no more. Idempotent."""
+        if not self._is_over:
+            self._clear()
         self._is_over = True
 
     async def show(self) -> None:
@@ -47,9 +62,16 @@ class Waiting:
         """Say it now, unless it is over or nothing has changed."""
         if self._is_over or (self._note == self._said and not self.is_terminal):
             return
-        self._said = self._note
         waited = round(self._clock() - self._began)
+        if self._comes_back and waited < _PATIENCE_S:
+            return
+        self._said = self._note
         self._write(f"{_CLEAR_LINE}… {self._note}, {waited} s" if self.is_terminal else f"… {self._note}\n")
+
+    def _clear(self) -> None:
+        if self._said and self.is_terminal:
+            self._write(_CLEAR_LINE)
+        self._said = ""
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)

@@ -23,6 +23,7 @@ from hutch.config.records import (
     Storage,
     VolumeRules,
 )
+from hutch.config.salvage import salvage
 
 __all__ = [
     "OWNER",
@@ -42,4 +43,5 @@ __all__ = [
     "load",
     "parse",
     "parse_size",
+    "salvage",
 ]

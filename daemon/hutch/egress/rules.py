@@ -60,6 +60,21 @@ class Refusal(StrEnum):
     SERVER_NAME = "server_name"  # TLS to another name than the granted one, or to none, or no TLS
     TOO_MANY = "too_many"  # connections of this run at once
 
+    @property
+    def told(self) -> str:
+        """The same for people, with what mends it."""
+        return _TOLD[self]
+
+
+_TOLD = {
+    Refusal.ADDRESS: "its name stands for an address that is never dialled; one of this machine or its own "
+    "network is granted under host_services",
+    Refusal.UNRESOLVED: "this host cannot resolve its name; is it online?",
+    Refusal.UNREACHABLE: "this host cannot reach it; is it online, and does somebody listen there?",
+    Refusal.SERVER_NAME: "the client named another server, or spoke no TLS",
+    Refusal.TOO_MANY: "this run has too many connections at once",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

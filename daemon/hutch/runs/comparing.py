@@ -8,9 +8,11 @@ from anyio import to_thread
 from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
 from hutch.runs.reading import entry_record
 from hutch.volumes import Contents, TreeChange, TreeEntry, VolumeName, Volumes
+from hutch_mcp_tools.agents_own import is_agents_own
 from hutch_mcp_tools.volume_records import DiffRequest, VolumeChange, VolumeDiff
 
 _PATCH_BYTES = 1 << 20  # of patches in one answer
+_HELD_BACK = 10_000  # changes; of more, the rest comes where it stands
 _LOOKED_AT = (20, 2000)  # snapshots, for the one before the last run
 
 
@@ -19,7 +21,7 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
     comparison = await _chosen(volumes, name, request)
     page: list[VolumeChange] = []
     room, number = _PATCH_BYTES, 0
-    async with aclosing(comparison.changes) as changes:
+    async with aclosing(_agents_own_last(comparison.changes)) as changes:
         async for change in changes:
             if number >= request.offset:
                 if len(page) == request.limit or room <= 0:
@@ -28,6 +30,19 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
                 room -= len(page[-1].patch or "")
             number += 1
     return comparison.diff(page, None)
+
+
+async def _agents_own_last(changes: AsyncGenerator[TreeChange]) -> AsyncGenerator[TreeChange]:
+    """The same changes, always in the same order: pages of them are counted."""
+    held: list[TreeChange] = []
+    async with aclosing(changes):
+        async for change in changes:
+            if is_agents_own(change.path) and len(held) < _HELD_BACK:
+                held.append(change)
+            else:
+                yield change
+    for change in held:
+        yield change
 
 
 async def _chosen(volumes: Volumes, name: VolumeName, request: DiffRequest) -> "_Comparison":

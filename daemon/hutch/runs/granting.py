@@ -11,15 +11,16 @@ from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
 class Granting:
     """The gate has checked who asks."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, principal: str) -> None:
         self._rooms = rooms
+        self._principal = principal
         self._tokens = AccessTokens(rooms.config, rooms.state)
 
     @answers
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
         name = self._rooms.volume(volume)
         await self._rooms.volumes.info(name)  # there is such a volume
-        await self._rooms.access.share(name, principal, Level.of(level))
+        await self._rooms.access.share(name, principal, Level.of(level), by=self._principal)
         return await self._shares(name)
 
     @answers

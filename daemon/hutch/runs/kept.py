@@ -106,7 +106,7 @@ class Kept:
         async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
             async with workspace_of(rooms, self.plan, self.session_id) as workspace:
                 with private_folder(rooms, self.session_id):
-                    async with way_out(rooms, self.session_id, self.plan.grants) as endpoint:
+                    async with way_out(rooms, self.session_id, self.plan.grants, self._reached) as endpoint:
                         self.policy = await policy_record(launcher, self.plan)
                         spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
                         async with launcher.keep(spec) as sandbox:
@@ -129,6 +129,10 @@ class Kept:
         """Whether the sandbox is still wanted while it waits for a volume."""
         logger.info("session=%s %s", self.session_id, note)
         return not self._stop.is_set()
+
+    def _reached(self, destination: str, refused: str | None) -> None:
+        for live in self.running.values():  # one of them, nobody knows which
+            live.reached(destination, refused)
 
     async def _note_synced(self, rooms: Rooms) -> None:
         """All is in the store now, also what earlier commands had left."""

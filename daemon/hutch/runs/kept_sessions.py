@@ -70,7 +70,8 @@ class KeptSessions:
         limits = read_limits(wish, self._rooms.config)
         command = command_for(wish, kept.plan, self._rooms.shell)
         live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
-        self._runs.tasks.start_soon(self._follow, kept, live, OneCommand(live, command, stdin), limits)
+        work = OneCommand(live, kept.plan, command, stdin)
+        self._runs.tasks.start_soon(self._follow, kept, live, work, limits)
         return live
 
     async def stop(self, session_id: str, reason: str) -> None:

@@ -26,6 +26,7 @@ class LiveRun:
     error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
     behind: Callable[[], dict[str, str]] = dict  # volumes whose newest changes the store has not yet; how far
     note: str = "preparing"  # what it is doing, for a person who waits
+    refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
     _written: int = 0
@@ -43,6 +44,14 @@ class LiveRun:
         """Tell those who wait what it is doing."""
         self.note = note
         self.log.wake()
+
+    def reached(self, destination: str, refused: str | None) -> None:
+        """Note that a connection was made, or why it was refused, and tell those who wait."""
+        if refused is not None:
+            self.refused[destination] = refused
+            self.say(f"{destination} was refused: {refused}")
+        elif self.refused.pop(destination, None):
+            self.say("running")
 
     def waits(self, note: str) -> bool:
         """Tell those who wait what for; whether anybody still wants it."""

@@ -37,6 +37,10 @@ class RunLog:
         """Bytes on disk."""
         return self._files[stream].size
 
+    def tail(self, stream: Stream, limit: int) -> bytes:
+        """The last of what is on disk."""
+        return read_log(self._files[stream].path, max(self.size(stream) - limit, 0), limit)[0]
+
     @property
     def dropped_bytes(self) -> int:
         return sum(file.dropped for file in self._files.values())
@@ -53,7 +57,7 @@ class RunLog:
 
 class _LogFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
-        self._path = path
+        self.path = path
         self._fd = -1  # opened by the first output: many commands have none
         self._is_closed = False
         self._max = max_bytes
@@ -88,8 +92,8 @@ class _LogFile:
     def _put(self, data: bytes) -> None:
         try:
             if data and self._fd < 0 and not self._is_closed:
-                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._fd = os.open(self._path, _NEW_FILE, 0o600)
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._fd = os.open(self.path, _NEW_FILE, 0o600)
             while data:
                 written = os.write(self._fd, data)
                 self.size += written

@@ -7,7 +7,7 @@ import errno
 import logging
 import math
 import shutil
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from hutch.egress import Connection as Passed
 from hutch.egress import Grant, open_doors
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
+from hutch.runs.advice import TAIL_BYTES, advice
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
@@ -31,6 +32,8 @@ from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, EgressEndpoint, Mount
 
 logger = logging.getLogger(__name__)
+
+Reached = Callable[[str, str | None], None]  # told of every connection: "host:port", and why it was refused
 
 PATIENCE_S = 3.0  # with a store that does not take a commit, before a run ends without it
 
@@ -63,6 +66,7 @@ class OneCommand:
     """A plain command."""
 
     live: LiveRun
+    plan: Plan
     command: Command
     stdin: bytes = field(repr=False)
 
@@ -70,7 +74,9 @@ class OneCommand:
         return Start(self.command, self.stdin, self.live.sink)
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
-        return {}
+        if ended.outcome != "exited" or not ended.exit.code:
+            return {}
+        return {"reason": advice(self.plan, self.live.enforced, self.live.log.tail("stderr", TAIL_BYTES))}
 
     async def settle(self) -> None:
         return
@@ -177,7 +183,7 @@ def plain(error: Exception) -> HutchError:
 async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
-    async with way_out(rooms, live.id, plan.grants) as endpoint:
+    async with way_out(rooms, live.id, plan.grants, live.reached) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
@@ -202,7 +208,7 @@ def private_folder(rooms: Rooms, run_id: str) -> Generator[Path]:
 
 @asynccontextmanager
 async def way_out(
-    rooms: Rooms, run_id: str, grants: Sequence[Grant]
+    rooms: Rooms, run_id: str, grants: Sequence[Grant], reached: Reached
 ) -> AsyncGenerator[EgressEndpoint | None]:
     """Open the granted doors, within the run's private folder, and keep a log of what passes."""
     if not grants:
@@ -211,15 +217,18 @@ async def way_out(
     sender, passed = anyio.create_memory_object_stream[Passed](math.inf)  # bounded by the egress' own bounds
     with unwrapped():
         async with anyio.create_task_group() as group:
-            group.start_soon(_store_connections, rooms.state, passed)
+            group.start_soon(_store_connections, rooms.state, passed, reached)
             with sender:
                 async with open_doors(grants, run_id, rooms.private / run_id, sender.send_nowait) as endpoint:
                     yield endpoint
 
 
-async def _store_connections(state: State, passed: MemoryObjectReceiveStream[Passed]) -> None:
+async def _store_connections(
+    state: State, passed: MemoryObjectReceiveStream[Passed], reached: Reached
+) -> None:
     with passed:
         async for c in passed:
+            reached(f"{c.host}:{c.port}", c.refused and c.refused.told)
             await state.add_connection(
                 Connection(
                     run_id=c.run_id,

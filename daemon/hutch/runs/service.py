@@ -19,7 +19,7 @@ from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
 from hutch.runs.workspaces import refuse_workspace
-from hutch.state import Session
+from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
 from hutch_mcp_tools.service import (
     AgentRequest,
@@ -48,8 +48,7 @@ class Service(VolumeService, Granting):
             rules=RetentionRules(**asdict(config.retention)),
             removed_kept_s=config.volumes.removed_kept_s,
         )
-        Granting.__init__(self, runs.rooms)
-        self._principal = principal
+        Granting.__init__(self, runs.rooms, principal)
         self._runs = runs
         self._agents = agents
         self._kept = kept
@@ -70,21 +69,22 @@ class Service(VolumeService, Granting):
     async def get_run(self, run_id: str, wait_s: float = 0, events: Events | None = None) -> RunRecord:
         record = await self._runs.find(run_id, self._principal)
         live = self._runs.live(record.id)
-        return run_record(record) if live is None else await self._watch(live, wait_s, events)
+        return await self._told(record) if live is None else await self._watch(live, wait_s, events)
 
     @answers
     async def list_runs(
         self, limit: int = 20, session_id: str | None = None, *, live: bool = False
     ) -> list[RunRecord]:
+        limit = max(1, min(limit, _MAX_PAGE))
         if session_id is not None:
             session_id = (await self._session(session_id)).id
         if live:
             at_work = self._runs.at_work(self._principal)
             found = [run for run in at_work if session_id in (None, run.session_id)]
         else:
-            stored = await self._state.runs(min(limit, _MAX_PAGE), session_id, principal=self._seen)
+            stored = await self._state.runs(limit, session_id, principal=self._seen)
             found = [now.view() if (now := self._runs.live(run.id)) else run for run in stored]
-        return [run_record(run) for run in found[:limit]]
+        return [await self._told(run) for run in found[:limit]]
 
     @answers
     async def read_log(self, request: LogRequest) -> LogChunk:
@@ -95,7 +95,7 @@ class Service(VolumeService, Granting):
     @answers
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
         record = await self._runs.find(run_id, self._principal)
-        return run_record(await self._runs.stop(record.id, "stopped on request", grace_s))
+        return await self._told(await self._runs.stop(record.id, "stopped on request", grace_s))
 
     # Sessions ----------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Service(VolumeService, Granting):
         limit = max(1, min(limit, _MAX_PAGE))
         found = await self._state.sessions(limit + 1, status, _before(cursor), principal=self._seen)
         page = found[:limit]
-        more = f"{page[-1].created_at!r}~{page[-1].id}" if len(found) > limit else None
+        more = f"{page[-1].updated_at!r}~{page[-1].id}" if len(found) > limit else None
         return SessionPage(sessions=[await self._record(session) for session in page], cursor=more)
 
     @answers
@@ -137,8 +137,6 @@ class Service(VolumeService, Granting):
         if remove:
             await self._state.forget_session(session.id)
         return record
-
-    # Shares ------------------------------------------------------------------
 
     # ---------------------------------------------------------------------------
 
@@ -156,7 +154,7 @@ class Service(VolumeService, Granting):
         plan = decide(wish, config, rights, shell=self._rooms.shell, networks=config.policy.networks)
         refuse_workspace(plan, config)
         live = await self._runs.admit(plan, shown(wish.command), self._principal)
-        work = OneCommand(live, plan.command, stdin)
+        work = OneCommand(live, plan, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
         return live
 
@@ -170,7 +168,10 @@ class Service(VolumeService, Granting):
         await wait_for(live, self._rooms.logs / live.id, wait_s, events)
         if live.error is not None and live.record.duration_s is None:
             raise live.error  # no sandbox was given: that is an exception, not a result
-        return run_record(live.view())
+        return await self._told(live.view())
+
+    async def _told(self, run: Run) -> RunRecord:
+        return run_record(run, await self._state.refused(run))
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):

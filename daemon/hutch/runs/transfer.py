@@ -10,6 +10,7 @@ from anyio import from_thread, to_thread
 
 from hutch.errors import HutchError
 from hutch.volumes import Snapshot, VolumeName, Volumes
+from hutch.volumes.reading import parse_path
 from hutch.volumes.transfer.archive_reader import Judge, read_archive
 from hutch.volumes.transfer.archive_writer import write_folder
 from hutch_mcp_tools.service import Events, RunEvent
@@ -39,6 +40,7 @@ async def put_archive(
         HutchError: `archive_invalid`, `quota_exceeded` as soon as it shows, and what `Volumes.lease` and
             `Volumes.put_folder` raise.
     """
+    parse_path(path)  # refused before a volume is made for it
     async with volumes.lease(name, _WRITER, create=True) as lease, volumes.scratch() as scratch:
         await _unpack(data, scratch, lambda made: volumes.refuse_more(name, made.files, made.bytes))
         return await volumes.put_folder(lease, path, scratch, replaces=replaces)

@@ -25,7 +25,6 @@ from hutch.policy import Plan
 from hutch.runs.credentials import keyless
 from hutch.runs.folders import Folders
 from hutch.runs.live import LiveRun
-from hutch.runs.log import read_log
 from hutch.runs.path import Start
 from hutch.runs.rooms import Rooms
 from hutch.state import Session, SessionStatus, Tokens
@@ -70,9 +69,7 @@ class AgentWork:
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
         assert self._reading is not None
-        end = self.live.log.size("stderr")
-        path = self.rooms.logs / self.live.id / "stderr"
-        stderr, _ = read_log(path, max(end - _STDERR_TAIL, 0), _STDERR_TAIL)
+        stderr = self.live.log.tail("stderr", _STDERR_TAIL)
         outcome = self._reading.finish(exit_code=ended.exit.code, stderr=stderr.decode("utf-8", "replace"))
         self._outcome = outcome
         if outcome.session_id and outcome.session_id != self.turn.session_id:
@@ -80,7 +77,8 @@ class AgentWork:
             await self._name_session(folders.paths[self.plan.volumes[0].key], outcome.session_id)
         values: dict[str, Any] = {"tokens": _tokens(outcome.usage)}
         if outcome.error and ended.outcome == "exited":
-            values["reason"] = f"{outcome.ending}: {outcome.error}"
+            refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
+            values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
         return values
 
     async def settle(self) -> None:

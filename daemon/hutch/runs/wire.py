@@ -1,19 +1,21 @@
 """Turns the daemon's records into those of the wire."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
 from pydantic import JsonValue
 
 from hutch.access import Share
+from hutch.egress import Refusal
 from hutch.state import AccessToken, Run, Session, Tokens
 from hutch.state.records import SessionTotals
 from hutch_mcp_tools.access_records import ShareRecord, TokenRecord
 from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
 
 
-def run_record(run: Run) -> RunRecord:
-    """A run, without its output."""
+def run_record(run: Run, refused: Mapping[str, str]) -> RunRecord:
+    """A run, without its output; `refused` has the destinations that it did not reach, and why."""
     return RunRecord(
         run_id=run.id,
         status=run.status,
@@ -34,6 +36,7 @@ def run_record(run: Run) -> RunRecord:
         changed={name: list(lines) for name, lines in run.changed.items()},
         unsynced=dict(run.unsynced),
         workspace=cast("dict[str, JsonValue]", dict(run.workspace)),
+        refused={where: Refusal(why).told for where, why in refused.items()},
         usage=_usage(run.tokens) if run.tokens else None,
         principal=run.principal,
         policy=dict(run.policy),

@@ -79,16 +79,16 @@ class State:
         *,
         principal: str | None = None,
     ) -> list[Session]:
-        """Return the newest first, of one principal or of all.
+        """Return those that last did something first, of one principal or of all.
 
-        `before` is the (created_at, id) of the last one already seen.
+        `before` is the (updated_at, id) of the last one already seen.
         """
         at, after_id = before or (None, "")
         rows = await self._all(
             "SELECT * FROM sessions WHERE (?1 IS NULL OR status = ?1)"
-            " AND (?2 IS NULL OR created_at < ?2 OR (created_at = ?2 AND id > ?3))"
+            " AND (?2 IS NULL OR updated_at < ?2 OR (updated_at = ?2 AND id > ?3))"
             " AND (?4 IS NULL OR principal = ?4)"
-            " ORDER BY created_at DESC, id LIMIT ?5",
+            " ORDER BY updated_at DESC, id LIMIT ?5",
             status,
             at,
             after_id,
@@ -110,7 +110,9 @@ class State:
 
     async def totals(self, session_id: str) -> SessionTotals:
         rows = await self._all(
-            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
+            # what never had a process, refused or ended before, is no turn
+            "SELECT count(*) FILTER (WHERE duration_s IS NOT NULL OR status NOT IN ('failed', 'cancelled')),"
+            " coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
             " coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), sum(cost_usd),"
             " (SELECT id FROM runs WHERE session_id = ?1 ORDER BY created_at DESC LIMIT 1)"
             " FROM runs WHERE session_id = ?1",
@@ -177,6 +179,18 @@ class State:
         await self._execute(
             "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(connection)
         )
+
+    async def refused(self, run: Run) -> dict[str, str]:
+        """Return what was refused to a run, "host:port" -> why; in a kept sandbox, while it was at work."""
+        rows = await self._all(
+            "SELECT host, port, refused FROM connections WHERE run_id IN (?1, ?2) AND refused IS NOT NULL"
+            " AND at >= ?3 AND (?4 IS NULL OR at <= ?4) ORDER BY at",
+            run.id,
+            run.session_id,
+            run.created_at,
+            run.ended_at,
+        )
+        return {f"{host}:{port}": refused for host, port, refused in rows}
 
     async def connections(self, run_id: str) -> list[Connection]:
         rows = await self._all("SELECT * FROM connections WHERE run_id = ? ORDER BY at", run_id)

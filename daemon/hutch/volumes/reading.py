@@ -16,7 +16,17 @@ from hutch.volumes.log.headers import snapshot_of
 from hutch.volumes.log.recent import Recent
 from hutch.volumes.log.state import State
 from hutch.volumes.names import VolumeName
-from hutch.volumes.records import At, FileRead, FolderList, LinkTarget, Snapshot, TreeEntry, VolumeInfo, shown
+from hutch.volumes.records import (
+    At,
+    FileRead,
+    FolderList,
+    LinkTarget,
+    Snapshot,
+    TreeEntry,
+    VolumeInfo,
+    quoted,
+    shown,
+)
 from hutch.volumes.tree.blocks import read_range
 from hutch.volumes.tree.nodes import Folder, Link, Node, find, path_of, walk
 
@@ -189,11 +199,9 @@ def found(state: State, path: bytes) -> tuple[bytes, Node]:
         node = find(state.tree, parent)
         if node is not None and not isinstance(node, Folder):
             raise HutchError(
-                "not_a_folder", f"'/{shown(parent)}' is no folder in {where}", "links are not followed"
+                "not_a_folder", f"{quoted(parent)} is no folder in {where}", "links are not followed"
             )
-    raise HutchError(
-        "path_unknown", f"there is no '/{shown(path)[:200]}' in {where}", "list its folder first"
-    )
+    raise HutchError("path_unknown", f"there is no {quoted(path)} in {where}", "list its folder first")
 
 
 def _listed(state: State, path: bytes, folder: Folder, offset: int, limit: int) -> FolderList:

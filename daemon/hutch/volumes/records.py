@@ -274,3 +274,8 @@ def shown(path: bytes) -> str:
         code = ord(character)
         parts.append(f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else character)
     return "".join(parts)
+
+
+def quoted(path: bytes) -> str:
+    """A path from the root of a volume as a message has it: in one line, whatever its names hold."""
+    return repr(f"/{shown(path)[:200]}")

@@ -66,6 +66,8 @@ def routes(service_of: Callable[[str], SandboxService]) -> list[Route]:
             arguments = operation.arguments.model_validate_json(told)
         except ServiceError as error:
             return _refuse(413, error)
+        except ClientDisconnect:  # nobody is there to be told
+            return Response(status_code=400)
         except ValidationError as error:
             return _refuse(422, _invalid(error))
         method = getattr(service_of(caller(request.scope)), operation.name)

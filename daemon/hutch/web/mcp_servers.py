@@ -4,6 +4,7 @@ So no MCP session is ever found by another principal's token, and nothing that o
 remember whose it was.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,12 +12,21 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hutch.config import OWNER
 from hutch.web.guard import caller
 from hutch_mcp_tools.server import build_server
 from hutch_mcp_tools.service import SandboxService
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether the SDK's log has something to say about us: a client that went away is none of our errors."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
+
+
+logging.getLogger("mcp.server.streamable_http").addFilter(_is_ours)
 
 
 class McpServers:

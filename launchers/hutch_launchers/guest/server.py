@@ -139,7 +139,9 @@ def _become(wanted: dict[str, Any], fds: "array[int]", failed: int) -> None:
         os.chdir(wanted["cwd"])
         os.execvpe(wanted["argv"][0], wanted["argv"], wanted["env"])  # noqa: S606 - that is the job
     except OSError as error:
-        os.write(2, f"hutch: {wanted['argv'][0]}: {error.strerror}\n".encode(errors="replace"))
+        os.write(
+            2, f"hutch: {wanted['argv'][0]}: {error.strerror} inside the sandbox\n".encode(errors="replace")
+        )
         os.write(failed, struct.pack("!i", error.errno))
     finally:
         os._exit(_NOT_EXECUTED)

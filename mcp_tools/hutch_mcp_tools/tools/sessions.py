@@ -63,7 +63,7 @@ class SessionTools:
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
         cursor: Annotated[str, Field(description="As the page before answered it.")] = "",
     ) -> Annotated[CallToolResult, SessionPage]:
-        """Agents and kept sandboxes, newest first: what each is doing, its volume, tokens and cost."""
+        """Agents and kept sandboxes, last at work first: what each is doing, its volume, tokens and cost."""
         page = await self._service.list_sessions(status, limit, cursor or None)
         rows = [shown(session, ROW_CHARS) for session in page.sessions]
         lines = [f"{session_line(row)}{_last_words(row)}" for row in rows] or ["no sessions"]

@@ -41,7 +41,8 @@ def get(
 ) -> None:
     """Copy the file or folder PATH of volume NAME to DEST, the current folder unless given.
 
-    Into a DEST that is a folder already it comes under its own name. DEST - is standard output: a file as
+    Into a DEST that is a folder already it comes under its own name; folders that are missing above DEST are
+    made. DEST - is standard output: a file as
     it is, a folder as a tar archive.
     """
 

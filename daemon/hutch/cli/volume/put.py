@@ -51,6 +51,7 @@ def put(
     """
     if recursive and executable:
         raise click.UsageError("-x is for a file; a folder's programs stay programs")
+    _refuse_path_of_host(path)  # before any input is waited for
     with ExitStack() as stack:
         if str(source) == "-":
             source = stack.enter_context(_spooled())
@@ -73,6 +74,17 @@ def put(
         note(f"volume {name}: nothing changed")
     else:
         note(f"volume {name}: snapshot {made.snapshot}, {made.changes} changed")
+
+
+def _refuse_path_of_host(path: str) -> None:
+    if not path:
+        raise HutchError("path_invalid", "an empty PATH names nothing in a volume", "its root is: /")
+    if path.startswith(("./", "../")):
+        raise HutchError(
+            "path_invalid",
+            f"{path!r} is no PATH in a volume",
+            f"of this host? Then it is the SOURCE: hutch volume put NAME / {path}",
+        )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import zstandard
 from blake3 import blake3
 
+from hutch.errors import HutchError
 from hutch.volumes.failures import DamagedError
 from hutch.volumes.names import Identity
 from hutch.volumes.tree.packs import Block, Pack
@@ -132,7 +133,10 @@ def read_packs(records: list[Header], where: str) -> list[Pack]:
     for record in records:
         if record["codec"] != "zstd":
             raise DamagedError(where, f"it uses codec {record['codec']!r}, this program knows zstd")
-        volume = Identity.parse(record["volume"]) if "volume" in record else None
+        try:
+            volume = Identity.parse(record["volume"]) if "volume" in record else None
+        except (HutchError, AttributeError) as error:
+            raise DamagedError(where, "a pack of it is in no volume that can be") from error
         blocks = tuple(Block(*block) for block in record["blocks"])
         packs.append(Pack(record["number"], record["key"], record["size"], blocks, volume))
     return packs

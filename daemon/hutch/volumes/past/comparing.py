@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hutch.errors import HutchError
 from hutch.volumes.log.state import State
 from hutch.volumes.reading import entry_of, parse_path
-from hutch.volumes.records import TreeChange, shown
+from hutch.volumes.records import TreeChange, quoted
 from hutch.volumes.tree.blocks import block_of
 from hutch.volumes.tree.nodes import SAME, File, Folder, Node, find, path_of, refs_of, walk
 from hutch.volumes.tree.patches import difference
@@ -22,7 +22,7 @@ def changes(old: State, new: State, prefix: str | bytes = "/") -> Iterator[TreeC
     if before is None and after is None:
         raise HutchError(
             "path_unknown",
-            f"there is no '/{shown(top)[:200]}' in snapshot {old.number} or {new.number} of '{new.name}'",
+            f"there is no {quoted(top)} in snapshot {old.number} or {new.number} of '{new.name}'",
             "list its folder first",
         )
     return _changes(old, new, top, before, after)

@@ -16,7 +16,7 @@ from hutch.volumes.log.lines import sealed_line
 from hutch.volumes.log.state import State, packs_in_use, patch
 from hutch.volumes.past.forking import marker_key
 from hutch.volumes.reading import Reader, parse_path
-from hutch.volumes.records import At, Snapshot, shown
+from hutch.volumes.records import At, Snapshot, quoted
 from hutch.volumes.tree.nodes import File, Folder, Node, edited, find, without
 
 
@@ -85,7 +85,7 @@ def _grafted(head: State, old: State, top: bytes) -> tuple[Folder, int]:
         if find(head.tree, top) is None:
             raise HutchError(
                 "path_unknown",
-                f"there is no '/{shown(top)[:200]}' in snapshot {old.number} of volume '{old.name}', nor now",
+                f"there is no {quoted(top)} in snapshot {old.number} of volume '{old.name}', nor now",
                 "list its folder first",
             )
         return without(head.tree, top), head.next_inode

@@ -26,7 +26,7 @@ from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import State, patch
 from hutch.volumes.names import VolumeName
 from hutch.volumes.reading import Reader, found, parse_path
-from hutch.volumes.records import At, Snapshot, shown
+from hutch.volumes.records import At, Snapshot, quoted, shown
 from hutch.volumes.tree.nodes import EMPTY, Folder, Node, count, edited, find, path_of, walk
 
 _REMOVE_S = 30.0  # to remove a folder that is not needed; what stays is removed at the next start
@@ -72,7 +72,7 @@ class Transfer:
         state = await self._reader.state(name, at)
         parsed, node = found(state, parse_path(path))
         if not isinstance(node, Folder):
-            raise HutchError("not_a_folder", f"'/{shown(parsed)}' is no folder", "read it as a file")
+            raise HutchError("not_a_folder", f"{quoted(parsed)} is no folder", "read it as a file")
         files, size = await to_thread.run_sync(count, node)
         part = replace(state, tree=node, files=files, bytes=size)
         async with self.scratch() as scratch:

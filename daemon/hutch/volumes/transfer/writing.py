@@ -14,7 +14,7 @@ from hutch.volumes.log.history import entry_key
 from hutch.volumes.log.quotas import Bound
 from hutch.volumes.log.state import State, patch
 from hutch.volumes.reading import Reader, parse_path
-from hutch.volumes.records import Snapshot, shown
+from hutch.volumes.records import Snapshot, quoted
 from hutch.volumes.tree.blocks import read_range
 from hutch.volumes.tree.nodes import File, Folder, edited, find, path_of, runs_of, walk
 from hutch.volumes.tree.packs import CHUNKERS, SMALL_BYTES, Pack, PackWriter, digest, pack_block
@@ -98,14 +98,14 @@ def _place_for(state: State, wanted: FileWrite) -> File | None:
         parent = parent.rpartition(b"/")[0]
         above = find(state.tree, parent)
         if above is not None and not isinstance(above, Folder):
-            raise HutchError("not_a_folder", f"'/{shown(parent)}' is no folder", "links are not followed")
+            raise HutchError("not_a_folder", f"{quoted(parent)} is no folder", "links are not followed")
     old = find(state.tree, wanted.path)
     if old is not None and not isinstance(old, File):
         kind = "a folder" if isinstance(old, Folder) else "a link"
-        raise HutchError("not_a_file", f"'/{shown(wanted.path)}' is {kind}", "give the path of a file")
+        raise HutchError("not_a_file", f"{quoted(wanted.path)} is {kind}", "give the path of a file")
     if old is not None and wanted.mode == "create":
         raise HutchError(
-            "path_exists", f"'/{shown(wanted.path)}' exists", "put it to another path, or without --create"
+            "path_exists", f"{quoted(wanted.path)} exists", "put it to another path, or without --create"
         )
     return old
 

@@ -1,0 +1,38 @@
+"""What the last words of a failed command point to, where its sandbox is the likely reason. Pure."""
+
+import re
+from collections.abc import Mapping
+
+from hutch.policy import Plan
+from hutch.runs.outcomes import amount
+from hutch_launchers.spec import Guarantee
+
+TAIL_BYTES = 4096  # of stderr: what failed stands at its end
+
+# An allocation that fails, as Python, Node.js, C++, Go, Java and strerror(3) say it
+_NO_MEMORY = re.compile(
+    rb"\bMemoryError\b|std::bad_alloc|\bout of memory\b|OutOfMemoryError|Cannot allocate memory"
+)
+# A name that does not resolve, as curl, getaddrinfo(3), Node.js, Go and git say it
+_NO_NAME = re.compile(
+    rb"Could not resolve host|Temporary failure in name resolution|Name or service not known"
+    rb"|getaddrinfo (?:EAI_AGAIN|ENOTFOUND)|no such host"
+)
+
+
+def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
+    """Say what probably was in a command's way; empty where its words point to nothing of ours.
+
+    Of memory only where its limit makes allocations fail: else what is beyond it is killed, and told so.
+    """
+    limit = plan.limits.memory_bytes
+    if limit and "RLIMIT" in enforced.get(Guarantee.MEMORY, "") and _NO_MEMORY.search(stderr):
+        return f"an allocation failed: its memory limit of {amount(limit)} was probably met"
+    if _NO_NAME.search(stderr):
+        reached = ", ".join(sorted({str(grant) for grant in plan.grants}))
+        if not reached:
+            return (
+                "a name was not resolved: this run has no network; a network of the configuration grants one"
+            )
+        return f"a name was not resolved: this run's network grants {reached} and nothing else"
+    return ""
