@@ -30,7 +30,7 @@ CONTROLLERS: Mapping[Guarantee, str] = {
 _FREEZER = "freezer"  # a controller of its own in version 1; in version 2 every group can be frozen
 FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside and its init inside
 
-_MOUNT = Path("/sys/fs/cgroup")
+MOUNT = Path("/sys/fs/cgroup")
 _FOLDER = "hutch"
 _PERIOD_US = 100_000
 _REMOVAL_S = 2.0  # an ended process leaves its group a moment after its end is seen
@@ -127,29 +127,35 @@ def make_group(
 
     Raises OSError; nothing is left then.
     """
-    settings = _SETTINGS[hierarchy.version]
     if limits.pids is not None:
         limits = replace(limits, pids=limits.pids + front_processes)
-    wanted = {
-        "memory": limits.memory_bytes is not None,
-        "pids": limits.pids is not None,
-        "cpu": limits.cpus is not None,
-        _FREEZER: True,
-    }
-    folders = {name: root / run_id for name, root in hierarchy.roots.items() if wanted[name]}
+    wanted = {*_limited(limits), _FREEZER}
+    folders = {name: root / run_id for name, root in hierarchy.roots.items() if name in wanted}
     made: list[Path] = []
     try:
         for folder in dict.fromkeys(folders.values()):  # version 2: one for all controllers
             folder.mkdir()  # one that is there already belongs to a run that lives, or is to be reaped
             made.append(folder)
-        for name, folder in folders.items():
-            for file, value in settings(name, limits).items():
-                _write(folder / file, value)
+        write_limits(Group(hierarchy, folders), limits)
     except OSError:
         for folder in made:
             _rmdir(folder)
         raise
     return Group(hierarchy, folders) if folders else None
+
+
+def write_limits(group: Group, limits: Limits) -> None:
+    """Write those limits that are set. Raises OSError."""
+    for name in _limited(limits):
+        if folder := group.folders.get(name):
+            for file, value in _SETTINGS[group.hierarchy.version](name, limits).items():
+                _write(folder / file, value)
+
+
+def _limited(limits: Limits) -> list[str]:
+    """The controllers of the limits that are set."""
+    asked = {"memory": limits.memory_bytes, "pids": limits.pids, "cpu": limits.cpus}
+    return [name for name, limit in asked.items() if limit is not None]
 
 
 _OPTIONAL = ("memory.swap.max", "memory.memsw.limit_in_bytes")  # absent where swap is not accounted for
@@ -169,8 +175,6 @@ def _settings_v1(name: str, limits: Limits) -> dict[str, str]:
         return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory}
     if name == "pids":
         return {"pids.max": str(limits.pids)}
-    if name == _FREEZER:
-        return {}
     return {"cpu.cfs_period_us": str(_PERIOD_US), "cpu.cfs_quota_us": str(_quota_us(limits))}
 
 
@@ -207,7 +211,7 @@ def find_hierarchy() -> Hierarchy | None:
     return None
 
 
-def find_v2(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+def find_v2(own: str, mount: Path = MOUNT) -> Hierarchy | None:
     """The nearest group at or above our own in which groups with controllers can be made."""
     path = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), None)
     if path is None or not (mount / "cgroup.controllers").exists():
@@ -249,7 +253,7 @@ def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii").split()
 
 
-def find_v1(own: str, mount: Path = _MOUNT) -> Hierarchy | None:
+def find_v1(own: str, mount: Path = MOUNT) -> Hierarchy | None:
     """A folder for each controller of its own hierarchy, at its top: only root may make one there."""
     homes = {}
     for line in own.splitlines():

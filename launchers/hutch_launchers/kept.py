@@ -2,15 +2,29 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from typing import Protocol
 
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.guest_link import Guest, StartedCommand
 from hutch_launchers.launcher import SandboxProcess
-from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Pipes, open_pipes
 from hutch_launchers.spec import Command, ExitStatus
 from hutch_launchers.strikes import Strikes
+
+
+class Confined(Protocol):
+    """What holds a sandbox to its limits, as far as it is asked."""
+
+    @property
+    def freezer(self) -> Freezer: ...
+
+    def strikes(self) -> Strikes:
+        """How often its limits have struck so far."""
+
+    def mark(self, status: ExitStatus, before: Strikes) -> ExitStatus:
+        """Return the status with the limit that has struck since, if that ended it."""
 
 
 class Kept:
@@ -19,7 +33,7 @@ class Kept:
     def __init__(
         self,
         guest: Guest,
-        confinement: Confinement,
+        confinement: Confined,
         ended: Callable[[], Awaitable[ExitStatus]],
         adapt: Callable[[Command], Command] | None = None,
     ) -> None:
@@ -57,7 +71,7 @@ class Kept:
 
 class _KeptProcess:
     def __init__(
-        self, started: StartedCommand, pipes: Pipes, confinement: Confinement, strikes: Strikes
+        self, started: StartedCommand, pipes: Pipes, confinement: Confined, strikes: Strikes
     ) -> None:
         self._started, self._pipes = started, pipes
         self._confinement, self._strikes = confinement, strikes  # before it started

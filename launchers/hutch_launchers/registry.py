@@ -8,18 +8,23 @@ from typing import Any
 
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.pid import PidLauncher
+from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 
 KINDS: Mapping[str, type[Any]] = {
     "bubblewrap": BubblewrapLauncher,
     "landlock": LandlockLauncher,
+    "docker": DockerLauncher,
     "pid": PidLauncher,
+    "podman": PodmanLauncher,
     "wrapper": WrapperLauncher,
 }
 
 _PATHS = ("bwrap", "probe_cache")  # options that are one path
+_COUNTS, _MAX_COUNT = ("warm",), 64  # options that are a whole number
 
 
 class OptionError(ValueError):
@@ -51,6 +56,10 @@ def _plain(key: str, value: Any) -> Any:  # noqa: ANN401 - what a configuration 
         if not isinstance(value, str | Path) or not Path(value).is_absolute():
             raise OptionError(f"{key!r} is to be an absolute path, not {value!r}")
         return Path(value)
+    if key in _COUNTS:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+            raise OptionError(f"{key!r} is to be a number from 0 to {_MAX_COUNT}, not {value!r}")
+        return value
     if isinstance(value, list):
         if not all(isinstance(word, str) for word in value):
             raise OptionError(f"{key!r} is to be a list of words, not {value!r}")

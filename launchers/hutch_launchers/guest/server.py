@@ -1,6 +1,8 @@
 """The guest of a kept sandbox: starts commands for the host and tells how they ended. Python >= 3.9.
 
 Standard input is a SOCK_SEQPACKET socket to the host; every message is one packet of `!cQi`: kind, id, value.
+Where none can be inherited, the first argument is the path of one to connect to. The second argument, if any,
+is the file of a system call filter, under which the guest puts itself and so all that it starts.
 
     from the host   S id 0         start, with four descriptors: stdin, stdout, stderr, and a file that holds
                                    the command as JSON {argv, cwd, env}
@@ -13,12 +15,14 @@ Standard input is a SOCK_SEQPACKET socket to the host; every message is one pack
 What a command leaves running lives on, until the sandbox ends. The guest ends when the host hangs up.
 """
 
+import ctypes
 import json
 import os
 import select
 import signal
 import socket
 import struct
+import sys
 from array import array
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +33,7 @@ _FDS = 4
 _NOT_EXECUTED = 127
 _MARK = "HUTCH_SANDBOX"  # where the guest has it, the host finds the sandbox's processes by nothing else
 _PROC = Path("/proc")
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 
 
 class Guest:
@@ -161,5 +166,35 @@ def _descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def connect(path: str) -> None:
+    """Make standard input a connection to the host, which waits there."""
+    host = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    host.connect(path)
+    os.dup2(host.fileno(), 0)
+    host.close()
+
+
+def confine(path: str) -> None:
+    """Come under a filter for good. Raises OSError where the kernel refuses it."""
+    program = Path(path).read_bytes()
+    instructions = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):  # struct sock_fprog
+        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    filled = Program(len(program) // 8, ctypes.addressof(instructions))
+    asked = ((_PR_SET_NO_NEW_PRIVS, 1, 0), (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(filled)))
+    for option, first, second in asked:
+        if libc.prctl(
+            option, ctypes.c_ulong(first), ctypes.c_ulong(second), ctypes.c_ulong(0), ctypes.c_ulong(0)
+        ):
+            raise OSError(ctypes.get_errno(), "the system call filter was refused")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        connect(sys.argv[1])
+    if sys.argv[2:]:
+        confine(sys.argv[2])
     Guest().serve()

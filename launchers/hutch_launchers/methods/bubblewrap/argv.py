@@ -5,14 +5,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hutch_launchers.spec import Command
-from hutch_launchers.system_view import GID, HOME, HOSTNAME, UID, SystemView
+from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID, SystemView
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup")
-_PRIVATE = (  # path, mode, eighths of the disk limit: the kernel has no common limit for several tmpfs
-    ("/tmp", "1777", 4),
-    (HOME, "0700", 3),
-    ("/dev/shm", "1777", 1),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +84,7 @@ def _system(options: Options) -> Iterator[str]:
 
 
 def _private(disk_bytes: int | None) -> Iterator[str]:
-    for path, mode, eighths in _PRIVATE:
+    for path, mode, eighths in PRIVATE:
         if disk_bytes is not None:
             yield from ("--size", str(max(1, disk_bytes * eighths // 8)))
         yield from ("--perms", mode, "--tmpfs", path)

@@ -1,0 +1,1 @@
+"""What container engines have in common: a container with our guest, for one run, then thrown away."""

@@ -1,0 +1,125 @@
+"""The command line that docker and podman share: a container, hardened and without anything of a run."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from hutch_launchers.foreign_group import GUEST_PROCESSES
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.spec import Limits, Mount
+from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID
+
+LABEL = "hutch.sandbox"
+RUN = "/opt/hutch/run"  # inside: the guest, its filter, its way to the host
+_CALL_S = 60.0  # an engine on a busy host
+
+
+class Engine(Protocol):
+    """A container engine: its command line, and where it differs from the others."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The program with its own options."""
+
+    @property
+    def run_words(self) -> tuple[str, ...]:
+        """What its `run` needs besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What is to be started; nothing in it is of the command."""
+
+    name: str
+    image: str
+    guest: tuple[str, ...]  # the words that start it
+    env: tuple[tuple[str, str], ...]
+    folder: Path  # of the host, at `RUN`
+    mounts: tuple[Mount, ...] = ()
+    limits: Limits = field(default_factory=lambda: Limits(wall_s=0))
+    user: tuple[int, int] = (UID, GID)  # inside
+    hosts: tuple[tuple[str, str], ...] = ()  # name, address
+
+
+def run_argv(engine: Engine, container: Container) -> list[str]:
+    """Pure: the words that start it and come back."""
+    return [
+        *engine.words,
+        *("run", "--detach", "--rm", "--pull", "never", "--name", container.name, "--label", LABEL),
+        *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--ipc", "private", "--cgroupns", "private", "--hostname", HOSTNAME, "--log-driver", "none"),
+        *("--workdir", "/", "--user", "{}:{}".format(*container.user), *engine.run_words),
+        *_limits(container.limits),
+        *_mounts(container),
+        *(word for name, address in container.hosts for word in ("--add-host", f"{name}:{address}")),
+        *(word for name, value in container.env for word in ("--env", f"{name}={value}")),
+        *("--entrypoint", container.guest[0], container.image, *container.guest[1:]),
+    ]
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    if limits.memory_bytes is not None:
+        yield from ("--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes))
+    if limits.pids is not None:
+        yield from ("--pids-limit", str(limits.pids + GUEST_PROCESSES))
+    if limits.cpus is not None:
+        yield from ("--cpus", f"{limits.cpus:.2f}")
+    if limits.open_files is not None:
+        yield from ("--ulimit", f"nofile={limits.open_files}:{limits.open_files}")
+    yield from ("--ulimit", "core=0:0")
+
+
+def _mounts(container: Container) -> Iterator[str]:
+    for path, mode, size in private_folders(container.limits.disk_bytes):
+        options = f"{path}:rw,exec,nosuid,nodev,mode={mode}"
+        if path == "/dev/shm":
+            yield from ("--shm-size", str(size or 1 << 26))
+        else:
+            yield from ("--tmpfs", options + (f",size={size}" if size else ""))
+    for mount in (Mount(container.folder, PurePosixPath(RUN)), *container.mounts):
+        yield from ("--mount", mount_option(mount))
+
+
+def private_folders(disk_bytes: int | None) -> Iterator[tuple[str, str, int | None]]:
+    """Path, mode and size of the folders of the sandbox's own."""
+    for path, _, eighths in PRIVATE:
+        # the home too: nobody else is there, and not every engine can say whose it is
+        yield path, "1777", None if disk_bytes is None else max(4096, disk_bytes * eighths // 8)
+
+
+def mount_option(mount: Mount) -> str:
+    """One mount as the value of `--mount`. Raises LauncherError for a path that it cannot hold."""
+    for path in (mount.source, mount.target):
+        if any(character in str(path) for character in ',"\n\r'):
+            raise LauncherError(
+                "sandbox_failed",
+                f"a container engine takes no mount of {str(path)!r}",
+                "its path holds a comma, a quote or a line's end: rename it",
+            )
+    read = "" if mount.writable else ",readonly"
+    return f"type=bind,source={mount.source},target={mount.target}{read}"
+
+
+def call(argv: Sequence[str], content: bytes | None = None) -> bytes:
+    """Run an engine's program to its end and return its output. Blocks. Raises LauncherError."""
+    env = {name: value for name in ("PATH", "HOME", "XDG_RUNTIME_DIR") if (value := os.environ.get(name))}
+    try:
+        with subprocess.Popen(
+            argv, stdin=-1, stdout=-1, stderr=-1, env=env, cwd="/", start_new_session=True
+        ) as front:
+            try:
+                out, err = front.communicate(content, timeout=_CALL_S)
+            except BaseException:
+                front.kill()
+                raise
+    except FileNotFoundError as error:
+        raise LauncherError("method_unavailable", f"the program {argv[0]!r} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise LauncherError("sandbox_failed", f"{argv[0]} did not answer within {_CALL_S:g} s") from error
+    if front.returncode != 0:
+        reason = err.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LauncherError("sandbox_failed", f"{argv[0]}: {reason}", "see: hutch doctor")
+    return out

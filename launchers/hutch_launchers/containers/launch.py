@@ -1,0 +1,223 @@
+"""Runs and kept sandboxes in containers, whatever engine makes them."""
+
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from signal import SIGKILL
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from hutch_launchers.commands import check_command, check_run_id
+from hutch_launchers.containers.cli import RUN, Container, Engine, call
+from hutch_launchers.containers.container import Blank, Dressed, remove, start_blank
+from hutch_launchers.containers.own_python import foreign_interpreter
+from hutch_launchers.containers.pool import Pool, find_pool
+from hutch_launchers.containers.skeleton import make_skeleton
+from hutch_launchers.hosts import is_address
+from hutch_launchers.interpreter import find_interpreter
+from hutch_launchers.kept import Kept
+from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spec import Command, ExitStatus, Limits, Mount, SandboxSpec
+from hutch_launchers.system_view import GID, UID, look
+
+_FRESH_S = 60.0  # how old the view of the host's system folders may be
+_SKELETON = "hutch/skeleton"
+_BLANK = Limits(wall_s=0, disk_bytes=64 << 20)  # nothing but our guest runs in it
+_MAX_WORD, _MAX_WORDS = 128 << 10, 3 << 19  # bytes; the second with room for the pointers to them
+_imported: set[tuple[tuple[str, ...], str]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """How one configured engine makes containers."""
+
+    engine: Engine
+    places: Path  # where each has its folder
+    readable: tuple[str, ...] = ()
+    image: str = ""
+    warm: int = 0
+    user: tuple[int, int] = (UID, GID)
+
+    @property
+    def attaches(self) -> bool:
+        """Whether mounts are put into running containers: as root we may."""
+        return os.geteuid() == 0
+
+
+@asynccontextmanager
+async def launch(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+    """As `Launcher.launch`."""
+    if spec.command is None:
+        raise LauncherError("command_invalid", "a launch needs a command; `keep` starts without one")
+    check_command(spec.command)
+    _check_length(spec.command)
+    async with _dressed(rooms, spec) as dressed:
+        kept = Kept(dressed.guest, dressed.group, lambda: _ended(dressed))
+        async with kept.start(spec.command) as process:
+            yield _Process(process, dressed)
+
+
+@asynccontextmanager
+async def keep(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[KeptSandbox]:
+    """As `Launcher.keep`."""
+    async with _dressed(rooms, spec) as dressed:
+        yield Kept(dressed.guest, dressed.group, lambda: _ended(dressed))
+
+
+def _check_length(command: Command) -> None:
+    """Refuse here what no kernel takes: the guest could only tell that it did not start."""
+    words = [*command.argv, *(f"{name}={value}" for name, value in command.env.items())]
+    lengths = [len(word.encode(errors="surrogateescape")) + 1 for word in words]
+    if max(lengths) > _MAX_WORD or sum(lengths) > _MAX_WORDS:
+        raise LauncherError(
+            "command_invalid",
+            "the command cannot be started: its words are too long",
+            "the kernel limits its words and environment: 128 KiB each word, about 2 MiB in all",
+        )
+
+
+async def _ended(dressed: Dressed) -> ExitStatus:
+    await dressed.wait()
+    return dressed.group.mark(ExitStatus(code=None, signal=SIGKILL))
+
+
+class _Process:
+    """The one command of a container: its end is the container's."""
+
+    def __init__(self, process: SandboxProcess, dressed: Dressed) -> None:
+        self._process, self._dressed = process, dressed
+
+    @property
+    def pid(self) -> int | None:
+        return self._dressed.pid
+
+    @property
+    def stdin(self) -> ByteSendStream:
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> ByteReceiveStream:
+        return self._process.stdout
+
+    @property
+    def stderr(self) -> ByteReceiveStream:
+        return self._process.stderr
+
+    async def wait(self) -> ExitStatus:
+        try:
+            return await self._process.wait()
+        except LauncherError:  # the sandbox as a whole has ended, and the command with it
+            return await _ended(self._dressed)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._process.stop(grace_s)
+        await self._dressed.kill()
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._process.frozen()
+
+
+@asynccontextmanager
+async def _dressed(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[Dressed]:
+    check_run_id(spec.run_id)
+    for mount in spec.mounts:
+        check_target(mount.target)
+    dressed = Dressed(await _take(rooms, spec))
+    try:
+        await dressed.dress(spec, attaches=rooms.attaches)
+        yield dressed
+    finally:
+        await dressed.aclose()
+
+
+async def _take(rooms: Rooms, spec: SandboxSpec) -> Blank:
+    """A warm container if there is one that fits, else a new one."""
+    limits = spec.limits
+    fits = limits.disk_bytes is not None and limits.open_files == _BLANK.open_files and not spec.image
+    if rooms.warm and rooms.attaches and fits and (blank := warm_pool(rooms).take()):
+        return blank
+    return await anyio.to_thread.run_sync(_start, rooms, spec)
+
+
+def warm_pool(rooms: Rooms) -> Pool:
+    """The pool of these rooms, as the host is now."""
+    container = _describe(rooms, rooms.image)
+    return find_pool(rooms.places, container, rooms.warm, lambda: _start_described(rooms, container))
+
+
+def _start(rooms: Rooms, spec: SandboxSpec) -> Blank:
+    wanted = replace(_describe(rooms, spec.image or rooms.image), limits=spec.limits)
+    if not rooms.attaches:
+        doors = spec.egress.doors if spec.egress else ()
+        names = tuple((door.name, door.address) for door in doors if not is_address(door.name))
+        wanted = replace(wanted, mounts=(*wanted.mounts, *spec.mounts), hosts=names)
+        with ExitStack() as held:
+            open_sources(spec.mounts, held)  # looked at only: the engine opens them once more
+    return _start_described(rooms, wanted)
+
+
+def _start_described(rooms: Rooms, wanted: Container) -> Blank:
+    known = (rooms.engine.words, wanted.image)
+    if known not in _imported:
+        _import_skeleton(rooms, wanted.image)
+        _imported.add(known)
+    try:
+        return start_blank(rooms.engine, wanted, rooms.places)
+    except LauncherError:
+        _imported.discard(known)  # somebody may have removed it
+        raise
+
+
+def _describe(rooms: Rooms, image: str) -> Container:
+    return _described(rooms, image, int(time.monotonic() / _FRESH_S))
+
+
+@lru_cache(maxsize=8)
+def _described(rooms: Rooms, image: str, _period: int) -> Container:
+    """A container without anything of a run, looked at once a period."""
+    if image:
+        words, python = foreign_interpreter()
+        mounts = python.mounts
+    else:
+        view = look()
+        python = find_interpreter(view.folders)
+        words = (python.program,)
+        mounts = (*(Mount(Path(f), PurePosixPath(f)) for f in view.folders), *python.mounts)
+    own = tuple(Mount(Path(path), PurePosixPath(path)) for path in rooms.readable)
+    guest = (*words, "-I", "-S", f"{RUN}/guest.py", f"{RUN}/link", f"{RUN}/filter")
+    return Container(
+        name="",
+        image=image or f"{_SKELETON}:{make_skeleton(look()).digest}",
+        guest=guest,
+        env=tuple(python.env.items()),
+        folder=Path(),
+        mounts=(*mounts, *own),
+        limits=_BLANK,
+        user=rooms.user,
+    )
+
+
+def _import_skeleton(rooms: Rooms, image: str) -> None:
+    """See that the engine has our root; another image is whoever named it to bring."""
+    if image.startswith(_SKELETON + ":"):
+        try:
+            call([*rooms.engine.words, "image", "inspect", image])
+        except LauncherError:
+            call([*rooms.engine.words, "import", "-", image], make_skeleton(look()).archive)
+
+
+def reap(rooms: Rooms, run_id: str) -> bool:
+    """End the container of a run whose daemon has gone; whether there was one. Blocks."""
+    found = False
+    for place in rooms.places.glob("*"):
+        with suppress(OSError):
+            if (place / "run").read_text(encoding="ascii") == run_id:
+                found = remove(rooms.engine, place) or found
+    return found

@@ -1,0 +1,132 @@
+"""What the methods `docker` and `podman` are alike in: they differ in their engine and in how it is found."""
+
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio.to_thread
+
+from hutch_launchers.commands import check_run_id
+from hutch_launchers.containers.cli import Engine
+from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
+from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxProcess
+from hutch_launchers.limits import mechanisms as limit_mechanisms
+from hutch_launchers.probe import Bench, is_finished, measure
+from hutch_launchers.probed import ProbeCache, require_for
+from hutch_launchers.spec import Ability, Guarantee, Limits, SandboxSpec
+
+_MECHANISMS = {
+    Guarantee.FILESYSTEM: "mount namespace",
+    Guarantee.NETWORK: "network namespace",
+    Guarantee.PROCESSES: "PID namespace",
+    Guarantee.SYSCALLS: "seccomp",
+    Guarantee.DISK: "tmpfs sizes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An engine that answers."""
+
+    engine: Engine
+    version: str
+    doors: bool  # whether its sandboxes' networks can be entered by us
+    user: tuple[int, int]  # inside, who has on the host what is ours
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerLauncher:
+    """Configuration only. A subclass says how its engine is found."""
+
+    name: str = ""
+    image: str = ""  # the root of its sandboxes; empty: the host's own programs
+    readable: tuple[str, ...] = ()  # further host paths to read, each at its own path
+    warm: int = 0  # containers started ahead of need
+    probe_cache: Path | None = None
+
+    def find(self) -> Found:
+        """See that the engine answers. Blocks. Raises LauncherError `method_unavailable` with the fix."""
+        raise NotImplementedError
+
+    async def probe(self, *, fresh: bool = False) -> Probe:
+        try:
+            found = await anyio.to_thread.run_sync(self.find)
+        except LauncherError as error:
+            return Probe(self.name, available=False, reason=error.message, fix=error.hint)
+        rooms = self._rooms(found)
+        key = f"{self!r} {found!r}"
+        cache = ProbeCache(self.probe_cache)
+        probe = None if fresh else cache.get(key)
+        if probe is None:
+            bare = replace(rooms, warm=0, image="")
+            try:
+                evidence = await measure(
+                    Bench(lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS)
+                )
+            except LauncherError as error:
+                return Probe(
+                    self.name, available=False, reason=error.message, fix=error.hint, version=found.version
+                )
+            probe = Probe(
+                self.name,
+                available=True,
+                version=found.version,
+                evidence=evidence,
+                abilities=_abilities(found),
+            )
+            if is_finished(evidence):
+                cache.put(key, probe)
+        if self.warm and rooms.attaches:
+            warm_pool(rooms)
+        return probe
+
+    @asynccontextmanager
+    async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+        async with launch(await self._required(spec), spec) as process:
+            yield process
+
+    @asynccontextmanager
+    async def keep(self, spec: SandboxSpec) -> AsyncGenerator[KeptSandbox]:
+        async with keep(await self._required(spec), spec) as kept:
+            yield kept
+
+    async def reap(self, run_id: str) -> bool:
+        check_run_id(run_id)
+        places = _places(self.name)
+        if not places.exists():
+            return False
+        return await anyio.to_thread.run_sync(reap, self._rooms(self.find()), run_id)
+
+    def mechanisms(self, limits: Limits) -> Mapping[Guarantee, str]:
+        """What enforces what, for the run's record."""
+        return {**_MECHANISMS, **limit_mechanisms(limits)}
+
+    async def _required(self, spec: SandboxSpec) -> Rooms:
+        found = self.find()
+        if spec.needs or spec.uses - _abilities(found):
+            require_for(await self.probe(), spec)
+        return self._rooms(found)
+
+    def _rooms(self, found: Found) -> Rooms:
+        return Rooms(found.engine, _places(self.name), self.readable, self.image, self.warm, found.user)
+
+
+def _abilities(found: Found) -> frozenset[Ability]:
+    always = {Ability.KEEP, Ability.NESTED, Ability.IMAGE}
+    doors = {Ability.DOORS} if found.doors else set()
+    return frozenset(always | doors | ({Ability.FREEZE} if os.geteuid() == 0 else set()))
+
+
+def _places(name: str) -> Path:
+    """Where a method's containers have their folders: a short path, as a socket's is to be."""
+    if os.geteuid() == 0:
+        base = Path("/run/hutch")
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        base = Path(runtime, "hutch")
+    else:
+        base = Path(tempfile.gettempdir(), f"hutch-{os.geteuid()}")
+    return base / "containers" / quote(name, safe="")

@@ -1,0 +1,60 @@
+"""Container engines of the tests' own: nothing of theirs is shared with, or left to, this machine's."""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+# a child that imports this shall find the same engines
+_FOLDER = Path(os.environ.setdefault("HUTCH_TEST_ENGINES", tempfile.mkdtemp(prefix="hutch-engines-")))
+_OWNER = int(os.environ.setdefault("HUTCH_TEST_ENGINES_OWNER", str(os.getpid())))
+DOCKER_HOST = f"unix://{_FOLDER}/docker.sock"
+PODMAN = (
+    *("podman", "--root", f"{_FOLDER}/podman", "--runroot", f"{_FOLDER}/podman-run"),
+    *("--cgroup-manager", "cgroupfs", "--events-backend", "none"),
+    *("--runtime", "runc"),  # crun refuses a host on which both versions of control groups have controllers
+)
+_START_S = 30.0
+
+
+def start_engine(method: str) -> None:
+    """See that the engine of a method runs, if it is one that has to and can."""
+    if method.startswith("docker") and os.geteuid() == 0 and shutil.which("dockerd"):
+        _start_docker()
+
+
+@cache
+def _start_docker() -> None:
+    if Path(DOCKER_HOST.removeprefix("unix://")).exists():
+        return  # of the process that started this one
+    argv = ["dockerd", "--host", DOCKER_HOST, "--data-root", f"{_FOLDER}/docker"]
+    argv += ["--exec-root", f"{_FOLDER}/docker-run", "--pidfile", f"{_FOLDER}/docker.pid"]
+    argv += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    with (_FOLDER / "docker.log").open("wb") as log:
+        daemon = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+    atexit.register(_stop, daemon)
+    until = time.monotonic() + _START_S
+    version = ["docker", "--host", DOCKER_HOST, "version"]
+    while subprocess.run(version, check=False, capture_output=True).returncode:
+        if daemon.poll() is not None or time.monotonic() > until:
+            raise AssertionError((_FOLDER / "docker.log").read_text()[-2000:])
+        time.sleep(0.05)
+
+
+def _stop(daemon: "subprocess.Popen[bytes]") -> None:
+    daemon.terminate()
+    daemon.wait(30)
+
+
+@atexit.register
+def _clean() -> None:
+    if os.getpid() != _OWNER:
+        return
+    for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        if (target := line.split()[1]).startswith(f"{_FOLDER}/"):
+            subprocess.run(["umount", "--lazy", target], check=False, capture_output=True)
+    shutil.rmtree(_FOLDER, ignore_errors=True)
