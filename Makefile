@@ -12,6 +12,7 @@ setup:  ## install what a user needs into .venv
 
 dev: setup  ## install what a developer needs besides: checkers, test tools, other agents as clients
 	@scripts/setup dev clients
+	@scripts/setup methods || echo "setup: going on without nsjail"
 	@scripts/install-node-tools || echo "setup: going on without them"
 	@scripts/install-store-servers || echo "setup: going on without it"
 

@@ -7,11 +7,13 @@ output when the sandbox has been made, and waits for the command's folder and en
 there, and nothing of the command has run. That is when doors are opened and mounts are looked at.
 """
 
+import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 import anyio
@@ -44,6 +46,7 @@ class Start:
     spec: SandboxSpec
     env: Mapping[str, str] = field(default_factory=dict)  # of the front program, besides PATH and the mark
     pass_fds: Sequence[int] = ()
+    sources: Sequence[int] = ()  # of the spec's mounts, held open: what is mounted is seen to be these
     spawn: Spawn | None = None  # by which the front program is born, within the control group
     adapt: Callable[[Command], Command] = as_it_is  # a command of the spec, as it is to be started inside
 
@@ -120,14 +123,24 @@ class Front:
         egress = self.start.spec.egress
         has_doors = egress is not None and bool(egress.doors)
         if self.inner is None:
-            if has_doors or self._counts_apart:
+            if has_doors or self._counts_apart or self.start.sources:
                 raise LauncherError("sandbox_failed", "the first process of the sandbox was not found")
             return
         self.confinement.space.hold(self.inner)
         if self._counts_apart:
             self.confinement.restrict(self.inner, self.child)
+        self._check_mounts(self.inner)
         if egress is not None and has_doors:
             await open_doors(self.inner, egress)
+
+    def _check_mounts(self, inner: int) -> None:
+        """See that a source, looked up by its path once more, was not exchanged in between."""
+        mounts = self.start.spec.mounts
+        for place, (mount, source) in enumerate(zip(mounts, self.start.sources, strict=False)):
+            is_covered = any(mount.target.is_relative_to(later.target) for later in mounts[place + 1 :])
+            seen = Path(f"/proc/{inner}/root{mount.target}")
+            if not is_covered and not os.path.samestat(seen.lstat(), os.fstat(source)):
+                raise LauncherError("sandbox_failed", f"another file came to be {mount.source} at the start")
 
     def _find_inside(self) -> Iterator[int]:
         """Those that run what we asked to be run inside; a container's are not below its client."""

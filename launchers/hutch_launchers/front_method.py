@@ -79,7 +79,7 @@ class FrontMethod(ABC):
         """What the method may claim of what the canaries showed."""
         return evidence
 
-    def explain(self, error: LauncherError) -> tuple[str, str]:
+    def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
         """Why no sandbox could be made on this host, and what mends it."""
         return error.message, error.hint
 
@@ -111,7 +111,7 @@ class FrontMethod(ABC):
         try:
             measured = await measure(Bench(self._launch, python.program, python.env, self.traits.mechanisms))
         except LauncherError as error:
-            reason, fix = self.explain(error)
+            reason, fix = self.explain(tool, error)
             return Probe(self.name, available=False, reason=reason, fix=fix, version=tool.version)
         probe = Probe(
             self.name,

@@ -10,6 +10,7 @@ from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
+from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
@@ -18,12 +19,13 @@ KINDS: Mapping[str, type[Any]] = {
     "bubblewrap": BubblewrapLauncher,
     "landlock": LandlockLauncher,
     "docker": DockerLauncher,
+    "nsjail": NsjailLauncher,
     "pid": PidLauncher,
     "podman": PodmanLauncher,
     "wrapper": WrapperLauncher,
 }
 
-_PATHS = ("bwrap", "probe_cache")  # options that are one path
+_PATHS = ("bwrap", "nsjail", "probe_cache")  # options that are one path
 _COUNTS, _MAX_COUNT = ("warm",), 64  # options that are a whole number
 
 

@@ -163,11 +163,18 @@ def seccomp_filter(machine: str = "", *, pins_cpus: bool = False, is_lonely: boo
     return None if known is None else assemble(_program(known, pins_cpus=pins_cpus, is_lonely=is_lonely))
 
 
-def _program(machine: Machine, *, pins_cpus: bool, is_lonely: bool) -> list[Item]:
+def refusals_of(
+    machine: Machine, *, pins_cpus: bool = False, is_lonely: bool = False
+) -> Mapping[int, Refusal]:
+    """What is refused, by the numbers of a machine; as `seccomp_filter` says."""
     named = {**REFUSALS, **_LONELY} if is_lonely else {**REFUSALS}
     if pins_cpus:
         named["sched_setaffinity"] = _EPERM
-    refusals = {number: named[name] for name, number in machine.numbers.items() if name in named}
+    return {number: named[name] for name, number in machine.numbers.items() if name in named}
+
+
+def _program(machine: Machine, *, pins_cpus: bool, is_lonely: bool) -> list[Item]:
+    refusals = refusals_of(machine, pins_cpus=pins_cpus, is_lonely=is_lonely)
     native = Label()
     program: list[Item] = [
         Op(LOAD_WORD, _ARCH),

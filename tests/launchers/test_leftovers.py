@@ -47,6 +47,8 @@ anyio.run(main)
         ("bubblewrap", "kept"),
         ("landlock", "running"),
         ("landlock", "kept"),
+        ("nsjail", "running"),
+        ("nsjail", "kept"),
         ("pid", "running"),
         ("pid", "kept"),
         ("wrapper", "running"),

@@ -13,6 +13,7 @@ from hutch_launchers.launcher import Launcher, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
+from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
@@ -31,6 +32,7 @@ LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
     "landlock": LandlockLauncher(),
     "docker": DockerLauncher(host=DOCKER_HOST),
+    "nsjail": NsjailLauncher(),
     "pid": PidLauncher(),
     "podman": PodmanLauncher(command=PODMAN),
     "wrapper": WrapperLauncher(("{command}",)),

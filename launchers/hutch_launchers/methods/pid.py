@@ -19,6 +19,7 @@ from hutch_launchers.launcher import LauncherError
 from hutch_launchers.own_paths import make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.user_namespaces import find_obstacle
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mount")
 _LOOPBACK = 'ip link set lo up 2>/dev/null; exec "$@"'  # without `ip` there is none
@@ -44,6 +45,10 @@ class PidLauncher(FrontMethod):
                 reason = f"the program {program!r} is not installed"
                 raise LauncherError("method_unavailable", reason, "apt install util-linux")
         return Tool(shutil.which("unshare", path=PATH) or "")
+
+    def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
+        obstacle = find_obstacle(tool.path, error.message)
+        return obstacle.reason, obstacle.fix
 
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
         for mount in spec.mounts:

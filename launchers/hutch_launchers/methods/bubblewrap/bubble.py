@@ -13,18 +13,17 @@ import anyio
 from hutch_launchers import proc
 from hutch_launchers.commands import check_command
 from hutch_launchers.doors import open_doors
-from hutch_launchers.hosts import hosts
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
 from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv
 from hutch_launchers.methods.bubblewrap.binary import Binary
+from hutch_launchers.own_files import own_files
 from hutch_launchers.reaping import MARK
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Command, ExitStatus, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
-from hutch_launchers.system_view import group, passwd
 
 _MAX_STATUS = 65536  # bytes of bwrap's report
 _START_S = 30.0  # a held start takes milliseconds; a host this late will not do
@@ -194,13 +193,7 @@ def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]
     if not start.binary.has_bind_fd:
         sources = [str(mount.source) for mount in mounts]  # an older bwrap looks the path up once more
     files = {
-        **dict(start.options.view.files),
-        "/etc/passwd": passwd(),
-        "/etc/group": group(),
-        "/etc/hosts": hosts(start.spec.egress),
-        "/etc/hostname": b"hutch\n",
-        "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
-        "/etc/resolv.conf": b"# names are resolved by /etc/hosts alone\noptions timeout:1 attempts:1\n",
+        **own_files(start.options.view, start.spec.egress),
         **start.files,
     }
     program = seccomp_filter(pins_cpus=start.confinement.pins_cpus)
