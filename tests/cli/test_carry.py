@@ -177,6 +177,25 @@ def test_missing_folders_are_made_for_what_is_got(hutch: Hutch, service: FakeSer
     assert (tmp_path / "a" / "b" / "c").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("dest", ["back", "-"])
+def test_an_export_that_fails_is_told_with_the_daemons_reason(
+    hutch: Hutch, service: FakeService, tree: Path, tmp_path: Path, capfd: Captured, dest: str
+) -> None:
+    assert hutch("volume", "put", "-r", "web", "in", tree) == 0
+
+    async def hurt() -> None:
+        (pack,) = [info.key async for info in service.store.list("volumes/") if "/packs/" in info.key]
+        data, _ = await service.store.get(pack)
+        await service.store.put(pack, bytes(len(data)))
+
+    anyio.run(hurt)
+    capfd.readouterr()
+    assert hutch("volume", "get", "web", "in", tmp_path / dest if dest != "-" else dest) == 1
+    told = capfd.readouterr().err
+    assert "is damaged" in told
+    assert "archive" not in told
+
+
 @pytest.mark.parametrize("name", ["../out", "/etc/out", "a/../../out", "link/out"])
 def test_an_archive_cannot_leave_its_folder(service: FakeService, tmp_path: Path, name: str) -> None:
     made = io.BytesIO()

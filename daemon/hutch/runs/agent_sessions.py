@@ -10,9 +10,9 @@ from hutch.access import Level
 from hutch.agents import Agent, AgentTurn
 from hutch.config import Agent as AgentConfig
 from hutch.errors import HutchError
-from hutch.mounts import WORKSPACE, read_mount, refuse_ungranted
+from hutch.mounts import WORKSPACE, VolumeMount, read_mount, refuse_ungranted
 from hutch.policy import Plan, Wish, decide, shown
-from hutch.runs.folders import make_fork
+from hutch.runs.folders import refuse_fork
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
@@ -34,15 +34,18 @@ class AgentSessions:
 
     async def start(self, request: AgentRequest, principal: str) -> Session:
         """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""
-        known = None
+        known = fork = None
         if request.volume:
-            request = request.model_copy(update={"volume": await self._resolved(request, principal)})
+            mount = await self._resolved(request, principal)
+            fork = mount if mount.source else None
+            volume = mount.name if mount.target == WORKSPACE else f"{mount.name}:{mount.target}"
+            request = request.model_copy(update={"volume": volume})
         if request.volume and request.resume:
             known = await self._rooms.state.newest_agent_session(request.volume, request.agent, principal)
         session = known or await self._new(request, principal)
         changes = {name: getattr(request, name) for name in _STORED if getattr(request, name) is not None}
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
-        return await self._turn(session, request)
+        return await self._turn(session, request, fork)
 
     async def send(self, session: Session, message: str) -> Session:
         """Give an agent its next prompt."""
@@ -69,19 +72,18 @@ class AgentSessions:
             await self._rooms.state.put_session(session)
         return session
 
-    async def _resolved(self, request: AgentRequest, principal: str) -> str:
-        """Return the volume as "name" or "name:path", its templates resolved; where it is a fork, make it."""
+    async def _resolved(self, request: AgentRequest, principal: str) -> VolumeMount:
+        """Return the volume, its templates resolved. One that is to be a fork is made when its run begins."""
         config = self._rooms.config
         mount = read_mount(request.volume or "", request.args, config.daemon.workspace)
         if mount.source:
-            self._agent(request.agent)  # before anything is made for one that there is not
             refuse_ungranted([mount], config, await self._rooms.access.rights(principal))
-            await make_fork(self._rooms, mount)
+            await refuse_fork(self._rooms, mount)
         if not mount.writable:
             raise HutchError(
                 "volume_invalid", "an agent keeps its session in its volume", "leave out the :ro"
             )
-        return mount.name if mount.target == WORKSPACE else f"{mount.name}:{mount.target}"
+        return mount
 
     async def _new(self, request: AgentRequest, principal: str) -> Session:
         session_id, now = new_id("s"), time.time()
@@ -105,7 +107,9 @@ class AgentSessions:
             principal=principal,
         )
 
-    async def _turn(self, session: Session, request: AgentRequest) -> Session:
+    async def _turn(
+        self, session: Session, request: AgentRequest, fork: VolumeMount | None = None
+    ) -> Session:
         if live := self._turns.get(session.id):
             raise HutchError(
                 "session_busy",
@@ -114,6 +118,9 @@ class AgentSessions:
             )
         agent, settings = self._agent(request.agent)
         plan = await self._plan(session, request, settings)
+        if fork:
+            (mount,) = plan.volumes
+            plan = replace(plan, volumes=(replace(mount, source=fork.source, at=fork.at),))
         await self._rooms.state.put_session(session)
         command = f"{request.agent}: {shown(request.prompt)}"
         live = await self._runs.admit(plan, command, session.principal, session.id)

@@ -1,8 +1,8 @@
 """The volumes of one run: leased and checked out on the way in, committed and released on the way out."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from hutch.volumes import (
 
 _LOOK_S = 1.0  # between two looks whether anybody still waits
 _WORTH_TELLING_S = 3.0  # to be behind by less is the ordinary state of a folder that is written to
+_UNMAKE_S = 10.0
 _PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0  # between two attempts to commit
 
 
@@ -129,7 +130,7 @@ class Folders:
 async def folders_of(
     rooms: Rooms, plan: Plan, holder: str, may_wait: Callable[[str], bool]
 ) -> AsyncGenerator[Folders]:
-    """Hold the volumes of a run for the length of the block.
+    """Hold the volumes of a run for the length of the block. Forks that it makes go if it fails unused.
 
     `may_wait` is told what it waits for, again and again, and says whether anybody still wants it.
 
@@ -140,12 +141,14 @@ async def folders_of(
     folders = Folders(volumes)
     if any(mount.source for mount in plan.volumes):
         await _refuse_unreadable(rooms, plan)  # before the first fork is made, which would stay
-    async with AsyncExitStack() as stack:
+    made: list[VolumeName] = []
+    async with _unmade_unless_used(volumes, made), AsyncExitStack() as stack:
         # one order for everybody, so that two runs never wait for each other in a circle
         for mount in sorted(plan.volumes, key=lambda m: m.key):
             name = rooms.volume(mount.name)
             if mount.source:
-                await make_fork(rooms, mount)
+                await _make_fork(rooms, mount)
+                made.append(name)
             if mount.writable:
                 lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
                 folders.paths[mount.key] = await volumes.check_out(lease)
@@ -163,7 +166,36 @@ async def _refuse_unreadable(rooms: Rooms, plan: Plan) -> None:
             await rooms.volumes.read(rooms.volume(mount.source or mount.name), "/", at=mount.at, limit=1)
 
 
-async def make_fork(rooms: Rooms, mount: VolumeMount) -> None:
+@asynccontextmanager
+async def _unmade_unless_used(volumes: Volumes, made: Sequence[VolumeName]) -> AsyncGenerator[None]:
+    """Remove forks in which nothing was ever written, if the block fails: its run did not come to work."""
+    try:
+        yield
+    except BaseException:
+        with anyio.move_on_after(_UNMAKE_S, shield=True):
+            for name in made:
+                with suppress(HutchError):  # then it stays, and is no more than a name
+                    async with volumes.lease(name, "removal"):
+                        pass  # what was written all the same is committed now
+                    if (await volumes.info(name)).snapshot == 0:
+                        await volumes.remove(name)
+        raise
+
+
+async def refuse_fork(rooms: Rooms, mount: VolumeMount) -> None:
+    """Raise what `_make_fork` would raise as things stand. Nothing is made."""
+    assert mount.source is not None
+    await rooms.volumes.read(rooms.volume(mount.source), "/", at=mount.at, limit=1)
+    try:
+        await rooms.volumes.info(rooms.volume(mount.name))
+    except HutchError as error:
+        if error.code != "volume_unknown":
+            raise
+    else:
+        raise _stands_already(mount, f"there is a volume '{mount.name}' already")
+
+
+async def _make_fork(rooms: Rooms, mount: VolumeMount) -> None:
     """Make the volume that a mount wants as a fork of another. Raises what `Volumes.fork` raises."""
     assert mount.source is not None
     source, to = rooms.volume(mount.source), rooms.volume(mount.name)
@@ -172,8 +204,12 @@ async def make_fork(rooms: Rooms, mount: VolumeMount) -> None:
     except HutchError as error:
         if error.code != "volume_exists":
             raise
-        hint = f"to go on in it leave out ={mount.source}; for a new one choose another name"
-        raise HutchError(error.code, error.message, hint) from error
+        raise _stands_already(mount, error.message) from error
+
+
+def _stands_already(mount: VolumeMount, message: str) -> HutchError:
+    hint = f"to go on in it leave out ={mount.source}; for a new one choose another name"
+    return HutchError("volume_exists", message, hint)
 
 
 async def _held(

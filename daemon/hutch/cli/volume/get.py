@@ -21,7 +21,7 @@ from hutch.cli.output import json_option, note, print_json
 from hutch.cli.volume.arguments import at_option, name_argument, path_argument
 from hutch.cli.waiting import Carried, shown_waiting
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import RunEvent, SandboxService
+from hutch_mcp_tools.service import RunEvent, SandboxService, ServiceError
 from hutch_mcp_tools.volume_records import ExportRequest, ReadVolumeRequest, VolumeContent
 
 _PIECE = 4 << 20  # bytes of a file read at once
@@ -167,15 +167,29 @@ class _Pieces:
 async def _archive(
     service: SandboxService, found: VolumeContent, carried: Carried
 ) -> AsyncGenerator[_Pieces]:
-    """A folder's archive as it comes; only leaving the block without an error means that it was whole."""
+    """A folder's archive as it comes; only leaving the block without an error means that it was whole.
+
+    Where the daemon ended it, its reason is raised, and not what is wrong with an archive that is cut short.
+    """
     send, receive = anyio.create_memory_object_stream[RunEvent](_UNDER_WAY)
     request = ExportRequest(volume=found.volume, path=found.path, at=str(found.snapshot))
+    refused: list[ServiceError] = []
 
     async def export() -> None:
-        with send:
-            await service.export_volume(request, send)
+        try:
+            with send:
+                await service.export_volume(request, send)
+        except ServiceError as error:
+            refused.append(error)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(export)
         with receive:
-            yield _Pieces(receive, carried)
+            try:
+                yield _Pieces(receive, carried)
+            except HutchError:
+                if refused:
+                    raise refused[0] from None
+                raise
+    if refused:
+        raise refused[0]
