@@ -191,7 +191,7 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
         words = (python.program,)
         mounts = (*(Mount(Path(f), PurePosixPath(f)) for f in view.folders), *python.mounts)
     own = tuple(Mount(Path(path), PurePosixPath(path)) for path in rooms.readable)
-    guest = (*words, "-I", "-S", f"{RUN}/guest.py", f"{RUN}/link", f"{RUN}/filter")
+    guest = (*words, "-I", "-S", f"{RUN}/guest.py", "--connect", f"{RUN}/link", f"{RUN}/filter")
     return Container(
         name="",
         image=image or f"{_SKELETON}:{make_skeleton(look()).digest}",

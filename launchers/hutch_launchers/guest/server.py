@@ -1,8 +1,8 @@
 """The guest of a kept sandbox: starts commands for the host and tells how they ended. Python >= 3.9.
 
 Standard input is a SOCK_SEQPACKET socket to the host; every message is one packet of `!cQi`: kind, id, value.
-Where none can be inherited, the first argument is the path of one to connect to. The second argument, if any,
-is the file of a system call filter, under which the guest puts itself and so all that it starts.
+Where none can be inherited, the arguments are `--connect`, the path of one, and the file of a system call
+filter, under which the guest puts itself and so all that it starts; other arguments mean nothing.
 
     from the host   S id 0         start, with four descriptors: stdin, stdout, stderr, and a file that holds
                                    the command as JSON {argv, cwd, env}
@@ -193,8 +193,7 @@ def confine(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        connect(sys.argv[1])
-    if sys.argv[2:]:
-        confine(sys.argv[2])
+    if sys.argv[1:2] == ["--connect"]:
+        connect(sys.argv[2])
+        confine(sys.argv[3])
     Guest().serve()

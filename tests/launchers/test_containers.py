@@ -1,0 +1,306 @@
+"""Containers: what is put into them while they run, images, those started ahead of need, what they leave."""
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path, PurePosixPath
+
+import anyio
+import pytest
+
+from hutch_launchers.containers.cli import Container, call, run_argv
+from hutch_launchers.containers.launcher import ContainerLauncher
+from hutch_launchers.containers.pool import close_pools
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.methods.docker import DockerLauncher
+from hutch_launchers.methods.podman import PodmanLauncher
+from hutch_launchers.spec import Command, Guarantee, Limits, Mount
+from support.container_engines import DOCKER_HOST
+from support.launcher_leftovers import nothing_left
+from support.launcher_methods import LIMITS, available, code, read_line, run, sh, spec
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="mounts are put into running containers by root alone"
+)
+WARM = DockerLauncher("docker-warm", warm=2, host=DOCKER_HOST)
+
+
+@pytest.fixture(params=["docker", "podman"])
+async def launcher(request: pytest.FixtureRequest) -> ContainerLauncher:
+    found = await available(request.param)
+    assert isinstance(found, ContainerLauncher)
+    return found
+
+
+def engine(launcher: ContainerLauncher, *words: str) -> str:
+    return call([*launcher.find().engine.words, *words]).decode()
+
+
+async def test_every_guarantee_but_a_kernel_is_held(launcher: ContainerLauncher) -> None:
+    probe = await launcher.probe()
+    assert probe.guarantees == frozenset(Guarantee) - {Guarantee.KERNEL}, probe.evidence
+
+
+async def test_mounts_are_what_they_say_and_what_is_written_is_the_daemons_own(
+    launcher: ContainerLauncher, tmp_path: Path
+) -> None:
+    (volume := tmp_path / "volume").mkdir()
+    (volume / "hooks").mkdir()
+    (notes := tmp_path / "notes").write_text("read me")
+    mounts = (
+        Mount(volume, PurePosixPath("/workspace"), writable=True),
+        Mount(volume / "hooks", PurePosixPath("/workspace/hooks")),
+        Mount(notes, PurePosixPath("/some/where/notes")),
+        Mount(notes, PurePosixPath("/home/agent/.config/tool/notes")),
+    )
+    script = (
+        "cat /some/where/notes ~/.config/tool/notes; echo made > made; touch ~/.config/mine && echo home; "
+        "for path in hooks/x /some/x /some/where/notes /etc/hosts /sys/x; do echo x > $path && echo wrote $path; done"
+    )
+    done = await run(launcher, spec(sh(script, cwd="/workspace", env={"HOME": "/home/agent"}), mounts=mounts))
+    assert (done.text, (volume / "made").read_text()) == ("read meread mehome\n", "made\n")
+    assert (volume / "made").stat().st_uid == os.geteuid()
+    assert sorted(entry.name for entry in volume.iterdir()) == ["hooks", "made"]
+    assert notes.read_text() == "read me"
+
+
+async def test_a_mount_point_that_is_a_link_leads_nowhere(
+    launcher: ContainerLauncher, tmp_path: Path
+) -> None:
+    (volume := tmp_path / "volume").mkdir()
+    (volume / "out").symlink_to("/etc")
+    mounts = (
+        Mount(volume, PurePosixPath("/workspace"), writable=True),
+        Mount(tmp_path, PurePosixPath("/workspace/out")),
+    )
+    sandbox = spec(sh(":"), mounts=mounts)
+    with pytest.raises(LauncherError) as refused:
+        await run(launcher, sandbox)
+    assert refused.value.code == "sandbox_failed"
+    assert nothing_left(sandbox.run_id)
+
+
+async def test_an_environment_stands_in_no_argv_and_in_no_record_of_the_engine(
+    launcher: ContainerLauncher,
+) -> None:
+    command = sh("echo ready; exec sleep 60", env={"TOKEN": "a-planted-secret"})
+    async with launcher.launch(spec(command)) as process:
+        await read_line(process.stdout)
+        assert process.pid is not None
+        names = engine(launcher, "ps", "--format", "{{.Names}}").split()
+        assert names
+        assert "a-planted-secret" not in engine(launcher, "inspect", *names)
+        argv = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+        assert not [words for words in argv if b"a-planted-secret" in words]
+
+
+async def test_all_of_it_stands_still_in_the_block(launcher: ContainerLauncher) -> None:
+    async with launcher.launch(spec(sh("while :; do echo x; sleep 0.005; done"))) as process:
+        await read_line(process.stdout)
+        async with process.frozen() as still:
+            assert still
+            with anyio.move_on_after(0.05):
+                while True:
+                    await process.stdout.receive()
+            with pytest.raises(TimeoutError), anyio.fail_after(0.2):
+                await process.stdout.receive()
+        with anyio.fail_after(5):
+            await process.stdout.receive()
+
+
+async def test_what_a_hog_is_ended_by_is_told(launcher: ContainerLauncher) -> None:
+    script = "head -c 400000000 /dev/zero | tail >/dev/null; echo $?"
+    done = await run(
+        launcher, spec(Command(("sh", "-c", f"exec {script}"), PurePosixPath("/"), {"PATH": "/usr/bin"}))
+    )
+    assert done.text == "137\n"
+    alone = Command(("tail", "-c", "400000000", "/dev/zero"), PurePosixPath("/"), {"PATH": "/usr/bin"})
+    assert (await run(launcher, spec(alone))).status.limit is Guarantee.MEMORY
+
+
+def small_image() -> bytes:
+    """A root with a shell, a C library and nothing else: no Python, no coreutils."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        lines = subprocess.run(
+            ["ldd", "/bin/sh"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        found = [word for line in lines for word in line.split() if word.startswith("/")]
+        for path in ("/bin/sh", *found):
+            archive.add(os.path.realpath(path), arcname=path.lstrip("/"))
+        for name, text in (("etc/marker", b"of the image\n"), ("workspace/below", b"x")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+    return content.getvalue()
+
+
+async def test_an_image_is_the_root_though_it_has_no_python(
+    launcher: ContainerLauncher, tmp_path: Path
+) -> None:
+    call([*launcher.find().engine.words, "import", "-", "hutch-test/small:1"], small_image())
+    (tmp_path / "given").write_text("ours\n")
+    command = Command(
+        ("/bin/sh", "-c", "read -r line < /etc/marker; echo $line; read -r line < /workspace/given; echo $line; "
+         "[ -e /usr/bin/python3 ] || echo bare; echo x > /tmp/x && echo private; echo x > /x || echo sealed"),
+        PurePosixPath("/workspace"),
+        {},
+    )  # fmt: skip
+    sandbox = spec(command, mounts=(Mount(tmp_path, PurePosixPath("/workspace")),))
+    from dataclasses import replace
+
+    done = await run(launcher, replace(sandbox, image="hutch-test/small:1"))
+    assert done.text.split("\n")[:-1] == ["of the image", "ours", "bare", "private", "sealed"]
+
+
+async def test_an_image_that_is_not_there_is_refused_and_never_pulled(launcher: ContainerLauncher) -> None:
+    from dataclasses import replace
+
+    sandbox = replace(spec(sh(":")), image="example.test/never-was:1")
+    with pytest.raises(LauncherError) as refused:
+        await run(launcher, sandbox)
+    assert refused.value.code == "sandbox_failed"
+    assert nothing_left(sandbox.run_id)
+
+
+async def test_no_container_and_no_folder_is_left(launcher: ContainerLauncher) -> None:
+    await run(launcher, spec(sh(":")))
+    with anyio.fail_after(10):
+        while engine(launcher, "ps", "--all", "--quiet"):
+            await anyio.sleep(0.05)
+    assert list(Path("/run/hutch/containers", launcher.name).glob("*")) == []
+
+
+@pytest.fixture
+async def warm() -> AsyncGenerator[DockerLauncher]:
+    await available("docker")
+    await run(WARM, spec(sh(":")))
+    await until_warm()
+    yield WARM
+    close_pools()
+
+
+async def until_warm() -> None:
+    folder = Path("/run/hutch/containers/docker-warm")
+    with anyio.fail_after(20):
+        while len(list(folder.glob("*/number"))) < WARM.warm:
+            await anyio.sleep(0.01)
+
+
+@needs_root
+async def test_a_warm_container_serves_one_run_with_mounts_and_limits_of_its_own(
+    warm: DockerLauncher, tmp_path: Path
+) -> None:
+    folder = Path("/run/hutch/containers/docker-warm")
+    waiting = {int((place / "number").read_text().split()[0]) for place in folder.glob("*")}
+    used = set()
+    for number in range(2):
+        (volume := tmp_path / str(number)).mkdir()
+        limits = Limits(
+            wall_s=30, memory_bytes=(64 + number) << 20, pids=20 + number, disk_bytes=(8 + number) << 20
+        )
+        mounts = (Mount(volume, PurePosixPath(f"/volume{number}"), writable=True),)
+        script = (
+            f"df -k /tmp | tail -1 | awk '{{print $2}}'; echo {number} > /volume{number}/mine; ls -d /volume*"
+        )
+        async with warm.launch(spec(sh(script), mounts=mounts, limits=limits)) as process:
+            assert process.pid is not None
+            used.add(process.pid)
+            lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+            group = next(
+                line.split(":", 2)[2] for line in lines if ":pids:" in line or line.startswith("0::/docker")
+            )
+            assert "docker" in group
+            told = [await read_line(process.stdout), await read_line(process.stdout)]
+            assert (told, await process.wait()) == ([str((8 + number) * 512), f"/volume{number}"], code(0))
+        assert (volume / "mine").read_text() == f"{number}\n"
+    assert used <= waiting
+    assert len(used) == 2
+
+
+@needs_root
+async def test_a_warm_container_is_about_as_quick_as_bubblewrap(warm: DockerLauncher) -> None:
+    took = []
+    for _ in range(3):
+        await until_warm()
+        await anyio.sleep(0.2)  # the engine is done with the last one
+        begun = time.perf_counter()
+        async with warm.launch(spec(sh("echo here"))) as process:
+            await read_line(process.stdout)
+            took.append(time.perf_counter() - begun)
+    assert min(took) < 0.1, took  # 9 ms on an idle machine; a new container takes 200
+
+
+@needs_root
+async def test_a_warm_container_that_ended_is_passed_over(warm: DockerLauncher) -> None:
+    for place in Path("/run/hutch/containers/docker-warm").glob("*"):
+        os.kill(int((place / "number").read_text().split()[0]), 9)
+    await anyio.sleep(0.05)
+    assert (await run(warm, spec(sh("echo here")))).text == "here\n"
+
+
+@needs_root
+async def test_nothing_warm_is_left_when_the_pools_are_closed(warm: DockerLauncher) -> None:
+    close_pools()
+    with anyio.fail_after(10):
+        while engine(warm, "ps", "--all", "--quiet"):
+            await anyio.sleep(0.05)
+    assert list(Path("/run/hutch/containers/docker-warm").glob("*")) == []
+
+
+async def test_an_engine_that_is_not_there_is_told_with_its_fix(tmp_path: Path) -> None:
+    away = await DockerLauncher(host=f"unix://{tmp_path}/docker.sock").probe()
+    assert not away.available
+    assert "systemctl start docker" in away.fix or "apt install docker.io" in away.fix
+    absent = await PodmanLauncher(command=("no-such-podman",)).probe()
+    assert (absent.available, absent.fix) == (False, "install it (Debian, Ubuntu: sudo apt install podman)")
+
+
+def test_a_daemon_elsewhere_is_no_method() -> None:
+    with pytest.raises(ValueError, match="unix socket"):
+        DockerLauncher(host="tcp://10.0.0.1:2375")
+
+
+def test_the_words_of_a_container_are_these() -> None:
+    class Engine:
+        words = ("engine", "--own")
+        run_words = ("--more",)
+
+    container = Container(
+        "n",
+        "image",
+        ("python", "guest"),
+        (),
+        Path("/run/x"),
+        (Mount(Path("/a b"), PurePosixPath("/a")),),
+        LIMITS,
+    )
+    argv = run_argv(Engine(), container)
+    assert argv[:2] == ["engine", "--own"]
+    assert argv[-4:] == ["--entrypoint", "python", "image", "guest"]
+    words = " ".join(argv)
+    for wanted in (
+        "--network none --read-only --cap-drop ALL --security-opt no-new-privileges",
+        "--pull never",
+        "--user 1000:1000",
+        "--more",
+        f"--memory {128 << 20} --memory-swap {128 << 20} --pids-limit 33 --cpus 1.00",
+        "--mount type=bind,source=/a b,target=/a,readonly",
+        f"--tmpfs /tmp:rw,exec,nosuid,nodev,mode=1777,size={8 << 20}",
+    ):
+        assert wanted in words
+    json.dumps(argv)
+
+
+def test_a_mount_that_would_be_read_as_options_is_refused() -> None:
+    class Engine:
+        words = ("engine",)
+        run_words = ()
+
+    mounts = (Mount(Path("/a,readonly=false"), PurePosixPath("/a")),)
+    with pytest.raises(LauncherError):
+        run_argv(Engine(), Container("n", "image", ("python",), (), Path("/run/x"), mounts))
