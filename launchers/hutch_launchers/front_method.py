@@ -167,7 +167,7 @@ class FrontMethod(ABC):
             start = await self._prepared(spec, held)
             python = self.interpreter()
             source = GUEST_SOURCE.read_text(encoding="utf-8")
-            guest = [python.program, "-I", "-S", "-c", source, new_greeting()]
+            guest = [python.program, "-I", "-S", "-X", new_greeting(), "-c", source]  # unlike any other
             words = stayed(guest) if self.traits.is_first else guest
             with ExitStack() as child_ends:
                 child_ends.callback(theirs.close)

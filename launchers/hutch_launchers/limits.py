@@ -52,16 +52,17 @@ def mechanisms(limits: Limits, *, counts_apart: bool = True) -> Mapping[Guarante
     return found
 
 
+AFFINITY = "CPU affinity"
 _OTHERWISE = {
     Guarantee.MEMORY: "RLIMIT_DATA and a watch over the sum",
     Guarantee.PIDS: "RLIMIT_NPROC",
-    Guarantee.CPU: "CPU affinity",
+    Guarantee.CPU: AFFINITY,
 }
 
 
 def pins_cpus(limits: Limits) -> bool:
     """Whether a sandbox must be kept from choosing its CPUs, as the choice is its limit."""
-    return mechanisms(limits).get(Guarantee.CPU) == _OTHERWISE[Guarantee.CPU]
+    return mechanisms(limits).get(Guarantee.CPU) == AFFINITY
 
 
 class Confinement:

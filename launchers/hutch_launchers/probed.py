@@ -20,6 +20,7 @@ _FIXES: Mapping[Guarantee, str] = {
     Guarantee.MEMORY: _BY_GROUPS,
     Guarantee.CPU: _BY_GROUPS,
     Guarantee.PIDS: _BY_GROUPS,
+    Guarantee.PROCESSES: "choose a method with a PID namespace, or " + _BY_GROUPS,
     Guarantee.KERNEL: "choose a method that gives a kernel of its own",
 }
 _OTHERWISE = "choose another method; `hutch doctor` shows what each gives here"

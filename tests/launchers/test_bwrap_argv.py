@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hutch_launchers.hosts import hosts
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv
-from hutch_launchers.own_files import hosts
 from hutch_launchers.sources import check_target
 from hutch_launchers.spec import Command, Door, EgressEndpoint, Mount
 from hutch_launchers.system_view import SystemView

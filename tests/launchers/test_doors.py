@@ -10,12 +10,11 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from hutch_launchers.launcher import LauncherError
+from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Door, EgressEndpoint
 from support.launcher_leftovers import no_new_fds, nothing_left
-from support.launcher_methods import LAUNCHERS, code, python, run, spec
+from support.launcher_methods import LAUNCHERS, available, code, python, run, spec
 
-BUBBLEWRAP = LAUNCHERS["bubblewrap"]
 DOORS = (
     Door("api.test", "127.1.0.1", 443),
     Door("db.test", "127.1.0.2", 5432),
@@ -35,6 +34,11 @@ for host, port in (("api.test", 22), ("other.test", 443), ("1.1.1.1", 53)):
     except OSError:
         pass
 """
+
+
+@pytest.fixture(params=["bubblewrap", "nsjail", "pid"])
+async def launcher(request: pytest.FixtureRequest) -> Launcher:
+    return await available(request.param)
 
 
 def serve(listener: socket.socket, count: int, answer: bytes) -> None:
@@ -75,22 +79,24 @@ async def egress(
             yield EgressEndpoint(path, doors)
 
 
-async def test_each_door_leads_to_its_own_listener_and_nothing_else_is_reachable(tmp_path: Path) -> None:
+async def test_each_door_leads_to_its_own_listener_and_nothing_else_is_reachable(
+    launcher: Launcher, tmp_path: Path
+) -> None:
     with no_new_fds():
         async with egress(tmp_path) as endpoint:
             sandbox = spec(python(ASK), egress=endpoint)
-            done = await run(BUBBLEWRAP, sandbox)
+            done = await run(launcher, sandbox)
     assert (done.status, done.err) == (code(0), b"")
     assert done.text.splitlines() == ["0: hello 443", "1: hello 5432", "2: hello 80"]
     assert nothing_left(sandbox.run_id)
 
 
-async def test_an_egress_that_hangs_up_starts_nothing(tmp_path: Path) -> None:
+async def test_an_egress_that_hangs_up_starts_nothing(launcher: Launcher, tmp_path: Path) -> None:
     marker = tmp_path / "started"
     async with egress(tmp_path, answer=b"") as endpoint:
         sandbox = spec(python(f"open({str(marker)!r}, 'w')"), egress=endpoint)
         with pytest.raises(LauncherError) as refused:
-            await run(BUBBLEWRAP, sandbox)
+            await run(launcher, sandbox)
     assert refused.value.code == "sandbox_failed"
     assert "hung up" in refused.value.message
     assert nothing_left(sandbox.run_id)
@@ -106,28 +112,30 @@ async def test_an_egress_that_hangs_up_starts_nothing(tmp_path: Path) -> None:
     ],
     ids=["twice the same", "not loopback", "no port", "no name"],
 )
-async def test_a_door_that_cannot_be_is_refused(tmp_path: Path, doors: tuple[Door, ...], reason: str) -> None:
+async def test_a_door_that_cannot_be_is_refused(
+    launcher: Launcher, tmp_path: Path, doors: tuple[Door, ...], reason: str
+) -> None:
     async with egress(tmp_path, doors, serve=lambda *_: None) as endpoint:
         sandbox = spec(python("pass"), egress=endpoint)
         with pytest.raises(LauncherError) as refused:
-            await run(BUBBLEWRAP, sandbox)
+            await run(launcher, sandbox)
     assert refused.value.code == "sandbox_failed"
     assert reason in refused.value.message
     assert nothing_left(sandbox.run_id)
 
 
-async def test_an_egress_that_is_not_there_starts_nothing(tmp_path: Path) -> None:
+async def test_an_egress_that_is_not_there_starts_nothing(launcher: Launcher, tmp_path: Path) -> None:
     sandbox = spec(python("pass"), egress=EgressEndpoint(tmp_path / "nobody", DOORS))
     with pytest.raises(LauncherError) as refused:
-        await run(BUBBLEWRAP, sandbox)
+        await run(launcher, sandbox)
     assert refused.value.code == "sandbox_failed"
     assert nothing_left(sandbox.run_id)
 
 
-async def test_a_kept_sandbox_has_its_doors_too(tmp_path: Path) -> None:
+async def test_a_kept_sandbox_has_its_doors_too(launcher: Launcher, tmp_path: Path) -> None:
     async with (
         egress(tmp_path) as endpoint,
-        BUBBLEWRAP.keep(spec(None, egress=endpoint)) as kept,
+        launcher.keep(spec(None, egress=endpoint)) as kept,
         kept.start(python(ASK)) as process,
     ):
         assert await process.wait() == code(0)

@@ -7,7 +7,7 @@ only its own. Modes, owners and times of files that the daemon's user owns are n
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,11 @@ from typing import ClassVar, Literal
 
 import anyio.to_thread
 
+from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.front import PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.landlock import READ, USE, WRITE, Rule, abi, make_ruleset, restrict_this_thread
-from hutch_launchers.launcher import LauncherError
+from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.limits import pins_cpus
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
 from hutch_launchers.seccomp import seccomp_filter
@@ -113,6 +114,13 @@ class LandlockLauncher(FrontMethod):
                     f"{self.name} cannot keep {mount.source} as it is: it is inside a writable folder",
                     "choose a method that has mounts of its own, as bubblewrap",
                 )
+
+    def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
+        """Without a group, what leaves its parents and its environment behind is not found again."""
+        if find_hierarchy() is not None:
+            return evidence
+        lost = Evidence(held=False, mechanism="", detail="without control groups a process may get away")
+        return {**evidence, **dict.fromkeys((Guarantee.PROCESSES, Guarantee.MEMORY), lost)}
 
     async def sweep(self, run_id: str) -> bool:
         found = await FrontMethod.sweep(self, run_id)

@@ -5,7 +5,7 @@ nothing outlives it; but it reads and changes whatever the daemon's user may.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,19 @@ import anyio.to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
-from hutch_launchers.launcher import LauncherError
+from hutch_launchers.hosts import hosts
+from hutch_launchers.launcher import Evidence, LauncherError
+from hutch_launchers.limits import AFFINITY
 from hutch_launchers.own_paths import make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 from hutch_launchers.user_namespaces import find_obstacle
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mount")
-_LOOPBACK = 'ip link set lo up 2>/dev/null; exec "$@"'  # without `ip` there is none
+# Without `ip` there is no loopback. Programs find doors by the names that the file $1 gives.
+_SET_UP = (
+    'ip link set lo up 2>/dev/null; [ -z "$1" ] || mount --bind "$1" /etc/hosts || exit 1; shift; exec "$@"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,26 @@ class PidLauncher(FrontMethod):
         open_sources(spec.mounts, held)
         own = make_own_paths(spec.run_id, spec.mounts)
         held.callback(remove_run_folder, spec.run_id)
-        return Start(pid_argv(tool.path), spec, adapt=own.command)
+        names = ""
+        if spec.egress is not None and spec.egress.doors:
+            file = own.folder / "hosts"
+            file.write_bytes(hosts(spec.egress))
+            names = str(file)
+        return Start(pid_argv(tool.path, names), spec, adapt=own.command)
+
+    def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
+        """Without a filter a process may choose its CPUs anew, which a busy host does not show."""
+        if evidence[Guarantee.CPU].mechanism != AFFINITY:
+            return evidence
+        return {**evidence, Guarantee.CPU: Evidence(held=False, mechanism="", detail="nothing pins the CPUs")}
 
     async def sweep(self, run_id: str) -> bool:
         return await anyio.to_thread.run_sync(remove_run_folder, run_id)
 
 
-def pid_argv(unshare: str) -> Sequence[str]:
-    """The words around a command."""
+def pid_argv(unshare: str, names: str = "") -> Sequence[str]:
+    """The words around a command; `names` is a file to be its /etc/hosts."""
     namespaces = [f"--{name}" for name in _NAMESPACES]
     make = [unshare, *namespaces, "--map-current-user", "--mount-proc", "--fork", "--kill-child", "--"]
     drop = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"]
-    return [*make, "sh", "-c", _LOOPBACK, "hutch", *drop, PLACE]
+    return [*make, "sh", "-c", _SET_UP, "hutch", names, *drop, PLACE]
