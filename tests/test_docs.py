@@ -21,6 +21,7 @@ from hutch.config import (
     Principal,
     Retention,
     Storage,
+    Tier,
     VolumeRules,
     parse,
 )
@@ -102,6 +103,7 @@ SECTIONS = {
     "[policy.limits]": Limits,
     "[agents.NAME]": Agent,
     "[network.NAME]": Network,
+    "[tiers.NAME]": Tier,
     "[principals.NAME]": Principal,
     "[volumes]": VolumeRules,
     "[retention]": Retention,

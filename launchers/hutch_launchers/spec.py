@@ -122,8 +122,15 @@ class SandboxSpec:
 
 
 def _is_nested(mount: Mount, earlier: tuple[Mount, ...]) -> bool:
+    """Whether it shows, within another, something else than that does, or lets less be done there."""
     return not mount.writable and any(
-        mount.target.is_relative_to(above.target) for above in earlier if above.writable or above.upper
+        mount.target.is_relative_to(above.target)
+        and (
+            above.writable
+            or above.upper
+            or mount.source != above.source / mount.target.relative_to(above.target)
+        )
+        for above in earlier
     )
 
 

@@ -94,6 +94,7 @@ class RunRequest(RunLimits):
     args: dict[str, JsonValue] = {}  # what templates take
     workspace: str | None = None  # "DIR" or "DIR:MODE", by default ro
     method: str | None = None
+    tier: str | None = None  # a named policy
     cwd: str | None = None
     env: dict[str, str] = {}
     stdin: bytes = b""
@@ -112,6 +113,7 @@ class AgentRequest(Wire):
     name: str | None = None
     model: str | None = None
     method: str | None = None
+    tier: str | None = None
     network: str | None = None
     instructions: str | None = None  # added to the agent's system prompt for this run
     skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text

@@ -50,6 +50,9 @@ Examples:
 @click.option("--net", metavar="NAME", help="A network of the configuration instead of the agent's own.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option(
+    "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
+)
+@click.option(
     "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
 )
 @click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend.")
@@ -139,6 +142,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         args=arguments(options["arg"]),
         model=options["model"],
         method=options["method"],
+        tier=options["tier"],
         network=options["net"],
         instructions=_text(instructions) if instructions else None,
         skills=_skills(skills) if skills else {},

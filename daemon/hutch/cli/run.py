@@ -82,6 +82,9 @@ class Collecting:
 )
 @click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
+@click.option(
+    "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
+)
 @click.option("--session", metavar="ID", help='A kept sandbox to run in; "new" opens one.')
 @click.option("--cwd", metavar="DIR", help="Where to start, inside.")
 @click.option(
@@ -141,6 +144,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         args=arguments(options["arg"]),
         workspace=options["workspace"],
         method=options["method"],
+        tier=options["tier"],
         cwd=options["cwd"],
         env=dict(options["env"]),
         stdin=_piped_input(),

@@ -8,6 +8,7 @@ Every key stands in config.example.toml with its default.
 
 from hutch.config.kinds import Address, parse_size
 from hutch.config.load import load, parse
+from hutch.config.narrowing import Repository, Tier
 from hutch.config.places import find
 from hutch.config.records import (
     OWNER,
@@ -36,8 +37,10 @@ __all__ = [
     "Network",
     "Policy",
     "Principal",
+    "Repository",
     "Retention",
     "Storage",
+    "Tier",
     "VolumeRules",
     "find",
     "load",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from hutch.config.kinds import is_name
+from hutch.config.narrowing import TIERS, Tier
 from hutch.config.places import expand_home, find, place
 from hutch.config.reader import Reader, keys_of
 from hutch.config.records import (
@@ -25,6 +26,7 @@ from hutch.config.records import (
     Storage,
     VolumeRules,
 )
+from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
 
 METHOD_KINDS = ("bubblewrap", "docker", "landlock", "nsjail", "pid", "podman", "wrapper")
@@ -42,6 +44,7 @@ _SECTIONS = (
     "agents",
     "network",
     "principals",
+    "tiers",
     "volumes",
     "retention",
 )
@@ -94,6 +97,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
         networks=_named(reader, Network, document.get("network", {}), "network", NETWORKS),
         principals=_named(reader, Principal, document.get("principals", {}), "principals", {}),
+        tiers=_named(reader, Tier, document.get("tiers", {}), "tiers", TIERS),
         volumes=reader.record(VolumeRules, document.get("volumes", {}), "volumes", VolumeRules()),
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         file=file,
@@ -102,6 +106,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     _check_storage(reader, config.storage)
     _check_policy(reader, config)
     _check_agents(reader, config)
+    check_tiers(reader, config)
     return config
 
 

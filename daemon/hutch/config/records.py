@@ -21,6 +21,7 @@ from hutch.config.kinds import (
     Text,
     Whole,
 )
+from hutch.config.narrowing import TIERS, Tier
 from hutch.config.protected import PROTECTED
 from hutch_launchers.spec import Guarantee
 
@@ -116,7 +117,11 @@ class Policy:
 
     method: Annotated[str, Text()] = "bubblewrap"
     needs: Annotated[frozenset[Guarantee], AnyOf(Guarantee)] = _NEEDS
+    force_sandbox: Annotated[bool, Flag()] = True
+    tier: Annotated[str, Text()] = ""
     readable: Annotated[tuple[Path, ...], Each(Place())] = ()
+    writable: Annotated[tuple[Path, ...], Each(Place())] = ()
+    denied: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspaces: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspace_modes: Annotated[tuple[str, ...], Each(Choice(_MODES))] = _MODES
     protected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
@@ -169,6 +174,7 @@ class Principal:
     """Somebody else than the owner who may call, with a token of his own."""
 
     volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
+    tiers: Annotated[tuple[str, ...], Each(Text())] = ()
 
 
 _BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40)), ("max_history_bytes", Size(0))))
@@ -209,6 +215,7 @@ class Config:
     agents: Mapping[str, Agent] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     principals: Mapping[str, Principal] = field(default_factory=dict)
+    tiers: Mapping[str, Tier] = field(default_factory=lambda: TIERS)
     volumes: VolumeRules = VolumeRules()
     retention: Retention = Retention()
     file: Path | None = None

@@ -3,7 +3,23 @@
 from hutch.policy.bounds import read_limits
 from hutch.policy.commands import command_for, shown
 from hutch.policy.decide import decide
+from hutch.policy.modes import bounded_workspace, folder_of
+from hutch.policy.narrowing import Allowed, allowed, widens, with_repository, with_tier
 from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
 
-__all__ = ["Plan", "Wish", "command_for", "decide", "read_limits", "shown"]
+__all__ = [
+    "Allowed",
+    "Plan",
+    "Wish",
+    "allowed",
+    "bounded_workspace",
+    "command_for",
+    "decide",
+    "folder_of",
+    "read_limits",
+    "shown",
+    "widens",
+    "with_repository",
+    "with_tier",
+]

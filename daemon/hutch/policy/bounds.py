@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, fields
 
-from hutch.config import Config
 from hutch.config import Limits as Bounds
 from hutch.errors import HutchError
 from hutch.policy.wish import Wish
@@ -16,9 +15,8 @@ _LEAST_MEMORY = (
 LIMITS = tuple(field.name for field in fields(Bounds))
 
 
-def read_limits(wish: Wish, config: Config) -> Limits:
-    """Return the limits of a sandbox. Raises HutchError `limit_exceeded`."""
-    default, most = config.policy.limits, config.policy.max_limits
+def read_limits(wish: Wish, default: Bounds, most: Bounds) -> Limits:
+    """Return the limits of a sandbox, or of a command in one. Raises HutchError `limit_exceeded`."""
     asked = {name: getattr(wish, name) for name in LIMITS}
     for name, value in asked.items():
         bound = getattr(most, name)
@@ -26,7 +24,7 @@ def read_limits(wish: Wish, config: Config) -> Limits:
             raise HutchError(
                 "limit_exceeded",
                 f"{name} of {_figure(name, value)} is over the bound of {_figure(name, bound)}",
-                "the daemon's owner sets it in policy.max_limits",
+                "the daemon's owner sets it in policy.max_limits and [tiers]",
             )
     if wish.memory_bytes is not None and wish.memory_bytes < _LEAST_MEMORY:
         raise HutchError(

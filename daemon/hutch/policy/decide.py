@@ -36,17 +36,20 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     volumes = read_mounts(wish.volumes, wish.args, config)
     refuse_ungranted(volumes, config, rights)
     workspace = grant_workspace(wish.workspace, config, rights)
-    _refuse_overlap([v.target for v in volumes] + ([WORKSPACE] if workspace else []))
-    limits = read_limits(wish, config)
+    folders = [PurePosixPath(path) for path in (*config.policy.readable, *config.policy.writable)]
+    _refuse_overlap([v.target for v in volumes] + ([WORKSPACE] if workspace else []), folders)
+    limits = read_limits(wish, config.policy.limits, config.policy.max_limits)
     grants = _grants(wish.network, config, networks)
     return Plan(
         method=method,
         command=read_command(wish, shell, volumes, has_workspace=bool(workspace)),
         is_kept=wish.command is None,
         volumes=volumes,
-        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable),
+        mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable)
+        + tuple(Mount(path, PurePosixPath(path), writable=True) for path in config.policy.writable),
         workspace=workspace,
         limits=limits,
+        bounds=(config.policy.limits, config.policy.max_limits),
         grants=grants,
         needs=config.policy.needs,
         requested=_requested(wish),
@@ -55,9 +58,9 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     )
 
 
-def _refuse_overlap(targets: Sequence[PurePosixPath]) -> None:
+def _refuse_overlap(targets: Sequence[PurePosixPath], folders: Sequence[PurePosixPath]) -> None:
     for n, one in enumerate(targets):
-        for other in targets[:n]:
+        for other in (*targets[:n], *folders):
             if one.is_relative_to(other) or other.is_relative_to(one):
                 raise HutchError(
                     "volume_invalid", f"two mounts overlap: {other} and {one}", "use separate paths"
@@ -83,6 +86,7 @@ def _grants(network: str | None, config: Config, networks: Collection[str]) -> t
 def _requested(wish: Wish) -> dict[str, object]:
     return {
         "method": wish.method,
+        "tier": wish.tier,
         "volumes": list(wish.volumes),
         "workspace": wish.workspace,
         "network": wish.network or "none",
@@ -100,6 +104,7 @@ def _granted(
     is_written = workspace is not None and workspace.mode is not Mode.RO
     return {
         "writes": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if v.writable]
+        + [str(folder) for folder in config.policy.writable]
         + (folders if is_written else []),
         "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]

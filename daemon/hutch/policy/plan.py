@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hutch.config import Limits as Bounds
 from hutch.egress import Grant
 from hutch.mounts import VolumeMount
 from hutch.workspaces import GrantedWorkspace
@@ -21,11 +22,14 @@ class Plan:
     mounts: tuple[Mount, ...]
     workspace: GrantedWorkspace | None
     limits: Limits
+    bounds: tuple[Bounds, Bounds]  # of a further command in it: where it asks for nothing else, and at most
     grants: tuple[Grant, ...]
     needs: frozenset[Guarantee]
     requested: Mapping[str, object]
     granted: Mapping[str, object]
     volume_wait_s: float = 0
+    narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
+    masks: tuple[Mount, ...] = ()  # over what is denied below the granted folders
 
     def spec(
         self,
@@ -37,7 +41,7 @@ class Plan:
         """Return the sandbox's spec; `folders` has a host folder for every volume of the plan, by its key."""
         volumes = tuple(Mount(folders[v.key], v.target, v.writable) for v in self.volumes)
         command = None if self.is_kept else self.command
-        mounts = self.mounts + more + volumes
+        mounts = self.mounts + more + volumes + self.masks
         return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs)
 
     def with_command(self, command: Command) -> "Plan":

@@ -9,11 +9,13 @@ import anyio
 from hutch.access import Level
 from hutch.agents import Agent, AgentTurn
 from hutch.config import Agent as AgentConfig
+from hutch.config import Limits
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE, VolumeMount, read_mount, refuse_ungranted
-from hutch.policy import Plan, Wish, decide, shown
+from hutch.policy import Plan, Wish, shown
 from hutch.runs.folders import refuse_fork
 from hutch.runs.live import LiveRun
+from hutch.runs.planning import plan_for
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
 from hutch.runs.turn import AgentWork
@@ -21,7 +23,7 @@ from hutch.state import Session
 from hutch_mcp_tools.service import AgentRequest
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
-_STORED = ("model", "method", "network")  # what later turns repeat; bounds are of one turn
+_STORED = ("model", "method", "tier", "network")  # what later turns repeat; bounds are of one turn
 
 
 class AgentSessions:
@@ -159,18 +161,29 @@ class AgentSessions:
 
     async def _plan(self, session: Session, request: AgentRequest, settings: AgentConfig) -> Plan:
         config = self._rooms.config
+        own = _own_limits(settings, config.policy.limits, config.policy.max_limits)
         wish = Wish(
             command=(request.agent,),  # the adapter builds the real one once the volume is there
             volumes=(session.volume or "",),
             method=request.method,
+            tier=request.tier,
             volume_wait_s=request.volume_wait_s,
             network=request.network or settings.network,
-            wall_s=(request.max_minutes or settings.max_minutes) * 60,
-            memory_bytes=settings.memory_bytes,
+            wall_s=request.max_minutes and request.max_minutes * 60,
         )
-        networks = {*config.policy.networks, settings.network}
-        rights = await self._rooms.access.rights(session.principal)
-        return decide(wish, config, rights, shell=self._rooms.shell, networks=networks)
+        config = replace(config, policy=replace(config.policy, limits=own))
+        return await plan_for(
+            self._rooms, wish, session.principal, config=config, own_network=settings.network
+        )
+
+
+def _own_limits(settings: AgentConfig, default: Limits, most: Limits) -> Limits:
+    """What an agent's own table says takes the place of the policy's defaults, and never of its bounds."""
+    return replace(
+        default,
+        wall_s=min(settings.max_minutes * 60, most.wall_s),
+        memory_bytes=min(settings.memory_bytes, most.memory_bytes),
+    )
 
 
 def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:

@@ -8,13 +8,13 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.mounts import refuse_ungranted
-from hutch.policy import Wish, command_for, decide, read_limits, shown
+from hutch.policy import Wish, command_for, read_limits, shown
 from hutch.runs.kept import Kept
 from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
+from hutch.runs.planning import plan_for
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
-from hutch.runs.workspaces import refuse_workspace
 from hutch.state import Session
 from hutch_launchers.spec import Limits
 
@@ -30,14 +30,7 @@ class KeptSessions:
     async def open(self, wish: Wish, principal: str) -> Session:
         """Open a kept sandbox of `principal`'s and return when it takes commands."""
         config, now = self._rooms.config, time.time()
-        plan = decide(
-            replace(wish, command=None),
-            config,
-            await self._rooms.access.rights(principal),
-            shell=self._rooms.shell,
-            networks=config.policy.networks,
-        )
-        refuse_workspace(plan, config)
+        plan = await plan_for(self._rooms, replace(wish, command=None), principal)
         session = Session(
             id=new_id("s"),
             kind="sandbox",
@@ -67,7 +60,7 @@ class KeptSessions:
         _refuse_fixed(wish)
         rights = await self._rooms.access.rights(session.principal)
         refuse_ungranted(kept.plan.volumes, self._rooms.config, rights)
-        limits = read_limits(wish, self._rooms.config)
+        limits = read_limits(wish, *kept.plan.bounds)
         command = command_for(wish, kept.plan, self._rooms.shell)
         live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
         work = OneCommand(live, kept.plan, command, stdin)
@@ -121,6 +114,7 @@ def _refuse_fixed(wish: Wish) -> None:
         "volumes": wish.volumes,
         "workspace": wish.workspace,
         "method": wish.method,
+        "tier": wish.tier,
         "network": wish.network,
         "memory_bytes": wish.memory_bytes,
         "cpus": wish.cpus,

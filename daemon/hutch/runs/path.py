@@ -249,4 +249,11 @@ async def policy_record(launcher: Launcher, plan: Plan) -> dict[str, object]:
     """Return the policy in force: what was asked, what is granted, and by what mechanism it is enforced."""
     probe = await launcher.probe()
     enforced = {str(name): shown.mechanism for name, shown in probe.evidence.items() if shown.held}
-    return {"requested": plan.requested, "granted": plan.granted, "enforced": enforced, "method": plan.method}
+    return {
+        "requested": plan.requested,
+        "narrowed": list(plan.narrowed),
+        "granted": {**plan.granted, "hidden": [str(mask.target) for mask in plan.masks if not mask.writable]},
+        "enforced": enforced,
+        "evidence": {str(name): shown.detail for name, shown in probe.evidence.items() if shown.held},
+        "method": plan.method,
+    }

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from hutch.config import OWNER
 from hutch.errors import HutchError
-from hutch.policy import Wish, decide, shown
+from hutch.policy import Wish, shown
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.answers import answers
 from hutch.runs.granting import Granting
@@ -14,11 +14,11 @@ from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
 from hutch.runs.path import OneCommand
+from hutch.runs.planning import plan_for
 from hutch.runs.runs import Runs
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
-from hutch.runs.workspaces import refuse_workspace
 from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
 from hutch_mcp_tools.service import (
@@ -149,10 +149,7 @@ class Service(VolumeService, Granting):
         return await find_session(self._state, text, self._principal)
 
     async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
-        config = self._rooms.config
-        rights = await self._rooms.access.rights(self._principal)
-        plan = decide(wish, config, rights, shell=self._rooms.shell, networks=config.policy.networks)
-        refuse_workspace(plan, config)
+        plan = await plan_for(self._rooms, wish, self._principal)
         live = await self._runs.admit(plan, shown(wish.command), self._principal)
         work = OneCommand(live, plan, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
@@ -189,6 +186,7 @@ def _wish(request: RunRequest) -> Wish:
         args=request.args,
         workspace=request.workspace,
         method=request.method,
+        tier=request.tier,
         cwd=request.cwd,
         env=request.env,
         network=request.network,

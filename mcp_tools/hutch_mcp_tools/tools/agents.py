@@ -10,6 +10,7 @@ from pydantic import Field
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import AgentRequest, SandboxService, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
+from hutch_mcp_tools.tools.runs import Tier
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
 
 Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
@@ -62,6 +63,7 @@ class AgentTools:
         name: Name = "",
         model: str = "",
         method: str = "",
+        tier: Tier = "",
         network: Network = "",
         instructions: Instructions = "",
         skills: Skills = NO_SKILLS,
@@ -83,6 +85,7 @@ class AgentTools:
             name=name or None,
             model=model or None,
             method=method or None,
+            tier=tier or None,
             network=network or None,
             instructions=instructions or None,
             skills=skills,

@@ -47,6 +47,12 @@ Workspace = Annotated[
     Field(description='"DIR" or "DIR:rw", a folder of this machine that its owner allows, as /workspace.'),
 ]
 Method = Annotated[str, Field(description="How to isolate, by its configured name. Empty: the default.")]
+Tier = Annotated[
+    str,
+    Field(
+        description='A named policy: "review", "workspace", "offline", "online". Empty: the owner\'s default.'
+    ),
+]
 Environment = Annotated[
     Mapping[str, str], Field(description="Variables; no secrets, since the command can read them.")
 ]
@@ -100,6 +106,7 @@ class RunTools:
         volumes: Mounts = (),
         workspace: Workspace = "",
         method: Method = "",
+        tier: Tier = "",
         cwd: str = "",
         env: Environment = NO_VARIABLES,
         stdin: str = "",
@@ -121,6 +128,7 @@ class RunTools:
             volumes=list(volumes),
             workspace=workspace or None,
             method=method or None,
+            tier=tier or None,
             cwd=cwd or None,
             env=dict(env),
             stdin=stdin.encode(),

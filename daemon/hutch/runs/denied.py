@@ -1,0 +1,77 @@
+"""What a sandbox is never shown of the folders that it is granted: empty mounts over it."""
+
+import os
+import pwd
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from hutch.config import Config
+from hutch.config.credentials import CREDENTIALS
+from hutch.errors import HutchError
+from hutch_launchers.spec import Mount
+
+_MOST = 1000  # masks of one sandbox
+
+
+def masks(config: Config, granted: Sequence[Mount], more: Iterable[Path] = ()) -> tuple[Mount, ...]:
+    """Return empty mounts over all that is denied and there now, below any of the `granted` folders.
+
+    `more`: patterns besides those of the configuration. In a writable folder each folder on the way to a mask
+    is mounted onto itself, so that it cannot be renamed from under its mask.
+
+    Raises HutchError `path_denied` for a grant that is itself denied.
+    """
+    denied = {place.resolve() for place in _places(config, more)}
+    mounts: dict[PurePosixPath, Mount] = {}
+    for grant in granted:
+        root = grant.source.resolve()
+        for place in sorted(denied):
+            if root.is_relative_to(place):
+                raise HutchError(
+                    "path_denied",
+                    f"{grant.source} is in {place}, which no sandbox is shown",
+                    "grant another folder; what holds credentials is never granted",
+                )
+            if place.is_relative_to(root):
+                mounts |= {mount.target: mount for mount in _mask(config, grant, place.relative_to(root))}
+    if len(mounts) > _MOST:
+        raise HutchError(
+            "path_denied", f"over {_MOST} paths would have to be hidden below what is granted", "grant less"
+        )
+    return tuple(mounts.values())
+
+
+def _mask(config: Config, grant: Mount, path: Path) -> Iterator[Mount]:
+    if grant.writable:
+        for parent in reversed(path.parents[:-1]):
+            yield Mount(grant.source.resolve() / parent, grant.target / parent, writable=True)
+    is_folder = (grant.source.resolve() / path).is_dir()
+    yield Mount(_empty(config, is_folder=is_folder), grant.target / path)
+
+
+def _places(config: Config, more: Iterable[Path]) -> Iterator[Path]:
+    """All that is denied and there now."""
+    daemon = config.daemon
+    yield from (daemon.state, daemon.cache, daemon.socket)
+    patterns = [home / pattern for home in _homes() for pattern in CREDENTIALS]
+    for pattern in (*patterns, *config.policy.denied, *more):
+        with suppress(OSError):  # of another user, whose home is not ours to see
+            yield from Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+
+
+def _homes() -> list[Path]:
+    """Everybody's on this host: what the daemon may read, a sandbox of its could."""
+    said = os.environ.get("HOME", "")
+    homes = {Path(user.pw_dir) for user in pwd.getpwall()} | ({Path(said)} if said else set())
+    return sorted(home for home in homes if home.is_absolute() and len(home.parts) > 1 and home.is_dir())
+
+
+def _empty(config: Config, *, is_folder: bool) -> Path:
+    """An empty folder or file of the daemon's own."""
+    place = config.daemon.state / "empty"
+    folder, file = place / "folder", place / "file"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o555)
+        file.touch(mode=0o444)
+    return folder if is_folder else file

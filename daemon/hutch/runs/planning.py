@@ -1,0 +1,78 @@
+"""From a request to its plan: who asks, under which tier, what the repository says, what is never shown."""
+
+from dataclasses import replace
+from functools import partial
+
+from anyio import to_thread
+
+from hutch.config import Config
+from hutch.errors import HutchError
+from hutch.mounts import WORKSPACE
+from hutch.policy import (
+    Allowed,
+    Plan,
+    Wish,
+    allowed,
+    bounded_workspace,
+    decide,
+    folder_of,
+    with_repository,
+    with_tier,
+)
+from hutch.runs.denied import masks
+from hutch.runs.repository import read_repositories
+from hutch.runs.rooms import Rooms
+from hutch.runs.workspaces import refuse_workspace
+from hutch.workspaces import Mode
+from hutch_launchers.spec import Mount
+
+
+async def plan_for(
+    rooms: Rooms, wish: Wish, principal: str, *, config: Config | None = None, own_network: str | None = None
+) -> Plan:
+    """Return what a principal's request gets; `own_network` is the one of the agent that is to be started.
+
+    Raises what `decide` raises, and HutchError `tier_unknown`, `tier_denied`, `path_denied`,
+    `repository_file_invalid`, `repository_widens`.
+    """
+    config = config or rooms.config
+    rights = await rooms.access.rights(principal)
+    base = allowed(config, config.policy.networks, own_network)
+    wish = replace(wish, tier=tier_of(config, wish.tier, principal))
+    if wish.tier:
+        base = with_tier(base, wish.tier, own_network)
+    base = await to_thread.run_sync(partial(_with_repositories, base, wish, own_network))
+    wish = bounded_workspace(wish, base)
+    plan = decide(wish, base.config, rights, shell=rooms.shell, networks=base.networks)
+    refuse_workspace(plan, base.config)
+    hidden = await to_thread.run_sync(partial(_masks, base, plan))
+    return replace(plan, narrowed=base.narrowed, masks=hidden)
+
+
+def tier_of(config: Config, asked: str | None, principal: str) -> str | None:
+    """Return the tier of a request. Raises HutchError `tier_denied` for one that is not its principal's."""
+    known = config.principals.get(principal)
+    if known is None or not known.tiers:
+        return asked or config.policy.tier or None
+    if asked and asked not in known.tiers:
+        raise HutchError(
+            "tier_denied", f"tier {asked!r} is not granted to you", f"granted: {', '.join(known.tiers)}"
+        )
+    return asked or known.tiers[0]
+
+
+def _with_repositories(base: Allowed, wish: Wish, own_network: str | None) -> Allowed:
+    folder = folder_of(wish.workspace)
+    if folder is None:
+        return base
+    for file, said in read_repositories(folder, base.config):
+        base = with_repository(base, said, str(file), own_network)
+    return base
+
+
+def _masks(base: Allowed, plan: Plan) -> tuple[Mount, ...]:
+    if plan.workspace is None:
+        return masks(base.config, plan.mounts)
+    folder, mode = plan.workspace.folder, plan.workspace.mode
+    granted = Mount(folder, WORKSPACE, writable=mode is Mode.RW)
+    return masks(base.config, (*plan.mounts, granted), [folder / path for path in base.denied])

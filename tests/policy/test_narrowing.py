@@ -1,0 +1,259 @@
+"""Tiers and a repository's own file: whatever they say, a run gets no more than without them."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hutch.access.rights import OWNERS_RIGHTS
+from hutch.config import Config, Repository, Tier, parse
+from hutch.config.narrowing import MODES, Bounds
+from hutch.errors import HutchError
+from hutch.policy import Allowed, Plan, Wish, allowed, bounded_workspace, decide, with_repository, with_tier
+from hutch.runs.repository import parse_repository
+from hutch_launchers.spec import Guarantee
+
+T = TypeVar("T")
+CONFIG = parse(
+    """
+[policy]
+readable = ["/opt/tools"]
+writable = ["/srv/cache"]
+networks = ["pypi", "model"]
+[network.pypi]
+allow = ["pypi.org:443"]
+[network.model]
+allow = ["api.example.org:443"]
+[methods.other]
+kind = "bubblewrap"
+""",
+    {"HOME": "/home/someone"},
+)
+NETWORKS = ("pypi", "model")
+BASE = allowed(CONFIG, NETWORKS, "anthropic")
+
+bounds = st.builds(
+    Bounds,
+    wall_s=st.none() | st.floats(1, 86_400),
+    memory_bytes=st.none() | st.integers(16 << 20, 32 << 30),
+    pids=st.none() | st.integers(2, 8192),
+    cpus=st.none() | st.floats(0.01, 64),
+    disk_bytes=st.none() | st.integers(1 << 20, 32 << 30),
+    open_files=st.none() | st.integers(16, 1 << 17),
+    output_bytes=st.none() | st.integers(1, 1 << 40),
+)
+common = {
+    "workspace": st.sampled_from(("", *MODES)),
+    "network": st.sampled_from(("", "none", "agent", "granted")),
+    "networks": st.lists(st.sampled_from(NETWORKS), unique=True).map(tuple),
+    "host_folders": st.sampled_from(("", "none", "read", "write")),
+    "needs": st.frozensets(st.sampled_from(Guarantee)),
+}
+tiers = st.builds(
+    Tier, **common, method=st.sampled_from(("", "other", "bubblewrap")), limits=bounds, max_limits=bounds
+)
+repositories = st.builds(
+    Repository,
+    **common,
+    tier=st.sampled_from(("", "review", "offline")),
+    denied=st.just(("secrets",)),
+    limits=bounds,
+)
+
+
+def or_refused(step: Callable[[Allowed], T], base: Allowed, *codes: str) -> T | None:
+    """What a step gives; None: it was refused by one of these codes."""
+    with suppress(HutchError):
+        try:
+            return step(base)
+        except HutchError as refused:
+            if refused.code not in codes:
+                raise AssertionError(refused) from refused
+            raise
+    return None
+
+
+def plan(wish: Wish, base: Allowed) -> Plan:
+    return decide(wish, base.config, OWNERS_RIGHTS, shell="/bin/sh", networks=base.networks)
+
+
+def is_within(narrow: Allowed, wide: Allowed) -> bool:
+    one, other = narrow.config.policy, wide.config.policy
+    most, bound = asdict(one.max_limits), asdict(other.max_limits)
+    return (
+        narrow.networks <= wide.networks
+        and MODES.index(narrow.workspace) <= MODES.index(wide.workspace)
+        and one.needs >= other.needs
+        and set(one.writable) <= set(other.writable)
+        and set(one.readable) | set(one.writable) <= set(other.readable) | set(other.writable)
+        and narrow.config.methods.keys() <= wide.config.methods.keys()
+        and one.method in narrow.config.methods
+        and all(most[name] <= bound[name] for name in most)
+        and all(value <= most[name] for name, value in asdict(one.limits).items())
+        and set(narrow.denied) >= set(wide.denied)
+    )
+
+
+@given(first=tiers, repository=repositories, second=tiers)
+def test_nothing_that_narrows_ever_widens_in_any_order(
+    first: Tier, repository: Repository, second: Tier
+) -> None:
+    config = replace(CONFIG, tiers={**CONFIG.tiers, "first": first, "second": second})
+    now = allowed(config, NETWORKS, "anthropic")
+    steps: tuple[Callable[[Allowed], Allowed], ...] = (
+        lambda base: with_tier(base, "first", "anthropic"),
+        lambda base: with_repository(base, repository, "/w/.hutch.toml", "anthropic"),
+        lambda base: with_tier(base, "second", "anthropic"),
+    )
+    for step in steps:
+        narrow = or_refused(step, now, "method_unknown")  # two tiers may want different methods
+        if narrow is None:
+            return
+        assert is_within(narrow, now)
+        now = narrow
+
+
+@given(
+    repository=repositories, wall_s=st.none() | st.floats(1, 86_400), network=st.sampled_from(("pypi", None))
+)
+def test_a_plan_under_a_repository_s_word_is_within_the_plan_without(
+    repository: Repository, wall_s: float | None, network: str | None
+) -> None:
+    wish = Wish(command="id", wall_s=wall_s, network=network)
+    wide = plan(wish, BASE)
+    base = with_repository(BASE, repository, "/w/.hutch.toml")
+    narrow = or_refused(lambda base: plan(wish, base), base, "limit_exceeded", "network_denied")
+    if narrow is None:
+        return
+    assert set(narrow.grants) <= set(wide.grants)
+    assert narrow.needs >= wide.needs
+    assert {m.source for m in narrow.mounts if m.writable} <= {m.source for m in wide.mounts if m.writable}
+    assert all(value <= getattr(wide.limits, name) for name, value in asdict(narrow.limits).items())
+
+
+def code_of(text: str) -> tuple[str, str]:
+    with pytest.raises(HutchError) as refused:
+        with_repository(BASE, parse_repository(text.encode(), "/w/.hutch.toml"), "/w/.hutch.toml")
+    return refused.value.code, refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('readable = ["/"]', "readable"),
+        ('writable = ["/"]', "writable"),
+        ('workspaces = ["/"]', "workspaces"),
+        ("force_sandbox = false", "force_sandbox"),
+        ('method = "other"', "method"),
+        ('[methods.x]\nkind = "wrapper"', "methods"),
+        ('[agents.claude]\ncommand = "/w/evil"', "agents"),
+        ('[network.x]\nallow = ["evil.example:443"]', "network"),
+        ('[tiers.review]\nnetwork = "granted"', "tiers"),
+        ("[policy]\nneeds = []", "policy"),
+        ('[limits]\nmemory = "1TiB"', "limits.memory"),
+        ('networks = ["nowhere"]', "networks"),
+    ],
+)
+def test_a_key_that_would_widen_is_refused_by_its_name(text: str, key: str) -> None:
+    if key == "network":
+        assert code_of(text)[0] == "repository_file_invalid"  # here it is one word
+    else:
+        code, message = code_of(text)
+        assert code == "repository_widens"
+        assert f"/w/.hutch.toml: {key}: " in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not toml",
+        "workspce = 'ro'",
+        "workspace = 'everything'",
+        'denied = ["../x"]',
+        'denied = ["/etc"]',
+        "\0",
+        "limits = 3",
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_refused(text: str) -> None:
+    assert code_of(text)[0] == "repository_file_invalid"
+
+
+@given(st.binary(max_size=200))
+def test_any_text_is_read_or_refused(text: bytes) -> None:
+    read = lambda _: parse_repository(text, "/w/.hutch.toml")  # noqa: E731
+    or_refused(read, BASE, "repository_file_invalid", "repository_widens")
+
+
+def test_what_narrowed_is_said() -> None:
+    said = Repository(network="none", denied=("secrets",), limits=Bounds(pids=64))
+    base = with_repository(with_tier(BASE, "review"), said, "/w/.hutch.toml")
+    assert base.narrowed == (
+        "tier review: workspace review",
+        "tier review: network agent",
+        "tier review: host folders read",
+        "/w/.hutch.toml: network none",
+        "/w/.hutch.toml: denied secrets",
+        "/w/.hutch.toml: pids at most 64",
+    )
+    assert base.config.policy.limits.pids == 64
+    assert base.config.policy.writable == ()
+    assert base.config.policy.readable == (Path("/opt/tools"), Path("/srv/cache"))
+
+
+def test_the_tiers_that_are_built_in() -> None:
+    own = {name: with_tier(BASE, name, "anthropic").networks for name in CONFIG.tiers}
+    assert own == {
+        "review": {"anthropic"},
+        "workspace": {"anthropic"},
+        "offline": frozenset(),
+        "online": {"anthropic", "pypi", "model"},
+    }
+    with pytest.raises(HutchError, match="no tier is called 'ofline'"):
+        with_tier(BASE, "ofline")
+
+
+def test_a_workspace_is_had_only_as_a_tier_lets_it() -> None:
+    review, none = with_tier(BASE, "review"), with_repository(BASE, Repository(workspace="none"), "x")
+    assert bounded_workspace(Wish(command="id", workspace="/src/a"), review).workspace == "/src/a:ro"
+    for wish, base in ((Wish("id", workspace="/src/a:rw"), review), (Wish("id", workspace="/src/a"), none)):
+        with pytest.raises(HutchError) as refused:
+            bounded_workspace(wish, base)
+        assert refused.value.code == "workspace_denied"
+
+
+def test_whatever_the_owner_needs_force_sandbox_needs_the_filesystem() -> None:
+    bare = replace(CONFIG, policy=replace(CONFIG.policy, needs=frozenset()))
+    assert allowed(bare, ()).config.policy.needs == {Guarantee.FILESYSTEM}
+    free = replace(bare, policy=replace(bare.policy, force_sandbox=False))
+    assert allowed(free, ()).config.policy.needs == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tiers.x]\nmethod = "nope"',
+        '[tiers.x]\nnetworks = ["nope"]',
+        '[tiers.x.max_limits]\nmemory = "1TiB"',
+        '[policy]\ntier = "nope"',
+        '[principals.ci]\ntiers = ["nope"]',
+        '[tiers.x]\nworkspace = "all"',
+    ],
+)
+def test_a_tier_that_means_nothing_or_more_than_the_policy_is_an_error(text: str) -> None:
+    with pytest.raises(HutchError) as refused:
+        parse(text, {"HOME": "/home/someone"})
+    assert refused.value.code == "config_invalid"
+
+
+def test_a_tier_has_limits_of_its_own() -> None:
+    text = '[tiers.ci.limits]\nwall_s = 600.0\n[tiers.ci.max_limits]\nmemory = "1GiB"\n'
+    config: Config = parse(text, {"HOME": "/home/someone"})
+    policy = with_tier(allowed(config, ()), "ci").config.policy
+    assert (policy.limits.wall_s, policy.limits.memory_bytes) == (600, 1 << 30)
+    assert (policy.max_limits.wall_s, policy.max_limits.memory_bytes) == (86_400, 1 << 30)
