@@ -1,8 +1,8 @@
 """Reads snapshots straight from the store: no working folder, no path of the host, no link followed."""
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import anyio
@@ -10,7 +10,7 @@ import anyio.lowlevel
 
 from hutch.errors import HutchError
 from hutch.volumes.engine import Engine
-from hutch.volumes.failures import DamagedError
+from hutch.volumes.failures import DamagedError, NotFoundError
 from hutch.volumes.lease.record import LeaseRecord
 from hutch.volumes.log.headers import snapshot_of
 from hutch.volumes.log.recent import Recent
@@ -31,6 +31,7 @@ from hutch.volumes.tree.blocks import read_range
 from hutch.volumes.tree.nodes import Folder, Link, Node, find, path_of, walk
 
 _AT_ONCE = 1000  # nodes told before others have their turn
+Noted = Callable[[VolumeName, int | None], Awaitable[Sequence[State]]]
 _ESCAPE = re.compile(rb"%([89A-F][0-9A-F])")
 
 
@@ -114,21 +115,28 @@ class Reader:
                     break
         return tuple(found)
 
-    async def state(self, name: VolumeName, at: At = None) -> State:
-        """The tree and packs of a snapshot.
+    async def state(self, name: VolumeName, at: At = None, noted: Noted | None = None) -> State:
+        """The tree and packs of a snapshot. `noted` is asked for what this host has of it.
 
         Raises:
             HutchError: `volume_unknown`, `at_invalid`, `tag_unknown`, `snapshot_unknown`, `volume_damaged`.
         """
         record, _ = await self._leases.read(name)
         number = await self._selector.resolve(record.identity(name), record.hints, at)
-        state = await (self._newest(name, record) if number is None else self._at(name, record, number))
-        self._states.keep((name, state.number), state)
+        states = await noted(name, number) if noted else ()
+        known = [state for state in states if state.id == record.volume]
+        if number is None:
+            state = await self._newest(name, record, known)
+        else:
+            state = await self._at(name, record, number, known)
+        if not known:  # else its stats are a folder's, and for those who restore that alone
+            self._states.keep((name, state.number), state)
         return state
 
-    async def _newest(self, name: VolumeName, record: LeaseRecord) -> State:
+    async def _newest(self, name: VolumeName, record: LeaseRecord, known: Sequence[State]) -> State:
+        nearest = max([self._nearest(name, record), *known], key=lambda state: state.number)
         try:
-            return await self._history.newest(self._nearest(name, record), record.hints)
+            return await self._history.newest(replace(nearest, fork=record.fork), record.hints)
         except DamagedError:
             # What a lease of a while ago names may have been collected as garbage since it was read.
             again, _ = await self._leases.read(name)
@@ -136,7 +144,7 @@ class Reader:
                 raise
             return await self._history.newest(again.beginning(name), again.hints)
 
-    async def _at(self, name: VolumeName, record: LeaseRecord, number: int) -> State:
+    async def _at(self, name: VolumeName, record: LeaseRecord, number: int, noted: Sequence[State]) -> State:
         volume = record.identity(name)
         if number:
             await self._selector.assert_kept(volume, number)  # what was thinned out is no damage
@@ -145,6 +153,10 @@ class Reader:
             return known
         if number == 0:
             return await self._history.begun(record.beginning(name))
+        for state in [state for state in noted if state.number == number]:
+            with suppress(NotFoundError):
+                if await self._history.reference(volume, number) == state.reference:
+                    return state
         try:
             return await self._history.at(volume, number)
         except HutchError as error:

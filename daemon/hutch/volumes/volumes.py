@@ -149,7 +149,7 @@ class Volumes(PastDoor):
     @asynccontextmanager
     async def check_out_read_only(self, name: VolumeName, at: At = None) -> AsyncGenerator[Path]:
         """A folder equal to a snapshot, shared by its readers: mount it read-only."""
-        async with self._desk.snapshot(await self._reader.state(name, at)) as folder:
+        async with self._desk.snapshot(await self._reader.state(name, at, self._desk.noted)) as folder:
             yield folder
 
     async def log(self, name: VolumeName, limit: int = 20) -> Sequence[Snapshot]:

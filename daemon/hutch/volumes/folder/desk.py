@@ -138,13 +138,26 @@ class Desk:
                     made = await self._materialise(place, state)
         raise FolderBusyError("its readers keep changing the snapshot's folder", "mount it read-only")
 
+    async def noted(self, name: VolumeName, number: int | None) -> tuple[State, ...]:
+        """What this host's folders were noted as: those of a snapshot; None: of the newest there are."""
+        own = self.place(name)
+        shelf = own.folder / "snapshots"
+        folders = sorted(shelf.glob("*"))[-1:] if number is None else [shelf / f"{number:020}"]
+        wanted = [
+            place
+            for place in (Place(folder) for folder in (*folders, own.folder))
+            if (mark := place.mark) and mark.phase == "clean" and number in (None, mark.number)
+        ]
+        found = [await to_thread.run_sync(place.read_index, name) for place in wanted]
+        return tuple(state for state in found if state)
+
     async def _is_whole(self, place: Place, state: State, made: State | None = None) -> bool:
         """Whether the folder shows what was noted when it was made, or `made`, which says the same."""
         mark = place.mark
         if mark is None or (mark.volume, mark.number, mark.phase) != (state.id, state.number, "clean"):
             return False
         noted = made or await to_thread.run_sync(place.read_index, state.name)
-        if noted is None or not place.tree.exists():
+        if noted is None or noted.hash != state.hash or not place.tree.exists():
             return False
         return await to_thread.run_sync(_looks_like, place, noted)
 
