@@ -15,6 +15,7 @@ dev: setup  ## install what a developer needs besides: checkers, test tools, oth
 	@scripts/setup methods || echo "setup: going on without nsjail"
 	@scripts/install-node-tools || echo "setup: going on without them"
 	@scripts/install-store-servers || echo "setup: going on without it"
+	@scripts/install-methods || echo "setup: going on without them"
 
 demo: setup  ## see it work: an agent in a sandbox, its session in a volume, all of it over MCP
 	@.venv/bin/python scripts/demo.py

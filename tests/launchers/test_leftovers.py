@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from support.launcher_leftovers import nothing_left, processes_of
-from support.launcher_methods import LAUNCHERS, host_pids
+from support.launcher_methods import LAUNCHERS, available, host_pids
 
 DAEMON = """
 import os, signal, sys
@@ -45,18 +45,23 @@ anyio.run(main)
         ("bubblewrap", "held"),
         ("bubblewrap", "running"),
         ("bubblewrap", "kept"),
+        ("docker", "running"),
+        ("docker", "kept"),
         ("landlock", "running"),
         ("landlock", "kept"),
         ("nsjail", "running"),
         ("nsjail", "kept"),
         ("pid", "running"),
         ("pid", "kept"),
+        ("podman", "running"),
+        ("podman", "kept"),
         ("wrapper", "running"),
         ("wrapper", "kept"),
         ("wrapper-bwrap", "running"),
     ],
 )
 async def test_what_a_killed_daemon_left_is_reaped(method: str, how: str) -> None:
+    await available(method)
     run_id = f"test-{os.urandom(6).hex()}"
     word = f"65.{int(run_id[-8:], 16)}"
     program = DAEMON.replace("{path!r}", repr([p for p in sys.path if p]))

@@ -44,7 +44,7 @@ async def available(method: str) -> Launcher:
     """The launcher; skips the test, with the probe's reason, where the host lacks the method."""
     start_engine(method)
     probe = await LAUNCHERS[method].probe()
-    need(method, probe.available, f"{method} ({probe.reason})", probe.fix)
+    need(method, probe.available, f"the method {method} ({probe.reason})", probe.fix)
     return LAUNCHERS[method]
 
 

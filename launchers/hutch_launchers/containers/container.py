@@ -86,9 +86,7 @@ def start_blank(engine: Engine, wanted: Container, places: Path) -> Blank:
 def _fill(inside: Path) -> None:
     (inside / "guest.py").write_bytes(GUEST_SOURCE.read_bytes())
     (inside / "empty").mkdir(mode=0o755)
-    program = seccomp_filter()
-    if program is not None:
-        (inside / "filter").write_bytes(program)
+    (inside / "filter").write_bytes(seccomp_filter() or b"")
 
 
 def _accept(listener: socket.socket) -> socket.socket:

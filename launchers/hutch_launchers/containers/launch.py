@@ -129,12 +129,21 @@ async def _dressed(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[Dressed]:
     check_run_id(spec.run_id)
     for mount in spec.mounts:
         check_target(mount.target)
-    dressed = Dressed(await _take(rooms, spec))
+    dressed = await _own(await _take(rooms, spec))
     try:
         await dressed.dress(spec, attaches=rooms.attaches)
         yield dressed
     finally:
         await dressed.aclose()
+
+
+async def _own(blank: Blank) -> Dressed:
+    try:
+        return Dressed(blank)
+    except OSError as error:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(blank.discard)
+        raise LauncherError("sandbox_failed", f"a container ended too early: {error}") from error
 
 
 async def _take(rooms: Rooms, spec: SandboxSpec) -> Blank:

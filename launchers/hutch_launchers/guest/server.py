@@ -177,6 +177,8 @@ def connect(path: str) -> None:
 def confine(path: str) -> None:
     """Come under a filter for good. Raises OSError where the kernel refuses it."""
     program = Path(path).read_bytes()
+    if not program:  # there is none for this machine
+        return
     instructions = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):  # struct sock_fprog
