@@ -1,4 +1,4 @@
-"""Writes docs/guarantees.md: the promises, what the probe measured, what the contract's suite has shown.
+"""Writes docs/guarantees.md: the promises, what the probes measured, what the contract's suite has shown.
 
 scripts/guarantees.py                   run the suite and write the page
 scripts/guarantees.py --results FILE    write it from the results of a run: HUTCH_CONTRACT_RESULTS=FILE pytest
@@ -18,56 +18,20 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.contract_cases import CASES, GROUPS, OPEN, Case  # noqa: E402 - the line above finds it
+from guarantees_words import DAEMON_LEGEND, GUARANTEES_LEGEND, HEAD, METHODS_LEGEND, TAIL  # noqa: E402 - the line above finds what they need
+from hutch_launchers.contract.case import GROUPS as METHOD_GROUPS  # noqa: E402
+from hutch_launchers.contract.suite import CASES as METHOD_CASES  # noqa: E402
+from hutch_launchers.spec import Ability, Guarantee  # noqa: E402
+from support.contract_cases import CASES, GROUPS, Case  # noqa: E402
+from support.contract_methods import METHODS, OPEN  # noqa: E402
 
 PAGE = ROOT / "docs/guarantees.md"
 PAGE_TEST = ROOT / "tests/contract/test_guarantees_page.py"
 USERS = ("root", "ordinary user")
+Document = Mapping[str, Any]
 _WORST = ("broken", "not held", "held", "not applicable")
-
-HEAD = """# What Hutch guarantees
-
-> For a run under a policy, whatever the code inside does: (1) no byte outside the granted roots changes;
-> (2) no byte outside the granted reads is observable; (3) no packet leaves except by a rule of the
-> policy; (4) no secret is inside that was not put there by name; (5) nothing of it runs after it has
-> ended; (6) a volume is always some committed state; (7) what cannot be enforced here does not start.
-
-Guarantees are measured, not claimed. A method's probe starts a real sandbox with canaries (`hutch doctor`
-shows what it saw on your host), a run whose policy needs more than the probe has seen is refused with
-`guarantee_missing`, and each run's record names the mechanism that enforced each part. Behind that stands
-a suite of attacks, `tests/contract`: every one is made on real sandboxes, beside the allowed action that
-must still work. This page is written from its results by `scripts/guarantees.py`.
-"""
-
-TAIL = """## What does not hold yet
-
-{open}
-- **Limits without control groups** (an ordinary user on a host that delegates none): memory is a limit on
-  each process and a watch over their sum that looks ten times a second, processes are counted by
-  `RLIMIT_NPROC`, CPU time is bounded by the number of CPUs. The record of a run says which mechanism it
-  was.
-- **The setgid bit** can be set on a file in a volume. The file lies in a folder of the daemon's that no other
-  user can enter, and a check-out does not carry the bit on.
-- **A forged result** of a kept sandbox's guest is not attacked by the suite: code beside the guest runs as
-  the same user, so what it says of its own sandbox's commands is no more than the sandbox's word.
-- **A sandbox of root's daemon** has a user that is the host's root without any of its rights. Prefer an
-  ordinary user.
-- **`pass_env`** hands values *into* the sandbox; the agent and every command that it runs can read them.
-  Credentials that are added outside come with the allow-list proxy.
-- **Network rules** are whole destinations (`host:port`), one listener each. Rules by host pattern, path
-  and method come with the allow-list proxy.
-- **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown,
-  and in a writable workspace it cannot be written. A socket that the host makes there *during* a run can
-  be connected to.
-- **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
-  system calls that the filter allows.
-- **Google Cloud Storage** is tested only as far as the wire: which conditions are sent and how answers are
-  read. No server that can stand in its place honours them. In a real bucket they are shown by the race that
-  every store must pass before its first use. S3 is tested on Ceph's gateway 16, Azure on Azurite, both with
-  the engine's own suite; Amazon S3, MinIO, R2 and Azure itself by nobody yet.
-- Other methods than bubblewrap and a wrapper, quotas of volumes and an audit log are still to come; their
-  cases are marked *not applicable*.
-"""
+_MARKS = {"held": "H", "refused": "R", "not applicable": "-", "not held": "**N**"}
+_ABSENT = "·"
 
 
 def main() -> int:
@@ -106,46 +70,87 @@ def cell(case: Case, user: str, shown: list[list[str]]) -> str:
     return case.outcome if worst == "held" else worst
 
 
-def page(table: Mapping[tuple[str, str], str], methods: Mapping[str, Any]) -> Iterator[str]:
+def page(table: Mapping[tuple[str, str], str], methods: Mapping[str, Document]) -> Iterator[str]:
     yield HEAD
-    yield "## Guarantees of a method\n"
-    yield "As the probe measured them where this page was written: " + host() + ".\n"
+    yield "## Guarantees of the methods\n"
+    yield "As the probes measured them where this page was written: " + host() + ".\n"
+    yield GUARANTEES_LEGEND
     yield from guarantee_table(methods)
-    yield "\n## Cases\n"
-    yield (
-        "*held*: the attack fails and everything else goes on. *refused*: the request itself is turned\n"
-        "down. *not held*: see below. The method is bubblewrap, by a daemon that runs as root or as an\n"
-        "ordinary user. A wrapper has no column: it is as good as its program, which the probe measures.\n"
-        "For one that isolates nothing, the suite shows that nothing is ever started in it.\n"
-    )
+    yield "\nWhat holds it, where it holds:\n"
+    yield from mechanisms(methods)
+    yield "\n## Attacks on the methods\n"
+    yield METHODS_LEGEND
+    names = [method.name for method in METHODS]
+    for group, title in METHOD_GROUPS.items():
+        cases = [case for case in METHOD_CASES if case.group == group]
+        if cases:
+            yield f"### {title}\n"
+            yield f"| case | {' | '.join(names)} |"
+            yield "|---" * (len(names) + 1) + "|"
+            for case in cases:
+                yield row(case.title, [_by_user(methods, name, case.key) for name in names])
+            yield ""
+    yield "## Attacks on the daemon\n"
+    yield DAEMON_LEGEND
     for group, title in GROUPS.items():
         yield f"### {title}\n"
         yield f"| case | {' | '.join(USERS)} |"
         yield "|---|---|---|"
-        for case in CASES:
-            if case.group == group:
-                yield row(case, [table[case.key, user] for user in USERS])
+        for one in CASES:
+            if one.group == group:
+                yield row(one.title, [table[one.key, user] for user in USERS])
         yield ""
     yield from why_not_applicable()
     yield ""
     yield TAIL.format(open="\n".join(open_points())).rstrip() + "\n"
 
 
-def guarantee_table(methods: Mapping[str, Any]) -> Iterator[str]:
-    names = list(methods)
-    yield "| guarantee | " + " | ".join(names) + " |"
+def guarantee_table(methods: Mapping[str, Document]) -> Iterator[str]:
+    names = [method.name for method in METHODS]
+    yield "| | " + " | ".join(names) + " |"
     yield "|---" * (len(names) + 1) + "|"
-    for guarantee in dict.fromkeys(name for method in methods.values() for name in method["guarantees"]):
-        cells = [method["guarantees"].get(guarantee) for method in methods.values()]
-        texts = [
-            f"{'held' if c['held'] else 'not held'}: {c['mechanism'] or c['detail']}" if c else "-"
-            for c in cells
+    for guarantee in Guarantee:
+        yield row(
+            guarantee, [_pair(methods, name, lambda one, g=guarantee: _is_held(one, g)) for name in names]
+        )
+    for ability in Ability:
+        yield row(
+            f"*{ability}*",
+            [_pair(methods, name, lambda one, a=ability: a in one["abilities"]) for name in names],
+        )
+
+
+def mechanisms(methods: Mapping[str, Document]) -> Iterator[str]:
+    for name, document in methods.items():
+        held = [
+            f"{guarantee} by {shown['mechanism']}"
+            for guarantee, shown in document["guarantees"].items()
+            if shown["held"] and shown["mechanism"]
         ]
-        yield f"| {guarantee} | " + " | ".join(texts) + " |"
+        yield f"- **{name}**: {', '.join(held) or 'nothing'}."
 
 
-def row(case: Case, cells: list[str]) -> str:
-    return f"| {case.title} | " + " | ".join(cells) + " |"
+def _pair(methods: Mapping[str, Document], name: str, holds: Any) -> str:  # noqa: ANN401 - a test of a document
+    found = [methods.get(f"{name} ({user})") for user in USERS]
+    return " ".join(_ABSENT if one is None else "H" if holds(one) else "-" for one in found)
+
+
+def _is_held(document: Document, guarantee: str) -> bool:
+    return bool(document["guarantees"].get(guarantee, {}).get("held"))
+
+
+def _by_user(methods: Mapping[str, Document], name: str, key: str) -> str:
+    return " ".join(_mark(methods.get(f"{name} ({user})"), key) for user in USERS)
+
+
+def _mark(document: Document | None, key: str) -> str:
+    if document is None:
+        return _ABSENT
+    return next(_MARKS[one["outcome"]] for one in document["cases"] if one["case"] == key)
+
+
+def row(title: str, cells: list[str]) -> str:
+    return f"| {title} | " + " | ".join(cells) + " |"
 
 
 def why_not_applicable() -> Iterator[str]:
@@ -156,16 +161,12 @@ def why_not_applicable() -> Iterator[str]:
 
 
 def open_points() -> Iterator[str]:
-    reasons: dict[str, list[str]] = {}
-    for (_, user), reason in OPEN.items():
-        reasons.setdefault(reason, []).append(user)
-    for reason, users in reasons.items():
-        by = (
-            ""
-            if set(users) == set(USERS)
-            else f" (the daemon run by {'root' if users[0] == 'root' else 'an ordinary user'})"
-        )
-        yield f"- {reason[0].upper()}{reason[1:]}{by}."
+    methods: dict[str, list[str]] = {}
+    for (_, method), reason in OPEN.items():
+        if method not in methods.setdefault(reason, []):
+            methods[reason].append(method)
+    for reason, names in methods.items():
+        yield f"- {reason[0].upper()}{reason[1:]} ({', '.join(names)})."
 
 
 def host() -> str:

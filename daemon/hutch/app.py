@@ -111,7 +111,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         async with open_state(state / "state.db") as opened:
             yield Rooms(
                 config=config,
-                launchers=_launchers(config),
+                launchers=launchers_of(config),
                 store=store,
                 volumes=volumes,
                 state=opened,
@@ -255,7 +255,8 @@ def _announce(config: Config, url: str | None) -> None:
     logger.info("hutch %s serves %s/mcp and %s", __version__, url, config.daemon.socket)
 
 
-def _launchers(config: Config) -> dict[str, Launcher]:
+def launchers_of(config: Config) -> dict[str, Launcher]:
+    """Make the methods of the configuration. Raises HutchError `config_invalid`."""
     cache = config.daemon.cache / "probes"
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     launchers = {}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from support.contract_cases import Case
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column
 
 RESULTS = (
@@ -25,9 +24,14 @@ def anyio_backend() -> str:
 async def sandbox(request: pytest.FixtureRequest) -> AsyncGenerator[Column]:
     """The method bubblewrap, by a daemon that root or an ordinary user runs."""
     async with column(request.param) as made:
-        _shown(request.config)["methods"][made.name] = (await made.client.doctor())["methods"][0]
         yield made
         made.stage.assert_untouched()
+
+
+@pytest.fixture(scope="session")
+def shown(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What all tests together have shown, to be added to."""
+    return _shown(request.config)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
@@ -52,9 +56,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _cases_of(item: pytest.Item) -> list[str]:
-    case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-    named = getattr(getattr(item, "function", None), "shown_cases", ())
-    return [case.key] if isinstance(case, Case) else list(named)
+    return list(getattr(getattr(item, "function", None), "shown_cases", ()))
 
 
 _KEY = pytest.StashKey[dict[str, Any]]()

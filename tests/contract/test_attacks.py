@@ -1,20 +1,21 @@
-"""Every case that an attack program shows from inside a sandbox."""
+"""Every attack from inside a sandbox that the daemon itself made, by its policy and its mounts."""
 
 import pytest
 
-from support.contract_cases import CASES, Case
+from hutch_launchers.contract.attacking import PROGRAMS
+from support.contract_cases import shows
 from support.contract_column import Column
+from support.contract_methods import OPEN
 
 pytestmark = pytest.mark.slow  # real sandboxes, by two users
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.program], ids=lambda case: case.key)
-async def test_every_try_of_an_attack_is_held_and_its_allowed_neighbour_works(
-    sandbox: Column, case: Case
-) -> None:
-    tries = await sandbox.tries(case.key)
-    assert {one.kind for one in tries} == {"attack", "allowed"}
-    failed = [str(one) for one in tries if not one.ok]
-    with sandbox.known_gap(case.key):
-        assert failed == []
+@pytest.mark.parametrize("group", PROGRAMS)
+@shows("files/workspace-sockets")
+async def test_attacks_are_held_in_a_sandbox_of_the_daemon(sandbox: Column, group: str) -> None:
+    tries, trouble = await sandbox.attack(group)
+    assert tries, trouble
+    failed = [str(one) for one in tries if one.verdict == "failed" and (one.case, sandbox.method) not in OPEN]
+    assert failed == []
+    assert {one.verdict for one in tries} == {"as it must be"}, "everything is shown here"
     sandbox.stage.assert_untouched()

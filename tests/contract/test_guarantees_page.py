@@ -3,31 +3,41 @@
 import re
 from pathlib import Path
 
-from support.contract_cases import CASES, GROUPS, OPEN, programs
+from hutch_launchers.contract.suite import CASES as METHOD_CASES
+from support.contract_cases import CASES
+from support.contract_methods import METHODS, OPEN
 from support.daemon import ROOT
 
 PAGE = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
-_CELLS = ("held", "refused", "not applicable", "not held")
-_COLUMNS = ("root", "ordinary user")
+_METHOD_CELL = re.compile(r"[HR-]|\*\*N\*\*|·")  # as the legend of the page has them
 
 
-def test_every_case_is_a_row_and_every_cell_says_what_was_shown() -> None:
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split(" | "))
-        for line in PAGE.partition("## Cases")[2].splitlines()
-        if line[:2] == "| "
-    ]
-    cases = [row for row in rows if len(row) == 3 and row[0] != "case"]
-    assert [row[0] for row in cases] == [
-        case.title for group in GROUPS for case in CASES if case.group == group
-    ]
-    assert {cell for row in cases for cell in row[1:]} <= set(_CELLS)
-    by_title = {case.title: case for case in CASES}
-    for title, *cells in cases:
-        case = by_title[title]
-        for user, cell in zip(_COLUMNS, cells, strict=True):
-            gap = "not held" if (case.key, user) in OPEN else None
-            assert cell == (gap or ("not applicable" if case.not_applicable else case.outcome)), (title, user)
+def _rows(part: str, until: str) -> list[list[str]]:
+    text = PAGE.partition(f"## {part}\n")[2].partition(f"\n## {until}")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in rows if row[0] != "case"]
+
+
+def test_every_case_of_a_method_is_a_row_and_every_cell_says_what_was_shown() -> None:
+    rows = _rows("Attacks on the methods", "Attacks on the daemon")
+    assert [row[0] for row in rows] == [case.title for case in METHOD_CASES]
+    for case, (title, *cells) in zip(METHOD_CASES, rows, strict=True):
+        assert len(cells) == len(METHODS), title
+        for method, cell in zip(METHODS, cells, strict=True):
+            by_user = cell.split()
+            assert len(by_user) == 2, (title, cell)
+            assert all(_METHOD_CELL.fullmatch(one) for one in by_user), (title, cell)
+            is_open = (case.key, method.name) in OPEN
+            assert ("**N**" in by_user) == is_open, (title, method.name)
+            assert "·" not in by_user or not method.must_run, f"{method.name} must run to be told of"
+
+
+def test_every_case_of_the_daemon_is_a_row_and_every_cell_says_what_was_shown() -> None:
+    rows = _rows("Attacks on the daemon", "What does not hold yet")
+    assert [row[0] for row in rows] == [case.title for case in CASES]
+    for case, (title, *cells) in zip(CASES, rows, strict=True):
+        assert set(cells) == {"not applicable" if case.not_applicable else case.outcome}, title
 
 
 def test_what_does_not_hold_is_said_in_words() -> None:
@@ -37,8 +47,7 @@ def test_what_does_not_hold_is_said_in_words() -> None:
         assert case.not_applicable in PAGE
 
 
-def test_every_case_is_shown_by_a_program_or_a_test() -> None:
+def test_every_case_of_the_daemon_is_shown_by_a_test() -> None:
     texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
     shown = {key for text in texts for key in re.findall(r'@shows\("([a-z]+/[a-z0-9-]+)"\)', text)}
-    shown |= {case.key for cases in programs().values() for case in cases}
     assert shown == {case.key for case in CASES if not case.not_applicable}

@@ -16,34 +16,13 @@ from typing import Any
 import pytest
 
 from hutch.client import Client
+from hutch_launchers.contract.attacking import PROGRAMS, Try, program_text, told
+from hutch_launchers.contract.stage import Stage, stage
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
-from support.contract_cases import BY_KEY, OPEN, programs
-from support.contract_stage import Stage, stage
 from support.daemon import ROOT, Daemon, daemon, output, run
 
 _GUEST = '[principals.guest]\nvolumes = {"guest-*" = "rw", "public" = "ro"}\n'
-ATTACKS = ROOT / "tests/contract/attacks"
 _USER = 1500  # an ordinary user for a daemon of root's tests; no account is needed
-_BOOT = """
-import sys, types
-for name, text in {modules!r}.items():
-    module = sys.modules[name] = types.ModuleType("__main__" if name == {last!r} else name)
-    exec(compile(text, name, "exec"), module.__dict__)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """What one try of an attack program came to."""
-
-    case: str
-    kind: str  # "attack" or "allowed"
-    name: str
-    ok: bool  # the attack was held, or the allowed action worked
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,44 +75,30 @@ class Column:
     stage: Stage
     daemon: Daemon
     client: Client
-    _tries: dict[str, list[Try]] = field(default_factory=dict)
+    _attacked: dict[str, tuple[list[Try], str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return f"{self.method} ({self.who.name})"
 
-    async def tries(self, key: str) -> list[Try]:
-        """Return what the attack program of a case saw; it runs once in a sandbox, with all its cases."""
-        program = BY_KEY[key].program
-        if program not in self._tries:
-            self._tries[program] = await self._attack(program)
-        return [one for one in self._tries[program] if one.case == key]
+    async def attack(self, group: str) -> tuple[list[Try], str]:
+        """What the attack programs of a group told in a sandbox of the daemon, and any trouble; run once."""
+        if group not in self._attacked:
+            self._attacked[group] = await self._attack(group)
+        return self._attacked[group]
 
-    async def _attack(self, program: str) -> list[Try]:
+    async def _attack(self, group: str) -> tuple[list[Try], str]:
+        facts = json.dumps({**self.stage.facts, "daemon_port": self.port})
         record = await self.run(
-            attack_argv(program, self.stage.arguments(self.port)),
-            volumes=[f"contract-{program.replace('_', '-')}:/vol"],
+            ["/usr/bin/python3", "-I", "-c", program_text(PROGRAMS[group]), facts],
+            env={"HUTCH_WORKSPACE": "/workspace", "HUTCH_VOLUME": "/vol", "HUTCH_GIVEN": "given"},
+            volumes=[f"attacked-{group}:/vol"],
             workspace=str(self.stage.workspace),
             timeout_s=50,
         )
         stdout, stderr = await self.output(record)
-        assert record.exit_code == 0, (record, stdout, stderr)
-        found = [Try(**json.loads(line)) for line in stdout.splitlines()]
-        expected = {case.key for case in programs()[program]}
-        assert {one.case for one in found} == expected, "the program and the list of cases differ"
-        return found
-
-    @contextmanager
-    def known_gap(self, key: str) -> Generator[None]:
-        """Around what a case asserts: where it is known not to hold it fails as expected, and only there."""
-        reason = OPEN.get((key, self.who.name))
-        try:
-            yield
-        except AssertionError:
-            if reason is None:
-                raise
-            pytest.xfail(reason)
-        assert reason is None, f"{key} holds by now: take it out of OPEN"
+        tries, trouble = told(stdout)
+        return tries, trouble and f"{trouble}: {stderr[-300:]}"
 
     async def run(self, command: str | list[str], **values: Any) -> RunRecord:
         return await run(self.client, command, **self._asked(values))
@@ -182,7 +147,7 @@ def home_of(user: Who) -> Generator[Path]:
 async def column(name: str, *, method: str = "bubblewrap", more: str = "") -> AsyncGenerator[Column]:
     """A daemon run by the user `name`, with canaries all around it."""
     user = who(name)
-    with stage(user.uid, user.prefix) as staged:
+    with stage(user.uid) as staged:
         folder = staged.folder / "d"
         folder.mkdir()
         os.chown(folder, user.uid, user.uid)
@@ -191,14 +156,6 @@ async def column(name: str, *, method: str = "bubblewrap", more: str = "") -> As
         config = f'\n[policy]\nworkspaces = ["{staged.workspace}"]\n{more}\n{_GUEST}'
         async with daemon(folder, config, env=env, python=user.python) as made, made.client() as client:
             yield Column(user, method, staged, made, client)
-
-
-def attack_argv(program: str, arguments: str) -> list[str]:
-    """The command that runs an attack program; its text goes along: no file of ours is needed inside."""
-    names = ["inside", "calls", program]
-    modules = {f"contract.attacks.{name}": (ATTACKS / f"{name}.py").read_text() for name in names}
-    text = _BOOT.format(modules=modules, last=f"contract.attacks.{program}")
-    return ["/usr/bin/python3", "-I", "-c", text, arguments]
 
 
 def _import_paths() -> Sequence[str]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "stop": ("hutch.cli.runs:stop", "End a run or session."),
     "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
     "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
+    "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
     "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
     "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),
     "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),

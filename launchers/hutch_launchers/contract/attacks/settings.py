@@ -1,9 +1,18 @@
 """Attacks by the kernel's settings, on the protected paths of a workspace, and on shared folders."""
 
 import os
+import tempfile
 from pathlib import Path
 
-from contract.attacks.inside import Contained, allowed, attack, each_refused, main
+from hutch_launchers.contract.attacks.inside import (
+    HOME,
+    VOL,
+    Contained,
+    allowed,
+    attack,
+    each_refused,
+    workspace,
+)
 
 _SETTINGS = (
     "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug",
@@ -97,10 +106,10 @@ _PROTECTED = (
 )  # fmt: skip
 
 
-@attack("files/protected-paths")
+@attack("files/read-only")
 def create_what_an_editor_or_git_would_run() -> str | None:
     for name in _PROTECTED:
-        path = Path("/workspace", name)
+        path = Path(workspace(), name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("x")
@@ -110,21 +119,21 @@ def create_what_an_editor_or_git_would_run() -> str | None:
     raise Contained("the workspace is read-only")
 
 
-@attack("files/protected-paths")
+@attack("files/read-only")
 def move_delete_and_replace() -> None:
     each_refused(
-        lambda: os.rename("/workspace/.git", "/workspace/.old"),
-        lambda: os.unlink("/workspace/granted"),
-        lambda: os.symlink("/tmp", "/workspace/.husky"),
-        lambda: os.mkdir("/workspace/.claude"),
-        lambda: os.chmod("/workspace", 0o777),
+        lambda: os.rename(workspace(".git"), workspace(".old")),
+        lambda: os.unlink(workspace("granted")),
+        lambda: os.symlink("/tmp", workspace(".husky")),
+        lambda: os.mkdir(workspace(".claude")),
+        lambda: os.chmod(workspace(), 0o777),
     )
 
 
-@allowed("files/protected-paths")
+@allowed("files/read-only")
 def the_same_names_work_in_a_volume() -> None:
     for name in _PROTECTED:
-        path = Path("/vol/copy", name)
+        path = Path(VOL, "copy", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
 
@@ -132,7 +141,10 @@ def the_same_names_work_in_a_volume() -> None:
 @attack("files/private-folders")
 def find_what_the_host_put_into_shared_folders() -> str | None:
     for folder in ("/tmp", "/dev/shm", "/var/tmp", "/run"):
-        names = [n for n in os.listdir(folder) if n.startswith("hutch-canary")]
+        try:
+            names = [name for name in os.listdir(folder) if name.startswith("hutch-canary")]
+        except OSError:
+            continue
         if names:
             return f"{folder}/{names[0]}"
     raise Contained("/tmp, /dev/shm, /var/tmp and /run are the sandbox's own")
@@ -140,9 +152,5 @@ def find_what_the_host_put_into_shared_folders() -> str | None:
 
 @allowed("files/private-folders")
 def use_them() -> None:
-    for folder in ("/tmp", "/dev/shm", "/var/tmp"):
+    for folder in (tempfile.gettempdir(), HOME):
         Path(folder, "hutch-from-inside").write_text("x")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,8 @@ import struct
 import termios
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import Contained, Missed, allowed, attack, denied, flat, main
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import Contained, Missed, allowed, attack, denied, flat
 
 _HIGH = 1 << 32
 
@@ -98,8 +98,4 @@ def vsock_device() -> None:
 def plain_sockets_work() -> None:
     for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
         socket.socket(family, socket.SOCK_STREAM).close()
-    assert socket.if_nameindex() == [(1, "lo")]
-
-
-if __name__ == "__main__":
-    main()
+    assert "lo" in {name for _, name in socket.if_nameindex()}

@@ -2,25 +2,27 @@
 
 import os
 import stat
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import (
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import (
     FACTS,
+    HOME,
+    OUT,
+    SHOWN,
+    VOL,
     Contained,
     Missed,
     allowed,
     attack,
     denied,
     each_refused,
-    main,
+    supervisor,
+    workspace,
 )
-
-OUT = FACTS.get("out", "/nowhere")  # a host folder outside all grants, with a file `canary` in it
-VOL = "/vol"
-_SEES = ("/root", "/home", "/mnt", "/opt", "/srv", "/var/lib", "/boot", "/sys")
 
 
 @attack("files/read-out")
@@ -30,7 +32,7 @@ def read_by_absolute_path() -> str:
 
 @attack("files/read-out")
 def read_through_dots() -> str:
-    return Path("/workspace" + "/.." * 40 + OUT, "canary").read_text()
+    return Path(workspace() + "/.." * 40 + OUT, "canary").read_text()
 
 
 @attack("files/read-out")
@@ -40,14 +42,14 @@ def read_with_odd_slashes() -> str:
 
 @attack("files/read-out")
 def look_into_private_folders() -> str | None:
-    for folder in _SEES:
+    for folder, names in FACTS["private_folders"].items():
         try:
-            names = set(os.listdir(folder)) - {"agent", "hutch"}
+            shown = set(os.listdir(folder)) & set(names)
         except OSError:
             continue
-        if names:
-            return f"{folder} holds {sorted(names)[:5]}"
-    raise Contained("home, /root, /var/lib and their like are not there or empty")
+        if shown:
+            return f"{folder} shows {sorted(shown)[:5]}"
+    raise Contained("of the host's home, /root, /var/lib and their like nothing is shown")
 
 
 @attack("files/read-out")
@@ -58,9 +60,9 @@ def read_password_hashes() -> str:
 @attack("files/read-out")
 def find_the_daemon_anywhere() -> str | None:
     for root, folders, files in os.walk("/", onerror=None):
-        folders[:] = [f for f in folders if os.path.join(root, f) not in ("/proc", "/usr", "/workspace")]
+        folders[:] = [f for f in folders if os.path.join(root, f) not in ("/proc", "/sys", "/usr", *SHOWN)]
         for name in (*folders, *files):
-            if name in ("canary", "state.db", "hutch.sock", "d.sock", "token"):
+            if name in ("canary", "state.db", "hutch.sock", "d.sock"):
                 return os.path.join(root, name)
     raise Contained("no file of the daemon or the canary under /")
 
@@ -84,7 +86,7 @@ def kernel_memory_by_proc() -> bytes:
 
 @allowed("files/read-out")
 def read_what_is_granted() -> None:
-    assert Path("/workspace/granted").read_text() == "granted\n"
+    assert Path(workspace("granted")).read_text() == "granted\n"
     assert Path("/usr/bin/env").exists()
 
 
@@ -105,7 +107,6 @@ def write_into_the_system() -> str | None:
         "/opt",
         "/dev",
         "/run",
-        "/workspace",
         "/proc",
     ):
         try:
@@ -143,13 +144,13 @@ def change_the_mode_of_an_entry_of_proc() -> None:
 @attack("files/write-out")
 def change_the_program_of_pid_1() -> None:
     """It is bubblewrap's own file on the host, reached around every mount of the sandbox."""
-    program = os.open("/proc/1/exe", os.O_RDONLY)
+    program = os.open(f"{supervisor()}/exe", os.O_RDONLY)
     os.fchmod(program, stat.S_IMODE(os.fstat(program).st_mode))
 
 
 @attack("files/write-out")
 def overwrite_the_program_of_pid_1() -> None:
-    os.open("/proc/1/exe", os.O_WRONLY)
+    os.open(f"{supervisor()}/exe", os.O_WRONLY)
 
 
 @attack("files/write-out")
@@ -160,7 +161,7 @@ def write_through_a_descriptor_link() -> None:
 
 @allowed("files/write-out")
 def write_what_is_granted() -> None:
-    for folder in (VOL, "/tmp", "/dev/shm", "/home/agent"):
+    for folder in (VOL, tempfile.gettempdir(), HOME):
         Path(folder, "written").write_text("x")
 
 
@@ -178,7 +179,7 @@ def read_through_a_link_to_a_folder() -> str:
 
 @attack("files/symlink-out")
 def follow_a_link_that_was_there_before() -> str:
-    return Path("/workspace/link-out").read_text()
+    return Path(workspace("link-out")).read_text()
 
 
 @allowed("files/symlink-out")
@@ -190,17 +191,17 @@ def a_link_within_a_volume_is_followed() -> None:
 
 @attack("files/hard-link-before")
 def write_through_a_hard_link_in_the_workspace() -> None:
-    Path("/workspace/hard-link").write_text("changed")
+    Path(workspace("hard-link")).write_text("changed")
 
 
 @attack("files/hard-link-before")
 def change_modes_through_a_hard_link() -> None:
-    Path("/workspace/hard-link").chmod(0o777)
+    Path(workspace("hard-link")).chmod(0o777)
 
 
 @allowed("files/hard-link-before")
 def read_the_workspace() -> None:
-    assert Path("/workspace/granted").read_text() == "granted\n"
+    assert Path(workspace("granted")).read_text() == "granted\n"
 
 
 @attack("files/hard-link-inside")
@@ -210,18 +211,18 @@ def link_a_program_into_a_volume() -> None:
 
 @attack("files/hard-link-inside")
 def link_the_workspace_into_a_volume() -> None:
-    os.link("/workspace/granted", f"{VOL}/granted")
+    os.link(workspace("granted"), f"{VOL}/granted")
 
 
 @attack("files/hard-link-inside")
 def link_an_open_descriptor() -> None:
-    fd = os.open("/workspace/granted", os.O_RDONLY)
+    fd = os.open(workspace("granted"), os.O_RDONLY)
     os.link(f"/proc/self/fd/{fd}", f"{VOL}/granted", follow_symlinks=True)
 
 
 @attack("files/hard-link-inside")
 def link_by_an_empty_path() -> NoReturn:
-    fd = os.open("/workspace/granted", os.O_PATH)
+    fd = os.open(workspace("granted"), os.O_PATH)
     os.chdir(VOL)
     try:
         denied(NR["linkat"], fd, b"", -100, b"granted", 0x1000)
@@ -233,14 +234,10 @@ def link_by_an_empty_path() -> NoReturn:
 
 @attack("files/hard-link-inside")
 def rename_across_mounts() -> None:
-    os.rename("/workspace/granted", f"{VOL}/granted")
+    os.rename(workspace("granted"), f"{VOL}/granted")
 
 
 @allowed("files/hard-link-inside")
 def link_within_a_volume() -> None:
     Path(VOL, "one").write_text("x")
     os.link(f"{VOL}/one", f"{VOL}/two")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from contract.attacks.inside import FACTS, Contained, Missed, allowed, attack, main
+from hutch_launchers.contract.attacks.inside import (
+    FACTS,
+    SHOWN,
+    Contained,
+    Missed,
+    allowed,
+    attack,
+    workspace,
+)
 
 _ENGINES = (
     "/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock",
@@ -93,24 +101,24 @@ def every_abstract_socket_that_is_listed() -> str | None:
     raise Contained("the namespace lists none")
 
 
-@attack("host/path-sockets")
+@attack("workspace/sockets")
 def a_socket_in_the_workspace() -> str | None:
     """A read-only mount does not stop connect."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.connect("/workspace/service.sock")
+        client.connect(workspace("service.sock"))
         return "connected"
 
 
-@attack("host/path-sockets")
+@attack("workspace/sockets")
 def a_datagram_to_the_workspace() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        client.sendto(b"x", "/workspace/datagram.sock")
+        client.sendto(b"x", workspace("datagram.sock"))
 
 
 @attack("host/path-sockets")
 def any_socket_in_the_file_tree() -> str | None:
     for root, folders, files in os.walk("/"):
-        folders[:] = [f for f in folders if os.path.join(root, f) not in ("/proc", "/workspace", "/vol")]
+        folders[:] = [f for f in folders if os.path.join(root, f) not in ("/proc", "/sys", *SHOWN)]
         for name in files:
             path = os.path.join(root, name)
             if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
@@ -118,13 +126,14 @@ def any_socket_in_the_file_tree() -> str | None:
     raise Contained("there is none")
 
 
-@attack("host/path-sockets")
+@attack("workspace/sockets")
 def a_fifo_of_the_host_in_the_workspace() -> None:
-    os.open("/workspace/pipe", os.O_WRONLY | os.O_NONBLOCK)
+    os.open(workspace("pipe"), os.O_WRONLY | os.O_NONBLOCK)
 
 
 @allowed("host/abstract-sockets")
 @allowed("host/path-sockets")
+@allowed("workspace/sockets")
 @allowed("host/container-engines")
 @allowed("host/d-bus")
 @allowed("host/desktops")
@@ -221,7 +230,3 @@ def _abstract(name: str) -> None:
 
 def _none() -> str:
     raise Contained("the environment names none")
-
-
-if __name__ == "__main__":
-    main()

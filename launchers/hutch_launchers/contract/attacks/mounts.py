@@ -7,11 +7,22 @@ import subprocess
 from pathlib import Path
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import FACTS, Contained, Missed, allowed, attack, denied, flat, main
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import (
+    FACTS,
+    OUT,
+    VOL,
+    Contained,
+    Missed,
+    allowed,
+    attack,
+    denied,
+    flat,
+    supervisor,
+    workspace,
+)
 
-OUT = FACTS.get("out", "/nowhere")
-VOL = "/vol"
+_VOL = VOL.encode()
 _OPEN_AT_START = {  # before any try opened anything; `listdir` itself has one open, which is gone now
     fd: os.readlink(f"/proc/self/fd/{fd}")
     for fd in map(int, os.listdir("/proc/self/fd"))
@@ -25,7 +36,7 @@ for _name, _arguments in {
     "mount_remount": (None, b"/usr", None, _MS_REMOUNT | _MS_BIND, None),
     "mount_remount_high": (None, b"/usr", None, (1 << 32) | _MS_REMOUNT | _MS_BIND, None),
     "mount_proc": (b"x", b"/tmp", b"proc", 0, None), "umount2": (b"/proc", 2),
-    "umount2_lazy": (b"/workspace", 10),
+    "umount2_lazy": (_VOL, 10),
     "pivot_root": (b".", b"."), "chroot": (b"/tmp",), "open_tree": (-100, b"/", 1),
     "open_tree_attr": (-100, b"/", 1, None, 0),
     "move_mount": (-100, b"/usr", -100, b"/tmp", 0), "fsopen": (b"tmpfs", 0), "fspick": (-100, b"/", 0),
@@ -38,7 +49,7 @@ for _name, _arguments in {
 
 @allowed("files/mounts")
 def mounts_can_be_read() -> None:
-    assert "/vol" in Path("/proc/self/mountinfo").read_text()
+    assert Path("/proc/self/mountinfo").read_text()
 
 
 # Ways around by /proc ------------------------------------------------------------
@@ -57,14 +68,14 @@ def read_through_process_roots() -> str | None:
 
 @attack("files/proc-links")
 def pid_1_shows_its_root() -> None:
-    names = set(os.listdir("/proc/1/root"))
+    names = set(os.listdir(f"{supervisor()}/root"))
     if names == set(os.listdir("/")):
         raise Contained("the root of pid 1 is the sandbox's own")
 
 
 @attack("files/proc-links")
 def descriptors_of_pid_1() -> str | None:
-    names = os.listdir("/proc/1/fd")
+    names = os.listdir(f"{supervisor()}/fd")
     for name in names:
         target = os.readlink(f"/proc/1/fd/{name}")
         if target.startswith("/") and not target.startswith("/dev/null"):
@@ -94,12 +105,12 @@ def descriptors_of_every_process() -> str | None:
 
 @attack("files/proc-links")
 def the_program_of_pid_1_is_a_file_of_the_host() -> int:
-    return os.open("/proc/1/exe", os.O_RDONLY)
+    return os.open(f"{supervisor()}/exe", os.O_RDONLY)
 
 
 @attack("files/proc-links")
 def paths_of_the_host_in_memory_maps() -> str | None:
-    mapped = Path("/proc/1/maps").read_text().split()
+    mapped = Path(supervisor(), "maps").read_text().split()
     return str([word for word in mapped if word.startswith("/")][:1])
 
 
@@ -121,7 +132,9 @@ flat("files/mknod", "old_mknod", NR.get("mknod"), b"/tmp/old", 0o020666, 0x103)
 
 @attack("files/mknod")
 def use_a_device_of_the_host() -> None:
-    os.open("/workspace/device", os.O_RDONLY)
+    opened = os.open(workspace("device"), os.O_RDONLY)
+    if not stat.S_ISCHR(os.fstat(opened).st_mode):
+        raise Contained("something else covers it")
 
 
 @allowed("files/mknod")
@@ -135,19 +148,27 @@ flat("files/setuid-bits", "fchmodat", NR.get("fchmodat"), -100, b"/tmp/program",
 flat("files/setuid-bits", "fchmodat2", NR.get("fchmodat2"), -100, b"/tmp/program", _SETUID, 0)
 flat("files/setuid-bits", "chmod", NR.get("chmod"), b"/tmp/program", _SETUID)
 flat("files/setuid-bits", "chmod_high", NR.get("chmod"), b"/tmp/program", (1 << 32) | _SETUID)
-flat("files/setuid-bits", "creat", NR.get("creat"), b"/vol/creat", _SETUID)
-flat("files/setuid-bits", "openat", NR.get("openat"), -100, b"/vol/openat", os.O_CREAT | os.O_WRONLY, _SETUID)
-flat("files/setuid-bits", "open", NR.get("open"), b"/vol/open", os.O_CREAT | os.O_WRONLY, _SETUID)
+flat("files/setuid-bits", "creat", NR.get("creat"), _VOL + b"/creat", _SETUID)
+flat(
+    "files/setuid-bits",
+    "openat",
+    NR.get("openat"),
+    -100,
+    _VOL + b"/openat",
+    os.O_CREAT | os.O_WRONLY,
+    _SETUID,
+)
+flat("files/setuid-bits", "open", NR.get("open"), _VOL + b"/open", os.O_CREAT | os.O_WRONLY, _SETUID)
 flat(
     "files/setuid-bits",
     "tmpfile",
     NR.get("openat"),
     -100,
-    b"/vol",
+    _VOL,
     0o20000000 | os.O_DIRECTORY | os.O_RDWR,
     _SETUID,
 )
-flat("files/setuid-bits", "mknodat", NR.get("mknodat"), -100, b"/vol/mknodat", stat.S_IFREG | _SETUID, 0)
+flat("files/setuid-bits", "mknodat", NR.get("mknodat"), -100, _VOL + b"/mknodat", stat.S_IFREG | _SETUID, 0)
 
 
 @attack("files/setuid-bits")
@@ -155,7 +176,7 @@ def openat2() -> NoReturn:
     how = ctypes.create_string_buffer(
         b"".join(v.to_bytes(8, "little") for v in (os.O_CREAT | os.O_WRONLY, _SETUID, 0))
     )
-    denied(NR["openat2"], -100, b"/vol/openat2", how, 24)
+    denied(NR["openat2"], -100, _VOL + b"/openat2", how, 24)
 
 
 @attack("files/setuid-bits")
@@ -192,7 +213,3 @@ def a_file_becomes_executable() -> None:
     Path(VOL, "script").write_text("#!/bin/sh\n")
     Path(VOL, "script").chmod(0o755)
     subprocess.run([f"{VOL}/script"], check=True)
-
-
-if __name__ == "__main__":
-    main()

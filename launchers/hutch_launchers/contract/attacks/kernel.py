@@ -7,8 +7,8 @@ import select
 import time
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import Contained, allowed, attack, denied, flat, main, syscall
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import Contained, allowed, attack, denied, flat, syscall
 
 _X32 = 0x40000000  # __X32_SYSCALL_BIT
 _HIGH = 1 << 32  # beyond the 32 bits that the kernel looks at in many arguments
@@ -98,7 +98,7 @@ def libraries_load() -> None:
 
 @allowed("kernel/administration")
 def questions_about_the_system_are_answered() -> None:
-    assert os.uname().nodename == "hutch"
+    assert os.uname().nodename
     assert os.sysconf("SC_NPROCESSORS_ONLN") >= 1
     syscall(NR["personality"], 0xFFFFFFFF)
 
@@ -109,7 +109,3 @@ def personality_with_a_high_bit() -> None:
     syscall(NR["personality"], _HIGH | 0x0040000)
     if syscall(NR["personality"], 0xFFFFFFFF) == before:
         raise Contained("asked, and unchanged")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,17 @@ import subprocess
 import threading
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import IS_X86, Contained, Missed, allowed, attack, denied, flat, main, syscall
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import (
+    IS_X86,
+    Contained,
+    Missed,
+    allowed,
+    attack,
+    denied,
+    flat,
+    syscall,
+)
 
 _X32 = 0x40000000  # __X32_SYSCALL_BIT
 _HIGH = 1 << 32
@@ -105,7 +114,3 @@ def numbers_from_the_future() -> None:
 @allowed("kernel/other-abi")
 def the_native_numbers_work() -> None:
     assert syscall(NR["getpid"]) == os.getpid()
-
-
-if __name__ == "__main__":
-    main()

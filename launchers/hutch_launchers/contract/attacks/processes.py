@@ -8,8 +8,17 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from contract.attacks.calls import NR
-from contract.attacks.inside import FACTS, Contained, Missed, allowed, attack, denied, main, syscall
+from hutch_launchers.contract.attacks.calls import NR
+from hutch_launchers.contract.attacks.inside import (
+    FACTS,
+    Contained,
+    Missed,
+    allowed,
+    attack,
+    denied,
+    supervisor,
+    syscall,
+)
 
 _params = ctypes.create_string_buffer(256)
 
@@ -41,7 +50,7 @@ def write_memory_of_pid_1() -> NoReturn:
 
 @attack("kernel/ptrace")
 def open_memory_of_pid_1() -> None:
-    Path("/proc/1/mem").open("r+b").close()
+    Path(supervisor(), "mem").open("r+b").close()
 
 
 @attack("kernel/ptrace")
@@ -199,7 +208,3 @@ def join_another_group() -> None:
 @allowed("kernel/setuid-programs")
 def the_same_programs_run_without_privilege() -> None:
     assert subprocess.run(["mount", "--version"], stdout=subprocess.DEVNULL, check=False).returncode == 0
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 Sources: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
 
-from contract.attacks.inside import IS_X86
+from hutch_launchers.contract.attacks.inside import IS_X86
 
 _X86_64 = {
     "open": 2, "getpid": 39, "ioctl": 16, "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "creat": 85,

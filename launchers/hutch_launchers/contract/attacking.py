@@ -1,0 +1,102 @@
+"""Attack programs: sent into one sandbox for all cases of a group, and judged by what each try told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hutch_launchers.contract.bench import VOLUME, WORKSPACE, Bench
+from hutch_launchers.contract.case import Case, Result
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.spec import Mount
+
+PROGRAMS: Mapping[str, tuple[str, ...]] = {  # by group
+    "files": ("files", "mounts", "settings"),
+    "kernel": ("kernel", "namespaces", "processes", "terminals"),
+    "host": ("host_services",),
+    "network": ("network",),
+    "secrets": ("planted",),
+}
+
+_ATTACKS = Path(__file__).parent / "attacks"
+_PACKAGE = "hutch_launchers.contract.attacks"
+_PROGRAM_S = 150.0
+_BOOT = """
+import sys, types
+for name, text in {modules!r}.items():
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+sys.modules[{inside!r}].main()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What one try of an attack program came to."""
+
+    case: str
+    kind: str  # "attack" or "allowed"
+    name: str
+    verdict: str  # "as it must be", "failed", or "absent": it was not made
+    detail: str
+
+    def __str__(self) -> str:
+        what = "attack" if self.kind == "attack" else "allowed action"
+        return f"{what} {self.name.replace('_', ' ')}: {self.detail}"
+
+
+def program_text(names: Sequence[str]) -> str:
+    """The text of attack programs as one, for `python -c`: no file of ours is needed inside."""
+    parts = ("inside", "calls", *names)
+    modules = {f"{_PACKAGE}.{part}": (_ATTACKS / f"{part}.py").read_text(encoding="utf-8") for part in parts}
+    return _BOOT.format(modules=modules, inside=f"{_PACKAGE}.inside")
+
+
+async def attack(bench: Bench, group: str) -> tuple[Sequence[Try], str]:
+    """Run a group's programs in one sandbox; returns what was told, and how it ended if not well.
+
+    A method that cannot show a mount is attacked without any, and says why.
+    Raises LauncherError when it cannot be started at all.
+    """
+    volume = bench.stage.folder / f"volume-{group}"
+    volume.mkdir(exist_ok=True)
+    mounts = (Mount(bench.stage.workspace, WORKSPACE), Mount(volume, VOLUME, writable=True))
+    shown = {"HUTCH_WORKSPACE": str(WORKSPACE), "HUTCH_VOLUME": str(VOLUME)}
+    try:
+        return await _attack(bench, group, mounts, shown)
+    except LauncherError as error:
+        tries, trouble = await _attack(bench, group, (), {})
+        return tries, trouble or error.message
+
+
+async def _attack(
+    bench: Bench, group: str, mounts: tuple[Mount, ...], env: Mapping[str, str]
+) -> tuple[Sequence[Try], str]:
+    facts = json.dumps(bench.stage.facts)
+    command = bench.program(program_text(PROGRAMS[group]), facts, env=env)
+    done = await bench.run(command, within_s=_PROGRAM_S, mounts=mounts)
+    tries, trouble = told(done.out)
+    return tries, trouble and f"{trouble}, by {done.ended_by}: {done.err[-300:]}"
+
+
+def told(output: str) -> tuple[list[Try], str]:
+    """The tries that a program told, and its trouble: what it did not come to has failed."""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{") and line.endswith("}")]
+    tries = [Try(**line) for line in lines if "verdict" in line]
+    made = {(one.case, one.kind, one.name) for one in tries}
+    planned = [(case, kind, name) for line in lines for case, kind, name in line.get("planned", ())]
+    missing = [one for one in planned if one not in made]
+    trouble = "" if planned and not missing else "the attack program ended early"
+    return [*tries, *(Try(*one, "failed", trouble) for one in missing)], trouble
+
+
+def judge(case: Case, tries: Sequence[Try], trouble: str) -> Result:
+    """Judge a case by its own tries: all attacks were held, and what is allowed worked."""
+    own = [one for one in tries if one.case == case.key]
+    failed = [str(one) for one in own if one.verdict == "failed"]
+    made = [one for one in own if one.verdict != "absent" and one.kind == "attack"]
+    if failed or not own:
+        return Result(case, "not held", "; ".join(failed) or trouble or "no attack program knows of it")
+    if not made:
+        return Result(case, "refused", trouble or own[0].detail)
+    return Result(case, "held", f"{len(made)} attacks")

@@ -1,0 +1,1 @@
+"""Programs that attack from inside a sandbox: standard library only, sent along as text."""

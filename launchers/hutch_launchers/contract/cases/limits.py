@@ -1,0 +1,138 @@
+"""Limits: bombs and balloons, watched from the host: only the sandbox itself suffers."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from hutch_launchers.contract.bench import LIMITS, Bench
+from hutch_launchers.contract.case import Case, expect
+from hutch_launchers.spec import Guarantee
+
+_MIB = 1 << 20
+_GROW = "a = []\nwhile True: a.append(bytearray(8 << 20))"
+_BALLOONS = {
+    "one process": _GROW,
+    "many processes": "import os\nfor _ in range(12):\n if os.fork() == 0: break\n" + _GROW,
+    "shared anonymous memory": (
+        "import mmap\na = []\nwhile True:\n"
+        " m = mmap.mmap(-1, 8 << 20); m.write(b'x' * (8 << 20)); a.append(m)"
+    ),
+    "a daemonised process": (  # whose end the first process learns by a pipe
+        "import os\nr, w = os.pipe()\nif os.fork(): os.close(w); os.read(r, 1); os._exit(9)\n"
+        "os.setsid()\nif os.fork(): os._exit(0)\n" + _GROW
+    ),
+}
+# memory that no process has mapped: files without a name, filled by write(2)
+_UNMAPPED = (
+    "import os\nn = 0\n"
+    "try:\n while n < 120:\n  f = os.memfd_create('x'); os.write(f, b'x' * (8 << 20)); n += 1\n"
+    "except OSError: pass\nprint(n * 8)"
+)
+_THREADS = (
+    "import threading\nn = 0\ne = threading.Event()\n"
+    "try:\n while n < 500: threading.Thread(target=e.wait, daemon=True).start(); n += 1\n"
+    "except RuntimeError: pass\nprint(n, flush=True)\nimport os; os._exit(0)"
+)
+_BOMBS = ("b() { b | b & }; b; sleep 1", "while :; do sleep 3 & done")
+_FILL = "for f in /tmp /dev/shm ~ /run /dev; do head -c 2G /dev/zero > $f/fill; done 2>/dev/null; true"
+
+
+async def memory(bench: Bench) -> None:
+    """Balloons of every kind, all at once: each ends, and a neighbour goes on."""
+    limits = replace(LIMITS, memory_bytes=96 * _MIB)
+    given: dict[str, str] = {}
+
+    async def blow(kind: str) -> None:
+        done = await bench.run(bench.program(_BALLOONS[kind]), limits=limits)
+        if done.status.code == 0:
+            given[kind] = done.ended_by
+
+    async with _neighbour(bench):
+        for kind in _BALLOONS:  # one by one: together they would ask more of the host than it may have
+            await blow(kind)
+        expect(not given, f"balloons that did not burst: {given}")
+        done = await bench.run(bench.program(_UNMAPPED), limits=limits)
+        expect(
+            done.status.code != 0 or int(done.out) <= 192,
+            f"{done.out.strip()} MiB without a mapping were given",
+        )
+    fits = await bench.run(
+        bench.program("bytearray(64 << 20)"), limits=replace(LIMITS, memory_bytes=256 * _MIB)
+    )
+    expect(fits.status.code == 0, f"what fits was not given: {fits.err[-200:]}")
+
+
+async def pids(bench: Bench) -> None:
+    """Bombs of processes and threads."""
+    limits = replace(LIMITS, pids=64)
+    async with _neighbour(bench):
+        for bomb in _BOMBS:
+            async with bench.launcher.launch(bench.spec(bench.sh(bomb), limits=limits)):
+                await anyio.sleep(0.5)
+                expect(
+                    (await bench.run(bench.sh("echo alive"))).out == "alive\n",
+                    "nothing else could be started",
+                )
+    done = await bench.run(bench.program(_THREADS), limits=limits)
+    started = int(done.out or 0)
+    expect(20 <= started <= 64, f"{started} threads, the limit being 64: {done.err[-200:]}")
+
+
+async def cpu(bench: Bench) -> None:
+    """Spinning processes leave the host its time."""
+    spin = "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; echo spinning; wait"
+    async with bench.launcher.launch(bench.spec(bench.sh(spin), limits=replace(LIMITS, cpus=0.5))) as process:
+        await process.stdout.receive()
+        began = anyio.current_time()
+        expect((await bench.run(bench.sh("echo alive"))).out == "alive\n", "nothing else could be started")
+        took = anyio.current_time() - began
+        expect(took < 10, f"a command beside it took {took:.0f} s")
+
+
+async def disk(bench: Bench) -> None:
+    """Private folders are filled: the host's disk is not, and the next sandbox has room."""
+    before = _free_bytes()
+    await bench.run(bench.sh(_FILL), within_s=60)
+    taken = before - _free_bytes()
+    expect(taken < 1500 * _MIB, f"{taken >> 20} MiB of the host's disk were taken")
+    done = await bench.run(bench.sh("echo x > /tmp/x && echo x > ~/x && echo room"))
+    expect(done.out == "room\n", done.err)
+
+
+@asynccontextmanager
+async def _neighbour(bench: Bench) -> AsyncGenerator[None]:
+    """Another sandbox at work for the length of the block, and still at its end."""
+    async with bench.launcher.launch(bench.spec(bench.sh("echo ready; read x; echo alive"))) as process:
+        await process.stdout.receive()
+        yield
+        await process.stdin.send(b"\n")
+        expect(b"alive" in await process.stdout.receive(), "another sandbox was ended")
+
+
+def _free_bytes() -> int:
+    status = os.statvfs(Path("/"))
+    return status.f_bavail * status.f_frsize
+
+
+CASES = (
+    Case(
+        "limits/memory",
+        "A memory balloon, by one process, many, or memory without a mapping: only that run dies",
+        frozenset({Guarantee.MEMORY}),
+        watch=memory,
+    ),
+    Case(
+        "limits/fork-bomb",
+        "A bomb of processes or threads: the limit holds, the rest lives",
+        frozenset({Guarantee.PIDS}),
+        watch=pids,
+    ),
+    Case("limits/cpu", "Spinning processes do not starve the host", frozenset({Guarantee.CPU}), watch=cpu),
+    Case(
+        "limits/disk", "Filling /tmp, /dev/shm and the home folder", frozenset({Guarantee.DISK}), watch=disk
+    ),
+)
