@@ -58,6 +58,19 @@ class OwnPaths:
         return path
 
 
+def refuse_protected(method: str, mounts: Sequence[Mount]) -> None:
+    """Raise LauncherError for what only a mount can keep as it is: a folder inside a writable one."""
+    writable = [mount.source.resolve() for mount in mounts if mount.writable]
+    for mount in mounts:
+        source = mount.source.resolve()
+        if not mount.writable and any(source.is_relative_to(above) for above in writable):
+            raise LauncherError(
+                "guarantee_missing",
+                f"{method} cannot keep {mount.source} as it is: it is inside a writable folder",
+                "choose a method that has mounts of its own, as bubblewrap",
+            )
+
+
 def make_own_paths(run_id: str, mounts: Sequence[Mount]) -> OwnPaths:
     """Make the run's folder. Raises LauncherError `sandbox_failed`, `command_invalid`."""
     check_run_id(run_id)

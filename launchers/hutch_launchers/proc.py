@@ -99,6 +99,15 @@ def pids_with_environment(entry: str) -> Iterator[int]:
                     yield int(folder.name)
 
 
+def pids_of_user(uid: int) -> Iterator[int]:
+    """The processes that run as this user, dead ones whose parent has not looked left out."""
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            status = _status(int(folder.name))
+            if str(uid) in status.get("Uid", "").split() and not status.get("State", "").startswith("Z"):
+                yield int(folder.name)
+
+
 def pids_with_argument(word: str) -> Iterator[int]:
     """The processes that were started with this word in their command."""
     wanted = word.encode()

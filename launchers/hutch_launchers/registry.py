@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hutch_launchers.launcher import Launcher
+from hutch_launchers.methods.account.launcher import AccountLauncher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
@@ -16,6 +17,7 @@ from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 
 KINDS: Mapping[str, type[Any]] = {
+    "account": AccountLauncher,
     "bubblewrap": BubblewrapLauncher,
     "landlock": LandlockLauncher,
     "docker": DockerLauncher,
@@ -25,8 +27,8 @@ KINDS: Mapping[str, type[Any]] = {
     "wrapper": WrapperLauncher,
 }
 
-_PATHS = ("bwrap", "nsjail", "probe_cache")  # options that are one path
-_COUNTS, _MAX_COUNT = ("warm",), 64  # options that are a whole number
+_PATHS = ("bwrap", "journals", "nsjail", "probe_cache")  # options that are one path
+_COUNTS, _MAX_COUNT = ("accounts", "warm"), 64  # options that are a whole number
 
 
 class OptionError(ValueError):

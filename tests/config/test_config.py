@@ -204,7 +204,7 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_known_one(
         ("[daemon]\nallowed_hosts = ['*']", "daemon.allowed_hosts must be a host name without a port"),
         ("[daemon]\nallowed_origins = ['https://a/']", "daemon.allowed_origins must be an origin such as"),
         ("[storage]\nurl = 'ftp://b'", "storage.url must be file:///FOLDER, s3://"),
-        ("[methods.x]", "methods.x.kind must be one of bubblewrap, "),
+        ("[methods.x]", "methods.x.kind must be one of account, bubblewrap, "),
         ("[methods.'../x']", "methods.'../x' must be named by"),
         ("[agents.claude]\nnetwork = 'x'", "agents.claude.network names no network: 'x'"),
         ("[agents.claude]\npass_env = ['A=B']", "agents.claude.pass_env must be the name of an environment"),

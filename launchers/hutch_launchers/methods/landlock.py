@@ -22,7 +22,7 @@ from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.landlock import READ, USE, WRITE, Rule, abi, make_ruleset, restrict_this_thread
 from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.limits import pins_cpus
-from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
+from hutch_launchers.own_paths import OwnPaths, make_own_paths, refuse_protected, remove_run_folder
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
@@ -104,16 +104,7 @@ class LandlockLauncher(FrontMethod):
                     yield Rule(fd, access)
 
     def check(self, spec: SandboxSpec) -> None:
-        """Rules add up: a folder inside a writable one cannot be kept from being written."""
-        writable = [mount.source.resolve() for mount in spec.mounts if mount.writable]
-        for mount in spec.mounts:
-            source = mount.source.resolve()
-            if not mount.writable and any(source.is_relative_to(above) for above in writable):
-                raise LauncherError(
-                    "guarantee_missing",
-                    f"{self.name} cannot keep {mount.source} as it is: it is inside a writable folder",
-                    "choose a method that has mounts of its own, as bubblewrap",
-                )
+        refuse_protected(self.name, spec.mounts)  # rules add up
 
     def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
         """Without a group, what leaves its parents and its environment behind is not found again."""
