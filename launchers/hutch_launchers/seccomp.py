@@ -8,7 +8,7 @@ set beside a forbidden value is the known way around a 64-bit comparison.
 import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from hutch_launchers.bpf import (
@@ -27,6 +27,7 @@ from hutch_launchers.syscalls import MACHINES, Machine
 
 ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
 ERRNO = 0x00050000  # SECCOMP_RET_ERRNO, the number in its low 16 bits
+ASK = 0x7FC00000  # SECCOMP_RET_USER_NOTIF
 KILL = 0x80000000  # SECCOMP_RET_KILL_PROCESS
 
 _NR, _ARCH, _ARGS = 0, 4, 16  # offsets in struct seccomp_data
@@ -47,10 +48,14 @@ Clause = tuple[Test, ...]  # all of them
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer of a refused call. No clauses: always; else when all tests of any clause are true."""
+    """The answer of a refused call. No clauses: always; else when all tests of any clause are true.
+
+    With `asks` what is not refused so is asked of the listener, and refused with ENOSYS where there is none.
+    """
 
     error: int
     clauses: tuple[Clause, ...] = ()
+    asks: bool = False
 
 
 _EPERM = Refusal(errno.EPERM)
@@ -136,6 +141,10 @@ def _other(arg: int) -> Refusal:
 # Beside REFUSALS, for what lives in the host's own network, IPC and PID namespaces. A socket of a pair is
 # nobody else's, unless it takes datagrams: such a one can be connected anew.
 _SHARED = "shmget shmat shmctl semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open mq_unlink"
+_EXTENDED = """
+    setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr setxattrat removexattrat file_setattr
+"""
+_SET_FLAGS = (0x40086602, 0x401C5820, 0x40087602)  # FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION
 _LONELY: Mapping[str, Refusal] = {
     **dict.fromkeys(_SHARED.split(), _ENOSYS),
     "socket": Refusal(errno.EAFNOSUPPORT),
@@ -149,6 +158,13 @@ _LONELY: Mapping[str, Refusal] = {
     **dict.fromkeys(("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam"), _other(0)),
     "sched_setattr": _other(0),
     **dict.fromkeys(("setpriority", "ioprio_set"), _other(1)),
+    # what belongs to a file by its path, which Landlock does not rule; see `file_attributes`
+    **dict.fromkeys(("chmod", "fchmod"), replace(_setuid_mode(1), asks=True)),
+    **dict.fromkeys(("fchmodat", "fchmodat2"), replace(_setuid_mode(2), asks=True)),
+    **dict.fromkeys(["chown", "fchown", "lchown", "fchownat", "utimensat"], Refusal(errno.EPERM, asks=True)),
+    **dict.fromkeys(("utime", "utimes", "futimesat"), _ENOSYS),
+    **dict.fromkeys(_EXTENDED.split(), Refusal(errno.EOPNOTSUPP)),
+    "ioctl": Refusal(errno.EPERM, (*REFUSALS["ioctl"].clauses, *((Test(1, call),) for call in _SET_FLAGS))),
 }
 
 
@@ -208,7 +224,7 @@ def _search(segments: list[tuple[int, Refusal | None]], blocks: dict[Refusal, La
         if refusal is None:
             return [Op(RETURN, ALLOW)]
         if not refusal.clauses:
-            return [Op(RETURN, ERRNO | refusal.error)]
+            return [Op(RETURN, ASK if refusal.asks else ERRNO | refusal.error)]
         return [Op(JUMP, yes=blocks.setdefault(refusal, Label()))]
     middle = len(segments) // 2
     upper = Label()
@@ -230,4 +246,4 @@ def _decide(refusal: Refusal) -> list[Item]:
             false_jump = {"no": otherwise} if test.equal else {"yes": otherwise}
             items.append(Op(JUMP_EQUAL, test.value, **false_jump))
         items += [Op(RETURN, ERRNO | refusal.error), otherwise]
-    return [*items, Op(RETURN, ALLOW)]
+    return [*items, Op(RETURN, ASK if refusal.asks else ALLOW)]

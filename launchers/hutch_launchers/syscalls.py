@@ -23,6 +23,7 @@ _SHARED = {
     "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "clone3": 435,
     "openat2": 437, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442, "quotactl_fd": 443,
     "fchmodat2": 452, "statmount": 457, "listmount": 458, "open_tree_attr": 467,
+    "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
 }  # fmt: skip
 
 _X86_64 = {
@@ -39,6 +40,9 @@ _X86_64 = {
     "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
     "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321,
     "userfaultfd": 323,
+    "chown": 92, "fchown": 93, "lchown": 94, "utime": 132, "setxattr": 188, "lsetxattr": 189,
+    "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utimes": 235,
+    "fchownat": 260, "futimesat": 261, "utimensat": 280,
     "shmget": 29, "shmat": 30, "shmctl": 31, "socketpair": 53, "semget": 64, "semop": 65, "semctl": 66,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "setpriority": 141, "sched_setparam": 142,
     "sched_setscheduler": 144, "semtimedop": 220, "mq_open": 240, "mq_unlink": 241, "ioprio_set": 251,
@@ -56,6 +60,8 @@ _AARCH64 = {
     "move_pages": 239, "perf_event_open": 241, "fanotify_init": 262, "name_to_handle_at": 264,
     "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
     "finit_module": 273, "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+    "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
+    "fremovexattr": 16, "fchownat": 54, "fchown": 55, "utimensat": 88,
     "ioprio_set": 30, "sched_setparam": 118, "sched_setscheduler": 119, "setpriority": 140, "mq_open": 180,
     "mq_unlink": 181, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190,
     "semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196,

@@ -1,7 +1,7 @@
 """The method `landlock`, for hosts without user namespaces: Landlock, a filter and no capabilities.
 
 What is inside opens no file but those of its mounts and the system's, makes no socket, signals and traces
-only its own. Modes, owners and times of files that the daemon's user owns are not held, nor is the disk.
+only its own. The disk is not held. Whether a file of the host is there can be seen.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import anyio.to_thread
 
 from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.file_attributes import Attendant
 from hutch_launchers.front import PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.landlock import READ, USE, WRITE, Rule, abi, make_ruleset, restrict_this_thread
@@ -24,10 +25,11 @@ from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.limits import pins_cpus
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, refuse_protected, remove_run_folder
 from hutch_launchers.seccomp import seccomp_filter
+from hutch_launchers.seccomp_listener import load_filter_with_listener
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 from hutch_launchers.system_view import SystemView, look
-from hutch_launchers.thread_confinement import drop_capabilities, load_filter, start_confined
+from hutch_launchers.thread_confinement import drop_capabilities, start_confined
 
 _OLDEST = 3  # Linux 6.2: before, any file could be truncated
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -88,7 +90,12 @@ class LandlockLauncher(FrontMethod):
             rules = [*mounted, *self._rules(own, opened)]
             ruleset = make_ruleset(rules)
         held.callback(os.close, ruleset)
-        return Start((PLACE,), spec, spawn=partial(_spawn, ruleset, program), adapt=own.command)
+        writable = [fd for fd, mount in zip(sources, spec.mounts, strict=True) if mount.writable]
+        paths = [Path(f"/proc/self/fd/{fd}").readlink() for fd in writable]
+        attendant = Attendant([*paths, own.home.resolve(), own.temporary.resolve()])
+        held.callback(attendant.close)
+        spawn = partial(_spawn, ruleset, program, attendant)
+        return Start((PLACE,), spec, spawn=spawn, adapt=own.command)
 
     def _rules(self, own: OwnPaths, opened: ExitStack) -> Iterator[Rule]:
         """What everything inside may use; what is absent is left out."""
@@ -123,10 +130,10 @@ def system_paths(view: SystemView) -> tuple[str, ...]:
     return (*view.folders, *(path for path, _ in view.files))
 
 
-def _spawn(ruleset: int, program: bytes, popen: Popen) -> "subprocess.Popen[bytes]":
+def _spawn(ruleset: int, program: bytes, attendant: Attendant, popen: Popen) -> "subprocess.Popen[bytes]":
     def confine() -> None:
         drop_capabilities()
         restrict_this_thread(ruleset)
-        load_filter(program)
+        attendant.listen(load_filter_with_listener(program))
 
     return start_confined(confine, popen)
