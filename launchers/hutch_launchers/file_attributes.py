@@ -46,7 +46,11 @@ class Attendant:
     def listen(self, listener: int) -> None:
         """Take over a listener. May be called by any thread."""
         self._listener = listener
-        self._loop.call_soon_threadsafe(self._loop.add_reader, listener, self._serve)
+        self._loop.call_soon_threadsafe(self._attend)
+
+    def _attend(self) -> None:
+        if self._listener >= 0:  # else the start has failed
+            self._loop.add_reader(self._listener, self._serve)
 
     def _serve(self) -> None:
         if not answer_one(self._listener, self._answer):
