@@ -1,9 +1,9 @@
 """The two protocols between the daemon and a sandbox method, and what a method says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
@@ -109,3 +109,14 @@ class Launcher(Protocol):
 
         Returns whether there was something.
         """
+
+
+@runtime_checkable
+class NeedsSetUp(Protocol):
+    """A method that needs something of the host, made once, when somebody says so, and never silently."""
+
+    async def set_up(self) -> Sequence[str]:
+        """Make what is missing; say what was done, one line each. Idempotent. Raises LauncherError."""
+
+    async def undo_set_up(self) -> Sequence[str]:
+        """Take away what was made; say what was done. Idempotent. Raises LauncherError."""

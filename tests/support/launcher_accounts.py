@@ -33,8 +33,8 @@ class Accounts:
         return [account.name for account in self.all if firewall.table(account.uid) + "\n" in listed]
 
 
-@contextmanager
-def accounts(folder: Path) -> Iterator[Accounts]:
+def need_account() -> None:
+    """Skip the test where accounts cannot be made."""
     if os.geteuid() != 0:
         pytest.skip("only root can run something under another account")
     need(
@@ -43,6 +43,11 @@ def accounts(folder: Path) -> Iterator[Accounts]:
         "nftables, setpriv or useradd",
         "scripts/install-methods",
     )
+
+
+@contextmanager
+def accounts(folder: Path) -> Iterator[Accounts]:
+    need_account()
     launcher = AccountLauncher(
         prefix=f"hutchtest{secrets.token_hex(3)}", accounts=3, journals=folder / "journals"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hutch.cli.invocation import Invocation
+from hutch.cli.method_setup import find, setup
 from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
 from hutch.cli.refusal import FAILED
 from hutch.errors import HutchError
@@ -25,6 +26,9 @@ _COLOURS = {"held": "green", "refused": "green", "not applicable": "yellow", "no
 @click.group()
 def method() -> None:
     """Look at the sandbox methods of the configuration, and attack one."""
+
+
+method.add_command(setup)
 
 
 @method.command()
@@ -71,7 +75,7 @@ def test(invocation: Invocation, /, *, name: str, groups: Sequence[str], fresh: 
 
     config = invocation.config
     chosen = _groups(groups)
-    launcher = _find(config, name)
+    launcher = find(config, name)
     began = time.monotonic()
     tell = _note_group if as_json else _print_group
     probe, results = anyio.run(_hold, launcher, chosen, fresh, tell)
@@ -90,17 +94,6 @@ def _groups(asked: Sequence[str]) -> Sequence[str]:
     if unknown := [group for group in asked if group not in GROUPS]:
         raise click.UsageError(f"no group is called {unknown[0]!r}; there are {', '.join(GROUPS)}")
     return asked or tuple(GROUPS)
-
-
-def _find(config: "Config", name: str) -> "Launcher":
-    from hutch import app
-
-    launchers = app.launchers_of(config)
-    if name not in launchers:
-        raise HutchError(
-            "method_unknown", f"no method is called {name!r}", f"there are: {', '.join(sorted(launchers))}"
-        )
-    return launchers[name]
 
 
 async def _hold(
