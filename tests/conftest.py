@@ -1,4 +1,7 @@
-"""Servers that tests of several rooms use, each started once and only when a test asks for it."""
+"""Servers that tests of several rooms use, each started once and only when a test asks for it.
+
+And how tests are shared between processes, with `-n auto --dist loadgroup --no-loadscope-reorder`.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +10,23 @@ import pytest
 from support.azurite import PROGRAM, AzureServer, azurite, node
 from support.ceph import S3Server, gateway, programs
 from support.needs import need
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a group follow one another in one process, and share what they started. Slow groups go first."""
+    groups = {item: _group(item) for item in items}
+    slow = {groups[item] for item in items if item.get_closest_marker("slow")}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: groups[item] not in slow)
+
+
+def _group(item: pytest.Item) -> str:
+    """A test's file; of the contract its column, which is dear to start."""
+    folder = item.path.parent.name
+    user = item.callspec.params.get("sandbox") if hasattr(item, "callspec") else None
+    return f"{folder}/{user}" if user else f"{folder}/{item.path.stem}"
 
 
 @pytest.fixture(scope="session")
