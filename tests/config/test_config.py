@@ -1,7 +1,6 @@
 """Reading the configuration: the example is the defaults, and every mistake is named."""
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from hutch.config import (
     Policy,
     Principal,
     Storage,
-    find,
-    load,
     parse,
     parse_size,
 )
@@ -30,17 +27,10 @@ from hutch.config.reader import Reader, keys_of
 from hutch.errors import HutchError
 from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
+from support.configured import ENV, refusal
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text()
-ENV = {"HOME": "/home/ada"}
-
-
-def refusal(text: str, env: Mapping[str, str] = ENV) -> tuple[str, str]:
-    with pytest.raises(HutchError) as caught:
-        parse(text, env, Path("/etc/h.toml"))
-    assert caught.value.code == "config_invalid"
-    return caught.value.message, caught.value.hint
 
 
 def test_the_example_is_exactly_the_defaults() -> None:
@@ -78,28 +68,6 @@ def test_without_a_file_the_defaults_are_complete() -> None:
     assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
     assert config.agents == {"claude": Agent()}
     assert config.networks == {"anthropic": Network(allow=("api.anthropic.com:443",))}
-
-
-def test_the_xdg_folders_are_honoured_and_relative_ones_ignored() -> None:
-    env = {
-        "HOME": "/home/ada",
-        "XDG_STATE_HOME": "/s p",
-        "XDG_CACHE_HOME": "cache",
-        "XDG_RUNTIME_DIR": "/run/user/7",
-    }
-    config = parse("", env)
-    assert (config.daemon.state, config.daemon.cache, config.daemon.socket) == (
-        Path("/s p/hutch"),
-        Path("/home/ada/.cache/hutch"),
-        Path("/run/user/7/hutch/hutch.sock"),
-    )
-    assert config.storage.url == "file:///s%20p/hutch/store"
-
-
-def test_a_home_is_needed_only_where_nothing_else_says_the_place() -> None:
-    places = 'state = "/s"\ncache = "/c"'
-    assert parse(f"[daemon]\n{places}", {}).daemon.socket == Path("/s/hutch.sock")
-    assert refusal("", {})[0] == "HOME is not set"
 
 
 def test_what_is_said_replaces_the_default_and_nothing_else() -> None:
@@ -268,82 +236,7 @@ def test_the_kinds_of_method_are_those_that_there_are() -> None:
     assert set(METHOD_KINDS) == set(KINDS)
 
 
-# Files ------------------------------------------------------------
-
-
-def test_a_named_file_must_exist_and_be_readable(tmp_path: Path) -> None:
-    with pytest.raises(HutchError) as caught:
-        load(None, {**ENV, "HUTCH_CONFIG": str(tmp_path / "absent.toml")})
-    assert caught.value.code == "config_missing"
-    with pytest.raises(HutchError) as caught:
-        load(tmp_path, ENV)
-    assert caught.value.code == "config_invalid"
-    (tmp_path / "odd.toml").write_bytes(b"\xff")
-    with pytest.raises(HutchError) as caught:
-        load(tmp_path / "odd.toml", ENV)
-    assert caught.value.code == "config_invalid"
-
-
-def test_the_user_s_own_file_is_found_and_none_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    env = {"HOME": str(tmp_path)}
-    assert find(env, is_root=False) is None
-    file = tmp_path / ".config" / "hutch" / "config.toml"
-    file.parent.mkdir(parents=True)
-    file.write_text("[policy]\nmax_volumes = 1")
-    assert find(env, is_root=True) == file
-    assert load(None, env).policy.max_volumes == 1
-    assert load(None, env).file == file
-    monkeypatch.chdir(file.parent)
-    assert load(Path("config.toml"), env).file == file  # absolute: it is passed on to a daemon
-    assert find({**env, "XDG_CONFIG_HOME": str(tmp_path / "x")}, is_root=False) is None
-
-
 def test_credentials_come_from_one_place() -> None:
     twice = "[storage]\nurl = 's3://bucket'\ncredentials_env = ['A', 'B']\ncredentials_file = '/keys'\n"
     assert "storage.credentials_env" in " ".join(refusal(twice))
     assert "storage.profile" in " ".join(refusal("[storage]\nurl = 'az://container'\nprofile = 'work'\n"))
-
-
-# Principals ------------------------------------------------------------
-
-
-def test_a_principal_has_what_is_written_and_nothing_by_default() -> None:
-    config = parse(
-        '[principals.ci]\nvolumes = {"team-*" = "rw", "lab/web" = "owner"}\n[principals.ada]\n', ENV
-    )
-    assert dict(config.principals["ci"].volumes) == {"team-*": "rw", "lab/web": "owner"}
-    assert dict(config.principals["ada"].volumes) == {}
-    assert dict(parse("", ENV).principals) == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[principals.owner]", "must be named by a-z, 0-9, - and _, and not 'owner'"),
-        ("[principals.Ada]", "must be named by"),
-        ('[principals."a/b"]', "must be named by"),
-        ("[principals.ci]\nvolumes = []", "volumes must be a table such as"),
-        ('[principals.ci]\nvolumes = {"web" = "write"}', "must be one of none, ro, rw, owner, not 'write'"),
-        ('[principals.ci]\nvolumes = {"web" = true}', "must be one of none, ro, rw, owner, not True"),
-        ('[principals.ci]\nvolume = {"web" = "ro"}', "principals.ci.volume is not a key"),
-        *(
-            (f"[principals.ci]\nvolumes = {{{pattern} = 'ro'}}", "must name volumes by")
-            for pattern in (
-                '""',
-                '"a/b/c"',
-                '"/a"',
-                '"a/"',
-                '"a b"',
-                '"w?b"',
-                '"[ab]"',
-                '"é"',
-                '"a\\nb"',
-                '"a@b"',
-            )
-        ),
-    ],
-)
-def test_a_principal_s_mistake_is_named(text: str, message: str) -> None:
-    assert message in refusal(text)[0]
