@@ -14,7 +14,7 @@ from support.needs import need
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a group follow one another in one process, and share what they started. Slow groups go first."""
+    """Tests of a group follow one another in one process and share what they started. Slow ones go first."""
     groups = {item: _group(item) for item in items}
     slow = {groups[item] for item in items if item.get_closest_marker("slow")}
     for item, group in groups.items():

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -50,7 +50,7 @@ class BubblewrapLauncher:
     bwrap: Path | None = None  # None: the system's in /usr/bin, where AppArmor expects it, or the wheel's
     system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, read-only at their own paths
     readable: tuple[str, ...] = ()  # further host paths to read, each at its own path
-    probe_cache: Path | None = None  # a file in which probes outlive the daemon
+    probe_cache: Path | None = field(default=None, repr=False)  # a file in which probes outlive the daemon
 
     async def probe(self, *, fresh: bool = False) -> Probe:
         try:

@@ -1,0 +1,122 @@
+"""Daemons that start at once: forked from a process that has imported all that a daemon imports.
+
+python -m support.forked_daemon: reads lines of JSON. {"log": FILE, "env": {…}} forks a process that is
+`hutch serve` with that environment; the answer is its number. {"reap": NUMBER} answers how one ended.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import anyio
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class ForkedDaemon:
+    """One of them, as a test holds it; what `anyio.abc.Process` has under the same names."""
+
+    pid: int
+    _pidfd: int = field(init=False)
+    _code: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._pidfd = os.pidfd_open(self.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, if it has."""
+        if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
+            self._code = int(_ask({"reap": self.pid}))
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    async def wait(self) -> int:
+        await anyio.wait_readable(self._pidfd)
+        code = self.returncode
+        assert code is not None
+        return code
+
+    async def aclose(self) -> None:
+        os.close(self._pidfd)
+
+
+def fork_daemon(env: Mapping[str, str], log: Path) -> ForkedDaemon:
+    """`hutch serve` with this environment; it appends what it says to `log`."""
+    return ForkedDaemon(int(_ask({"env": dict(env), "log": str(log)})))
+
+
+def _ask(question: object) -> str:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(question) + "\n")
+    server.stdin.flush()
+    answer = server.stdout.readline()
+    assert answer, "the process that daemons are forked from has ended"
+    return answer
+
+
+@cache
+def _server() -> "subprocess.Popen[str]":
+    """One for all tests of this process; it ends with it, as nobody asks any more."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "support.forked_daemon"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT / "tests",
+    )
+
+
+def serve() -> None:
+    """Fork and reap until nobody asks any more."""
+    import hutch.app
+    import hutch.cli.daemon  # noqa: F401 - both: what is worth importing once
+
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "reap" in question:
+            _, status = os.waitpid(question["reap"], 0)
+            answer = os.waitstatus_to_exitcode(status)
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _be_daemon(question["env"], question["log"])
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+
+
+def _be_daemon(env: Mapping[str, str], log: str) -> None:
+    try:
+        os.setsid()
+        os.chdir(ROOT)
+        nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND)
+        for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(descriptor, stands_for)
+        os.closerange(3, max(nothing, output) + 1)
+        os.environ.clear()
+        os.environ.update(env)
+        from hutch.cli import main
+
+        code = main(["serve"])
+        sys.stderr.flush()
+        os._exit(code)
+    except BaseException:  # noqa: BLE001 - a child never returns into its parent's loop
+        traceback.print_exc()
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    serve()
