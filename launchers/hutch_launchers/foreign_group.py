@@ -12,8 +12,6 @@ from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import ExitStatus, Limits
 from hutch_launchers.strikes import NONE, PrivateSpace, Strikes, marked
 
-GUEST_PROCESSES = 1  # of a container, besides the command's own
-
 _FREEZER = "freezer"
 
 
@@ -28,12 +26,12 @@ class ForeignGroup:
         switch = self._group.freezer if self._group else None
         self.freezer = Freezer(switch if switch and os.access(switch.control, os.W_OK) else None)
 
-    def limit(self, limits: Limits) -> None:
-        """Write the limits into it. Raises LauncherError `sandbox_failed`."""
+    def limit(self, limits: Limits, processes: int) -> None:
+        """Write the limits into it; `processes` are there besides. Raises LauncherError `sandbox_failed`."""
         if self._group is None:
             return
         try:
-            pids = None if limits.pids is None else limits.pids + GUEST_PROCESSES
+            pids = None if limits.pids is None else limits.pids + processes
             write_limits(self._group, replace(limits, pids=pids))
         except OSError as error:
             raise LauncherError(

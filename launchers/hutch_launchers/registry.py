@@ -12,6 +12,7 @@ from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
+from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
@@ -22,6 +23,7 @@ KINDS: Mapping[str, type[Any]] = {
     "landlock": LandlockLauncher,
     "docker": DockerLauncher,
     "nsjail": NsjailLauncher,
+    "nspawn": NspawnLauncher,
     "pid": PidLauncher,
     "podman": PodmanLauncher,
     "wrapper": WrapperLauncher,

@@ -36,7 +36,7 @@ for host, port in (("api.test", 22), ("other.test", 443), ("1.1.1.1", 53)):
 """
 
 
-@pytest.fixture(params=["bubblewrap", "docker", "nsjail", "pid", "podman"])
+@pytest.fixture(params=["bubblewrap", "docker", "nsjail", "nspawn", "pid", "podman"])
 async def launcher(request: pytest.FixtureRequest) -> Launcher:
     return await available(request.param)
 

@@ -53,6 +53,8 @@ anyio.run(main)
         ("nsjail", "kept"),
         ("pid", "running"),
         ("pid", "kept"),
+        ("nspawn", "running"),
+        ("nspawn", "kept"),
         ("podman", "running"),
         ("podman", "kept"),
         ("wrapper", "running"),

@@ -14,6 +14,7 @@ from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
+from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
@@ -33,6 +34,7 @@ LAUNCHERS: Mapping[str, Launcher] = {
     "landlock": LandlockLauncher(),
     "docker": DockerLauncher(host=DOCKER_HOST),
     "nsjail": NsjailLauncher(),
+    "nspawn": NspawnLauncher(),
     "pid": PidLauncher(),
     "podman": PodmanLauncher(command=PODMAN),
     "wrapper": WrapperLauncher(("{command}",)),

@@ -2,49 +2,48 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from hutch_launchers.foreign_group import GUEST_PROCESSES
+from hutch_launchers.containers.engine import RUN, Container
+from hutch_launchers.containers.skeleton import Skeleton
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Limits, Mount
-from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID
+from hutch_launchers.system_view import HOSTNAME, PRIVATE
 
 LABEL = "hutch.sandbox"
-RUN = "/opt/hutch/run"  # inside: the guest, its filter, its way to the host
 _CALL_S = 60.0  # an engine on a busy host
 
 
-class Engine(Protocol):
-    """A container engine: its command line, and where it differs from the others."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The program with its own options."""
-
-    @property
-    def run_words(self) -> tuple[str, ...]:
-        """What its `run` needs besides."""
-
-
 @dataclass(frozen=True, slots=True)
-class Container:
-    """What is to be started; nothing in it is of the command."""
+class CliEngine:
+    """An engine with a command line like docker's."""
 
-    name: str
-    image: str
-    guest: tuple[str, ...]  # the words that start it
-    env: tuple[tuple[str, str], ...]
-    folder: Path  # of the host, at `RUN`
-    mounts: tuple[Mount, ...] = ()
-    limits: Limits = field(default_factory=lambda: Limits(wall_s=0))
-    user: tuple[int, int] = (UID, GID)  # inside
-    hosts: tuple[tuple[str, str], ...] = ()  # name, address
+    words: tuple[str, ...]  # the program with its own options
+    run_words: tuple[str, ...] = ()  # what its `run` needs besides
+    processes = 1  # the guest
+
+    def bring(self, image: str, skeleton: Callable[[], Skeleton]) -> None:
+        try:
+            call([*self.words, "image", "inspect", image])
+        except LauncherError:
+            call([*self.words, "import", "-", image], skeleton().archive)
+
+    def start(self, container: Container) -> str:
+        return call(run_argv(self, container)).decode().strip()
+
+    def check(self, name: str) -> None:
+        pass  # `run` comes back when it has started
+
+    def forget(self, name: str) -> None:
+        pass  # --rm
+
+    def remove(self, name: str) -> None:
+        call([*self.words, "rm", "--force", name])
 
 
-def run_argv(engine: Engine, container: Container) -> list[str]:
+def run_argv(engine: CliEngine, container: Container) -> list[str]:
     """Pure: the words that start it and come back."""
     return [
         *engine.words,
@@ -64,7 +63,7 @@ def _limits(limits: Limits) -> Iterator[str]:
     if limits.memory_bytes is not None:
         yield from ("--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes))
     if limits.pids is not None:
-        yield from ("--pids-limit", str(limits.pids + GUEST_PROCESSES))
+        yield from ("--pids-limit", str(limits.pids + CliEngine.processes))
     if limits.cpus is not None:
         yield from ("--cpus", f"{limits.cpus:.2f}")
     if limits.open_files is not None:

@@ -11,6 +11,8 @@ import shutil
 import signal
 import socket
 import struct
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -19,7 +21,8 @@ import anyio
 import anyio.to_thread
 
 from hutch_launchers.attach import Owner, attach
-from hutch_launchers.containers.cli import Container, Engine, call, private_folders, run_argv
+from hutch_launchers.containers.cli import private_folders
+from hutch_launchers.containers.engine import Container, Engine
 from hutch_launchers.doors import open_doors
 from hutch_launchers.foreign_group import ForeignGroup
 from hutch_launchers.guest_link import Guest
@@ -31,6 +34,7 @@ from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.spec import Mount, SandboxSpec
 
 _CALL_BACK_S = 20.0  # an interpreter's start in a new container on a busy host
+_LOOK_S = 0.1  # between two looks whether the container has ended
 _PEER = struct.Struct("3i")  # struct ucred
 
 
@@ -71,9 +75,8 @@ def start_blank(engine: Engine, wanted: Container, places: Path) -> Blank:
             listener.bind(str(inside / "link"))
             (inside / "link").chmod(0o666)  # its folder's folder is closed to all others of the host
             listener.listen(1)
-            listener.settimeout(_CALL_BACK_S)
-            number = call(run_argv(engine, container)).decode().strip()
-            host = _accept(listener)
+            number = engine.start(container)
+            host = _accept(listener, lambda: engine.check(name))
         pid, uid, gid = _PEER.unpack(host.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     except BaseException:
         remove(engine, place)
@@ -89,15 +92,19 @@ def _fill(inside: Path) -> None:
     (inside / "filter").write_bytes(seccomp_filter() or b"")
 
 
-def _accept(listener: socket.socket) -> socket.socket:
-    try:
-        return listener.accept()[0]
-    except TimeoutError as error:
-        raise LauncherError(
-            "sandbox_failed",
-            f"the guest of a container did not answer within {_CALL_BACK_S:g} s",
-            "does the engine run on this very host, and not in a virtual machine?",
-        ) from error
+def _accept(listener: socket.socket, check: Callable[[], None]) -> socket.socket:
+    listener.settimeout(_LOOK_S)
+    until = time.monotonic() + _CALL_BACK_S
+    while time.monotonic() < until:
+        try:
+            return listener.accept()[0]
+        except TimeoutError:
+            check()
+    raise LauncherError(
+        "sandbox_failed",
+        f"the guest of a container did not answer within {_CALL_BACK_S:g} s",
+        "does the engine run on this very host, and not in a virtual machine?",
+    )
 
 
 def remove(engine: Engine, place: Path) -> bool:
@@ -107,7 +114,7 @@ def remove(engine: Engine, place: Path) -> bool:
         pid, number = (place / "number").read_text(encoding="ascii").split()
         ForeignGroup(int(pid), number).thaw()
     with suppress(LauncherError):
-        call([*engine.words, "rm", "--force", place.name])
+        engine.remove(place.name)
     shutil.rmtree(place, ignore_errors=True)
     return found
 
@@ -132,7 +139,7 @@ class Dressed:
             await self.guest.ready.wait()
         if self.guest.gone.is_set() or not self.guest.ready.is_set():
             raise LauncherError("sandbox_failed", "the guest of a container ended", "see: hutch doctor")
-        self.group.limit(spec.limits)
+        self.group.limit(spec.limits, self._blank.engine.processes)
         if attaches:
             inside = self._blank.container.folder
             names = inside / "hosts"
@@ -167,10 +174,11 @@ class Dressed:
         await wait_for_death(self._watch)
 
     async def aclose(self) -> None:
-        """End it and forget it; the engine removes its own record of it by itself."""
+        """End it and forget it."""
         try:
             with anyio.CancelScope(shield=True):
                 await self.kill()
+                await anyio.to_thread.run_sync(self._blank.engine.forget, self._blank.container.name)
                 shutil.rmtree(self._blank.place, ignore_errors=True)
         except LauncherError:
             with anyio.CancelScope(shield=True):

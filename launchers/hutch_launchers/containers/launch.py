@@ -14,11 +14,11 @@ import anyio.to_thread
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from hutch_launchers.commands import check_command, check_run_id
-from hutch_launchers.containers.cli import RUN, Container, Engine, call
 from hutch_launchers.containers.container import Blank, Dressed, remove, start_blank
+from hutch_launchers.containers.engine import RUN, Container, Engine
 from hutch_launchers.containers.own_python import foreign_interpreter
 from hutch_launchers.containers.pool import Pool, find_pool
-from hutch_launchers.containers.skeleton import make_skeleton
+from hutch_launchers.containers.skeleton import SKELETON, make_skeleton
 from hutch_launchers.hosts import is_address
 from hutch_launchers.interpreter import find_interpreter
 from hutch_launchers.kept import Kept
@@ -28,10 +28,9 @@ from hutch_launchers.spec import Command, ExitStatus, Limits, Mount, SandboxSpec
 from hutch_launchers.system_view import GID, UID, look
 
 _FRESH_S = 60.0  # how old the view of the host's system folders may be
-_SKELETON = "hutch/skeleton"
 _BLANK = Limits(wall_s=0, disk_bytes=64 << 20)  # nothing but our guest runs in it
 _MAX_WORD, _MAX_WORDS = 128 << 10, 3 << 19  # bytes; the second with room for the pointers to them
-_imported: set[tuple[tuple[str, ...], str]] = set()
+_imported: set[tuple[Engine, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,9 @@ async def _take(rooms: Rooms, spec: SandboxSpec) -> Blank:
 def warm_pool(rooms: Rooms) -> Pool:
     """The pool of these rooms, as the host is now."""
     container = _describe(rooms, rooms.image)
-    return find_pool(rooms.places, container, rooms.warm, lambda: _start_described(rooms, container))
+    return find_pool(
+        rooms.engine, rooms.places, container, rooms.warm, lambda: _start_described(rooms, container)
+    )
 
 
 def _start(rooms: Rooms, spec: SandboxSpec) -> Blank:
@@ -173,9 +174,10 @@ def _start(rooms: Rooms, spec: SandboxSpec) -> Blank:
 
 
 def _start_described(rooms: Rooms, wanted: Container) -> Blank:
-    known = (rooms.engine.words, wanted.image)
+    known = (rooms.engine, wanted.image)
     if known not in _imported:
-        _import_skeleton(rooms, wanted.image)
+        if wanted.image.startswith(f"{SKELETON}:"):  # another is brought by whoever names it
+            rooms.engine.bring(wanted.image, lambda: make_skeleton(look()))
         _imported.add(known)
     try:
         return start_blank(rooms.engine, wanted, rooms.places)
@@ -203,7 +205,7 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
     guest = (*words, "-I", "-S", f"{RUN}/guest.py", "--connect", f"{RUN}/link", f"{RUN}/filter")
     return Container(
         name="",
-        image=image or f"{_SKELETON}:{make_skeleton(look()).digest}",
+        image=image or f"{SKELETON}:{make_skeleton(look()).digest}",
         guest=guest,
         env=tuple(python.env.items()),
         folder=Path(),
@@ -211,15 +213,6 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
         limits=_BLANK,
         user=rooms.user,
     )
-
-
-def _import_skeleton(rooms: Rooms, image: str) -> None:
-    """See that the engine has our root; another image is whoever named it to bring."""
-    if image.startswith(_SKELETON + ":"):
-        try:
-            call([*rooms.engine.words, "image", "inspect", image])
-        except LauncherError:
-            call([*rooms.engine.words, "import", "-", image], make_skeleton(look()).archive)
 
 
 def reap(rooms: Rooms, run_id: str) -> bool:

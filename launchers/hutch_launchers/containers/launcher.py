@@ -11,7 +11,7 @@ from urllib.parse import quote
 import anyio.to_thread
 
 from hutch_launchers.commands import check_run_id
-from hutch_launchers.containers.cli import Engine
+from hutch_launchers.containers.engine import Engine
 from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
 from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
@@ -36,6 +36,7 @@ class Found:
     version: str
     doors: bool  # whether its sandboxes' networks can be entered by us
     user: tuple[int, int]  # inside, who has on the host what is ours
+    images: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,12 @@ class ContainerLauncher:
 
 
 def _abilities(found: Found) -> frozenset[Ability]:
-    always = {Ability.KEEP, Ability.NESTED, Ability.IMAGE}
-    doors = {Ability.DOORS} if found.doors else set()
-    return frozenset(always | doors | ({Ability.FREEZE} if os.geteuid() == 0 else set()))
+    sometimes = {
+        Ability.DOORS: found.doors,
+        Ability.IMAGE: found.images,
+        Ability.FREEZE: os.geteuid() == 0,
+    }
+    return frozenset({Ability.KEEP, Ability.NESTED, *(one for one, has in sometimes.items() if has)})
 
 
 def _places(name: str) -> Path:

@@ -7,15 +7,14 @@ they end by themselves: the guest of each ends when the daemon's end of its sock
 import atexit
 import logging
 import select
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hutch_launchers.containers.cli import Container
-from hutch_launchers.containers.container import Blank
+from hutch_launchers.containers.container import Blank, remove
+from hutch_launchers.containers.engine import Container, Engine
 from hutch_launchers.launcher import LauncherError
 
 _log = logging.getLogger(__name__)
@@ -66,18 +65,19 @@ class Pool:
         self._thread.shutdown(wait=True, cancel_futures=True)
         while self._blanks:
             blank = self._blanks.popleft()
-            blank.host.close()  # its guest ends, the engine removes it
-            shutil.rmtree(blank.place, ignore_errors=True)
+            blank.discard()
 
 
-def find_pool(places: Path, container: Container, size: int, start: Callable[[], Blank]) -> Pool:
+def find_pool(
+    engine: Engine, places: Path, container: Container, size: int, start: Callable[[], Blank]
+) -> Pool:
     """The pool of a method; one of containers that would be made otherwise by now is closed and replaced."""
     pool = _pools.get(places)
     if pool is None or pool.container != container:
         if pool is not None:
             threading.Thread(target=pool.close).start()
         else:
-            _forget_orphans(places)
+            _forget_orphans(engine, places)
         pool = _pools[places] = Pool(container, size, start)
         pool.fill()
     return pool
@@ -90,13 +90,13 @@ def _lives(blank: Blank) -> bool:
     return not poll.poll(0)
 
 
-def _forget_orphans(places: Path) -> None:
-    """Remove the folders of warm containers that ended with their daemon; those of runs are for `reap`."""
+def _forget_orphans(engine: Engine, places: Path) -> None:
+    """Remove what is left of warm containers that ended with their daemon; those of runs are for `reap`."""
     for place in places.glob("*"):
         try:
             owner = int((place / "owner").read_text(encoding="ascii"))
             if not (place / "run").exists() and not Path(f"/proc/{owner}").exists():
-                shutil.rmtree(place, ignore_errors=True)
+                remove(engine, place)
         except (OSError, ValueError):
             continue
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hutch_launchers.system_view import HOME, HOSTNAME, SystemView, group, passwd
 
+SKELETON = "hutch/skeleton"  # what its name begins with, as an image
 _PRIVATE = ("tmp", HOME.lstrip("/"), "dev/shm")  # an engine gives a tmpfs the mode of what it covers
 _FOLDERS = (
     *("etc", "usr", "proc", "sys", "dev", "run", "home", "var", "opt", "opt/hutch", "opt/hutch/run"),

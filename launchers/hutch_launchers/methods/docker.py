@@ -6,19 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hutch_launchers.containers.cli import call
+from hutch_launchers.containers.cli import CliEngine, call
 from hutch_launchers.containers.launcher import ContainerLauncher, Found
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.system_view import GID, UID
 
 _SOCKET = "/var/run/docker.sock"
 _FRESH_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Docker:
-    words: tuple[str, ...]
-    run_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ def _find(program: str, host: str, _period: int) -> Found:
     else:
         user = (os.geteuid(), os.getegid())
     is_root = os.geteuid() == 0
-    return Found(_Docker(words), version, doors=is_root, user=user)
+    return Found(CliEngine(words), version, doors=is_root, user=user)
 
 
 def _unavailable(error: LauncherError, host: str) -> LauncherError:

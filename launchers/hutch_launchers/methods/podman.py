@@ -6,19 +6,13 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hutch_launchers.containers.cli import call
+from hutch_launchers.containers.cli import CliEngine, call
 from hutch_launchers.containers.launcher import ContainerLauncher, Found
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.system_view import GID, UID
 
 _FRESH_S = 10.0
 _PROCESSES = 32768  # of one user over all containers; the limit of a sandbox is its control group's
-
-
-@dataclass(frozen=True, slots=True)
-class _Podman:
-    words: tuple[str, ...]
-    run_words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +46,4 @@ def _find(command: tuple[str, ...], _period: int) -> Found:
         own = ("--ulimit", "nproc={0}:{0}".format(min(most, _PROCESSES)))
     if os.geteuid() != 0:
         own += ("--userns", f"keep-id:uid={UID},gid={GID}")
-    return Found(_Podman(command, own), version, doors=True, user=(UID, GID))
+    return Found(CliEngine(command, own), version, doors=True, user=(UID, GID))
