@@ -158,7 +158,9 @@ _LONELY: Mapping[str, Refusal] = {
     **dict.fromkeys(("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam"), _other(0)),
     "sched_setattr": _other(0),
     **dict.fromkeys(("setpriority", "ioprio_set"), _other(1)),
-    # what belongs to a file by its path, which Landlock does not rule; see `file_attributes`
+}
+# What belongs to a file by its path, which Landlock does not rule; `file_attributes` answers
+_ATTRIBUTES: Mapping[str, Refusal] = {
     **dict.fromkeys(("chmod", "fchmod"), replace(_setuid_mode(1), asks=True)),
     **dict.fromkeys(("fchmodat", "fchmodat2"), replace(_setuid_mode(2), asks=True)),
     **dict.fromkeys(["chown", "fchown", "lchown", "fchownat", "utimensat"], Refusal(errno.EPERM, asks=True)),
@@ -169,28 +171,35 @@ _LONELY: Mapping[str, Refusal] = {
 
 
 @cache
-def seccomp_filter(machine: str = "", *, pins_cpus: bool = False, is_lonely: bool = False) -> bytes | None:
+def seccomp_filter(
+    machine: str = "", *, pins_cpus: bool = False, is_lonely: bool = False, asks: bool = False
+) -> bytes | None:
     """The filter for an `os.uname().machine` (default: this one); None: no table for it, so no guarantee.
 
     With `pins_cpus` a process cannot change the CPUs it may run on, so that they limit it. With `is_lonely`
     it has no socket but pairs, and sets nothing of other processes: no namespaces would see to that.
     """
     known = MACHINES.get(machine or os.uname().machine)
-    return None if known is None else assemble(_program(known, pins_cpus=pins_cpus, is_lonely=is_lonely))
+    return (
+        None
+        if known is None
+        else assemble(
+            _program(refusals_of(known, pins_cpus=pins_cpus, is_lonely=is_lonely, asks=asks), known)
+        )
+    )
 
 
 def refusals_of(
-    machine: Machine, *, pins_cpus: bool = False, is_lonely: bool = False
+    machine: Machine, *, pins_cpus: bool = False, is_lonely: bool = False, asks: bool = False
 ) -> Mapping[int, Refusal]:
     """What is refused, by the numbers of a machine; as `seccomp_filter` says."""
-    named = {**REFUSALS, **_LONELY} if is_lonely else {**REFUSALS}
+    named = {**REFUSALS, **(_LONELY if is_lonely else {}), **(_ATTRIBUTES if asks else {})}
     if pins_cpus:
         named["sched_setaffinity"] = _EPERM
     return {number: named[name] for name, number in machine.numbers.items() if name in named}
 
 
-def _program(machine: Machine, *, pins_cpus: bool, is_lonely: bool) -> list[Item]:
-    refusals = refusals_of(machine, pins_cpus=pins_cpus, is_lonely=is_lonely)
+def _program(refusals: Mapping[int, Refusal], machine: Machine) -> list[Item]:
     native = Label()
     program: list[Item] = [
         Op(LOAD_WORD, _ARCH),

@@ -84,7 +84,7 @@ class LandlockLauncher(FrontMethod):
         mounted = [
             Rule(fd, WRITE if m.writable else READ) for fd, m in zip(sources, spec.mounts, strict=True)
         ]
-        program = seccomp_filter(pins_cpus=pins_cpus(spec.limits), is_lonely=True)
+        program = seccomp_filter(pins_cpus=pins_cpus(spec.limits), is_lonely=True, asks=True)
         assert program is not None
         with ExitStack() as opened:
             rules = [*mounted, *self._rules(own, opened)]

@@ -12,7 +12,9 @@ _NAMESPACES = ("user", "ns", "pid", "net", "ipc", "uts", "cgroup")
 _INHERITED = ("as", "cpu", "fsize", "nofile", "core", "stack", "nproc")  # limits that are set from outside
 _PRIVATE = (("/tmp", "1777", 4), (HOME, "0700", 3), ("/dev/shm", "1777", 1))  # eighths of the disk limit
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_TERMINALS = "newinstance,ptmxmode=0666,mode=0620"
 _LINKS = (
+    ("pts/ptmx", "/dev/ptmx"),
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
     ("/proc/self/fd/1", "/dev/stdout"),
@@ -55,6 +57,7 @@ def nsjail_settings(options: Options, spec: SandboxSpec) -> str:
 
 
 def _mounts(options: Options, spec: SandboxSpec) -> Iterator[str]:
+    yield _block("mount", dst="/", fstype="tmpfs", options="size=65536,mode=0755", nosuid=True, nodev=True)
     for folder in (*options.view.folders, *options.readable):
         yield _bind(folder, folder)
     for target, path in (*options.view.links, *_LINKS):
@@ -66,7 +69,14 @@ def _mounts(options: Options, spec: SandboxSpec) -> Iterator[str]:
     nodes = options.devices or tuple((f"/dev/{name}", f"/dev/{name}") for name in _DEVICES)
     for node, path in nodes:
         yield _block("mount", src=node, dst=path, is_bind=True, rw=True, nosuid=True, noexec=True)
-    yield _block("mount", dst="/run", fstype="tmpfs", options="size=4096,mode=0755")
+    yield _block(
+        "mount", dst="/dev/pts", fstype="devpts", rw=True, options=_TERMINALS, nosuid=True, noexec=True
+    )
+    # process 1 is the shell in front of the command: nobody's business
+    for path in ("/run", "/proc/1"):
+        yield _block(
+            "mount", dst=path, fstype="tmpfs", options="size=4096,mode=0755", nosuid=True, nodev=True
+        )
     for path, mode, eighths in _PRIVATE:
         disk = spec.limits.disk_bytes
         size = "" if disk is None else f"size={max(1, disk * eighths // 8)},"
