@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from hutch.agents import Agent, ClaudeCode
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
 from hutch.config import Agent as AgentConfig
+from hutch.deadlines import Deadlines
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
@@ -109,19 +110,21 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         )
         await volumes.make_room(_STATE_BYTES)
         async with open_state(state / "state.db") as opened:
-            yield Rooms(
-                config=config,
-                launchers=launchers_of(config),
-                store=store,
-                volumes=volumes,
-                state=opened,
-                access=Access(config, opened),
-                agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
-                logs=state / "runs",
-                private=private_folder(config),
-                placeholders=Placeholders(state / "workspaces"),
-                shell=next(shell for shell in _SHELLS if Path(shell).exists()),
-            )
+            with closing(Deadlines(config.methods, daemon_file(config))) as deadlines:
+                yield Rooms(
+                    config=config,
+                    launchers=launchers_of(config),
+                    store=store,
+                    volumes=volumes,
+                    state=opened,
+                    access=Access(config, opened),
+                    agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+                    logs=state / "runs",
+                    private=private_folder(config),
+                    deadlines=deadlines,
+                    placeholders=Placeholders(state / "workspaces"),
+                    shell=next(shell for shell in _SHELLS if Path(shell).exists()),
+                )
 
 
 def build_app(

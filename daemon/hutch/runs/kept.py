@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -84,10 +85,12 @@ class Kept:
             if self.sandbox is None or self.folders is None or self.workspace is None:
                 raise _gone(self)
             live.change(policy=self.policy)
-            async with self.sandbox.start(work.command) as process:
-                running(live)
-                live.behind = self.folders.behind
-                ended = await supervise(process, work.stdin, live.sink, limits.wall_s, live.stop)
+            method, wall_s = self.plan.method, limits.wall_s
+            with rooms.deadlines.held(live.id, method, self.session_id, in_s=wall_s):
+                async with self.sandbox.start(work.command) as process:
+                    running(live)
+                    live.behind = self.folders.behind
+                    ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
             ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
             live.change(workspace=await self.workspace.told())
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
@@ -109,14 +112,15 @@ class Kept:
                     async with way_out(rooms, self.session_id, self.plan.grants, self._reached) as endpoint:
                         self.policy = await policy_record(launcher, self.plan)
                         spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
-                        async with launcher.keep(spec) as sandbox:
-                            self.folders, self.workspace, self.sandbox = folders, workspace, sandbox
-                            self._used_at = time.monotonic()
-                            self.ready.set()
-                            async with folders.streamed(self.session_id, sandbox, self.stop):
-                                await self._until_end(sandbox)
-                                self.sandbox = None  # no more commands
-                                await self._end_commands()
+                        with self._without_us(rooms):
+                            async with launcher.keep(spec) as sandbox:
+                                self.folders, self.workspace, self.sandbox = folders, workspace, sandbox
+                                self._used_at = time.monotonic()
+                                self.ready.set()
+                                async with folders.streamed(self.session_id, sandbox, self.stop):
+                                    await self._until_end(sandbox)
+                                    self.sandbox = None  # no more commands
+                                    await self._end_commands()
             # what background processes wrote since the last command
             committed = await folders.commit_patiently(self.session_id, PATIENCE_S, logger.info)
             if committed.unsynced:
@@ -124,6 +128,10 @@ class Kept:
                 await announce()
                 await folders.commit_patiently(self.session_id, math.inf, logger.info)
             await self._note_synced(rooms)
+
+    def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
+        """Nobody gives it a command when the daemon is dead: from then on it is idle."""
+        return rooms.deadlines.held(self.session_id, self.plan.method, self.session_id, after_s=self.idle_s)
 
     def _waits(self, note: str) -> bool:
         """Whether the sandbox is still wanted while it waits for a volume."""

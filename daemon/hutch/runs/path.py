@@ -186,10 +186,11 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
     async with way_out(rooms, live.id, plan.grants, live.reached) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
-        async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
-            running(live)
-            live.behind = folders.behind
-            ended = await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
+        with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
+            async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
+                running(live)
+                live.behind = folders.behind
+                ended = await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
         return explained(ended, plan.limits, live.enforced, folders.writables)
 
 

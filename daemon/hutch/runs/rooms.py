@@ -8,6 +8,7 @@ from pathlib import Path
 from hutch.access import Access, read_name
 from hutch.agents import Agent
 from hutch.config import Config
+from hutch.deadlines import Deadlines
 from hutch.state import State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch.workspaces import Placeholders
@@ -30,6 +31,7 @@ class Rooms:
     agents: Mapping[str, Callable[[], Agent]]  # each raises HutchError `agent_missing`
     logs: Path  # <run id>/stdout and stderr
     private: Path  # short and 0700: a folder per run for sockets, gone with the run
+    deadlines: Deadlines
     placeholders: Placeholders  # in workspaces that are written
     shell: str  # inside a sandbox, runs a command given as a string
 

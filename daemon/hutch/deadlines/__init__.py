@@ -1,0 +1,5 @@
+"""Deadlines that hold though the daemon is dead: one small process beside it, which acts only then."""
+
+from hutch.deadlines.deadlines import Deadlines
+
+__all__ = ["Deadlines"]

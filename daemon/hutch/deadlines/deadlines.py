@@ -1,0 +1,121 @@
+"""The daemon's side of the keeper: says what has which deadline, and what has ended."""
+
+import fcntl
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hutch.config import Method
+
+logger = logging.getLogger(__name__)
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+_PIPE_BYTES = 1 << 20  # what it may be behind: some thousand lines; the most that an ordinary user may have
+_LEAVES_S = 5.0  # at the end of its input, with nothing to keep
+
+
+class Deadlines:
+    """Owns the keeper, which is started with the first deadline, and again if somebody ended it."""
+
+    def __init__(self, methods: Mapping[str, Method], file: Path) -> None:
+        """`file` is written by each daemon when it is ready, and so tells the keeper of a successor."""
+        self._methods, self._file = methods, file
+        self._lines: dict[str, bytes] = {}  # what is kept now, to be told to another keeper
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def held(
+        self, key: str, method: str, target: str, *, in_s: float | None = None, after_s: float | None = None
+    ) -> Generator[None]:
+        """Have `target`, a run's or a session's id, ended if the daemon dies within the block.
+
+        At the time that is `in_s` seconds from now, or `after_s` seconds after the daemon's death.
+        """
+        self.set(key, method, target, in_s=in_s, after_s=after_s)
+        try:
+            yield
+        finally:
+            self.drop(key)
+
+    def set(
+        self, key: str, method: str, target: str, *, in_s: float | None = None, after_s: float | None = None
+    ) -> None:
+        """As `held`; a key that is there already has another deadline from now on."""
+        when = {"after": after_s} if in_s is None else {"at": time.clock_gettime(time.CLOCK_BOOTTIME) + in_s}
+        self._lines[key] = _line({"id": key, **when, "argv": self._argv(method, target)})
+        self._tell(self._lines[key])
+
+    def drop(self, key: str) -> None:
+        """It has ended."""
+        if self._lines.pop(key, None) is not None:
+            self._tell(_line({"id": key}))
+
+    def close(self) -> None:
+        """Let the keeper go. What has not ended by now is left to it."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+            if not self._lines:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_LEAVES_S)
+
+    def _argv(self, method: str, target: str) -> list[str]:
+        made = self._methods[method]
+        options = json.dumps({**made.options, "name": method}, default=str)
+        return [sys.executable, "-P", "-m", "hutch.deadlines.end", made.kind, options, target]
+
+    def _tell(self, line: bytes) -> None:
+        if self._process is None:
+            self._start()
+        elif not self._write(line):
+            logger.warning("the keeper of deadlines is gone, or does not listen; another is started")
+            self._end()
+            self._start()
+
+    def _start(self) -> None:
+        known = os.memfd_create("deadlines", os.MFD_CLOEXEC)  # a pipe may hold less
+        try:
+            os.pwrite(known, b"".join(self._lines.values()), 0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_KEEPER), str(self._file), str(known)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ},
+                cwd="/",
+                pass_fds=(known,),
+                start_new_session=True,  # what ends the daemon from a terminal is not to end it
+            )
+        finally:
+            os.close(known)
+        assert self._process.stdin is not None
+        pipe = self._process.stdin.fileno()
+        os.set_blocking(pipe, False)
+        with suppress(OSError):  # the user's pipes have much already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def _end(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _write(self, line: bytes) -> bool:
+        """Whether the keeper has it; a line goes whole or not at all (pipe(7), PIPE_BUF)."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            return os.write(self._process.stdin.fileno(), line) == len(line)
+        except OSError:
+            return False
+
+
+def _line(item: Mapping[str, object]) -> bytes:
+    return json.dumps(item).encode() + b"\n"

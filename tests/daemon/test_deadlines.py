@@ -1,0 +1,148 @@
+"""A deadline holds though the daemon is killed: sandboxes die with it, or its keeper ends them in time."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.config import Method
+from hutch.deadlines import Deadlines
+from hutch_launchers import proc
+from hutch_launchers.reaping import MARK
+from hutch_mcp_tools.service import RunRequest
+from support.daemon import Daemon, daemon
+
+BARE = """
+[policy]
+method = "bare"
+force_sandbox = false
+needs = []
+kept_idle_s = 3
+[methods.bare]
+kind = "wrapper"
+command = ["{command}"]
+"""
+
+
+def alive(run_id: str) -> list[int]:
+    return list(proc.pids_with_environment(f"{MARK}={run_id}"))
+
+
+def keepers(made: Daemon) -> list[int]:
+    """Processes that keep the deadlines of this daemon or of one before it."""
+    file = str(made.config.daemon.state / "daemon.json").encode()
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if file in place.read_bytes().split(b"\0"):
+                found.append(int(place.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+async def until_gone(run_id: str, within_s: float) -> float:
+    begun = time.monotonic()
+    with anyio.fail_after(within_s):
+        while alive(run_id):
+            await anyio.sleep(0.05)
+    return time.monotonic() - begun
+
+
+async def start(made: Daemon, timeout_s: float, **more: object) -> str:
+    asked = {"command": "trap '' TERM; sleep 300; sleep 300", "timeout_s": timeout_s, "cwd": "/tmp", **more}
+    async with made.client() as client:
+        record = await client.run(RunRequest.model_validate(asked), 0)
+        with anyio.fail_after(20):
+            while record.status != "running":
+                record = await client.get_run(record.run_id)
+    return record.session_id or record.run_id
+
+
+async def test_what_outlives_the_daemon_is_ended_at_its_deadline(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        run_id = await start(made, 4)
+        begun = time.monotonic()
+        await made.end(signal.SIGKILL)
+        assert alive(run_id)  # nothing but the keeper ends it
+        await until_gone(run_id, 20)
+        assert 2 < time.monotonic() - begun < 15
+        with anyio.fail_after(10):
+            while keepers(made):
+                await anyio.sleep(0.05)
+        await made.start()
+
+
+async def test_a_kept_sandbox_that_outlives_the_daemon_ends_as_idle(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        session_id = await start(made, 300, session_id="new")
+        await made.end(signal.SIGKILL)
+        assert alive(session_id)
+        assert await until_gone(session_id, 20) > 1
+        await made.start()
+
+
+async def test_a_successor_takes_over_from_the_keeper(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        run_id = await start(made, 300)
+        await made.end(signal.SIGKILL)
+        assert len(keepers(made)) == 1
+        await made.start()
+        assert not alive(run_id)
+        with anyio.fail_after(10):
+            while keepers(made):
+                await anyio.sleep(0.05)
+
+
+async def test_a_keeper_that_was_killed_is_replaced_and_knows_all(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        first = await start(made, 5)
+        (keeper,) = keepers(made)
+        os.kill(keeper, signal.SIGKILL)
+        second = await start(made, 5)
+        assert len(keepers(made)) == 1
+        await made.end(signal.SIGKILL)
+        await until_gone(first, 20)
+        await until_gone(second, 20)
+        await made.start()
+
+
+@pytest.mark.real("bubblewrap")
+async def test_a_sandbox_of_bubblewrap_dies_with_the_daemon(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made:
+        run_id = await start(made, 300)
+        kept = await start(made, 300, session_id="new")
+        assert alive(run_id)
+        await made.end(signal.SIGKILL)
+        assert await until_gone(run_id, 5) < 5
+        assert await until_gone(kept, 5) < 5
+        await made.start()
+
+
+async def test_a_daemon_that_ends_in_order_leaves_no_keeper(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        await start(made, 300)
+        assert len(keepers(made)) == 1
+        await made.end()
+        assert keepers(made) == []
+        await made.start()
+
+
+async def test_a_keeper_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
+    deadlines = Deadlines({"bare": Method("wrapper", {"command": ["{command}"]})}, tmp_path / "daemon.json")
+    deadlines.set("r-0", "bare", "r-0", in_s=300)
+    first = deadlines._process
+    assert first is not None
+    first.send_signal(signal.SIGSTOP)
+    for number in range(10_000):
+        deadlines.set(f"r-{number}", "bare", f"r-{number}", in_s=300)
+    assert deadlines._process is not first
+    for number in range(10_000):
+        deadlines.drop(f"r-{number}")
+    last = deadlines._process
+    assert last is not None
+    deadlines.close()
+    assert last.returncode == 0
