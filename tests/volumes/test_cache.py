@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
-from support.volume_engine import WEB, commit_files, program, run_on, tree_of, tree_on_disk
+from support.fork_server import fork_server
+from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
 
 MB = 1_000_000
 NAMES = [VolumeName.parse(name) for name in ("aa", "bb", "cc")]
@@ -199,25 +200,23 @@ async def test_a_tree_that_was_removed_by_hand_is_restored(volumes: Volumes, tmp
 
 
 @pytest.mark.slow  # two processes, killed again and again
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(90)
 async def test_processes_that_race_and_are_killed_never_see_half_a_folder(tmp_path: Path) -> None:
     store, cache = tmp_path / "store", tmp_path / "cache"
     volumes = Volumes(DirectoryStore(store), cache, cache_max_bytes=0)
     for name in NAMES:
         await commit_files(volumes, {f"d{n}/f{n}": b"%d" % n for n in range(100)}, name)
     rng = random.Random(5)
-    for _ in range(8):
-        with program("evict", str(store), str(cache)) as one, program("evict", str(store), str(cache)) as two:
-            for process in (one, two):
-                assert process.stdout is not None
-                assert process.stdout.readline() == "whole\n"
+    with fork_server() as forks:
+        for _ in range(8):
+            both = [forks.start(tmp_path / f"said-{n}", "evict", str(store), str(cache)) for n in range(2)]
+            for process in both:
+                await process.until(bool)
             await anyio.sleep(rng.random() * 0.4)  # the instant is what is tested
-            for process in (one, two):
-                assert process.poll() is None
+            for process in both:
                 process.kill()
-                assert process.stdout is not None
-                lines = [line for line in process.stdout.readlines() if line.endswith("\n")]
-                assert set(lines) <= {"whole\n"}
+                assert process.end() == -9, "it failed by itself: its traceback is in the captured output"
+                assert {" ".join(words) for words in process.said()} == {"whole"}
     await volumes.recover()
     await trim(volumes, lambda: folders(tmp_path) == [] and not in_bin(tmp_path))
     for name in NAMES:

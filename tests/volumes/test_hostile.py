@@ -13,8 +13,7 @@ import pytest
 
 from hutch.volumes import DirectoryStore, ObjectStore, VolumeName, Volumes
 from hutch.volumes.failures import FolderBusyError
-from hutch.volumes.folder import beneath, copies
-from hutch.volumes.folder.beneath import Descent, TreeMovedError, open_beneath, remove_tree
+from hutch.volumes.folder import copies
 from hutch.volumes.folder.findings import Findings
 from hutch.volumes.folder.ingest import Ingested, ingest
 from hutch.volumes.log.state import State
@@ -30,51 +29,6 @@ def volumes(tmp_path: Path) -> Volumes:
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Volumes:
     return Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "elsewhere")
-
-
-def make_deep(folder: Path, levels: int, name: str) -> None:
-    """Deeper than any path can be long."""
-    fd = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=fd)
-        deeper = os.open(name, os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = deeper
-    os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
-    os.close(fd)
-
-
-@pytest.mark.parametrize(("levels", "name"), [(4000, "d"), (400, "x" * 250)])
-async def test_a_tree_deeper_than_any_path_goes_there_and_back(
-    volumes: Volumes, elsewhere: Volumes, tmp_path: Path, levels: int, name: str
-) -> None:
-    async with run_on(volumes) as (lease, folder):
-        make_deep(folder, levels, name)
-        snapshot = await volumes.commit(lease, "run 1")
-        assert snapshot is not None
-        assert (snapshot.change_count, snapshot.files) == (levels + 1, 1)
-        assert all(len(change.raw) <= 4096 for change in snapshot.changes)
-        assert await volumes.commit(lease, "run 1") is None
-    async with run_on(elsewhere) as (lease, folder):
-        assert await elsewhere.commit(lease, "run 2") is None
-        count = subprocess.run(["find", ".", "-mindepth", "1"], cwd=folder, capture_output=True, check=True)
-        assert count.stdout.count(b"\n") == levels + 1
-        remove(folder)
-        snapshot = await elsewhere.commit(lease, "run 2")
-        assert snapshot is not None
-        assert (snapshot.files, [change.kind for change in snapshot.changes]) == (0, ["D"])
-    async with run_on(volumes) as (_, folder):
-        assert list(folder.iterdir()) == []
-    assert (await volumes.check(WEB)).problems == ()
-    remove(tmp_path)
-
-
-def remove(folder: Path) -> None:
-    """With our own hands: shutil.rmtree has neither the stack nor the paths for it."""
-    fd = os.open(folder, os.O_RDONLY)
-    for child in list(folder.iterdir()):
-        remove_tree(fd, os.fsencode(child.name))
-    os.close(fd)
 
 
 async def test_special_files_are_left_out_and_never_opened(volumes: Volumes) -> None:
@@ -234,24 +188,6 @@ async def test_a_link_in_the_place_of_a_folder_is_inert_at_restore(
     assert await tree_of(elsewhere, name=VolumeName.parse(conflict)) == {"/d": str(outside)}
 
 
-async def test_a_deep_tree_with_branches_far_down_goes_there_and_back(
-    volumes: Volumes, elsewhere: Volumes
-) -> None:
-    async with run_on(volumes) as (lease, folder):
-        make_deep(folder, 200, "d")
-        for depth in (1, 60, 70, 130, 135):  # each is come back to from below
-            make_deep(folder / "/".join("d" * depth), 70, "e")
-        assert (snapshot := await volumes.commit(lease, "run 1")) is not None
-        assert await volumes.commit(lease, "run 1") is None
-        here = tree_on_disk(folder)
-    async with run_on(elsewhere) as (lease, folder):
-        assert await elsewhere.commit(lease, "run 2") is None
-        assert tree_on_disk(folder) == here
-        remove_tree_of(folder, b"d")
-        assert not (folder / "d").exists()
-    assert snapshot.files == 6
-
-
 @pytest.mark.parametrize("year", [2300, 9999, -200])
 async def test_a_time_that_no_volume_can_tell_is_the_nearest_one(
     volumes: Volumes, elsewhere: Volumes, year: int
@@ -269,51 +205,6 @@ async def test_a_time_that_no_volume_can_tell_is_the_nearest_one(
     async with run_on(elsewhere) as (lease, folder):
         assert await elsewhere.commit(lease, "run 2") is None
         assert (folder / "file").read_bytes() == b"x"
-
-
-def remove_tree_of(folder: Path, name: bytes) -> None:
-    root = os.open(folder, os.O_RDONLY)
-    remove_tree(root, name)
-    os.close(root)
-
-
-@pytest.mark.parametrize("with_openat2", [True, False])
-def test_what_is_opened_lies_beneath(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_openat2: bool
-) -> None:
-    monkeypatch.setattr(beneath._Support, "openat2", with_openat2)
-    (tmp_path / "root/d/e").mkdir(parents=True)
-    (tmp_path / "secret").write_bytes(b"x")
-    (tmp_path / "root/d/e/f").write_bytes(b"inside")
-    (tmp_path / "root/up").symlink_to("..")
-    (tmp_path / "root/d/link").symlink_to(tmp_path / "secret")
-    root = os.open(tmp_path / "root", os.O_RDONLY)
-    fd = open_beneath(root, b"d/e/f")
-    assert os.read(fd, 10) == b"inside"
-    os.close(fd)
-    for path in (b"up/secret", b"d/link", b"up", b"up/root/d/e/f"):
-        with pytest.raises(OSError, match=r"symbolic links|directory|loop"):
-            open_beneath(root, path)
-    os.close(root)
-
-
-def test_a_descent_notices_that_its_way_back_was_moved(tmp_path: Path) -> None:
-    make_deep(tmp_path, 80, "d")
-    root = os.open(tmp_path, os.O_RDONLY)
-    with Descent(root) as descent:
-        for _ in range(70):
-            descent.down(b"d")
-        (tmp_path / "d/d/d").rename(tmp_path / "moved")
-        for _ in range(64):
-            descent.up()
-        with pytest.raises(TreeMovedError):
-            climb(descent, 6)
-    os.close(root)
-
-
-def climb(descent: Descent, levels: int) -> None:
-    for _ in range(levels):
-        descent.up()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

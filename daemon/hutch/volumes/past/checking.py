@@ -58,8 +58,8 @@ class Checker:
             keep, _ = await self._keeping.read(record.identity(name))
             await self._check_kept(record.beginning(name), keep, tally)
             if record.fork and not await self._is_marked(record.fork, record.volume):
-                where = f"volume '{record.fork.volume.name}'"
-                tally.problems.append(f"{where} has no marker of it, and may collect what it needs")
+                # Without its name, which whoever asks may have no right to know
+                tally.problems.append("its parent has no marker of it, and may collect what it needs")
             newest = await self._check_log(record.beginning(name), record.hints, keep.until, tally)
         except (DamagedError, NotFoundError) as error:
             tally.problems.append(error.message)
@@ -112,7 +112,7 @@ class Checker:
                 problem = f"tag '{tag.label}' of volume '{volume.name}' names a snapshot that is not there"
                 found.append((tag.number, problem))
             for marker in await self._markers.all(volume):
-                problem = f"volume '{marker.by.name}' needs snapshot {marker.number}, which is not there"
+                problem = f"a fork of it needs snapshot {marker.number}, which is not there"
                 found.append((marker.number, problem))
         except DamagedError as error:
             tally.problems.append(error.message)
