@@ -178,15 +178,13 @@ def seccomp_filter(
 
     With `pins_cpus` a process cannot change the CPUs it may run on, so that they limit it. With `is_lonely`
     it has no socket but pairs, and sets nothing of other processes: no namespaces would see to that.
+    With `asks` a listener answers what changes a file's attributes.
     """
     known = MACHINES.get(machine or os.uname().machine)
-    return (
-        None
-        if known is None
-        else assemble(
-            _program(refusals_of(known, pins_cpus=pins_cpus, is_lonely=is_lonely, asks=asks), known)
-        )
-    )
+    if known is None:
+        return None
+    refusals = refusals_of(known, pins_cpus=pins_cpus, is_lonely=is_lonely, asks=asks)
+    return assemble(_program(refusals, known))
 
 
 def refusals_of(

@@ -77,16 +77,19 @@ def _mounts(options: Options, spec: SandboxSpec) -> Iterator[str]:
         yield _block(
             "mount", dst=path, fstype="tmpfs", options="size=4096,mode=0755", nosuid=True, nodev=True
         )
-    for path, mode, eighths in _PRIVATE:
-        disk = spec.limits.disk_bytes
-        size = "" if disk is None else f"size={max(1, disk * eighths // 8)},"
-        yield _block(
-            "mount", dst=path, fstype="tmpfs", rw=True, options=f"{size}mode={mode}", nosuid=True, nodev=True
-        )
+    yield from _private(spec.limits.disk_bytes)
     for path, content in options.files.items():
         yield _block("mount", dst=path, src_content=content, nosuid=True, nodev=True)
     for mount in spec.mounts:
         yield _bind(str(mount.source), str(mount.target), rw=mount.writable)
+
+
+def _private(disk_bytes: int | None) -> Iterator[str]:
+    for path, mode, eighths in _PRIVATE:
+        size = "" if disk_bytes is None else f"size={max(1, disk_bytes * eighths // 8)},"
+        yield _block(
+            "mount", dst=path, fstype="tmpfs", rw=True, options=f"{size}mode={mode}", nosuid=True, nodev=True
+        )
 
 
 def _bind(source: str, target: str, *, rw: bool = False, mandatory: bool = True) -> str:
