@@ -123,6 +123,9 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
             f"note: volume {volume}: the store has not its newest changes yet: {one_line(why, 300)}; "
             "they are kept on this machine, and stored when it takes them\n"
         )
+    if narrowed := run.policy.get("narrowed"):
+        said = "; ".join(map(str, narrowed)) if isinstance(narrowed, list) else str(narrowed)
+        lines.append(f"policy: narrowed by {one_line(said, 500)}\n")
     if run.status in _HINTS:
         lines.append(f"note: {_HINTS[run.status]}\n")
     lines += [f"note: {where} was refused: {one_line(why, 300)}\n" for where, why in run.refused.items()]

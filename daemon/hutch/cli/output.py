@@ -36,12 +36,13 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one a line; what is empty is left out."""
+    """Print names and values, one a line, a tuple's parts below each other; what is empty is left out."""
     shown = {name: value for name, value in fields.items() if value not in (None, "", [], {}, ())}
     width = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        print(f"{name.ljust(width)}  {one_line(text, 400)}")
+        for n, part in enumerate(value if isinstance(value, tuple) else (value,)):
+            text = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False, default=str)
+            print(f"{('' if n else name).ljust(width)}  {one_line(text, 400)}")
 
 
 def note(text: str) -> None:

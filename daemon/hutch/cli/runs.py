@@ -17,6 +17,7 @@ from hutch.cli.output import (
     size,
     tokens,
 )
+from hutch.cli.policy_text import policy_fields
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
 
@@ -178,7 +179,7 @@ def _run(run: RunRecord) -> dict[str, object]:
         "refused": "; ".join(f"{where}: {why}" for where, why in run.refused.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),
-        **{f"policy {name}": value for name, value in run.policy.items()},
+        **policy_fields(run.policy),
     }
 
 
