@@ -50,11 +50,16 @@ class Output:
 
 
 async def run(
-    script: str, *, stdin: bytes = b"", wall_s: float = 20, limit: Guarantee | None = None
+    script: str,
+    *,
+    stdin: bytes = b"",
+    wall_s: float = 20,
+    limit: Guarantee | None = None,
+    grace_s: float = 5,
 ) -> tuple[Ended, Output]:
     output = Output()
     async with child(script, limit) as process:
-        return await supervise(process, stdin, output, wall_s, Stop()), output
+        return await supervise(process, stdin, output, wall_s, Stop(grace_s=grace_s)), output
 
 
 async def test_a_failing_command_is_a_result_with_both_its_streams() -> None:
@@ -98,8 +103,9 @@ async def test_a_request_to_stop_names_who_asked() -> None:
 
 
 async def test_a_command_that_ignores_the_request_is_killed_after_the_grace() -> None:
-    ended, _ = await run("trap '' TERM; while :; do sleep 0.05; done", wall_s=0.2)
+    ended, _ = await run("trap '' TERM; while :; do sleep 0.05; done", wall_s=0.2, grace_s=0.3)
     assert ended.outcome == "timed_out"
+    assert ended.duration_s >= 0.5
 
 
 async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run() -> None:
