@@ -51,6 +51,7 @@ from hutch.web.listeners import listeners, url_of
 from hutch.web.mcp_servers import McpServers
 from hutch.web.peer import PeerCheckedProtocol
 from hutch.workspaces import Placeholders
+from hutch.workspaces.review.reviews import Reviews
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_mcp_tools.server import build_server
@@ -125,6 +126,20 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     placeholders=Placeholders(state / "workspaces"),
                     shell=next(shell for shell in _SHELLS if Path(shell).exists()),
                 )
+            yield Rooms(
+                config=config,
+                launchers=launchers_of(config),
+                store=store,
+                volumes=volumes,
+                state=opened,
+                access=Access(config, opened),
+                agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+                logs=state / "runs",
+                private=private_folder(config),
+                placeholders=Placeholders(state / "workspaces"),
+                reviews=Reviews(state / "reviews"),
+                shell=next(shell for shell in _SHELLS if Path(shell).exists()),
+            )
 
 
 def build_app(

@@ -17,6 +17,7 @@ from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest, WorkspaceChanges
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -77,6 +78,15 @@ class Client(VolumeClient):
 
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
+
+    async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
+        return await self._call("get_changes", WorkspaceChanges, request=request)
+
+    async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
+        return await self._call("apply_changes", AppliedRecord, request=request)
+
+    async def discard_changes(self, of: str) -> WorkspaceChanges:
+        return await self._call("discard_changes", WorkspaceChanges, of=of)
 
     async def share_volume(self, volume: str, principal: str, level: AccessLevel) -> list[ShareRecord]:
         return await self._call(

@@ -83,7 +83,7 @@ def _check_mount_point(below_fd: int, path: PurePosixPath, source_fd: int) -> os
     mode = found.st_mode
     os.close(fd)
     is_folder = stat.S_ISDIR(os.fstat(source_fd).st_mode)
-    if stat.S_ISLNK(mode) or stat.S_ISDIR(mode) != is_folder:  # a file may cover a socket, a FIFO, a device
+    if stat.S_ISLNK(mode) or stat.S_ISDIR(mode) != is_folder:  # a file may cover a socket or a FIFO
         raise _refused(f"a mount target is inside another mount and of another kind there: {path}")
     return found
 

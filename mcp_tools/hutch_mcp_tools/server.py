@@ -10,6 +10,7 @@ from hutch_mcp_tools.progress import Pace
 from hutch_mcp_tools.resources import Resources
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.tools.agents import AgentTools
+from hutch_mcp_tools.tools.changes import ChangeTools
 from hutch_mcp_tools.tools.runs import RunTools
 from hutch_mcp_tools.tools.sessions import SessionTools
 from hutch_mcp_tools.tools.volumes import VolumeTools
@@ -43,6 +44,7 @@ def build_server(service: SandboxService, *, version: str, pace: Pace | None = N
             *AgentTools(service, pace).tools(),
             *SessionTools(service, pace).tools(),
             *VolumeTools(service).tools(),
+            *ChangeTools(service).tools(),
         ],
     )
     Resources(service).register(server)

@@ -12,6 +12,7 @@ from anyio.abc import ObjectSendStream
 from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest, WorkspaceChanges
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -265,6 +266,11 @@ class SandboxService(Protocol):
     ) -> SessionPage: ...
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
+
+    async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges: ...
+    async def apply_changes(self, request: ApplyRequest) -> AppliedRecord: ...
+    async def discard_changes(self, of: str) -> WorkspaceChanges:
+        """Forget what waits of a run or session; answers with it, without the lines."""
 
     async def read_volume(self, request: ReadVolumeRequest) -> VolumeContent: ...
     async def write_volume(self, request: WriteVolumeRequest) -> VolumeRecord: ...

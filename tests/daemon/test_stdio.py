@@ -19,7 +19,7 @@ def over_stdio(made: Daemon) -> StdioServerParameters:
 
 async def test_a_tool_is_called_over_stdio(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d") as made, Client(over_stdio(made)) as client:
-        assert len((await client.list_tools()).tools) == 11
+        assert len((await client.list_tools()).tools) == 13
         answer = await client.call_tool("run_in_sandbox", {"command": "echo hello; exit 3"})
         assert isinstance(answer.content[0], TextContent)
         lines = answer.content[0].text.splitlines()

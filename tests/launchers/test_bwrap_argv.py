@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hutch_launchers.hosts import hosts
 from hutch_launchers.launcher import LauncherError
-from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv
+from hutch_launchers.methods.bubblewrap.argv import Bound, Handles, Options, bwrap_argv
 from hutch_launchers.sources import check_target
 from hutch_launchers.spec import Command, Door, EgressEndpoint, Mount
 from hutch_launchers.system_view import SystemView
@@ -16,7 +16,10 @@ from support.launcher_methods import LAUNCHERS, python, run, sh, spec
 VIEW = SystemView(("/usr", "/etc/ssl/certs"), (("usr/bin", "/bin"),), (("/etc/services", b"x"),))
 HANDLES = Handles(
     files={"/etc/services": 10, "/etc/passwd": 11},
-    mounts=((PurePosixPath("/workspace"), True, 12), (PurePosixPath("/workspace/ro"), False, "/host/ro")),
+    mounts=(
+        Bound(Mount(Path("/host/ws"), PurePosixPath("/workspace"), writable=True), 12),
+        Bound(Mount(Path("/host/ro"), PurePosixPath("/workspace/ro")), "/host/ro"),
+    ),
     seccomp=13,
     status=14,
     block=15,

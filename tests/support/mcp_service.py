@@ -31,6 +31,7 @@ from hutch_mcp_tools.service import (
     Stream,
 )
 from support.mcp_access import FakeAccess
+from support.mcp_changes import FakeChanges
 from support.mcp_volumes import FakeVolumes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -56,7 +57,7 @@ class LiveRun:
         return self.record.model_copy(update=sizes)
 
 
-class FakeService(FakeVolumes, FakeAccess):
+class FakeService(FakeVolumes, FakeAccess, FakeChanges):
     """Runs live in `tasks`, as they do in the daemon: no caller takes one with it by going away."""
 
     def __init__(self, tasks: TaskGroup, cache: Path) -> None:

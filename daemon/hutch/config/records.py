@@ -106,7 +106,7 @@ _MAX_LIMITS = Limits(
     open_files=1 << 17,
     output_bytes=1024 * _GIB,
 )
-_MODES = ("ro", "rw")
+_MODES = ("ro", "rw", "review")
 _PROTECTED = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")
 _NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
 
@@ -126,6 +126,8 @@ class Policy:
     workspace_modes: Annotated[tuple[str, ...], Each(Choice(_MODES))] = _MODES
     protected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
     unprotected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
+    review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
+    agents_may_apply: Annotated[bool, Flag()] = False
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64

@@ -107,7 +107,7 @@ class Kept:
     async def _keep(self, rooms: Rooms, announce: Announce) -> None:
         launcher = rooms.launchers[self.plan.method]
         async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
-            async with workspace_of(rooms, self.plan, self.session_id) as workspace:
+            async with workspace_of(rooms, self.plan, self.session_id, logger.info) as workspace:
                 with private_folder(rooms, self.session_id):
                     async with way_out(rooms, self.session_id, self.plan.grants, self._reached) as endpoint:
                         self.policy = await policy_record(launcher, self.plan)

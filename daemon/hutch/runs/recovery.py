@@ -35,6 +35,7 @@ async def recover(rooms: Rooms) -> bool:
     for left in rooms.private.iterdir():
         shutil.rmtree(left, ignore_errors=True)
     await to_thread.run_sync(rooms.placeholders.sweep)
+    await to_thread.run_sync(rooms.reviews.recover)
     waiting = await _recover_volumes(rooms)
     for run in lost:
         await rooms.state.put_run(_lost(rooms, run, waiting))

@@ -12,6 +12,7 @@ from hutch.deadlines import Deadlines
 from hutch.state import State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch.workspaces import Placeholders
+from hutch.workspaces.review.reviews import Reviews
 from hutch_launchers.launcher import Launcher
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: ids are read aloud and typed
@@ -33,6 +34,7 @@ class Rooms:
     private: Path  # short and 0700: a folder per run for sockets, gone with the run
     deadlines: Deadlines
     placeholders: Placeholders  # in workspaces that are written
+    reviews: Reviews  # of workspaces that wait for a decision
     shell: str  # inside a sandbox, runs a command given as a string
 
     def volume(self, text: str) -> VolumeName:

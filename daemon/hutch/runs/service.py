@@ -15,6 +15,7 @@ from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
 from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
+from hutch.runs.reviewing import Reviewing
 from hutch.runs.runs import Runs
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
@@ -36,7 +37,7 @@ from hutch_mcp_tools.service import (
 _MAX_PAGE = 200
 
 
-class Service(VolumeService, Granting):
+class Service(VolumeService, Granting, Reviewing):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
     def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:

@@ -1,9 +1,10 @@
 """The workspace of a run: checked, looked over, guarded while it is used, and told of afterwards."""
 
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -17,7 +18,8 @@ from hutch.workspaces import GrantedWorkspace, Mode
 from hutch.workspaces.executable import runs_on_host
 from hutch.workspaces.guarding import Guard, guard_of, inside, masks
 from hutch.workspaces.look import Look, look_over
-from hutch_launchers.spec import Mount
+from hutch.workspaces.review.reviews import Review
+from hutch_launchers.spec import Ability, Mount
 
 _TOLD = 50  # paths in a run's record
 
@@ -30,6 +32,7 @@ class Workspace:
     mounts: tuple[Mount, ...] = ()
     names: tuple[str, ...] = ()  # that are protected
     before: Look | None = None  # None: nothing can change in it
+    review: Review | None = None  # where its changes wait
     ours: frozenset[str] = frozenset()  # the placeholders in it
 
     async def told(self) -> dict[str, object]:
@@ -37,6 +40,11 @@ class Workspace:
         if self.granted is None:
             return {}
         record: dict[str, object] = {"folder": str(self.granted.folder), "mode": str(self.granted.mode)}
+        if self.review is not None:
+            waiting = await to_thread.run_sync(self.review.changes)
+            lines = [f"{change.kind} {change.path}" for change in waiting]
+            waits = {"review": self.review.id, "how": self.review.how}
+            return record | waits | {"changed": shown(lines[:_TOLD]), "changes": len(lines)}
         if self.before is None:
             return record
         after = await to_thread.run_sync(look_over, self.granted.folder, self.names)
@@ -78,8 +86,12 @@ def refuse_workspace(plan: Plan, config: Config) -> None:
 
 
 @asynccontextmanager
-async def workspace_of(rooms: Rooms, plan: Plan, holder: str) -> AsyncGenerator[Workspace]:
+async def workspace_of(
+    rooms: Rooms, plan: Plan, holder: str, say: Callable[[str], None]
+) -> AsyncGenerator[Workspace]:
     """Hold the workspace of a run for the length of the block; nothing of ours is left in it afterwards.
+
+    `holder` names the run or session whose changes go on in one review.
 
     Raises HutchError `workspace_denied`, OSError.
     """
@@ -89,11 +101,39 @@ async def workspace_of(rooms: Rooms, plan: Plan, holder: str) -> AsyncGenerator[
     elif granted.mode is Mode.RW:
         async with _guarded(rooms, granted, holder) as workspace:
             yield workspace
+    elif granted.mode is Mode.REVIEW:
+        async with _reviewed(rooms, plan, granted, holder, say) as workspace:
+            yield workspace
     else:
         names = rooms.config.policy.protected_names
         look = await to_thread.run_sync(look_over, granted.folder, names)
         hidden = _masks(rooms, masks(granted.folder, look), granted.folder)
         yield Workspace(granted, (Mount(granted.folder, WORKSPACE), *hidden))
+
+
+@asynccontextmanager
+async def _reviewed(
+    rooms: Rooms, plan: Plan, granted: GrantedWorkspace, holder: str, say: Callable[[str], None]
+) -> AsyncGenerator[Workspace]:
+    real = granted.folder
+    # In a sandbox of root's, other users have no number, and an overlay cannot make files of theirs
+    is_ours = real.stat().st_uid == os.geteuid()
+    probe = await rooms.launchers[plan.method].probe()
+    open_review = partial(
+        rooms.reviews.open,
+        holder,
+        real,
+        overlays=is_ours and Ability.OVERLAY in probe.abilities,
+        most_bytes=rooms.config.policy.review_copy_max_bytes,
+        say=say,
+    )
+    with rooms.reviews.used(holder):
+        review = await to_thread.run_sync(open_review)
+        if review.how == "overlay":
+            mount = Mount(real, WORKSPACE, upper=review.upper, work=review.work)
+        else:
+            mount = Mount(review.copy, WORKSPACE, writable=True)
+        yield Workspace(granted, (mount,), review=review)
 
 
 @asynccontextmanager
@@ -112,7 +152,7 @@ async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> Asyn
         stack.push(used)
         look, guard = await to_thread.run_sync(prepare)
         ours = frozenset(str(path.relative_to(top)) for path in guard.missing if path.is_relative_to(top))
-        yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours)
+        yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours=ours)
 
 
 def _guard_mounts(rooms: Rooms, guard: Guard, top: Path) -> Iterable[Mount]:

@@ -21,7 +21,7 @@ class Guard:
     missing: dict[Path, bytes | None] = field(
         default_factory=dict
     )  # to be made: a file's content, or a folder
-    masked: set[Path] = field(default_factory=set)  # sockets, FIFOs, devices
+    masked: set[Path] = field(default_factory=set)  # sockets and FIFOs
     common: Path | None = None  # git's folder of a linked worktree, outside of the workspace
 
     def fixed(self, top: Path) -> set[Path]:

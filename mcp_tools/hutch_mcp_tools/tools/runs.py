@@ -44,7 +44,10 @@ Mounts = Annotated[
 ]
 Workspace = Annotated[
     str,
-    Field(description='"DIR" or "DIR:rw", a folder of this machine that its owner allows, as /workspace.'),
+    Field(
+        description='"DIR", a folder of this machine that its owner allows, as /workspace, to read. '
+        '"DIR:review": what is written waits for apply_changes. "DIR:rw": it is there at once.'
+    ),
 ]
 Method = Annotated[str, Field(description="How to isolate, by its configured name. Empty: the default.")]
 Tier = Annotated[

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from hutch_launchers.spec import Command
+from hutch_launchers.spec import Command, Mount
 from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID, SystemView
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A mount, its source opened."""
+
+    mount: Mount
+    source: int | str  # a descriptor, or the path where bwrap does not take descriptors
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +22,7 @@ class Handles:
     """Descriptors that bwrap inherits, by number."""
 
     files: Mapping[str, int]  # path inside -> a descriptor that yields the file's content
-    mounts: tuple[
-        tuple[PurePosixPath, bool, int | str], ...
-    ]  # target, writable, descriptor (or path) of the source
+    mounts: tuple["Bound", ...]
     seccomp: int | None
     status: int
     block: int
@@ -96,6 +101,11 @@ def _files(handles: Handles) -> Iterator[str]:
 
 
 def _mounts(handles: Handles) -> Iterator[str]:
-    for target, writable, source in handles.mounts:
-        flag = ("--bind" if writable else "--ro-bind") + ("-fd" if isinstance(source, int) else "")
-        yield from (flag, str(source), str(target))
+    for each in handles.mounts:
+        mount, source = each.mount, each.source
+        if mount.upper is not None:
+            yield from ("--overlay-src", str(mount.source))
+            yield from ("--overlay", str(mount.upper), str(mount.work), str(mount.target))
+        else:
+            flag = ("--bind" if mount.writable else "--ro-bind") + ("-fd" if isinstance(source, int) else "")
+            yield from (flag, str(source), str(mount.target))

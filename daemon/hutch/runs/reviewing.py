@@ -1,0 +1,176 @@
+"""What waits in a review, as the service tells it; applied or discarded by whoever may."""
+
+from collections.abc import Callable, Sequence
+
+from anyio import to_thread
+
+from hutch.config import OWNER
+from hutch.errors import HutchError
+from hutch.runs.answers import answers
+from hutch.runs.lookup import find_session
+from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
+from hutch.runs.runs import Runs
+from hutch.runs.workspaces import shown
+from hutch.workspaces.review.applying import Transaction
+from hutch.workspaces.review.changes import Change
+from hutch.workspaces.review.choosing import Choice, called_out, chosen, conflicts, contents_of
+from hutch.workspaces.review.entries import Entry
+from hutch.workspaces.review.patches import hunk_count
+from hutch.workspaces.review.reviews import Review
+from hutch.workspaces.review.steps import steps_for
+from hutch.workspaces.review.tree import Tree
+from hutch_mcp_tools.change_records import (
+    AppliedRecord,
+    ApplyRequest,
+    ChangesRequest,
+    WorkspaceChange,
+    WorkspaceChanges,
+)
+
+_PATCH_BYTES = 1 << 20  # of patches in one answer
+
+
+class Reviewing:
+    """The part of the service that looks at changes of a workspace."""
+
+    _runs: Runs
+    _principal: str
+
+    @answers
+    async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
+        review = await self._review(request.id)
+        with self._runs.rooms.reviews.used(review.id):
+            return await to_thread.run_sync(_told, review, request, self._names)
+
+    @answers
+    async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
+        review = await self._review(request.id)
+        self._refuse_apply(agreed=request.agreed, runs_here=request.include_executable)
+        with self._runs.rooms.reviews.used(review.id):
+            return await to_thread.run_sync(self._apply, review, request)
+
+    @answers
+    async def discard_changes(self, of: str) -> WorkspaceChanges:
+        review = await self._review(of)
+        reviews = self._runs.rooms.reviews
+        with reviews.used(review.id):
+            told = await to_thread.run_sync(_told, review, ChangesRequest(id=of, patch=False), self._names)
+            await to_thread.run_sync(reviews.discard, review.id)
+        return told
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self._runs.rooms.config.policy.protected_names
+
+    async def _review(self, text: str) -> Review:
+        """Find the review of a run or session that this principal may know of."""
+        rooms = self._runs.rooms
+        if text.startswith("r-"):
+            run = await self._runs.find(text, self._principal)
+            review_id = str(run.workspace.get("review") or run.session_id or run.id)
+        else:
+            review_id = (await find_session(rooms.state, text, self._principal)).id
+        return await to_thread.run_sync(rooms.reviews.find, review_id)
+
+    def _refuse_apply(self, *, agreed: bool, runs_here: bool) -> None:
+        policy = self._runs.rooms.config.policy
+        may = agreed or (policy.agents_may_apply and not runs_here)
+        if self._principal != OWNER or not may:
+            raise HutchError(
+                "apply_denied",
+                "changes of a folder of this machine are applied by its owner",
+                "the owner looks at them with: hutch diff, and applies them with: hutch apply; "
+                "policy.agents_may_apply lets agents do it",
+            )
+
+    def _apply(self, review: Review, request: ApplyRequest) -> AppliedRecord:
+        choice = Choice(request.paths, request.skip, request.hunks, request.include_executable)
+        changes = review.changes()
+        with Tree(review.folder) as real:
+            picked = chosen(changes, choice, real, self._names)
+            base = review.base()
+            for change in picked:
+                if conflicts(change, base, real):
+                    raise HutchError(
+                        "change_conflict",
+                        f"{change.path} has changed in {review.folder} since the sandbox saw it",
+                        f"nothing was applied; look at both, then leave it out: --skip {change.path!r}",
+                    )
+            contents = contents_of(picked, choice, real)
+            stamps = {change.path: real.stamp(change.path) for change in picked}
+        steps = steps_for(picked, stamps, contents)
+        reviews = self._runs.rooms.reviews
+        if steps:
+            reviews.apply(review, Transaction(review.folder, reviews.journal(review), steps))
+        return AppliedRecord(
+            review=review.id,
+            folder=str(review.folder),
+            applied=shown([f"{change.kind} {change.path}" for change in picked]),
+            waiting=len(review.changes()),
+        )
+
+
+def _told(review: Review, request: ChangesRequest, names: Sequence[str]) -> WorkspaceChanges:
+    wanted = [
+        change
+        for change in sorted(review.changes(), key=lambda each: each.path)
+        if not request.path or f"{change.path}/".startswith(f"{request.path.rstrip('/')}/")
+    ]
+    page: list[WorkspaceChange] = []
+    room, number = _PATCH_BYTES, request.offset
+    base = review.base()
+    with Tree(review.folder) as real:
+        for change in wanted[request.offset :]:
+            if len(page) == request.limit or room <= 0:
+                break
+            made = _patch(change, real) if request.patch else PatchText()
+            room -= len(made.text)
+            number += 1
+            page.append(
+                WorkspaceChange(
+                    kind=change.kind,
+                    path=shown([change.path])[0],
+                    what=(change.after or change.before or Entry("other", 0, 0)).kind,
+                    patch=made.text or None,
+                    note=made.note,
+                    added=made.added,
+                    deleted=made.deleted,
+                    hunks=hunk_count(made.text),
+                    called_out=called_out(change, real, names),
+                    refused=change.refused,
+                    conflict=conflicts(change, base, real),
+                )
+            )
+    return WorkspaceChanges(
+        review=review.id,
+        folder=str(review.folder),
+        how=review.how,
+        changes=page,
+        next=number if number < len(wanted) else None,
+    )
+
+
+def _patch(change: Change, real: Tree) -> PatchText:
+    sides = [entry for entry in (change.before, change.after) if entry]
+    if {"folder", "other"} >= {entry.kind for entry in sides}:
+        return PatchText()
+    if max(entry.size for entry in sides) > TEXT_BYTES:
+        return PatchText(note="too large")
+    try:
+        before = _content(change.before, lambda: real.read(change.path, TEXT_BYTES))
+        source = change.source
+        after = _content(change.after, lambda: source.read_bytes() if source else b"")
+    except OSError:
+        return PatchText(note="not readable")
+    made = patch_text(f"/{shown([change.path])[0]}", before, after)
+    is_new_mode = change.before and change.after and change.before.mode != change.after.mode
+    if is_new_mode and change.before and change.after and not made.text:
+        return PatchText(note=f"mode {change.before.mode:o} to {change.after.mode:o}")
+    return made
+
+
+def _content(entry: Entry | None, read: Callable[[], bytes]) -> bytes | None:
+    """What stands there, a link's target too, as git has it."""
+    if entry is None or entry.kind == "folder":
+        return None
+    return (entry.target or "").encode("utf-8", "surrogateescape") if entry.kind == "link" else read()

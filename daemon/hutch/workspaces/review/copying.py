@@ -1,0 +1,73 @@
+"""A copy of a folder, where no overlay is to be had: by reflink where the filesystem has it."""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from hutch.errors import HutchError
+from hutch.workspaces.look import Look, Stamp, stamp_of
+from hutch.workspaces.review.entries import xattrs
+
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
+_TELL_BYTES = 64 << 20  # between two words on how far it is
+_NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY)
+
+
+def copy_folder(
+    real: Path, look: Look, to: Path, most_bytes: int, say: Callable[[str], None]
+) -> dict[str, Stamp]:
+    """Copy what a look has found in `real`, and return the stamps of the copies.
+
+    Raises HutchError `workspace_too_large` before more than `most_bytes` are copied byte by byte.
+    """
+    total = sum(stamp[1] for stamp in look.stamps.values() if stat.S_ISREG(stamp[0]))
+    copied = told = 0
+    folders: list[tuple[Path, int]] = []
+    for path in sorted(look.stamps):
+        mode, size, *_ = look.stamps[path]
+        if stat.S_ISDIR(mode):
+            (to / path).mkdir(mode=0o700)
+            folders.append((to / path, stat.S_IMODE(mode) & 0o777))
+        elif stat.S_ISLNK(mode):
+            os.symlink(os.readlink(real / path), to / path)  # noqa: PTH115, PTH211 - a Path changes the text
+        elif stat.S_ISREG(mode):
+            with suppress(FileNotFoundError):
+                copied += 0 if _copy_file(real / path, to / path) else size
+        if copied > most_bytes:
+            raise HutchError(
+                "workspace_too_large",
+                f"{real} holds {total >> 20} MiB, and {most_bytes >> 20} MiB may be copied for a review",
+                "use a method that has overlays (see: hutch doctor), or raise policy.review_copy_max",
+            )
+        if copied - told >= _TELL_BYTES:
+            told = copied
+            say(f"copying the workspace: {copied >> 20} of at most {total >> 20} MiB")
+    for folder, mode in reversed(folders):
+        folder.chmod(mode)
+    return {path: stamp_of((to / path).lstat()) for path in look.stamps if os.path.lexists(to / path)}
+
+
+def _copy_file(source: Path, to: Path) -> bool:
+    """Copy one file; whether it took no space."""
+    inner = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(inner, "rb") as read, to.open("xb") as write:  # noqa: PTH123 - a descriptor has no path
+        try:
+            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
+            is_free = True
+        except OSError as error:
+            if error.errno not in _NO_REFLINK:
+                raise
+            is_free = False
+            while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
+                pass
+        status = os.fstat(read.fileno())
+        os.fchmod(write.fileno(), status.st_mode & 0o777)
+        for name, value in xattrs(source).items():
+            with suppress(OSError):
+                os.setxattr(write.fileno(), name, value)
+    os.utime(to, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return is_free

@@ -1,0 +1,217 @@
+"""The reviews of this daemon: what each sandbox wrote over a folder of the host, until that is decided.
+
+<id>/review.json    the folder, how it is shown, who began it
+<id>/base.json      the stamps of the real files when the sandbox saw them
+<id>/upper, work    what was written, in the form of overlayfs; or
+<id>/copy, copied.json    a copy, and the stamps of its files when it was made
+<id>/apply.json     an application that has not ended
+"""
+
+import json
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hutch.errors import HutchError
+from hutch.workspaces.look import Look, Stamp, look_over
+from hutch.workspaces.review.applying import Transaction
+from hutch.workspaces.review.changes import Change, copy_changes, overlay_changes
+from hutch.workspaces.review.copying import copy_folder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One review. `folder` is the real one, `place` ours."""
+
+    id: str
+    folder: Path
+    how: Literal["overlay", "copy"]
+    created_at: float
+    place: Path
+
+    @property
+    def upper(self) -> Path:
+        return self.place / "upper"
+
+    @property
+    def work(self) -> Path:
+        return self.place / "work"
+
+    @property
+    def copy(self) -> Path:
+        return self.place / "copy"
+
+    def changes(self) -> list[Change]:
+        """What differs now. Raises OSError."""
+        if self.how == "overlay":
+            return list(overlay_changes(self.folder, self.upper))
+        return list(copy_changes(self.folder, self.copy, _stamps(self.place / "copied.json")))
+
+    def base(self) -> dict[str, Stamp]:
+        """The stamps of the real files when the sandbox saw them."""
+        return _stamps(self.place / "base.json")
+
+
+@dataclass(slots=True)
+class Reviews:
+    """Those in `folder`; one at a time has each."""
+
+    folder: Path
+    _used: set[str] = field(default_factory=set)
+
+    def find(self, review_id: str) -> Review:
+        """Raises HutchError `changes_unknown`."""
+        place = self.folder / review_id
+        try:
+            said = json.loads((place / "review.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise HutchError(
+                "changes_unknown",
+                f"{review_id} has no changes to look at",
+                "its workspace was no :review, or its changes were applied or discarded",
+            ) from error
+        return Review(**{**said, "folder": Path(said["folder"]), "place": place})
+
+    @contextmanager
+    def used(self, review_id: str) -> Iterator[None]:
+        """Keep everybody else from it. Raises HutchError `review_busy`."""
+        if review_id in self._used:
+            raise HutchError(
+                "review_busy",
+                f"a sandbox is at work on the changes of {review_id}",
+                "wait for its end, or stop it",
+            )
+        self._used.add(review_id)
+        try:
+            yield
+        finally:
+            self._used.discard(review_id)
+
+    def open(
+        self, review_id: str, real: Path, *, overlays: bool, most_bytes: int, say: Callable[[str], None]
+    ) -> Review:
+        """Begin a review, or go on with it; of files that it has not changed it sees the newest state.
+
+        Raises HutchError `workspace_too_large`, `workspace_denied` where it is of another folder; OSError.
+        """
+        look = look_over(real, ())
+        if not (self.folder / review_id / "review.json").exists():
+            return self._begin(review_id, real, look, overlays=overlays, most_bytes=most_bytes, say=say)
+        review = self.find(review_id)
+        if review.folder != real:
+            raise HutchError(
+                "workspace_denied",
+                f"{review_id} has changes of {review.folder}, which wait",
+                f"apply or discard them first: hutch diff {review_id}",
+            )
+        if review.how == "overlay":
+            held = {change.path for change in review.changes()}
+            old = review.base()
+            kept = {path: old[path] for path in held if path in old}
+            newer = {path: stamp for path, stamp in look.stamps.items() if path not in held}
+            _store(review.place / "base.json", newer | kept)
+        return review
+
+    def apply(self, review: Review, transaction: Transaction) -> None:
+        """Apply, and see the real files as the transaction left them from now on."""
+        self._settle(review, transaction.apply())
+
+    def journal(self, review: Review) -> Path:
+        return review.place / "apply.json"
+
+    def discard(self, review_id: str) -> None:
+        """Forget all that was written. Idempotent."""
+        place = self.folder / review_id
+        (place / "review.json").unlink(missing_ok=True)  # first: the rest is nothing without it
+        _remove(place)
+
+    def recover(self) -> None:
+        """Bring applications that a dead daemon left to their end, and clear away what is none."""
+        if not self.folder.exists():
+            return
+        for place in self.folder.iterdir():
+            if not (place / "review.json").exists():
+                _remove(place)
+                continue
+            journal = place / "apply.json"
+            if journal.exists():
+                try:
+                    self._settle(self.find(place.name), Transaction.read(journal).recover())
+                except (OSError, ValueError, KeyError, HutchError):
+                    logger.exception("review=%s: its application could not be brought to an end", place.name)
+
+    def _begin(
+        self,
+        review_id: str,
+        real: Path,
+        look: Look,
+        *,
+        overlays: bool,
+        most_bytes: int,
+        say: Callable[[str], None],
+    ) -> Review:
+        place = self.folder / review_id
+        _remove(place)
+        place.mkdir(parents=True, mode=0o700)
+        review = Review(review_id, real, "overlay" if overlays else "copy", time.time(), place)
+        try:
+            for made in (review.upper, review.work) if overlays else (review.copy,):
+                made.mkdir(mode=stat.S_IMODE(real.stat().st_mode) & 0o777)
+            if not overlays:
+                _store(place / "copied.json", copy_folder(real, look, review.copy, most_bytes, say))
+            _store(place / "base.json", look.stamps)
+            said = {
+                name: str(value) if isinstance(value, Path) else value
+                for name, value in asdict(review).items()
+            }
+            del said["place"]
+            _store(place / "review.json", said)
+        except BaseException:
+            _remove(place)
+            raise
+        return review
+
+    def _settle(self, review: Review, stamps: Mapping[str, Stamp | None]) -> None:
+        base = review.base() | {path: stamp for path, stamp in stamps.items() if stamp is not None}
+        for path, stamp in stamps.items():
+            if stamp is None:
+                base.pop(path, None)
+        if stamps:
+            _store(review.place / "base.json", base)
+        self.journal(review).unlink(missing_ok=True)
+
+
+def _store(path: Path, value: Mapping[str, Any]) -> None:
+    passing = path.with_suffix(".new")
+    with passing.open("w", encoding="utf-8", errors="surrogateescape") as out:
+        json.dump(value, out)
+        out.flush()
+        os.fsync(out.fileno())
+    passing.rename(path)
+
+
+def _stamps(path: Path) -> dict[str, Stamp]:
+    found = json.loads(path.read_bytes())
+    return {name: tuple(stamp) for name, stamp in found.items()}
+
+
+def _remove(place: Path) -> None:
+    """Remove what a sandbox made, folders that nobody may enter too; nothing outside is followed to."""
+    if not place.exists():
+        return
+    for folder, inner, _ in os.walk(place):
+        for name in inner:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                with suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""Changes of a folder of this machine that wait for a decision: `get_changes`, `apply_changes`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Elicit, ElicitationResult, Resolve
+from mcp.server.mcpserver.context import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, Field
+
+from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest
+from hutch_mcp_tools.change_text import changes_text
+from hutch_mcp_tools.service import DEFAULT_OUTPUT, OutputChars, SandboxService, ServiceError
+from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
+
+_SHOWN = 20  # paths in the question
+
+Id = Annotated[str, Field(description="Of the run or session whose workspace was under review.")]
+Paths = Annotated[Sequence[str], Field(description="Only these files, or folders with all in them.")]
+Skip = Annotated[Sequence[str], Field(description="Leave these out.")]
+Executable = Annotated[
+    bool, Field(description="Also hooks, editor tasks, agent settings, CI: what this machine would run.")
+]
+
+
+class Agreement(BaseModel):
+    """What the person is asked."""
+
+    apply: bool = Field(description="Make these changes in the real folder?")
+
+
+class ChangeTools:
+    """Applying asks the person where the client can; else the owner's configuration decides."""
+
+    def __init__(self, service: SandboxService) -> None:
+        self._service = service
+
+    def tools(self) -> list[Tool]:
+        service = self._service
+
+        async def ask(
+            ctx: Context[Any, Any],
+            review: str,
+            paths: Sequence[str] = (),
+            skip: Sequence[str] = (),
+            include_executable: bool = False,  # noqa: FBT001, FBT002 - the tool's own parameter, by name
+        ) -> Elicit[Agreement] | Agreement:
+            if not _can_ask(ctx):
+                return Agreement(apply=False)
+            question = await _question(service, review, paths, skip, include_executable=include_executable)
+            return Elicit(question, Agreement)
+
+        async def apply_changes(
+            *,
+            review: Id,
+            paths: Paths = (),
+            skip: Skip = (),
+            include_executable: Executable = False,
+            agreement: Annotated[ElicitationResult[Agreement], Resolve(ask)],
+        ) -> Annotated[CallToolResult, AppliedRecord]:
+            """Make the changes of a run or session in the real folder: all of them, or none.
+
+            The person is asked where the client can; otherwise the owner of this machine has to allow it. A
+            file that changed in the real folder meanwhile is a conflict, and nothing is applied then.
+            """
+            answer = getattr(agreement, "data", None)
+            is_agreed = isinstance(answer, Agreement) and answer.apply
+            if agreement.action != "accept":
+                raise ServiceError(
+                    "apply_denied", "the person did not agree", "leave the changes as they are"
+                )
+            request = ApplyRequest(
+                id=review,
+                paths=list(paths),
+                skip=list(skip),
+                include_executable=include_executable,
+                agreed=is_agreed,
+            )
+            return _applied(await service.apply_changes(request))
+
+        return [
+            tool(self.get_changes, "Get changes", READS, LONG_ANSWERS, structured=False),
+            tool(apply_changes, "Apply changes", WRITES, structured=True),
+        ]
+
+    async def get_changes(
+        self,
+        *,
+        review: Id,
+        path: Annotated[str, Field(description="Only this file, or what is in this folder.")] = "",
+        offset: Annotated[int, Field(ge=0)] = 0,
+        max_output: Annotated[OutputChars, Field(description="Characters of the answer.")] = DEFAULT_OUTPUT,
+    ) -> str:
+        """What a run or session changed in a workspace under review: a list (A, M, D), then the lines.
+
+        The real folder is as it was until somebody applies this.
+        """
+        request = ChangesRequest(id=review, path=path, offset=offset)
+        return changes_text(await self._service.get_changes(request), offset, max_output)
+
+
+def _can_ask(ctx: Context[Any, Any]) -> bool:
+    capabilities = ctx.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+async def _question(
+    service: SandboxService,
+    review: str,
+    paths: Sequence[str],
+    skip: Sequence[str],
+    *,
+    include_executable: bool,
+) -> str:
+    found = await service.get_changes(ChangesRequest(id=review, patch=False))
+    wanted = [
+        change
+        for change in found.changes
+        if (not paths or _is_in(change.path, paths)) and not _is_in(change.path, skip)
+    ]
+    lines = [f"{change.kind} {one_line(change.path, 200)}" for change in wanted[:_SHOWN]]
+    if len(wanted) > _SHOWN:
+        lines.append(f"and {len(wanted) - _SHOWN} more")
+    runs = [one_line(change.path, 200) for change in wanted if change.called_out]
+    if include_executable and runs:
+        lines.append(f"This machine would run, or obey: {', '.join(runs)}")
+    return f"Apply {len(wanted)} changes of {review} to {found.folder}?\n" + "\n".join(lines)
+
+
+def _is_in(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in folders)
+
+
+def _applied(done: AppliedRecord) -> CallToolResult:
+    lines = [f"applied {len(done.applied)} changes to {done.folder}; {done.waiting} wait", *done.applied]
+    return CallToolResult(
+        content=[TextContent(type="text", text="\n".join(one_line(line, 1024) for line in lines))],
+        structured_content=done.model_dump(mode="json"),
+    )
