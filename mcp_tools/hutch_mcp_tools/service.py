@@ -111,6 +111,7 @@ class AgentRequest(Wire):
     prompt: Annotated[str, Field(min_length=1)]
     volume: str | None = None  # "name" (mounted at /workspace); None: a volume named for the session is made
     args: dict[str, JsonValue] = {}  # what templates in its name take
+    workspace: str | None = None  # "DIR" or "DIR:MODE", at /workspace; the volume is then at /session
     name: str | None = None
     model: str | None = None
     method: str | None = None

@@ -18,7 +18,8 @@ async def person(request: pytest.FixtureRequest, service: FakeService) -> AsyncG
     """A client that asks a person, who agrees unless hooks would run."""
     QUESTIONS.clear()
 
-    async def ask(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+    async def ask(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        del context
         QUESTIONS.append(params.message)
         if "would run" in params.message:
             return ElicitResult(action="decline")
@@ -51,6 +52,13 @@ async def test_a_person_is_asked(person: Client, service: FakeService) -> None:
     assert service.asked[0].agreed
     assert service.asked[0].skip == [".envrc"]
     assert text(done).startswith("applied 3 changes to /src/app; 0 wait\nM README")
+
+
+async def test_what_is_not_there_is_not_asked_about(person: Client) -> None:
+    missing = await person.call_tool("apply_changes", {"review": "r-none"})
+    assert missing.is_error
+    assert "changes_unknown" in text(missing)
+    assert QUESTIONS == []
 
 
 async def test_who_says_no_is_obeyed(person: Client, service: FakeService) -> None:

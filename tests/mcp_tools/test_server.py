@@ -14,12 +14,13 @@ from hutch_mcp_tools.server import build_server
 from support.mcp_answers import error_of
 from support.mcp_service import FakeService
 
-READS = {"get_run", "get_session", "list_sessions", "read_volume", "list_volumes"}
+READS = {"get_run", "get_session", "list_sessions", "read_volume", "list_volumes", "get_changes"}
 STARTS = {"run_in_sandbox", "start_agent", "send_to_agent"}
-CHANGES = {"stop_run", "stop_session", "write_volume"}
+CHANGES = {"stop_run", "stop_session", "write_volume", "apply_changes"}
 STRUCTURED = {"start_agent", "send_to_agent", "get_session", "list_sessions", "stop_session"} | {
     "write_volume",
     "list_volumes",
+    "apply_changes",
 }
 
 

@@ -63,6 +63,7 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges):
     def __init__(self, tasks: TaskGroup, cache: Path) -> None:
         FakeVolumes.__init__(self, cache)
         FakeAccess.__init__(self)
+        FakeChanges.__init__(self)
         self._tasks = tasks
         self.runs: dict[str, LiveRun] = {}
         self.sessions: dict[str, SessionRecord] = {}

@@ -34,6 +34,9 @@ Examples:
     "-v", "--volume", metavar="[NEW=]NAME[@AT]", help="Its home, at /workspace; a new one unless given."
 )
 @args_option
+@click.option(
+    "-w", "--workspace", type=kinds.workspace, metavar="DIR[:MODE]", help="A folder of this host to work in."
+)
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")
 @click.option(
@@ -139,6 +142,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         agent=name,
         prompt=prompt,
         volume=options["volume"],
+        workspace=options["workspace"],
         args=arguments(options["arg"]),
         model=options["model"],
         method=options["method"],

@@ -23,7 +23,10 @@ from hutch.state import Session
 from hutch_mcp_tools.service import AgentRequest
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
-_STORED = ("model", "method", "tier", "network")  # what later turns repeat; bounds are of one turn
+# What later turns repeat; bounds are of one turn
+_STORED = ("model", "method", "tier", "network", "workspace")
+
+BESIDE = "/session"  # the volume of an agent that has a workspace
 
 
 class AgentSessions:
@@ -164,7 +167,8 @@ class AgentSessions:
         own = _own_limits(settings, config.policy.limits, config.policy.max_limits)
         wish = Wish(
             command=(request.agent,),  # the adapter builds the real one once the volume is there
-            volumes=(session.volume or "",),
+            volumes=(_volume(session.volume or "", has_workspace=bool(request.workspace)),),
+            workspace=request.workspace,
             method=request.method,
             tier=request.tier,
             volume_wait_s=request.volume_wait_s,
@@ -184,6 +188,11 @@ def _own_limits(settings: AgentConfig, default: Limits, most: Limits) -> Limits:
         wall_s=min(settings.max_minutes * 60, most.wall_s),
         memory_bytes=min(settings.memory_bytes, most.memory_bytes),
     )
+
+
+def _volume(text: str, *, has_workspace: bool) -> str:
+    """Where the session's volume is: beside a workspace, not in its place."""
+    return f"{text}:{BESIDE}" if has_workspace and ":" not in text else text
 
 
 def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:

@@ -10,7 +10,7 @@ from pydantic import Field
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import AgentRequest, SandboxService, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
-from hutch_mcp_tools.tools.runs import Tier
+from hutch_mcp_tools.tools.runs import Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
 
 Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
@@ -60,6 +60,7 @@ class AgentTools:
         agent: Agent,
         prompt: Prompt,
         volume: Home = "",
+        workspace: Workspace = "",
         name: Name = "",
         model: str = "",
         method: str = "",
@@ -82,6 +83,7 @@ class AgentTools:
             agent=agent,
             prompt=prompt,
             volume=volume or None,
+            workspace=workspace or None,
             name=name or None,
             model=model or None,
             method=method or None,
