@@ -124,22 +124,9 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     private=private_folder(config),
                     deadlines=deadlines,
                     placeholders=Placeholders(state / "workspaces"),
+                    reviews=Reviews(state / "reviews"),
                     shell=next(shell for shell in _SHELLS if Path(shell).exists()),
                 )
-            yield Rooms(
-                config=config,
-                launchers=launchers_of(config),
-                store=store,
-                volumes=volumes,
-                state=opened,
-                access=Access(config, opened),
-                agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
-                logs=state / "runs",
-                private=private_folder(config),
-                placeholders=Placeholders(state / "workspaces"),
-                reviews=Reviews(state / "reviews"),
-                shell=next(shell for shell in _SHELLS if Path(shell).exists()),
-            )
 
 
 def build_app(
