@@ -208,6 +208,7 @@ class SessionRecord(Wire):
     run_id: str | None = None  # the newest run
     principal: str = "owner"  # who began it
     usage: Usage = Usage()  # over all its runs
+    note: str = ""  # what its run is at, while one works
     last_message: str | None = None  # the agent's, of its newest turn
     error: str | None = None
 

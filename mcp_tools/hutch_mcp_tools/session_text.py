@@ -44,8 +44,9 @@ def session_text(session: SessionRecord) -> str:
     if session.last_message:
         parts.append(f"--- last message ---\n{session.last_message}")
     elif session.status == "running":
+        doing = f" ({one_line(session.note, ROW_CHARS)})" if session.note else ""
         parts.append(
-            f'at work: get_session(session_id="{session.session_id}", wait_s=45) waits for its answer'
+            f'at work{doing}: get_session(session_id="{session.session_id}", wait_s=45) waits for its answer'
         )
     return "\n".join(parts)
 

@@ -79,6 +79,8 @@ async def test_an_agent_s_turn_says_that_its_model_was_not_reached(
             assert not record.is_ended
             await anyio.sleep(0.1)
     assert list(record.refused) == [f"127.0.0.1:{port}"]
+    now = (await client.get_session(session.session_id)).note
+    assert now.startswith(f"127.0.0.1:{port} was refused: this host cannot reach it")
     await client.stop_session(session.session_id)
 
 

@@ -36,6 +36,11 @@ async def test_a_session_at_work_says_how_to_wait(client: Client, service: FakeS
     )
     text = await text_of(client, "get_session", session_id="s-1")
     assert text.endswith('\nat work: get_session(session_id="s-1", wait_s=45) waits for its answer')
+    now = service.sessions["s-1"]
+    service.sessions["s-1"] = now.model_copy(update={"note": "a.example:443 was refused: \x1b[2Jno\n"})
+    text = await text_of(client, "get_session", session_id="s-1")
+    assert "\nat work (a.example:443 was refused: " in text
+    assert "\x1b" not in text
 
 
 async def test_what_an_agent_said_is_harmless_and_bounded(client: Client) -> None:

@@ -188,6 +188,7 @@ def _session(session: SessionRecord) -> dict[str, object]:
         "session": session.session_id,
         "name": session.name,
         "status": session.status,
+        "at work": session.note,
         "error": session.error,
         "agent": session.agent,
         "its own id": session.agent_session_id,

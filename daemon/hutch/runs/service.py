@@ -177,7 +177,8 @@ class Service(VolumeService, Granting, Reviewing):
         return await self._record(await self._state.session(session.id) or session)
 
     async def _record(self, session: Session) -> SessionRecord:
-        return session_record(session, await self._state.totals(session.id))
+        live = self._agents.turn_of(session.id)
+        return session_record(session, await self._state.totals(session.id), live.note if live else "")
 
 
 def _wish(request: RunRequest) -> Wish:

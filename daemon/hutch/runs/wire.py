@@ -43,8 +43,8 @@ def run_record(run: Run, refused: Mapping[str, str]) -> RunRecord:
     )
 
 
-def session_record(session: Session, totals: SessionTotals) -> SessionRecord:
-    """A session, with what its runs add up to."""
+def session_record(session: Session, totals: SessionTotals, note: str) -> SessionRecord:
+    """A session, with what its runs add up to and what the one is at that works now."""
     return SessionRecord(
         session_id=session.id,
         kind=session.kind,
@@ -60,6 +60,7 @@ def session_record(session: Session, totals: SessionTotals) -> SessionRecord:
         run_id=totals.newest_run,
         principal=session.principal,
         usage=_usage(totals.tokens),
+        note=note,
         last_message=session.last_message,
         error=session.error,
     )
