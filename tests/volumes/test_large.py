@@ -56,7 +56,8 @@ def test_a_very_large_file_takes_bounded_memory(tmp_path: Path) -> None:
     (restored,) = (tmp_path / "elsewhere").glob("*/*/*/*/tree/src/big")
     source = tmp_path / "cache/default/large/tree/src/big"
     subprocess.run(["cmp", source, restored], check=True)
-    assert restored.stat().st_blocks <= source.stat().st_blocks < size / 512
+    # A file system's own notes of where a file lies count as its blocks: a few more or less.
+    assert restored.stat().st_blocks - 64 <= source.stat().st_blocks < size / 512
 
 
 def odd_names() -> list[bytes]:
