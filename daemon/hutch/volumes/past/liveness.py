@@ -1,9 +1,11 @@
 """What of a volume's objects its snapshots need. What cannot be read ends the question: no guess is made."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -87,12 +89,8 @@ class Liveness:
         for number in range(base, newest.number + 1):
             found.keys |= {entry_key(number), checkpoint_key(number)}
         found.add_packs(await self._used_at(volume, first))
-        for start in range(first + 1, newest.number + 1, _TOGETHER):
-            numbers = range(start, min(start + _TOGETHER, newest.number + 1))
-            with first_error():
-                async with anyio.create_task_group() as tasks:
-                    for number in numbers:
-                        tasks.start_soon(self._add_brought, volume, number, found)
+        add = partial(self._add_brought, volume, found=found)
+        await _together(add, range(first + 1, newest.number + 1))
 
     async def _add_closed(self, volume: Identity, numbers: list[int], found: _Found) -> None:
         """Single snapshots, by number: each with what a reader goes through to it."""
@@ -128,9 +126,12 @@ class Liveness:
     async def told(self, volume: Identity, numbers: Sequence[int]) -> frozenset[str]:
         """The volume's own packs that some entries tell, as far as these can be read."""
         found = _Found()
-        for number in numbers:
+
+        async def add(number: int) -> None:
             with suppress(DamagedError):
                 await self._add_brought(volume, number, found)
+
+        await _together(add, numbers)
         return frozenset(found.keys)
 
     async def _add_brought(self, volume: Identity, number: int, found: _Found) -> None:
@@ -156,6 +157,14 @@ class Liveness:
         self._packs[key] = packs
         while len(self._packs) > _REMEMBERED:
             self._packs.popitem(last=False)
+
+
+async def _together(ask: Callable[[int], Coroutine[Any, Any, None]], numbers: Sequence[int]) -> None:
+    for start in range(0, len(numbers), _TOGETHER):
+        with first_error():
+            async with anyio.create_task_group() as tasks:
+                for number in numbers[start : start + _TOGETHER]:
+                    tasks.start_soon(ask, number)
 
 
 def _keys(packs: Iterable[Pack]) -> "frozenset[str | None]":
