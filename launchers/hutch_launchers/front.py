@@ -181,6 +181,7 @@ async def greet(front: Front, greeting: str, stdout: PipeReader, stderr: PipeRea
         with suppress(anyio.EndOfStream):
             while not said.endswith(greeting.encode()):
                 said += await stdout.receive()
+            stderr.read_rest()  # what the front program had to say is not the command's
             return
         await front.child.wait()  # its last words are then on stderr
     complaint = (stderr.read_rest() or said).decode(errors="replace").strip()

@@ -37,6 +37,8 @@ class Traits:
     is_first: bool = (
         False  # the command would be the first process of its PID namespace: a shell stays in front
     )
+    has_short_words: bool = False  # the front program takes no long ones
+    adds: tuple[str, ...] = ()  # variables that it puts into the environment inside
     greets: bool = True  # the front program leaves standard output to what is inside
 
 
@@ -142,9 +144,10 @@ class FrontMethod(ABC):
         async with AsyncExitStack() as held:
             start = await self._prepared(spec, held)
             command = start.adapt(spec.command)
-            prelude = command_prelude(command)
+            short = self.traits.has_short_words
+            prelude = command_prelude(command, with_words=short, without=self.traits.adds)
             greeting = new_greeting() if self.traits.greets else None
-            words = shell(command.argv, greeting, stays=self.traits.is_first)
+            words = shell(() if short else command.argv, greeting, stays=self.traits.is_first)
             with ExitStack() as child_ends:
                 pipes = open_pipes(child_ends)
                 held.callback(pipes.close)

@@ -4,6 +4,7 @@ So they are in no argv, and never in the environment of the program that makes t
 POSIX shell inside, and what makes the sandbox must pass standard input on.
 """
 
+import os
 import re
 import secrets
 import shlex
@@ -24,6 +25,7 @@ _GATE = 'read -r _hutch_line && exec "$@"'  # the front program starts when its 
 OPEN = b"\n"  # what opens the gate
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_MAX_WORD = 128 << 10  # MAX_ARG_STRLEN of linux/binfmts.h
 _MAX_PRELUDE = 1 << 20  # bytes; the largest pipe that an ordinary user may have
 
 
@@ -50,17 +52,25 @@ def stayed(argv: Sequence[str]) -> list[str]:
     return ["/bin/sh", "-c", _STAY, "hutch", *argv]
 
 
-def command_prelude(command: Command) -> bytes:
-    """The lines that make a shell ready to become the command. Raises LauncherError `command_invalid`."""
+def command_prelude(command: Command, *, with_words: bool = False, without: Sequence[str] = ()) -> bytes:
+    """The lines that make a shell ready to become the command. Raises LauncherError `command_invalid`.
+
+    `with_words`: the shell has been given none, and gets the command's here. `without`: variables that the
+    front program adds.
+    """
     check_command(command)
     if bad := [name for name in command.env if not _NAME.fullmatch(name)]:
         raise LauncherError("command_invalid", f"a shell cannot set the variable {bad[0]!r}")
     lines = [f"cd -- {_quote(str(command.cwd))} || exit 126", "_hutch_newline=$(printf '\\nx')"]
-    lines += ["_hutch_newline=${_hutch_newline%x}", "unset PATH PWD OLDPWD"]
+    lines += ["_hutch_newline=${_hutch_newline%x}", " ".join(("unset PATH PWD OLDPWD", *without))]
     lines += [f"export {name}={_quote(value)}" for name, value in command.env.items()]
+    if with_words:
+        if any(len(os.fsencode(word)) >= _MAX_WORD for word in command.argv):
+            raise LauncherError("command_invalid", "a word of the command is longer than the kernel takes")
+        lines.append(f"set -- {' '.join(map(_quote, command.argv))}")
     prelude = "".join(line + "\n" for line in [*lines, ""]).encode(errors="surrogateescape")
     if len(prelude) > _MAX_PRELUDE:
-        raise LauncherError("command_invalid", "the command's environment is larger than 1 MiB")
+        raise LauncherError("command_invalid", "the command and its environment are larger than 1 MiB")
     return prelude
 
 

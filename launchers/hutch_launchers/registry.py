@@ -10,6 +10,7 @@ from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.account.launcher import AccountLauncher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
+from hutch_launchers.methods.firejail import FirejailLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
@@ -20,6 +21,7 @@ from hutch_launchers.methods.wrapper import WrapperLauncher
 KINDS: Mapping[str, type[Any]] = {
     "account": AccountLauncher,
     "bubblewrap": BubblewrapLauncher,
+    "firejail": FirejailLauncher,
     "landlock": LandlockLauncher,
     "docker": DockerLauncher,
     "nsjail": NsjailLauncher,

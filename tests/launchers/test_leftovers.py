@@ -49,6 +49,7 @@ anyio.run(main)
         ("docker", "kept"),
         ("landlock", "running"),
         ("landlock", "kept"),
+        ("firejail", "running"),
         ("nsjail", "running"),
         ("nsjail", "kept"),
         ("pid", "running"),

