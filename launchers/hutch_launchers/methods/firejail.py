@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ import anyio
 import anyio.to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
-from hutch_launchers.front_method import FrontMethod, Tool, Traits
-from hutch_launchers.launcher import LauncherError
+from hutch_launchers.front_method import FrontMethod, Tool, Traits, without_affinity
+from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
@@ -100,6 +100,9 @@ class FirejailLauncher(FrontMethod):
                 "method_unavailable", reason, "run the daemon as a user of the host"
             ) from None
         return Tool(found)
+
+    def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
+        return without_affinity(evidence)
 
     def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
         if "firejail.users" in error.message:

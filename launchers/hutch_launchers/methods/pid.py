@@ -14,10 +14,9 @@ from typing import ClassVar
 import anyio.to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
-from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.front_method import FrontMethod, Tool, Traits, without_affinity
 from hutch_launchers.hosts import hosts
 from hutch_launchers.launcher import Evidence, LauncherError
-from hutch_launchers.limits import AFFINITY
 from hutch_launchers.own_paths import make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
@@ -69,10 +68,7 @@ class PidLauncher(FrontMethod):
         return Start(pid_argv(tool.path, names), spec, adapt=own.command)
 
     def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
-        """Without a filter a process may choose its CPUs anew, which a busy host does not show."""
-        if evidence[Guarantee.CPU].mechanism != AFFINITY:
-            return evidence
-        return {**evidence, Guarantee.CPU: Evidence(held=False, mechanism="", detail="nothing pins the CPUs")}
+        return without_affinity(evidence)
 
     async def sweep(self, run_id: str) -> bool:
         return await anyio.to_thread.run_sync(remove_run_folder, run_id)
