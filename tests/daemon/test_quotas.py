@@ -29,3 +29,18 @@ async def test_a_run_that_goes_beyond_is_ended_and_so_is_one_in_what_it_left(tmp
         assert {e.name: e.bytes for e in await client.list_volumes()}[conflict] == kept
         less = await run(client, "rm a", volumes=[conflict])
         assert (less.status, less.exit_code) == ("exited", 0)
+
+
+async def test_a_run_that_rewrites_a_file_again_and_again_keeps_its_history_within_the_bound(
+    tmp_path: Path,
+) -> None:
+    bound = '[volumes]\nmax_history_bytes = "1MB"\n'
+    rewrite = "for n in 1 2 3 4 5 6 7 8 9 10; do head -c 300000 /dev/urandom > /data/f; sleep 0.4; done"
+    async with daemon(tmp_path / "d", bound) as made, made.client() as client:
+        record = await run(client, rewrite, volumes=["web:/data"])
+        assert (record.status, record.exit_code) == ("exited", 0)
+        told = await client.volume_stat("web")
+        assert (told.max_history_bytes, told.history_bytes < 1_700_000) == (1_000_000, True)
+        assert record.snapshots["web"] > 4  # it was streamed, so something had to go
+        assert told.snapshots < record.snapshots["web"]
+        assert (await client.check_volume("web")).problems == []
