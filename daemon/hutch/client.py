@@ -53,6 +53,12 @@ class Client(VolumeClient):
     async def read_log(self, request: LogRequest) -> LogChunk:
         return await self._call("read_log", LogChunk, request=request)
 
+    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+        return await self._call("suspend_run", RunRecord, run_id=run_id, suspended=suspended)
+
+    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+        return await self._call("suspend_session", SessionRecord, session_id=session_id, suspended=suspended)
+
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
         return await self._call("stop_run", RunRecord, run_id=run_id, grace_s=grace_s)
 

@@ -1,5 +1,6 @@
 """Runs one process to its end: input, output, deadline, stop. Knows nothing of volumes, sessions or state."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,48 @@ class Stop:
         await self._asked.wait()
 
 
+@dataclass(slots=True)
+class Standstill:
+    """Of a sandbox: while it is suspended its wall time does not run. `thaw` lets it go on."""
+
+    thaw: Callable[[], None] = lambda: None
+    _since: float | None = None
+    _before_s: float = 0.0
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def holds(self) -> bool:
+        return self._since is not None
+
+    @property
+    def total_s(self) -> float:
+        """How long it has stood still so far."""
+        return self._before_s + (0.0 if self._since is None else time.monotonic() - self._since)
+
+    def begin(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+            self._tell()
+
+    def end(self) -> None:
+        if self._since is not None:
+            self._before_s, self._since = self.total_s, None
+            self.thaw()
+            self._tell()
+
+    async def let_pass(self, wall_s: float) -> None:
+        """Return when `wall_s` seconds have passed in which it did not stand still."""
+        began_at, before_s = time.monotonic(), self.total_s
+        while (left_s := wall_s - (time.monotonic() - began_at) + self.total_s - before_s) > 0:
+            changed = self._changed
+            with anyio.move_on_after(math.inf if self.holds else left_s):
+                await changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a supervised process ended."""
@@ -52,13 +95,20 @@ class Ended:
     reason: str = ""  # which limit hit, or who asked
 
 
-async def supervise(process: SandboxProcess, stdin: bytes, sink: Sink, wall_s: float, stop: Stop) -> Ended:
+async def supervise(
+    process: SandboxProcess,
+    stdin: bytes,
+    sink: Sink,
+    wall_s: float,
+    stop: Stop,
+    standstill: Standstill | None = None,
+) -> Ended:
     """Feed `stdin`, pass all output to `sink`, and return when the process has ended.
 
-    It is stopped at `wall_s` seconds or when `stop` is asked. Output that arrives up to half a second after
-    its end is still taken. Raises LauncherError when its sandbox is lost under it.
+    It is stopped at `wall_s` seconds, those of a `standstill` not counted, or when `stop` is asked. Output
+    that arrives up to half a second after its end is still taken. Raises LauncherError when its sandbox is
+    lost under it.
     """
-    started = time.monotonic()
     pumped = [anyio.Event(), anyio.Event()]
     ended: Ended | None = None
     with unwrapped():  # hostile code can end a kept sandbox; that error must reach its run by its own name
@@ -66,7 +116,7 @@ async def supervise(process: SandboxProcess, stdin: bytes, sink: Sink, wall_s: f
             pumps.start_soon(_feed, process.stdin, stdin)
             pumps.start_soon(_pump, process.stdout, "stdout", sink, pumped[0])
             pumps.start_soon(_pump, process.stderr, "stderr", sink, pumped[1])
-            ended = await _end(process, wall_s, stop, started)
+            ended = await _end(process, wall_s, stop, standstill or Standstill())
             with anyio.move_on_after(_DRAIN_S):
                 for event in pumped:
                     await event.wait()
@@ -75,9 +125,10 @@ async def supervise(process: SandboxProcess, stdin: bytes, sink: Sink, wall_s: f
     return ended
 
 
-async def _end(process: SandboxProcess, wall_s: float, stop: Stop, started: float) -> Ended:
+async def _end(process: SandboxProcess, wall_s: float, stop: Stop, standstill: Standstill) -> Ended:
     """Wait for the first of: its own end, the deadline, a request to stop."""
     status: ExitStatus | None = None
+    started = time.monotonic()
 
     async def wait() -> None:
         nonlocal status
@@ -88,13 +139,18 @@ async def _end(process: SandboxProcess, wall_s: float, stop: Stop, started: floa
         await stop.wait()
         race.cancel_scope.cancel()
 
-    with anyio.move_on_after(wall_s):
-        async with anyio.create_task_group() as race:
-            race.start_soon(wait)
-            race.start_soon(until_asked)
+    async def until_late() -> None:
+        await standstill.let_pass(wall_s)
+        race.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as race:
+        race.start_soon(wait)
+        race.start_soon(until_asked)
+        race.start_soon(until_late)
     if status is not None:
         return Ended(_outcome(status), status, time.monotonic() - started, _limit(status))
     asked = stop.is_asked
+    standstill.end()  # what is frozen takes no signal
     await process.stop(stop.grace_s)
     status = await process.wait()
     duration_s = time.monotonic() - started

@@ -270,10 +270,20 @@ def find_v1(own: str, mount: Path = MOUNT) -> Hierarchy | None:
     return Hierarchy(1, roots, homes) if roots else None
 
 
+def thaw_group(run_id: str) -> None:
+    """Let a run go on that a dead daemon left frozen: it is to be killed, and would not die."""
+    for folder in _folders_of(run_id):
+        thaw(folder)
+
+
+def _folders_of(run_id: str) -> list[Path]:
+    hierarchy = find_hierarchy()
+    return [f / run_id for f in hierarchy.folders if (f / run_id).is_dir()] if hierarchy else []
+
+
 async def reap_group(run_id: str) -> bool:
     """Kill what is in a run's group and remove it. Returns whether there was one."""
-    hierarchy = find_hierarchy()
-    folders = [f / run_id for f in hierarchy.folders if (f / run_id).is_dir()] if hierarchy else []
+    hierarchy, folders = find_hierarchy(), _folders_of(run_id)
     if not folders or hierarchy is None:
         return False
     await Group(hierarchy, {str(folder): folder for folder in folders}).remove()

@@ -50,6 +50,19 @@ class Freezer:
     def __init__(self, switch: Switch | None) -> None:
         self._switch = switch
         self._users = 0
+        self.is_suspended = False
+
+    async def suspend(self) -> bool:
+        """Hold all of it still until `resume`; False: it could not be."""
+        if self._switch is not None and not self.is_suspended:
+            self.is_suspended = await _freeze(self._switch)
+        return self.is_suspended
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.is_suspended = False
+        if self._switch is not None and not self._users:
+            _thaw(self._switch)
 
     @asynccontextmanager
     async def frozen(self) -> AsyncGenerator[bool]:
@@ -59,14 +72,18 @@ class Freezer:
             return
         switch = self._switch
         self._users += 1
-        late = asyncio.get_running_loop().call_later(_LONGEST_S, _thaw, switch)
+        late = asyncio.get_running_loop().call_later(_LONGEST_S, self._let_go, switch)
         try:
-            yield await _freeze(switch)
+            yield self.is_suspended or await _freeze(switch)
         finally:
             late.cancel()
             self._users -= 1
             if not self._users:
-                _thaw(switch)
+                self._let_go(switch)
+
+    def _let_go(self, switch: Switch) -> None:
+        if not self.is_suspended:
+            _thaw(switch)
 
 
 async def _freeze(switch: Switch) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ import anyio
 
 from hutch_launchers import proc
 from hutch_launchers.doors import open_doors
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, LocalProcess, Pipes, Spawn, Stdio, wait_for_death
@@ -203,8 +204,9 @@ class FrontProcess(LocalProcess):
     async def wait(self) -> ExitStatus:
         return await self._front.wait()
 
-    def frozen(self) -> AbstractAsyncContextManager[bool]:
-        return self._front.confinement.freezer.frozen()
+    @property
+    def freezer(self) -> Freezer:
+        return self._front.confinement.freezer
 
     def _command_pid(self) -> int | None:
         if self._front.inner is not None:

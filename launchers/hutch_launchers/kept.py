@@ -65,8 +65,12 @@ class Kept:
     async def wait(self) -> ExitStatus:
         return await self._ended()
 
+    @property
+    def freezer(self) -> Freezer:
+        return self._confinement.freezer
+
     def frozen(self) -> AbstractAsyncContextManager[bool]:
-        return self._confinement.freezer.frozen()
+        return self.freezer.frozen()
 
 
 class _KeptProcess:
@@ -99,5 +103,9 @@ class _KeptProcess:
     async def stop(self, grace_s: float) -> None:
         await self._started.stop(grace_s)
 
+    @property
+    def freezer(self) -> Freezer:
+        return self._confinement.freezer
+
     def frozen(self) -> AbstractAsyncContextManager[bool]:
-        return self._confinement.freezer.frozen()
+        return self.freezer.frozen()

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, SandboxSpec
 
 
@@ -71,6 +72,14 @@ class SandboxProcess(Protocol):
 
     def frozen(self) -> AbstractAsyncContextManager[bool]:
         """Hold all of it still for the length of the block, a second at most; False: it could not be."""
+
+
+@runtime_checkable
+class Suspendable(Protocol):
+    """A process or a kept sandbox that can be held still for as long as anybody likes."""
+
+    @property
+    def freezer(self) -> Freezer: ...
 
 
 class KeptSandbox(Protocol):

@@ -151,9 +151,13 @@ class LocalProcess:
     def pid(self) -> int | None:
         return self._child.pid
 
-    def frozen(self) -> AbstractAsyncContextManager[bool]:
+    @property
+    def freezer(self) -> Freezer:
         """A method refines it where it has a control group."""
-        return Freezer(None).frozen()
+        return Freezer(None)
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self.freezer.frozen()
 
     @property
     def stdin(self) -> ByteSendStream:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 
 from hutch_launchers import proc
-from hutch_launchers.cgroup import reap_group
+from hutch_launchers.cgroup import reap_group, thaw_group
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.local_process import PidWatch, wait_for_death
 
@@ -20,6 +20,7 @@ _ROUNDS = 20  # a process that forks while it is hunted is caught in the next ro
 async def reap(run_id: str) -> bool:
     """As `Launcher.reap`."""
     check_run_id(run_id)
+    thaw_group(run_id)
     found = await kill_marked(run_id)
     return await reap_group(run_id) or found
 

@@ -36,6 +36,7 @@ Stream = Literal["stdout", "stderr"]
 RunStatus = Literal[
     "starting",
     "running",
+    "suspended",
     "exited",
     "timed_out",
     "oom",
@@ -48,7 +49,7 @@ RunStatus = Literal[
     "lost",
 ]
 SessionKind = Literal["agent", "sandbox"]
-SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]
+SessionStatus = Literal["running", "suspended", "idle", "failed", "ended", "lost"]
 
 DEFAULT_WAIT_S = 45.0
 MAX_WAIT_S = 50.0  # the shortest client limit met is 60 s
@@ -180,7 +181,7 @@ class RunRecord(Wire):
 
     @property
     def is_ended(self) -> bool:
-        return self.status not in ("starting", "running")
+        return self.status not in ("starting", "running", "suspended")
 
 
 class LogChunk(Wire):
@@ -255,6 +256,8 @@ class SandboxService(Protocol):
 
     async def read_log(self, request: LogRequest) -> LogChunk: ...
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord: ...
+    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+        """Hold it still, or let it go on; its time does not run meanwhile."""
 
     async def start_agent(
         self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
@@ -266,6 +269,9 @@ class SandboxService(Protocol):
     async def list_sessions(
         self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
     ) -> SessionPage: ...
+    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+        """Hold a kept sandbox, or the turn of an agent, still, or let it go on."""
+
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
 

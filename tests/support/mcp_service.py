@@ -103,6 +103,12 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges):
         self.largest_read = max(self.largest_read, len(data))
         return LogChunk(data_base64=b64encode(data).decode(), next=request.start + len(data), end=len(log))
 
+    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+        raise ServiceError("suspend_unsupported", "this stand-in holds nothing still")
+
+    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+        raise ServiceError("suspend_unsupported", "this stand-in holds nothing still")
+
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
         live = self._live(run_id)
         if not live.ended.is_set():

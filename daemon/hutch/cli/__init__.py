@@ -22,6 +22,8 @@ COMMANDS = {
     "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
     "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
     "stop": ("hutch.cli.runs:stop", "End a run or session."),
+    "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
+    "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
     "diff": ("hutch.cli.changes:diff", "Show what a sandbox changed in a workspace under review."),
     "apply": ("hutch.cli.changes:apply", "Make its changes in the real folder."),
     "discard": ("hutch.cli.changes:discard", "Forget its changes."),

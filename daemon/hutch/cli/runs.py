@@ -89,7 +89,38 @@ def stop(
             return await service.stop_run(found.run_id, grace)
         return await service.stop_session(found.session_id, remove=remove)
 
-    record = invocation.call(work)
+    _tell(invocation.call(work), as_json=as_json)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@json_option
+@click.pass_obj
+def suspend(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
+    """Hold a run or a session still: it uses no processor, and its time does not run."""
+    _hold(invocation, id_, suspended=True, as_json=as_json)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@json_option
+@click.pass_obj
+def resume(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
+    """Let a suspended run or session go on."""
+    _hold(invocation, id_, suspended=False, as_json=as_json)
+
+
+def _hold(invocation: Invocation, id_: str, *, suspended: bool, as_json: bool) -> None:
+    async def work(service: SandboxService) -> Record:
+        found = await find(service, id_)
+        if isinstance(found, RunRecord):
+            return await service.suspend_run(found.run_id, suspended=suspended)
+        return await service.suspend_session(found.session_id, suspended=suspended)
+
+    _tell(invocation.call(work), as_json=as_json)
+
+
+def _tell(record: Record, *, as_json: bool) -> None:
     if as_json:
         print_json(record)
     else:

@@ -59,6 +59,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "list_runs": (Own(),),
     "read_log": (Own(),),
     "stop_run": (Own(),),
+    "suspend_run": (Own(),),
+    "suspend_session": (Own(),),
     "start_agent": (Mounts(), Own()),
     "send_to_agent": (Mounts(), Own()),
     "get_session": (Own(),),

@@ -27,8 +27,9 @@ from hutch.runs.path import (
     way_out,
 )
 from hutch.runs.rooms import Rooms
+from hutch.runs.suspending import keep_deadline, suspend
 from hutch.runs.workspaces import Workspace, workspace_of
-from hutch.supervisor import supervise
+from hutch.supervisor import Standstill, supervise
 from hutch_launchers.launcher import KeptSandbox
 from hutch_launchers.spec import Limits
 
@@ -55,11 +56,13 @@ class Kept:
     folders: Folders | None = None
     workspace: Workspace | None = None
     running: dict[str, LiveRun] = field(default_factory=dict)
+    standstill: Standstill = field(default_factory=Standstill)
     _unsynced: list[LiveRun] = field(default_factory=list)  # that ended while the store was away
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _used_at: float = field(default_factory=time.monotonic)
 
     def stop(self, reason: str) -> None:
+        self.standstill.end()
         self.reason = self.reason or reason
         self._stop.set()
 
@@ -84,13 +87,17 @@ class Kept:
         try:
             if self.sandbox is None or self.folders is None or self.workspace is None:
                 raise _gone(self)
+            _refuse_suspended(self)
             live.change(policy=self.policy)
             method, wall_s = self.plan.method, limits.wall_s
             with rooms.deadlines.held(live.id, method, self.session_id, in_s=wall_s):
                 async with self.sandbox.start(work.command) as process:
-                    running(live)
+                    running(live, wall_s)
+                    live.standstill = self.standstill
                     live.behind = self.folders.behind
-                    ended = await supervise(process, work.stdin, live.sink, wall_s, live.stop)
+                    ended = await supervise(
+                        process, work.stdin, live.sink, wall_s, live.stop, self.standstill
+                    )
             ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
             live.change(workspace=await self.workspace.told())
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
@@ -129,6 +136,19 @@ class Kept:
                 await folders.commit_patiently(self.session_id, math.inf, logger.info)
             await self._note_synced(rooms)
 
+    async def suspend(self, rooms: Rooms, *, suspended: bool) -> None:
+        """Hold the sandbox and all that runs in it still, or let it go on. Raises `suspend_unsupported`."""
+        method = self.plan.method
+        if not suspended:
+            self.standstill.end()
+            self._used_at = time.monotonic()
+        elif self.sandbox is not None:
+            await suspend(self.sandbox, self.standstill, method)
+        for live in self.running.values():
+            keep_deadline(rooms, live, method, self.session_id)
+        after_s = 0 if self.standstill.holds else self.idle_s
+        rooms.deadlines.set(self.session_id, method, self.session_id, after_s=after_s)
+
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""
         return rooms.deadlines.held(self.session_id, self.plan.method, self.session_id, after_s=self.idle_s)
@@ -161,7 +181,7 @@ class Kept:
 
     async def _watch_idle(self) -> None:
         while True:
-            idle_s = 0.0 if self.running else time.monotonic() - self._used_at
+            idle_s = 0.0 if self.running or self.standstill.holds else time.monotonic() - self._used_at
             if idle_s >= self.idle_s:
                 self.stop(f"no command for {self.idle_s:g} s")
             await anyio.sleep(max(self.idle_s - idle_s, 0.05))
@@ -171,6 +191,15 @@ class Kept:
             live.stop.ask(self.reason, _STOP_GRACE_S)
         for live in list(self.running.values()):
             await live.ended.wait()
+
+
+def _refuse_suspended(kept: Kept) -> None:
+    if kept.standstill.holds:
+        raise HutchError(
+            "session_suspended",
+            f"session {kept.session_id} is suspended",
+            f"let it go on with: hutch resume {kept.session_id}",
+        )
 
 
 def _gone(kept: Kept) -> HutchError:

@@ -67,6 +67,20 @@ class KeptSessions:
         self._runs.tasks.start_soon(self._follow, kept, live, work, limits)
         return live
 
+    def is_suspended(self, session_id: str) -> bool:
+        """Whether a kept sandbox is held still."""
+        kept = self._kept.get(session_id)
+        return kept is not None and kept.standstill.holds
+
+    async def suspend(self, session: Session, *, suspended: bool) -> None:
+        """Hold a kept sandbox still, or let it go on. Raises `session_ended`, `suspend_unsupported`."""
+        kept = self._kept.get(session.id)
+        if kept is None:
+            raise HutchError(
+                "session_ended", f"session {session.id} is {_described(session)}", "see: hutch sessions"
+            )
+        await kept.suspend(self._rooms, suspended=suspended)
+
     async def stop(self, session_id: str, reason: str) -> None:
         """End a kept sandbox and return when it is gone; one that is gone already is no error."""
         if kept := self._kept.get(session_id):

@@ -10,7 +10,7 @@ import anyio
 from hutch.errors import HutchError
 from hutch.runs.log import RunLog
 from hutch.state import Run
-from hutch.supervisor import Stop, Stream
+from hutch.supervisor import Standstill, Stop, Stream
 
 _GRACE_S = 2.0  # for a run that has to end, to do so by itself
 
@@ -29,6 +29,10 @@ class LiveRun:
     refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
+    process: object | None = None  # while it runs in a sandbox of its own
+    standstill: Standstill = field(default_factory=Standstill)
+    wall_s: float = 0
+    began_at: float = 0  # monotonic
     _written: int = 0
 
     @property
@@ -78,6 +82,7 @@ class LiveRun:
         logged: Any = self._logged()
         if not self.record.is_ended:
             logged["unsynced"] = self.behind()
+            logged |= {"status": "suspended"} if self.standstill.holds else {}
         return replace(self.record, **logged)
 
     def end(self, **values: Any) -> Run:

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import shutil
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -130,8 +131,9 @@ async def _synced(live: LiveRun, folders: Folders) -> dict[str, Any]:
     return told
 
 
-def running(live: LiveRun) -> None:
+def running(live: LiveRun, wall_s: float) -> None:
     """Say that the process runs, to those who look at us: after a crash it is the same as starting."""
+    live.wall_s, live.began_at = wall_s, time.monotonic()
     live.change(status="running")
     live.say("running")
     live.started.set()
@@ -188,9 +190,13 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
             async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
-                running(live)
+                running(live, plan.limits.wall_s)
                 live.behind = folders.behind
-                ended = await supervise(process, start.stdin, start.sink, plan.limits.wall_s, live.stop)
+                live.process = process
+                ended = await supervise(
+                    process, start.stdin, start.sink, live.wall_s, live.stop, live.standstill
+                )
+                live.process = None
         return explained(ended, plan.limits, live.enforced, folders.writables)
 
 

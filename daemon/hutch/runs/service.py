@@ -1,7 +1,7 @@
 """`SandboxService` as the daemon gives it: requests in, records out, every refusal as a ServiceError."""
 
 import base64
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from hutch.config import OWNER
 from hutch.errors import HutchError
@@ -98,6 +98,19 @@ class Service(VolumeService, Granting, Reviewing):
         record = await self._runs.find(run_id, self._principal)
         return await self._told(await self._runs.stop(record.id, "stopped on request", grace_s))
 
+    @answers
+    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+        record = await self._runs.find(run_id, self._principal)
+        session = await self._state.session(record.session_id) if record.session_id else None
+        if session and session.kind == "sandbox":
+            raise HutchError(
+                "session_invalid",
+                f"run {record.id} shares its sandbox with all of session {session.id}",
+                f"suspend that: hutch suspend {session.id}",
+            )
+        await self._runs.suspend(record, suspended=suspended)
+        return await self._told(await self._runs.find(record.id, self._principal))
+
     # Sessions ----------------------------------------------------------------
 
     @answers
@@ -127,6 +140,15 @@ class Service(VolumeService, Granting, Reviewing):
         page = found[:limit]
         more = f"{page[-1].updated_at!r}~{page[-1].id}" if len(found) > limit else None
         return SessionPage(sessions=[await self._record(session) for session in page], cursor=more)
+
+    @answers
+    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+        session = await self._session(session_id)
+        if live := self._agents.turn_of(session.id):
+            await self._runs.suspend(live.record, suspended=suspended)
+        else:
+            await self._kept.suspend(session, suspended=suspended)
+        return await self._record(session)
 
     @answers
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
@@ -178,6 +200,8 @@ class Service(VolumeService, Granting, Reviewing):
 
     async def _record(self, session: Session) -> SessionRecord:
         live = self._agents.turn_of(session.id)
+        if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
+            session = replace(session, status="suspended")
         return session_record(session, await self._state.totals(session.id), live.note if live else "")
 
 

@@ -9,6 +9,7 @@ from hutch.config import OWNER
 RunStatus = Literal[
     "starting",
     "running",
+    "suspended",
     "exited",
     "timed_out",
     "oom",
@@ -21,7 +22,7 @@ RunStatus = Literal[
     "lost",
 ]
 SessionKind = Literal["agent", "sandbox"]
-SessionStatus = Literal["running", "idle", "failed", "ended", "lost"]
+SessionStatus = Literal["running", "suspended", "idle", "failed", "ended", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Run:
 
     @property
     def is_ended(self) -> bool:
-        return self.status not in ("starting", "running")
+        return self.status not in ("starting", "running", "suspended")
 
 
 @dataclass(frozen=True, slots=True)

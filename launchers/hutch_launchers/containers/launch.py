@@ -19,10 +19,11 @@ from hutch_launchers.containers.engine import RUN, Container, Engine
 from hutch_launchers.containers.own_python import foreign_interpreter
 from hutch_launchers.containers.pool import Pool, find_pool
 from hutch_launchers.containers.skeleton import SKELETON, make_skeleton
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.hosts import is_address
 from hutch_launchers.interpreter import find_interpreter
 from hutch_launchers.kept import Kept
-from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess, Suspendable
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Command, ExitStatus, Limits, Mount, SandboxSpec
 from hutch_launchers.system_view import GID, UID, look
@@ -118,6 +119,10 @@ class _Process:
     async def stop(self, grace_s: float) -> None:
         await self._process.stop(grace_s)
         await self._dressed.kill()
+
+    @property
+    def freezer(self) -> Freezer:
+        return self._process.freezer if isinstance(self._process, Suspendable) else Freezer(None)
 
     def frozen(self) -> AbstractAsyncContextManager[bool]:
         return self._process.frozen()

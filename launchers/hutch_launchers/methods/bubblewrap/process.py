@@ -1,11 +1,11 @@
 """The command that a bubble was started for."""
 
 import re
-from contextlib import AbstractAsyncContextManager
 
 import anyio
 from anyio.abc import ByteReceiveStream
 
+from hutch_launchers.freezer import Freezer
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import LocalProcess, Pipes
 from hutch_launchers.methods.bubblewrap.bubble import Bubble
@@ -39,8 +39,9 @@ class BubbleProcess(LocalProcess):
         status = self._bubble.exit_status()
         return self._confinement.mark(status)
 
-    def frozen(self) -> AbstractAsyncContextManager[bool]:
-        return self._confinement.freezer.frozen()
+    @property
+    def freezer(self) -> Freezer:
+        return self._confinement.freezer
 
     def _command_pid(self) -> int | None:
         # SIGTERM to bwrap or to its init would end all at once
