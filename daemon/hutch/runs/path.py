@@ -160,7 +160,7 @@ async def fail(state: State, live: LiveRun, work: Work, error: Exception) -> Non
         await end(state, live, work, status="cancelled", reason=live.stop.reason)
         return
     hint = f"; {error.hint}" if error.hint else ""
-    status = "disk_full" if error.code == "quota_exceeded" else "failed"
+    status = "disk_full" if error.code in ("quota_exceeded", "history_full") else "failed"
     await end(state, live, work, status=status, reason=f"{error.code}: {error.message}{hint}")
 
 
