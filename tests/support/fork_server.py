@@ -5,19 +5,20 @@ runs a program of support.volume_programs and appends what it says to FILE; the 
 NUMBER} waits for its end; the answer is how it ended.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
+
+from support.forking import ask, serve
 
 _LONG_S = 30
 
@@ -50,7 +51,7 @@ class Forked:
     def end(self) -> int:
         """Wait for its end; minus the signal's number, or its exit code."""
         self.server.left.discard(self.pid)
-        return int(self.server.ask({"reap": self.pid}))
+        return ask(self.server.process, {"reap": self.pid})
 
 
 @dataclass
@@ -63,18 +64,9 @@ class ForkServer:
     def start(self, says: Path, *argv: str) -> Forked:
         says.touch()
         begin = says.stat().st_size
-        pid = int(self.ask({"start": list(map(str, argv)), "says": str(says)}))
+        pid = ask(self.process, {"start": list(map(str, argv)), "says": str(says)})
         self.left.add(pid)
         return Forked(self, pid, says, begin)
-
-    def ask(self, question: object) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, "the fork server ended"
-        return answer
 
 
 @contextmanager
@@ -96,34 +88,16 @@ def fork_server() -> Iterator[ForkServer]:
         process.communicate()
 
 
-def serve() -> None:
-    """Fork and reap until nobody asks any more."""
-    from support import volume_programs  # everything that is worth importing once
+def _run(question: dict[str, Any]) -> None:
+    from support import volume_programs
 
-    for line in sys.stdin:
-        question = json.loads(line)
-        if "reap" in question:
-            _, status = os.waitpid(question["reap"], 0)
-            answer = os.waitstatus_to_exitcode(status)
-        else:
-            answer = os.fork()
-            if answer == 0:
-                _run(volume_programs.main, question["start"], question["says"])
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
-
-
-def _run(main: Callable[[list[str]], None], argv: list[str], says: str) -> None:
-    try:
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.dup2(os.open(says, os.O_WRONLY | os.O_APPEND), 1)
-        main(argv)
-        os._exit(0)
-    except BaseException:  # noqa: BLE001 - a child never returns into its parent's loop
-        traceback.print_exc()
-        os._exit(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(os.open(question["says"], os.O_WRONLY | os.O_APPEND), 1)
+    volume_programs.main(question["start"])
 
 
 if __name__ == "__main__":
-    serve()
+    from support import volume_programs  # noqa: F401 - everything that is worth importing once
+
+    serve(_run)

@@ -4,19 +4,20 @@ python -m support.forked_daemon: reads lines of JSON. {"log": FILE, "env": {…}
 `hutch serve` with that environment; the answer is its number. {"reap": NUMBER} answers how one ended.
 """
 
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import anyio
+
+from support.forking import ask, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ class ForkedDaemon:
     def returncode(self) -> int | None:
         """How it ended, if it has."""
         if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
-            self._code = int(_ask({"reap": self.pid}))
+            self._code = ask(_server(), {"reap": self.pid})
         return self._code
 
     def send_signal(self, number: int) -> None:
@@ -54,18 +55,7 @@ class ForkedDaemon:
 
 def fork_daemon(env: Mapping[str, str], log: Path) -> ForkedDaemon:
     """`hutch serve` with this environment; it appends what it says to `log`."""
-    return ForkedDaemon(int(_ask({"env": dict(env), "log": str(log)})))
-
-
-def _ask(question: object) -> str:
-    server = _server()
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.write(json.dumps(question) + "\n")
-    server.stdin.flush()
-    answer = server.stdout.readline()
-    assert answer, "the process that daemons are forked from has ended"
-    return answer
+    return ForkedDaemon(ask(_server(), {"env": dict(env), "log": str(log)}))
 
 
 @cache
@@ -80,43 +70,24 @@ def _server() -> "subprocess.Popen[str]":
     )
 
 
-def serve() -> None:
-    """Fork and reap until nobody asks any more."""
-    import hutch.app
-    import hutch.cli.daemon  # noqa: F401 - both: what is worth importing once
+def _be_daemon(question: dict[str, Any]) -> None:
+    os.setsid()
+    os.chdir(ROOT)
+    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(question["log"], os.O_WRONLY | os.O_APPEND)
+    for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, stands_for)
+    os.closerange(3, max(nothing, output) + 1)
+    os.environ.clear()
+    os.environ.update(question["env"])
+    from hutch.cli import main
 
-    for line in sys.stdin:
-        question = json.loads(line)
-        if "reap" in question:
-            _, status = os.waitpid(question["reap"], 0)
-            answer = os.waitstatus_to_exitcode(status)
-        else:
-            answer = os.fork()
-            if answer == 0:
-                _be_daemon(question["env"], question["log"])
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
-
-
-def _be_daemon(env: Mapping[str, str], log: str) -> None:
-    try:
-        os.setsid()
-        os.chdir(ROOT)
-        nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND)
-        for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
-            os.dup2(descriptor, stands_for)
-        os.closerange(3, max(nothing, output) + 1)
-        os.environ.clear()
-        os.environ.update(env)
-        from hutch.cli import main
-
-        code = main(["serve"])
-        sys.stderr.flush()
-        os._exit(code)
-    except BaseException:  # noqa: BLE001 - a child never returns into its parent's loop
-        traceback.print_exc()
-        os._exit(1)
+    code = main(["serve"])
+    sys.stderr.flush()
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    serve()
+    import hutch.app
+    import hutch.cli.daemon  # noqa: F401 - both: what is worth importing once
+
+    serve(_be_daemon)
