@@ -104,6 +104,15 @@ async def test_credentials_are_never_shown_below_a_granted_folder(client: Client
     assert f"{home}/open/private-2" in hidden
 
 
+async def test_under_review_too_nothing_denied_is_shown(client: Client, house: Daemon) -> None:
+    home = Path(house.env["HOME"])
+    script = "ls -A .ssh; cat .npmrc; mv .config .other; cat .other/gcloud/token; echo changed > dotfiles/new"
+    record, out = await run(client, script, workspace=str(home), tier="review")
+    assert record.workspace["mode"] == "review"
+    assert "SECRET" not in out
+    assert not (home / "dotfiles/new").exists()
+
+
 async def test_what_is_denied_cannot_be_renamed_into_sight(client: Client, house: Daemon) -> None:
     home = Path(house.env["HOME"])
     _, out = await run(

@@ -218,12 +218,22 @@ def test_the_tiers_that_are_built_in() -> None:
         with_tier(BASE, "ofline")
 
 
+def bounded(text: str, base: Allowed, tier: str | None = None, *, is_owner: bool = True) -> str | None:
+    wish = Wish(command="id", workspace=text, tier=tier)
+    return bounded_workspace(wish, base, is_owner=is_owner).workspace
+
+
 def test_a_workspace_is_had_only_as_a_tier_lets_it() -> None:
     review, none = with_tier(BASE, "review"), with_repository(BASE, Repository(workspace="none"), "x")
-    assert bounded_workspace(Wish(command="id", workspace="/src/a"), review).workspace == "/src/a:ro"
+    assert bounded("/src/a", review) == "/src/a:ro"
+    assert bounded("/src/a", review, tier="review") == "/src/a:review"
+    assert bounded("/src/a:ro", review, tier="review") == "/src/a:ro"
+    offline = with_tier(BASE, "offline")
+    assert bounded("/src/a", offline, tier="offline") == "/src/a:rw"
+    assert bounded("/src/a", offline, tier="offline", is_owner=False) == "/src/a:ro"
     for wish, base in ((Wish("id", workspace="/src/a:rw"), review), (Wish("id", workspace="/src/a"), none)):
         with pytest.raises(HutchError) as refused:
-            bounded_workspace(wish, base)
+            bounded_workspace(wish, base, is_owner=True)
         assert refused.value.code == "workspace_denied"
 
 

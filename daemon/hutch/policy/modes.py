@@ -17,11 +17,16 @@ def folder_of(text: str | None) -> Path | None:
     return folder if folder.is_absolute() and ".." not in folder.parts else None
 
 
-def bounded_workspace(wish: Wish, allowed: Allowed) -> Wish:
-    """Return the wish with a workspace that may be had so. Raises HutchError `workspace_denied`."""
+def bounded_workspace(wish: Wish, allowed: Allowed, *, is_owner: bool) -> Wish:
+    """Return the wish with a workspace that may be had so. Raises HutchError `workspace_denied`.
+
+    Where no mode is asked for it is that of the tier, if this caller may have it so, else `ro`.
+    """
     if wish.workspace is None:
         return wish
     folder, mode = _parts(wish.workspace)
+    if not mode and wish.tier and _may_have(allowed, is_owner=is_owner):
+        mode = allowed.workspace
     if MODES.index(mode or "ro") > MODES.index(allowed.workspace):
         raise HutchError(
             "workspace_denied",
@@ -29,6 +34,11 @@ def bounded_workspace(wish: Wish, allowed: Allowed) -> Wish:
             "; ".join(allowed.narrowed) or "ask for less",
         )
     return replace(wish, workspace=f"{folder}:{mode or 'ro'}")
+
+
+def _may_have(allowed: Allowed, *, is_owner: bool) -> bool:
+    mode = allowed.workspace
+    return mode in allowed.config.policy.workspace_modes and (is_owner or mode != "rw")
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -42,7 +42,7 @@ async def plan_for(
     if wish.tier:
         base = with_tier(base, wish.tier, own_network)
     base = await to_thread.run_sync(partial(_with_repositories, base, wish, own_network))
-    wish = bounded_workspace(wish, base)
+    wish = bounded_workspace(wish, base, is_owner=rights.is_owner)
     plan = decide(wish, base.config, rights, shell=rooms.shell, networks=base.networks)
     refuse_workspace(plan, base.config)
     hidden = await to_thread.run_sync(partial(_masks, base, plan))
