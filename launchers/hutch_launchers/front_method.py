@@ -55,7 +55,7 @@ class Tool:
 
 
 def without_affinity(evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
-    """For a method without our filter: a process may choose its CPUs anew, which a busy host does not show."""
+    """Without our filter a process may choose its CPUs anew, which a busy host does not show."""
     if evidence[Guarantee.CPU].mechanism != AFFINITY:
         return evidence
     return {**evidence, Guarantee.CPU: Evidence(held=False, mechanism="", detail="nothing pins the CPUs")}

@@ -1,11 +1,13 @@
 """What the host's /proc tells of a sandbox's processes; every answer may be old when it comes."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # a space, a tab, a line's end, a backslash
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -32,6 +34,12 @@ def program(pid: int) -> str | None:
     with suppress(OSError):
         return str((_PROC / str(pid) / "exe").readlink())
     return None
+
+
+def mount_points() -> tuple[str, ...]:
+    """Where something is mounted in our own view, in order."""
+    lines = (_PROC / "self" / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return tuple(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines)
 
 
 def all_pids() -> Iterator[int]:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +18,7 @@ from hutch_launchers.limits import pins_cpus
 from hutch_launchers.methods.nsjail.policy import kafel_policy
 from hutch_launchers.methods.nsjail.settings import Options, nsjail_settings
 from hutch_launchers.own_files import own_files
+from hutch_launchers.proc import mount_points
 from hutch_launchers.root_owned import own_devices
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
@@ -74,6 +75,9 @@ class NsjailLauncher(FrontMethod):
 
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
         sources = open_sources(spec.mounts, held)
+        real = [Path(f"/proc/self/fd/{fd}").readlink() for fd in sources]
+        mounts = tuple(replace(m, source=path) for m, path in zip(spec.mounts, real, strict=True))
+        spec = replace(spec, mounts=mounts)
         policy = kafel_policy(os.uname().machine, pins_cpus=pins_cpus(spec.limits))
         assert policy is not None
         view = look(self.system)
@@ -81,8 +85,9 @@ class NsjailLauncher(FrontMethod):
             view=view,
             policy=policy,
             files=own_files(view, spec.egress),
-            readable=self.readable,
+            readable=tuple((os.path.realpath(path), path) for path in self.readable),
             masked=private_proc_files() if os.geteuid() == 0 else (),
+            mount_points=mount_points(),
             devices=own_devices(),
         )
         fd = os.memfd_create("nsjail", os.MFD_CLOEXEC)

@@ -32,8 +32,11 @@ class Options:
     view: SystemView
     policy: str  # of system calls
     files: Mapping[str, bytes]  # path inside -> content
-    readable: tuple[str, ...] = ()  # further host paths, each at its own path
+    readable: tuple[
+        tuple[str, str], ...
+    ] = ()  # further host paths: where each really is, and its path inside
     masked: tuple[str, ...] = ()  # files in /proc
+    mount_points: tuple[str, ...] = ()  # of the host
     devices: tuple[tuple[str, str], ...] = ()  # (host's node, path inside), in place of root's own
 
 
@@ -58,8 +61,9 @@ def nsjail_settings(options: Options, spec: SandboxSpec) -> str:
 
 def _mounts(options: Options, spec: SandboxSpec) -> Iterator[str]:
     yield _block("mount", dst="/", fstype="tmpfs", options="size=65536,mode=0755", nosuid=True, nodev=True)
-    for folder in (*options.view.folders, *options.readable):
-        yield _bind(folder, folder)
+    shown = [*((folder, folder) for folder in options.view.folders), *options.readable]
+    for source, path in shown:
+        yield from _bind_all(options, source, path)
     for target, path in (*options.view.links, *_LINKS):
         yield _block("mount", src=target, dst=path, is_symlink=True)
     yield _block("mount", dst="/proc", fstype="proc", nosuid=True, nodev=True, noexec=True)
@@ -81,7 +85,7 @@ def _mounts(options: Options, spec: SandboxSpec) -> Iterator[str]:
     for path, content in options.files.items():
         yield _block("mount", dst=path, src_content=content, nosuid=True, nodev=True)
     for mount in spec.mounts:
-        yield _bind(str(mount.source), str(mount.target), rw=mount.writable)
+        yield from _bind_all(options, str(mount.source), str(mount.target), rw=mount.writable)
 
 
 def _private(disk_bytes: int | None) -> Iterator[str]:
@@ -90,6 +94,14 @@ def _private(disk_bytes: int | None) -> Iterator[str]:
         yield _block(
             "mount", dst=path, fstype="tmpfs", rw=True, options=f"{size}mode={mode}", nosuid=True, nodev=True
         )
+
+
+def _bind_all(options: Options, source: str, target: str, *, rw: bool = False) -> Iterator[str]:
+    """A bind, and one for each mount below it: nsjail sets flags such as read-only on the uppermost alone."""
+    yield _bind(source, target, rw=rw)
+    for point in options.mount_points:
+        if point.startswith(source.rstrip("/") + "/"):
+            yield _bind(point, target.rstrip("/") + point.removeprefix(source.rstrip("/")), rw=rw)
 
 
 def _bind(source: str, target: str, *, rw: bool = False, mandatory: bool = True) -> str:
