@@ -44,8 +44,9 @@ async def test_a_run_that_rewrites_a_file_again_and_again_keeps_its_history_with
         assert record.snapshots["web"] > 4  # it was streamed, so something had to go
         assert told.snapshots < record.snapshots["web"]
         assert (await client.check_volume("web")).problems == []
-        for _ in range(6):  # what ended runs left stays, and then nothing more is taken
-            last = await run(client, "head -c 300000 /dev/urandom > /data/f", volumes=["web:/data"])
+        again = "head -c 300000 /dev/urandom > /data/f"
+        # What ended runs left stays, and then nothing more is taken
+        *_, last = [await run(client, again, volumes=["web:/data"]) for _ in range(6)]
         assert (last.status, last.snapshots) == ("disk_full", {})
         assert "the history of volume 'web' may take 1000000 bytes" in last.reason
         assert "web@conflict-" in last.reason
