@@ -182,6 +182,13 @@ async def test_only_the_owner_or_whom_he_lets_applies(here: House) -> None:
     assert here.listing() == []
 
 
+async def test_a_review_in_which_nothing_waits_is_gone(here: House) -> None:
+    here.write("a", "one\n")
+    run_id = await work(here, "echo two > a; echo one > a; touch x; rm x")
+    await refused(here, run_id, "changes_unknown")
+    assert not (here.state / "reviews" / run_id).exists()
+
+
 async def test_discarded_is_gone(here: House) -> None:
     run_id = await work(here, "echo x > x")
     assert lines(await here.client.discard_changes(run_id)) == ["A x"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from hutch.config import Config
@@ -133,7 +134,11 @@ async def _reviewed(
             mount = Mount(real, WORKSPACE, upper=review.upper, work=review.work)
         else:
             mount = Mount(review.copy, WORKSPACE, writable=True)
-        yield Workspace(granted, (mount,), review=review)
+        try:
+            yield Workspace(granted, (mount,), review=review)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(rooms.reviews.drop_if_empty, review)
 
 
 @asynccontextmanager

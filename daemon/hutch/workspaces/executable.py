@@ -60,4 +60,7 @@ def _is_gits(path: str) -> bool:
     inner = parts[parts.index(".git") + 1 :]
     if not inner:
         return True
-    return bool({"hooks", "config", "config.worktree", "commondir", "gitdir", "git-rebase-todo"} & set(inner))
+    return bool(
+        {"hooks", "config", "config.worktree", "commondir", "gitdir", "git-rebase-todo", "alternates"}
+        & set(inner)
+    )

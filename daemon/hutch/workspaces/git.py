@@ -48,6 +48,7 @@ def guarded(repository: Path) -> tuple[list[str], list[Missing]]:
             if below.startswith("worktrees/")
             # With ".", a repository is its own common folder, as it is without the file
             else {"hooks": None, "config": b"", "config.worktree": b"", "commondir": b".\n"}
+            | ({"objects/info/alternates": b""} if (repository / below / "objects/info").is_dir() else {})
         )
         for name, content in wanted.items():
             path = f"{below}/{name}" if below else name

@@ -134,6 +134,12 @@ class Reviews:
         (place / "review.json").unlink(missing_ok=True)  # first: the rest is nothing without it
         _remove(place)
 
+    def drop_if_empty(self, review: Review) -> None:
+        """Forget a review in which nothing waits."""
+        with suppress(OSError, ValueError):
+            if not review.changes():
+                self.discard(review.id)
+
     def recover(self) -> None:
         """Bring applications that a dead daemon left to their end, and clear away what is none."""
         if not self.folder.exists():

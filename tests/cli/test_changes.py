@@ -1,0 +1,69 @@
+"""`hutch diff`, `apply`, `discard`, on a real daemon with a real sandbox."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from support.daemon import daemon, run
+
+
+class Place:
+    """A workspace with changes that wait."""
+
+    def __init__(self, folder: Path, config: Path, run_id: str) -> None:
+        self.folder = folder
+        self.run_id = run_id
+        self._config = config
+
+    async def hutch(self, *words: str, code: int = 0) -> str:
+        """Run the command line; returns what it wrote on stdout, and on stderr where it is refused."""
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "HUTCH_CONFIG": str(self._config)}
+        command = [sys.executable, "-m", "hutch", *words]
+        done = await anyio.run_process(command, env=env, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == code, done
+        return (done.stderr if code else done.stdout).decode()
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncGenerator[Place]:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    (folder / "a").write_text("".join(f"{n}\n" for n in range(30)))
+    (folder / "gone").write_text("gone\n")
+    async with daemon(tmp_path / "d", f'[policy]\nworkspaces = ["{folder}"]\n') as made:
+        async with made.client() as client:
+            command = "sed -i 's/^2$/two/; s/^27$/last/' a; rm gone; echo x > .envrc; printf '\\0' > binary"
+            record = await run(client, command, workspace=f"{folder}:review")
+            assert record.exit_code == 0, record
+        yield Place(folder, made.folder / "config.toml", record.run_id)
+
+
+async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) -> None:
+    shown = await place.hutch("diff", place.run_id)
+    assert "-2\n+two\n" in shown
+    assert "--- a/gone\n+++ /dev/null" in shown
+    assert "A .envrc  (an agent, an editor, a hook or a shell would obey it)" in shown
+    assert "A binary  (binary)" in shown
+    stat = await place.hutch("diff", place.run_id, "--stat")
+    assert stat.splitlines()[1].startswith("M a  4 ")
+    told = json.loads(await place.hutch("diff", place.run_id, "a", "--json"))
+    assert [(each["path"], each["hunks"]) for each in told["changes"]] == [("a", 2)]
+
+    assert "change_called_out" in await place.hutch("apply", place.run_id, code=1)
+    assert await place.hutch("apply", place.run_id, "--hunk", "a:2") == "M a\n"
+    assert "27\n" not in (place.folder / "a").read_text()
+    assert "\n2\n" in (place.folder / "a").read_text()
+    assert await place.hutch("apply", place.run_id, "gone", "binary") == "A binary\nD gone\n"
+    await place.hutch("discard", place.run_id)
+    assert sorted(path.name for path in place.folder.iterdir()) == ["a", "binary"]
+    assert "changes_unknown" in await place.hutch("diff", place.run_id, code=1)
+
+
+async def test_a_hunk_has_its_form(place: Place) -> None:
+    assert "is not a hunk" in await place.hutch("apply", place.run_id, "--hunk", "a", code=2)
