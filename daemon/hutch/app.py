@@ -52,6 +52,7 @@ from hutch.web.mcp_servers import McpServers
 from hutch.web.peer import PeerCheckedProtocol
 from hutch.workspaces import Placeholders
 from hutch.workspaces.review.reviews import Reviews
+from hutch.workspaces.worktrees import Worktrees
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_mcp_tools.server import build_server
@@ -125,6 +126,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     deadlines=deadlines,
                     placeholders=Placeholders(state / "workspaces"),
                     reviews=Reviews(state / "reviews"),
+                    worktrees=Worktrees(state / "worktrees"),
                     shell=next(shell for shell in _SHELLS if Path(shell).exists()),
                 )
 

@@ -9,7 +9,7 @@ import click
 
 from hutch.config import parse_size
 
-WORKSPACE_MODES = ("ro", "rw", "review")
+WORKSPACE_MODES = ("ro", "rw", "review", "worktree")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 

@@ -78,7 +78,7 @@ class Collecting:
     "--workspace",
     type=kinds.workspace,
     metavar="DIR[:MODE]",
-    help="A folder of this host, at /workspace; MODE is ro, rw or review.",
+    help="A folder of this host, at /workspace; MODE is ro, rw, review or worktree.",
 )
 @click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")

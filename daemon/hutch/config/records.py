@@ -106,7 +106,7 @@ _MAX_LIMITS = Limits(
     open_files=1 << 17,
     output_bytes=1024 * _GIB,
 )
-_MODES = ("ro", "rw", "review")
+_MODES = ("ro", "rw", "review", "worktree")
 _PROTECTED = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")
 _NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
 

@@ -17,11 +17,13 @@ def grant_workspace(text: str | None, config: Config, rights: Rights) -> Granted
             f"{asked.folder} is not within the folders that may be mounted",
             "the daemon's owner lists them in policy.workspaces",
         )
-    if asked.mode not in config.policy.workspace_modes or (asked.mode is Mode.RW and not rights.is_owner):
+    if asked.mode not in config.policy.workspace_modes or (
+        asked.mode in (Mode.RW, Mode.WORKTREE) and not rights.is_owner
+    ):
         raise HutchError(
             "workspace_denied",
             f"{asked.folder} may not be had as {asked.mode}",
             f"granted here: {', '.join(sorted(config.policy.workspace_modes))}; "
-            "rw is the daemon's owner's alone",
+            "rw and worktree are the daemon's owner's alone",
         )
     return asked

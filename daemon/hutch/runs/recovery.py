@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 
 from hutch.runs.rooms import Rooms
+from hutch.runs.workspaces import commit_left
 from hutch.state import Run, Session
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ async def recover(rooms: Rooms) -> bool:
         shutil.rmtree(left, ignore_errors=True)
     await to_thread.run_sync(rooms.placeholders.sweep)
     await to_thread.run_sync(rooms.reviews.recover)
+    agents = {session.id for session in await rooms.state.sessions(_ALL) if session.kind == "agent"}
+    await to_thread.run_sync(commit_left, rooms.worktrees, agents)
     waiting = await _recover_volumes(rooms)
     for run in lost:
         await rooms.state.put_run(_lost(rooms, run, waiting))

@@ -13,6 +13,7 @@ from hutch.state import State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch.workspaces import Placeholders
 from hutch.workspaces.review.reviews import Reviews
+from hutch.workspaces.worktrees import Worktrees
 from hutch_launchers.launcher import Launcher
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: ids are read aloud and typed
@@ -35,6 +36,7 @@ class Rooms:
     deadlines: Deadlines
     placeholders: Placeholders  # in workspaces that are written
     reviews: Reviews  # of workspaces that wait for a decision
+    worktrees: Worktrees  # of repositories whose branches they become
     shell: str  # inside a sandbox, runs a command given as a string
 
     def volume(self, text: str) -> VolumeName:

@@ -3,6 +3,8 @@
 import base64
 from dataclasses import asdict, replace
 
+from anyio import to_thread
+
 from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.policy import Wish, shown
@@ -159,6 +161,7 @@ class Service(VolumeService, Granting, Reviewing):
         record = await self._record(await self._agents.ended(session.id))
         if remove:
             await self._state.forget_session(session.id)
+            await to_thread.run_sync(self._rooms.worktrees.remove, session.id)
         return record
 
     # ---------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The workspace of a run: checked, looked over, guarded while it is used, and told of afterwards."""
 
+import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,10 @@ from hutch.workspaces.executable import runs_on_host
 from hutch.workspaces.guarding import Guard, guard_of, inside, masks
 from hutch.workspaces.look import Look, look_over
 from hutch.workspaces.review.reviews import Review
+from hutch.workspaces.worktrees import OBJECTS, Worktree, Worktrees
 from hutch_launchers.spec import Ability, Mount
+
+logger = logging.getLogger(__name__)
 
 _TOLD = 50  # paths in a run's record
 
@@ -34,6 +38,7 @@ class Workspace:
     names: tuple[str, ...] = ()  # that are protected
     before: Look | None = None  # None: nothing can change in it
     review: Review | None = None  # where its changes wait
+    commit: Callable[[], tuple[Worktree, list[str]]] | None = None  # brings them into its branch
     ours: frozenset[str] = frozenset()  # the placeholders in it
 
     async def told(self) -> dict[str, object]:
@@ -41,6 +46,10 @@ class Workspace:
         if self.granted is None:
             return {}
         record: dict[str, object] = {"folder": str(self.granted.folder), "mode": str(self.granted.mode)}
+        if self.commit is not None:
+            worktree, lines = await to_thread.run_sync(self.commit)
+            branch = {} if worktree.is_new else {"branch": worktree.branch, "commit": worktree.commit}
+            return record | branch | {"changed": shown(lines[:_TOLD]), "changes": len(lines)}
         if self.review is not None:
             waiting = await to_thread.run_sync(self.review.changes)
             lines = [f"{change.kind} {change.path}" for change in waiting]
@@ -102,6 +111,10 @@ async def workspace_of(
     elif granted.mode is Mode.RW:
         async with _guarded(rooms, granted, holder) as workspace:
             yield workspace
+    elif granted.mode is Mode.WORKTREE:
+        goes_on = holder.startswith("s-") and not plan.is_kept
+        async with _checked_out(rooms, granted, holder, goes_on=goes_on) as workspace:
+            yield workspace
     elif granted.mode is Mode.REVIEW:
         async with _reviewed(rooms, plan, granted, holder, say) as workspace:
             yield workspace
@@ -142,6 +155,24 @@ async def _reviewed(
 
 
 @asynccontextmanager
+async def _checked_out(
+    rooms: Rooms, granted: GrantedWorkspace, holder: str, *, goes_on: bool
+) -> AsyncGenerator[Workspace]:
+    """`goes_on`: an agent's next turn works in the same checkout."""
+    with rooms.reviews.used(holder):
+        worktree, objects = await to_thread.run_sync(rooms.worktrees.open, holder, granted.folder)
+        mounts = (Mount(worktree.tree, WORKSPACE, writable=True), Mount(objects, OBJECTS))
+        commit = partial(rooms.worktrees.commit, holder, f"What {holder} did\n")
+        try:
+            yield Workspace(granted, mounts, commit=commit)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(commit)
+                if not goes_on:
+                    await to_thread.run_sync(rooms.worktrees.remove, holder)
+
+
+@asynccontextmanager
 async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> AsyncGenerator[Workspace]:
     names, top = rooms.config.policy.protected_names, granted.folder
 
@@ -158,6 +189,18 @@ async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> Asyn
         look, guard = await to_thread.run_sync(prepare)
         ours = frozenset(str(path.relative_to(top)) for path in guard.missing if path.is_relative_to(top))
         yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours=ours)
+
+
+def commit_left(worktrees: Worktrees, going_on: Collection[str]) -> None:
+    """Bring what a dead daemon's runs wrote into their branches, and take away what none goes on in."""
+    for holder in worktrees.left():
+        try:
+            worktrees.commit(holder, f"What {holder} did\n")
+        except (HutchError, OSError, ValueError, KeyError) as error:
+            logger.warning("worktree=%s could not be committed: %s", holder, error)
+            continue
+        if holder not in going_on:
+            worktrees.remove(holder)
 
 
 def _guard_mounts(rooms: Rooms, guard: Guard, top: Path) -> Iterable[Mount]:

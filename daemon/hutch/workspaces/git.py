@@ -31,6 +31,7 @@ class LinkedWorktree:
     """The workspace is a linked worktree: its repository lies elsewhere."""
 
     common: Path  # the repository's git folder
+    inner: Path  # what in it is this worktree's own
 
 
 def is_bare_repository(names: Collection[str]) -> bool:
@@ -84,7 +85,7 @@ def linked_worktree(top: Path) -> LinkedWorktree | None:
     is_plain = common.resolve() == common and inner.parent == common / "worktrees"
     if not is_plain or common.is_relative_to(top) or Path(says) != top / ".git":
         return None
-    return LinkedWorktree(common)
+    return LinkedWorktree(common, inner)
 
 
 def _modules(repository: Path) -> Iterator[str]:
