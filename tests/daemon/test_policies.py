@@ -17,16 +17,20 @@ CONFIG = """
 readable = ["{home}/shown"]
 writable = ["{home}/open"]
 workspaces = ["{home}"]
-denied = ["{home}/open/private*", "{home}/open/*/private*"]
+denied = ["{home}/more/private", "{home}/open/private*", "{home}/open/*/private*"]
 networks = ["somewhere"]
 [network.somewhere]
 host_services = ["127.0.0.1:1"]
+[methods.bubblewrap]
+readable = ["{home}/more"]
 [principals.ci]
 volumes = {{"*" = "rw"}}
 tiers = ["offline", "review"]
 """
 FILES = {
     "shown/a": "a",
+    "more/b": "b",
+    "more/private/key": "SECRET-METHOD",
     "shown/.aws/credentials": "no credentials of a home here",
     "open/deep/private-1/key": "SECRET-DENIED",
     "open/private-2": "SECRET-DENIED",
@@ -102,6 +106,12 @@ async def test_credentials_are_never_shown_below_a_granted_folder(client: Client
     for place in (".ssh", ".config/gcloud", ".npmrc", ".claude.json", "dotfiles/kube"):
         assert f"/workspace/{place}" in hidden
     assert f"{home}/open/private-2" in hidden
+
+
+async def test_what_a_method_shows_is_without_what_is_denied(client: Client, house: Daemon) -> None:
+    more = Path(house.env["HOME"]) / "more"
+    record, out = await run(client, f"cat {more}/b; ls -A {more}/private")
+    assert (record.exit_code, out) == (0, "b")
 
 
 async def test_under_review_too_nothing_denied_is_shown(client: Client, house: Daemon) -> None:

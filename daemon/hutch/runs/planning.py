@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
@@ -71,8 +72,16 @@ def _with_repositories(base: Allowed, wish: Wish, own_network: str | None) -> Al
 
 
 def _masks(base: Allowed, plan: Plan) -> tuple[Mount, ...]:
+    granted = (*_of_method(base.config, plan.method), *plan.mounts)
     if plan.workspace is None:
-        return masks(base.config, plan.mounts)
+        return masks(base.config, granted)
     folder, mode = plan.workspace.folder, plan.workspace.mode
-    granted = Mount(folder, WORKSPACE, writable=mode is Mode.RW)
-    return masks(base.config, (*plan.mounts, granted), [folder / path for path in base.denied])
+    workspace = Mount(folder, WORKSPACE, writable=mode is Mode.RW)
+    return masks(base.config, (*granted, workspace), [folder / path for path in base.denied])
+
+
+def _of_method(config: Config, method: str) -> list[Mount]:
+    """What a method's own options show of the host."""
+    readable = config.methods[method].options.get("readable", ())
+    paths = readable if isinstance(readable, list | tuple) else ()
+    return [Mount(Path(path), PurePosixPath(path)) for path in paths]
