@@ -77,6 +77,7 @@ async def test_a_method_that_is_not_there_says_why_and_what_mends_it() -> None:
 async def test_a_probe_is_remembered_in_a_file_and_a_spoilt_file_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(probed, "_known", {})  # by what other tests measured
     launcher = BubblewrapLauncher(probe_cache=tmp_path / "probes.json")
     first = await launcher.probe()
     monkeypatch.setattr(probed, "_known", {})
