@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+import anyio
 import pytest
 
 from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, Guarantee, Mount
 from support.launcher_leftovers import no_new_fds
-from support.launcher_methods import PATH, available, code, python, run, sh, spec
+from support.launcher_methods import PATH, available, code, finish, python, read_line, run, sh, spec
 
 WORK = PurePosixPath("/workspace")
 
@@ -158,3 +159,13 @@ async def test_root_has_no_capability_inside(launcher: Launcher) -> None:
 async def test_it_gives_what_a_policy_needs_by_default(launcher: Launcher) -> None:
     needed = {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS}
     assert needed <= (await launcher.probe()).guarantees
+
+
+async def test_a_kept_one_goes_on_after_a_command_was_killed(launcher: Launcher) -> None:
+    async with launcher.keep(spec(None)) as kept:
+        async with kept.start(sh("sleep 60 & echo ready; wait")) as process:
+            assert await read_line(process.stdout) == "ready"
+            with anyio.fail_after(5):
+                await process.stop(grace_s=0)
+        async with kept.start(sh("echo on")) as process:
+            assert (await finish(process)).text == "on\n"

@@ -153,9 +153,13 @@ def _become(wanted: dict[str, Any], fds: "array[int]", failed: int) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Those that came from `pid` and whose line of parents still leads there."""
+    """Those that came from `pid` and whose line of parents still leads there; none where /proc is hidden."""
     parents = {}
-    for folder in _PROC.iterdir():
+    try:
+        folders = list(_PROC.iterdir())
+    except OSError:
+        return []
+    for folder in folders:
         if folder.name.isdigit():
             with suppress(OSError):
                 stat = (folder / "stat").read_bytes()
