@@ -87,7 +87,7 @@ class Deadlines:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ},
+                env=_environment(),
                 cwd="/",
                 pass_fds=(known,),
                 start_new_session=True,  # what ends the daemon from a terminal is not to end it
@@ -115,6 +115,12 @@ class Deadlines:
             return os.write(self._process.stdin.fileno(), line) == len(line)
         except OSError:
             return False
+
+
+def _environment() -> dict[str, str]:
+    """Of the keeper and what it starts: they find our modules where we found them."""
+    found = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**found, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _line(item: Mapping[str, object]) -> bytes:
