@@ -1,5 +1,6 @@
 """Doors: listening sockets inside a sandbox, served from outside by a real echo server."""
 
+import os
 import socket
 import struct
 from collections.abc import AsyncGenerator, Callable
@@ -14,6 +15,7 @@ from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Door, EgressEndpoint
 from support.launcher_leftovers import no_new_fds, nothing_left
 from support.launcher_methods import LAUNCHERS, available, code, python, run, spec
+from support.needs import need
 
 DOORS = (
     Door("api.test", "127.1.0.1", 443),
@@ -38,6 +40,7 @@ for host, port in (("api.test", 22), ("other.test", 443), ("1.1.1.1", 53)):
 
 @pytest.fixture(params=["bubblewrap", "docker", "nsjail", "nspawn", "pid", "podman"])
 async def launcher(request: pytest.FixtureRequest) -> Launcher:
+    need("root", request.param != "pid" or os.geteuid() == 0, "doors of `pid`", "run the tests as root")
     return await available(request.param)
 
 

@@ -4,6 +4,7 @@ The light alternative, of util-linux alone. What is inside sees and signals only
 nothing outlives it; but it reads and changes whatever the daemon's user may.
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -53,6 +54,14 @@ class PidLauncher(FrontMethod):
     def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
         obstacle = find_obstacle(tool.path, error.message)
         return obstacle.reason, obstacle.fix
+
+    def check(self, spec: SandboxSpec) -> None:
+        if os.geteuid() != 0 and Ability.DOORS in spec.uses:
+            raise LauncherError(
+                "guarantee_missing",
+                f"{self.name} cannot open doors for an ordinary user: mount(8) names them for root alone",
+                "choose another method; `hutch doctor` shows what each gives here",
+            )
 
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
         for mount in spec.mounts:
