@@ -229,3 +229,30 @@ try:
 except OSError: pass
 END"""
         assert await here.out(script, "review") == ""
+
+
+@pytest.mark.parametrize("method", ["landlock"])
+async def test_without_overlays_the_sandbox_works_in_a_copy(here: House, method: str) -> None:
+    here.write("a", "one\n")
+    here.write("gone", "x")
+    needs = '[policy]\nneeds = []\nreview_copy_max = "1MiB"\n'
+    async with house(here.who.name) as other:
+        config = other.daemon.folder / "config.toml"
+        config.write_text(config.read_text().replace("[policy]\n", needs) + f"[methods.{method}]\n")
+        await other.daemon.restart()
+        other.write("a", "one\n")
+        other.write("gone", "x")
+        async with other.daemon.client() as client:
+            command = "cd /workspace 2>/dev/null || cd $PWD; echo two >> a; rm gone; echo n > new"
+            record = await client.run(
+                RunRequest(
+                    command=command, method=method, workspace=f"{other.folder}:review", cwd="/workspace"
+                ),
+                30,
+            )
+            assert record.exit_code == 0, (record, await output(client, record))
+            assert record.workspace["how"] == "copy"
+            assert other.listing() == ["a", "gone"]
+            await client.apply_changes(ApplyRequest(id=record.run_id, agreed=True))
+        assert other.listing() == ["a", "new"]
+        assert (other.folder / "a").read_text() == "one\ntwo\n"
