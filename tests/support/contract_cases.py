@@ -35,7 +35,6 @@ GROUPS = {
     "life": "Life cycle",
 }
 
-_READ_ONLY = "a workspace is mounted read-only; writable ones come with their protected paths"
 _BY_NAME = "doors lead to whole destinations; rules by name and path come with the allow-list proxy"
 _NO_PROXY = "credentials are not yet added outside the sandbox"
 
@@ -47,7 +46,9 @@ CASES: tuple[Case, ...] = (
     Case("files/no-stubs", "Nothing is left in a workspace after a run"),
     Case("files/working-folder", "A working folder or workspace outside the grants", outcome="refused"),
     Case("files/no-sandbox", "Asking for no sandbox", outcome="refused"),
-    Case("files/git", "git works beside protected paths of a writable workspace", not_applicable=_READ_ONLY),
+    Case("files/planted", "A hook, task or setting that the host would run, planted in a writable workspace"),
+    Case("files/git", "git works beside protected paths of a writable workspace"),
+    Case("files/review", "A workspace under review, applied by another than its owner; links out of it"),
     Case(
         "network/names",
         "Names with odd characters, redirects, SNI, request smuggling",
