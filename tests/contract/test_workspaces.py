@@ -15,8 +15,10 @@ from support.workspace_house import GIT
 pytestmark = pytest.mark.slow  # real sandboxes, by two users
 
 _PLANT = """
-for f in .claude .codex .agents .mcp.json .vscode .idea .envrc .husky .bashrc .git/config .git/commondir; do
-  for t in "mkdir -p $f/x" "touch $f/x" "mv $f /tmp/moved" "ln -s /tmp $f" "rm -r $f" "cp /etc/hostname $f"; do
+for f in .claude .codex .agents .mcp.json .vscode .idea .envrc .husky .bashrc \\
+    .git/config .git/commondir; do
+  for t in "mkdir -p $f/x" "touch $f/x" "mv $f /tmp/moved" "ln -s /tmp $f" "rm -r $f" \\
+      "cp /etc/hostname $f"; do
     $t 2>/dev/null && echo "$t"
   done
 done
@@ -49,9 +51,7 @@ async def test_nothing_is_planted_that_the_host_would_run(sandbox: Column) -> No
 @shows("files/git")
 async def test_git_works_beside_protected_paths(sandbox: Column) -> None:
     init = [*sandbox.who.prefix, "git", "init", "-q", str(sandbox.stage.workspace)]
-    await anyio.run_process(
-        [*sandbox.who.prefix, "git", "init", "-q", folder], env={"PATH": os.environ["PATH"]}
-    )
+    await anyio.run_process(init, env={"PATH": os.environ["PATH"]})
     script = """set -e
 echo x > tracked; git add tracked; git commit -qm one; git switch -qc topic; echo y > tracked
 git stash -q; git stash pop -q; git commit -qam two; git switch -q -; git merge -q topic; git branch -d topic
