@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -53,24 +53,30 @@ class _How(ctypes.Structure):  # struct open_how
 
 
 def attach(
-    pid: int, owner: Owner, own: Sequence[Mount], mounts: Sequence[Mount], sizes: Sequence[tuple[str, int]]
+    pid: int,
+    owner: Owner,
+    covers: Sequence[Mount],
+    mounts: Sequence[Mount],
+    sizes: Sequence[tuple[str, int]],
 ) -> None:
-    """Put `own`, then `mounts`, in order, into the mount namespace of `pid`, and give its tmpfs their sizes.
+    """Put `covers`, then `mounts`, in order, into the mounts of `pid`, and give its tmpfs their sizes.
 
-    Blocks for about a millisecond. `own` are the method's, which may cover what the system has there.
-    Raises LauncherError `sandbox_failed`.
+    Blocks for a few milliseconds. `covers` are the method's, each put over what there is, if there is any.
+    In the end the root is read-only and no mount honours setuid. Raises LauncherError `sandbox_failed`.
     """
     for mount in mounts:
         check_target(mount.target)
-    every = (*own, *mounts)
     with ExitStack() as held:
-        sources = open_sources(every, held)
         try:
+            existing = _existing(pid, covers)
+            over = frozenset(cover.target for cover in existing)
+            every = (*existing, *mounts)
+            sources = open_sources(every, held)
             trees = [_clone(fd, mount, owner, held) for fd, mount in zip(sources, every, strict=True)]
             namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             held.callback(os.close, namespace)
             are_folders = [stat.S_ISDIR(os.fstat(fd).st_mode) for fd in sources]
-            _in_namespace(namespace, lambda: _place(every, trees, are_folders, owner))
+            _in_namespace(namespace, lambda: _place(every, trees, are_folders, owner, over))
             _in_namespace(namespace, lambda: _resize(sizes, owner))
         except OSError as error:
             raise LauncherError(
@@ -78,6 +84,10 @@ def attach(
                 f"a mount could not be put into the sandbox: {error}",
                 "mounts need Linux 5.12 or newer and, with a root daemon, a filesystem that can be idmapped",
             ) from error
+
+
+def _existing(pid: int, covers: Sequence[Mount]) -> list[Mount]:
+    return [cover for cover in covers if os.path.lexists(f"/proc/{pid}/root{cover.target}")]
 
 
 def _clone(source: int, mount: Mount, owner: Owner, held: ExitStack) -> int:
@@ -111,7 +121,13 @@ def _mapping(owner: Owner) -> int:
             made.kill()
 
 
-def _place(mounts: Sequence[Mount], trees: Sequence[int], are_folders: Sequence[bool], owner: Owner) -> None:
+def _place(
+    mounts: Sequence[Mount],
+    trees: Sequence[int],
+    are_folders: Sequence[bool],
+    owner: Owner,
+    over: Collection[PurePosixPath],
+) -> None:
     missing = [
         (mount.target, are_folders[n])
         for n, mount in enumerate(mounts)
@@ -123,13 +139,18 @@ def _place(mounts: Sequence[Mount], trees: Sequence[int], are_folders: Sequence[
         _set_attributes(_AT_FDCWD, _Attributes(0, _RDONLY, 0, 0), 0, b"/")
         for target, is_folder in missing:
             _make_mount_point(target, owner, is_folder=is_folder)
-        _set_attributes(_AT_FDCWD, _Attributes(_RDONLY, 0, 0, 0), 0, b"/")
+    _set_attributes(_AT_FDCWD, _Attributes(_RDONLY, 0, 0, 0), 0, b"/")
+    _set_attributes(_AT_FDCWD, _Attributes(_NOSUID, 0, 0, 0), _AT_RECURSIVE, b"/")
     for mount, tree in zip(mounts, trees, strict=True):
         how = _How(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
         path = str(mount.target).encode(errors="surrogateescape")
         point = _call(_OPENAT2, _AT_FDCWD, path, ctypes.byref(how), ctypes.sizeof(how))
         try:
             _call(_MOVE_MOUNT, tree, b"", point, b"", _MOVE_BOTH_EMPTY)
+        except FileNotFoundError:
+            if mount.target not in over:
+                raise
+            # nothing can be mounted on a file without a name: nspawn's own mask of /proc/kmsg is one
         finally:
             os.close(point)
 
@@ -147,7 +168,7 @@ def _resize(sizes: Sequence[tuple[str, int]], owner: Owner) -> None:
     for folder, size in sizes:
         options = f"size={size}".encode()
         if _libc.mount(b"tmpfs", folder.encode(), b"tmpfs", _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, options):
-            _fail()
+            _fail(folder.encode())
         if folder == HOME:
             os.chown(folder, owner.uid, owner.gid)
         # an engine may have taken the mode of the folder below
@@ -184,7 +205,7 @@ _libc.syscall.restype = ctypes.c_long
 def _call(number: int, *arguments: object) -> int:
     result = int(_libc.syscall(ctypes.c_long(number), *(_word(a) for a in arguments)))
     if result < 0:
-        _fail()
+        _fail(next((a for a in arguments if isinstance(a, bytes)), b""))
     return result
 
 
@@ -192,6 +213,6 @@ def _word(value: object) -> object:
     return ctypes.c_long(value) if isinstance(value, int) else value
 
 
-def _fail() -> None:
+def _fail(path: bytes = b"") -> None:
     number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+    raise OSError(number, os.strerror(number), path.decode(errors="replace"))

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from hutch_launchers.containers.engine import RUN, Container
 from hutch_launchers.containers.skeleton import Skeleton
 from hutch_launchers.launcher import LauncherError
+from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.spec import Limits, Mount
 from hutch_launchers.system_view import HOSTNAME, PRIVATE
 
@@ -50,6 +51,9 @@ def run_argv(engine: CliEngine, container: Container) -> list[str]:
         *("run", "--detach", "--rm", "--pull", "never", "--name", container.name, "--label", LABEL),
         *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--ipc", "private", "--cgroupns", "private", "--hostname", HOSTNAME, "--log-driver", "none"),
+        *(
+            () if seccomp_filter() is None else ("--security-opt", "seccomp=unconfined")
+        ),  # the guest sets ours
         *("--workdir", "/", "--user", "{}:{}".format(*container.user), *engine.run_words),
         *_limits(container.limits),
         *_mounts(container),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -32,6 +33,7 @@ from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch, wait_for_death
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.spec import Mount, SandboxSpec
+from hutch_launchers.system_view import private_proc_files
 
 _CALL_BACK_S = 20.0  # an interpreter's start in a new container on a busy host
 _LOOK_S = 0.1  # between two looks whether the container has ended
@@ -86,7 +88,17 @@ def start_blank(engine: Engine, wanted: Container, places: Path) -> Blank:
     return Blank(engine, container, place, host, number, pid, Owner(uid, gid))
 
 
+@cache
+def _covers() -> tuple[tuple[str, str], ...]:
+    """What is covered inside, by what of ours: an engine's own mask may be a device that can be written."""
+    files = {*private_proc_files(), "/proc/keys", "/proc/timer_list", "/proc/kcore", "/proc/sched_debug"}
+    folders = ("/sys", "/run/host", "/proc/pressure", "/proc/acpi", "/proc/scsi")
+    masks = [(path, "nothing") for path in sorted(files)] + [(path, "empty") for path in folders]
+    return (("/etc/hosts", "hosts"), *masks)
+
+
 def _fill(inside: Path) -> None:
+    (inside / "nothing").touch(mode=0o444)
     (inside / "guest.py").write_bytes(GUEST_SOURCE.read_bytes())
     (inside / "empty").mkdir(mode=0o755)
     (inside / "filter").write_bytes(seccomp_filter() or b"")
@@ -142,12 +154,8 @@ class Dressed:
         self.group.limit(spec.limits, self._blank.engine.processes)
         if attaches:
             inside = self._blank.container.folder
-            names = inside / "hosts"
-            names.write_bytes(hosts(spec.egress))
-            covers = (
-                Mount(names, PurePosixPath("/etc/hosts")),
-                Mount(inside / "empty", PurePosixPath("/sys")),
-            )
+            (inside / "hosts").write_bytes(hosts(spec.egress))
+            covers = [Mount(inside / name, PurePosixPath(path)) for path, name in _covers()]
             sizes = [(path, size) for path, _, size in private_folders(spec.limits.disk_bytes) if size]
             attach(self.pid, self._blank.owner, covers, spec.mounts, sizes)
         self.group.space.hold(self.pid)

@@ -112,11 +112,18 @@ def root_of(image: str) -> Path:
 def nspawn_argv(program: str, container: Container) -> list[str]:
     """Pure: the words that start it and stay."""
     return [
-        *(program, "--quiet", f"--directory={root_of(container.image)}", "--read-only", "--register=no"),
+        *(
+            program,
+            "--quiet",
+            f"--directory={root_of(container.image)}",
+            "--volatile=overlay",
+            "--register=no",
+        ),
         *("--keep-unit", "--private-network", "--no-new-privileges=yes", "--drop-capability=all"),
         *(f"--user={USER}", f"--hostname={HOSTNAME}", f"--machine={container.name}", "--resolv-conf=off"),
-        *("--timezone=off", "--link-journal=no", "--pipe"),
+        *("--timezone=off", "--link-journal=no", "--pipe", "--rlimit=RLIMIT_CORE=0"),
         *(f"--tmpfs={path}:mode={mode}" for path, mode, _ in private_folders(None) if path != "/dev/shm"),
+        *((f"--rlimit=RLIMIT_NOFILE={open_files}",) if (open_files := container.limits.open_files) else ()),
         *_mounts(container),
         *(f"--setenv={name}={value}" for name, value in container.env),
         *("--", *container.guest),

@@ -33,7 +33,7 @@ _FDS = 4
 _NOT_EXECUTED = 127
 _MARK = "HUTCH_SANDBOX"  # where the guest has it, the host finds the sandbox's processes by nothing else
 _PROC = Path("/proc")
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 4, 22, 38, 2
 
 
 class Guest:
@@ -179,10 +179,8 @@ def connect(path: str) -> None:
 
 
 def confine(path: str) -> None:
-    """Come under a filter for good. Raises OSError where the kernel refuses it."""
+    """Come under a filter for good, closed to what it starts. Raises OSError where the kernel refuses."""
     program = Path(path).read_bytes()
-    if not program:  # there is none for this machine
-        return
     instructions = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):  # struct sock_fprog
@@ -190,7 +188,9 @@ def confine(path: str) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     filled = Program(len(program) // 8, ctypes.addressof(instructions))
-    asked = ((_PR_SET_NO_NEW_PRIVS, 1, 0), (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(filled)))
+    asked = [(_PR_SET_DUMPABLE, 0, 0), (_PR_SET_NO_NEW_PRIVS, 1, 0)]
+    if program:  # else there is none for this machine
+        asked.append((_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(filled)))
     for option, first, second in asked:
         if libc.prctl(
             option, ctypes.c_ulong(first), ctypes.c_ulong(second), ctypes.c_ulong(0), ctypes.c_ulong(0)

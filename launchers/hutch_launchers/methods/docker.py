@@ -54,7 +54,9 @@ def _find(program: str, host: str, _period: int) -> Found:
     else:
         user = (os.geteuid(), os.getegid())
     is_root = os.geteuid() == 0
-    return Found(CliEngine(words), version, doors=is_root, user=user)
+    # by default Docker takes IPv6 from the loopback too
+    run_words = ("--sysctl", "net.ipv6.conf.all.disable_ipv6=0")
+    return Found(CliEngine(words, run_words), version, doors=is_root, user=user)
 
 
 def _unavailable(error: LauncherError, host: str) -> LauncherError:
