@@ -19,16 +19,20 @@ from hutch_launchers.containers.launcher import ContainerLauncher
 from hutch_launchers.containers.pool import close_pools
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.docker import DockerLauncher
+from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.spec import Command, Guarantee, Limits, Mount
-from support.container_engines import DOCKER_HOST
+from support.container_engines import DOCKER_HOST, OWN
 from support.launcher_leftovers import nothing_left
 from support.launcher_methods import LIMITS, available, code, read_line, run, sh, spec
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="mounts are put into running containers by root alone"
 )
-WARM = DockerLauncher("docker-warm", warm=2, host=DOCKER_HOST)
+WARM = DockerLauncher(f"warm-{OWN}", warm=2, host=DOCKER_HOST)
+
+
+WARM_PLACES = Path("/run/hutch/containers", WARM.name)
 
 
 @pytest.fixture(params=["docker", "nspawn", "podman"])
@@ -178,18 +182,18 @@ async def test_an_image_that_is_not_there_is_refused_and_never_pulled(engine: Co
 
 
 async def test_no_container_and_no_folder_is_left(launcher: ContainerLauncher) -> None:
-    sandbox = spec(sh(":"))
-    await run(launcher, sandbox)
-    assert nothing_left(sandbox.run_id)
-    assert list(Path("/run/hutch/containers", launcher.name).glob("*")) == []
-    if launcher.name == "nspawn":
-        hierarchy = find_hierarchy()
-        groups = [g for folder in (hierarchy.folders if hierarchy else ()) for g in folder.glob("hutch-*")]
-        left = [*groups, *Path("/run/systemd/nspawn/propagate").glob("hutch-*")]
-        assert left == []
+    places = Path("/run/hutch/containers", launcher.name)
+    async with launcher.launch(spec(sh(":"))) as process:
+        (name,) = (place.name for place in places.glob("*"))
+        await process.wait()
+    assert list(places.glob("*")) == []
+    hierarchy = find_hierarchy()
+    groups = [folder / name for folder in (hierarchy.folders if hierarchy else ())]
+    assert not [path for path in (*groups, Path("/run/systemd/nspawn/propagate", name)) if path.exists()]
+    if isinstance(launcher, NspawnLauncher):
         return
     with anyio.fail_after(10):
-        while tell(launcher, "ps", "--all", "--quiet"):
+        while tell(launcher, "ps", "--all", "--quiet", "--filter", f"name={name}"):
             await anyio.sleep(0.05)
 
 
@@ -203,7 +207,7 @@ async def warm() -> AsyncGenerator[DockerLauncher]:
 
 
 async def until_warm() -> None:
-    folder = Path("/run/hutch/containers/docker-warm")
+    folder = WARM_PLACES
     with anyio.fail_after(20):
         while len(list(folder.glob("*/number"))) < WARM.warm:
             await anyio.sleep(0.01)
@@ -213,7 +217,7 @@ async def until_warm() -> None:
 async def test_a_warm_container_serves_one_run_with_mounts_and_limits_of_its_own(
     warm: DockerLauncher, tmp_path: Path
 ) -> None:
-    folder = Path("/run/hutch/containers/docker-warm")
+    folder = WARM_PLACES
     waiting = {int((place / "number").read_text().split()[0]) for place in folder.glob("*")}
     used = set()
     for number in range(2):
@@ -255,7 +259,7 @@ async def test_a_warm_container_is_about_as_quick_as_bubblewrap(warm: DockerLaun
 
 @needs_root
 async def test_a_warm_container_that_ended_is_passed_over(warm: DockerLauncher) -> None:
-    for place in Path("/run/hutch/containers/docker-warm").glob("*"):
+    for place in WARM_PLACES.glob("*"):
         os.kill(int((place / "number").read_text().split()[0]), 9)
     await anyio.sleep(0.05)
     assert (await run(warm, spec(sh("echo here")))).text == "here\n"
@@ -267,7 +271,7 @@ async def test_nothing_warm_is_left_when_the_pools_are_closed(warm: DockerLaunch
     with anyio.fail_after(10):
         while tell(warm, "ps", "--all", "--quiet"):
             await anyio.sleep(0.05)
-    assert list(Path("/run/hutch/containers/docker-warm").glob("*")) == []
+    assert list(WARM_PLACES.glob("*")) == []
 
 
 async def test_an_engine_that_is_not_there_is_told_with_its_fix(tmp_path: Path) -> None:

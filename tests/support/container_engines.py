@@ -12,6 +12,7 @@ from pathlib import Path
 # a child that imports this shall find the same engines
 _FOLDER = Path(os.environ.setdefault("HUTCH_TEST_ENGINES", tempfile.mkdtemp(prefix="hutch-engines-")))
 _OWNER = int(os.environ.setdefault("HUTCH_TEST_ENGINES_OWNER", str(os.getpid())))
+OWN = _FOLDER.name.rpartition("-")[2]  # of methods' names here: other processes test the same ones
 DOCKER_HOST = f"unix://{_FOLDER}/docker.sock"
 PODMAN = (
     *("podman", "--root", f"{_FOLDER}/podman", "--runroot", f"{_FOLDER}/podman-run"),

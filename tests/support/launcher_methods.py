@@ -20,7 +20,7 @@ from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
-from support.container_engines import DOCKER_HOST, PODMAN, start_engine
+from support.container_engines import DOCKER_HOST, OWN, PODMAN, start_engine
 from support.needs import need
 
 PATH = "/usr/bin:/bin"
@@ -34,11 +34,11 @@ LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
     "firejail": FirejailLauncher(),
     "landlock": LandlockLauncher(),
-    "docker": DockerLauncher(host=DOCKER_HOST),
+    "docker": DockerLauncher(f"docker-{OWN}", host=DOCKER_HOST),
     "nsjail": NsjailLauncher(),
-    "nspawn": NspawnLauncher(),
+    "nspawn": NspawnLauncher(f"nspawn-{OWN}"),
     "pid": PidLauncher(),
-    "podman": PodmanLauncher(command=PODMAN),
+    "podman": PodmanLauncher(f"podman-{OWN}", command=PODMAN),
     "wrapper": WrapperLauncher(("{command}",)),
     "wrapper-bwrap": WrapperLauncher(WRAPPED_BWRAP),
 }
