@@ -11,6 +11,7 @@ from hutch_launchers.methods.account.launcher import AccountLauncher
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.firejail import FirejailLauncher
+from hutch_launchers.methods.gvisor.launcher import GvisorLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
@@ -22,6 +23,7 @@ KINDS: Mapping[str, type[Any]] = {
     "account": AccountLauncher,
     "bubblewrap": BubblewrapLauncher,
     "firejail": FirejailLauncher,
+    "gvisor": GvisorLauncher,
     "landlock": LandlockLauncher,
     "docker": DockerLauncher,
     "nsjail": NsjailLauncher,
@@ -31,7 +33,7 @@ KINDS: Mapping[str, type[Any]] = {
     "wrapper": WrapperLauncher,
 }
 
-_PATHS = ("bwrap", "journals", "nsjail", "probe_cache")  # options that are one path
+_PATHS = ("bwrap", "journals", "nsjail", "probe_cache", "runsc")  # options that are one path
 _COUNTS, _MAX_COUNT = ("accounts", "warm"), 64  # options that are a whole number
 
 

@@ -13,6 +13,7 @@ from hutch_launchers.launcher import Launcher, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.firejail import FirejailLauncher
+from hutch_launchers.methods.gvisor.launcher import GvisorLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
@@ -33,6 +34,7 @@ WRAPPED_BWRAP = (str(bwrap_path()), *_WRAPPED.split(), "{command}")
 LAUNCHERS: Mapping[str, Launcher] = {
     "bubblewrap": BubblewrapLauncher(),
     "firejail": FirejailLauncher(),
+    "gvisor": GvisorLauncher(),
     "landlock": LandlockLauncher(),
     "docker": DockerLauncher(f"docker-{OWN}", host=DOCKER_HOST),
     "nsjail": NsjailLauncher(),

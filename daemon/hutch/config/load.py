@@ -34,6 +34,7 @@ METHOD_KINDS = (
     "bubblewrap",
     "docker",
     "firejail",
+    "gvisor",
     "landlock",
     "nsjail",
     "nspawn",

@@ -18,7 +18,7 @@ from hutch_launchers.containers.container import Blank, Dressed, remove, start_b
 from hutch_launchers.containers.engine import RUN, Container, Engine
 from hutch_launchers.containers.own_python import foreign_interpreter
 from hutch_launchers.containers.pool import Pool, find_pool
-from hutch_launchers.containers.skeleton import SKELETON, make_skeleton
+from hutch_launchers.containers.skeleton import SKELETON, image_name, make_skeleton
 from hutch_launchers.freezer import Freezer
 from hutch_launchers.hosts import is_address
 from hutch_launchers.interpreter import find_interpreter
@@ -210,7 +210,7 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
     guest = (*words, "-I", "-S", f"{RUN}/guest.py", "--connect", f"{RUN}/link", f"{RUN}/filter")
     return Container(
         name="",
-        image=image or f"{SKELETON}:{make_skeleton(look()).digest}",
+        image=image or image_name(make_skeleton(look())),
         guest=guest,
         env=tuple(python.env.items()),
         folder=Path(),

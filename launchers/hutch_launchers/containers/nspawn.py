@@ -1,25 +1,20 @@
 """The engine of `systemd-nspawn`: a container is a process of ours, in a control group of ours."""
 
-import shutil
 import subprocess
-import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from hutch_launchers.cgroup import Group, find_hierarchy, make_group
 from hutch_launchers.containers.cli import private_folders
 from hutch_launchers.containers.engine import RUN, Container
-from hutch_launchers.containers.skeleton import Skeleton
+from hutch_launchers.containers.skeleton import Skeleton, root_of, unpack
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Limits, Mount
 from hutch_launchers.system_view import HOSTNAME, USER
 
-_ROOTS = Path("/run/hutch/roots")
 _PROPAGATE = Path("/run/systemd/nspawn/propagate")  # nspawn leaves a folder there where / is no tmpfs
 _WIDE = Limits(wall_s=0, memory_bytes=1 << 40, pids=4096, cpus=1024)  # until it is given its own
 _END_S = 5.0  # from the end of its process 1 to that of nspawn
@@ -35,17 +30,7 @@ class NspawnEngine:
     processes = 2  # it waits beside the guest
 
     def bring(self, image: str, skeleton: Callable[[], Skeleton]) -> None:
-        root = root_of(image)
-        if root.exists():
-            return
-        _ROOTS.mkdir(parents=True, exist_ok=True, mode=0o755)
-        made = Path(tempfile.mkdtemp(prefix=".new-", dir=_ROOTS))
-        with tarfile.open(fileobj=BytesIO(skeleton().archive)) as archive:
-            archive.extractall(made, filter="fully_trusted")  # noqa: S202 - it is our own
-        made.chmod(0o755)
-        with suppress(OSError):  # another daemon was quicker
-            made.rename(root)
-        shutil.rmtree(made, ignore_errors=True)
+        unpack(skeleton())
 
     def start(self, container: Container) -> str:
         argv = nspawn_argv(self.program, container)
@@ -102,11 +87,6 @@ class NspawnEngine:
 def _group(name: str) -> Group | None:
     hierarchy = find_hierarchy()
     return Group(hierarchy, {str(f): f / name for f in hierarchy.folders}) if hierarchy else None
-
-
-def root_of(image: str) -> Path:
-    """Where an image's root is."""
-    return _ROOTS / image.replace("/", "-").replace(":", "-")
 
 
 def nspawn_argv(program: str, container: Container) -> list[str]:

@@ -5,12 +5,17 @@ The host's /usr is bound over it, read-only: it shows what bubblewrap shows, and
 
 import hashlib
 import io
+import shutil
 import tarfile
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from hutch_launchers.system_view import HOME, HOSTNAME, SystemView, group, passwd
 
 SKELETON = "hutch/skeleton"  # what its name begins with, as an image
+_ROOTS = Path("/run/hutch/roots")
 _PRIVATE = ("tmp", HOME.lstrip("/"), "dev/shm")  # an engine gives a tmpfs the mode of what it covers
 _FOLDERS = (
     *("etc", "usr", "proc", "sys", "dev", "run", "home", "var", "opt", "opt/hutch", "opt/hutch/run"),
@@ -53,6 +58,36 @@ def make_skeleton(view: SystemView) -> Skeleton:
             entry.size, entry.mode = len(data), 0o444
             archive.addfile(entry, io.BytesIO(data))
     return Skeleton(content.getvalue(), hashlib.sha256(content.getvalue()).hexdigest()[:16])
+
+
+def image_name(skeleton: Skeleton) -> str:
+    """What it is called as an image."""
+    return f"{SKELETON}:{skeleton.digest}"
+
+
+def root_of(image: str) -> Path:
+    """Where the root of an image of ours is on this host, for engines that keep none."""
+    return _ROOTS / image.replace("/", "-").replace(":", "-")
+
+
+def unpack_skeleton(view: SystemView) -> Path:
+    """The root of a view, as a folder."""
+    return unpack(make_skeleton(view))
+
+
+def unpack(skeleton: Skeleton) -> Path:
+    """Its root as a folder, made once."""
+    root = root_of(image_name(skeleton))
+    if not root.exists():
+        _ROOTS.mkdir(parents=True, exist_ok=True, mode=0o755)
+        made = Path(tempfile.mkdtemp(prefix=".new-", dir=_ROOTS))
+        with tarfile.open(fileobj=io.BytesIO(skeleton.archive)) as archive:
+            archive.extractall(made, filter="fully_trusted")  # noqa: S202 - it is our own
+        made.chmod(0o755)
+        with suppress(OSError):  # another daemon was quicker
+            made.rename(root)
+        shutil.rmtree(made, ignore_errors=True)
+    return root
 
 
 def _add_folders(archive: tarfile.TarFile, path: str, made: set[str]) -> None:

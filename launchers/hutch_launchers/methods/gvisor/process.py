@@ -1,0 +1,49 @@
+"""The command of a gVisor sandbox: runsc asks it to end, as no process of the host is the command."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ByteReceiveStream, ByteSendStream
+
+from hutch_launchers.containers.cli import call
+from hutch_launchers.launcher import LauncherError, SandboxProcess
+from hutch_launchers.spec import ExitStatus
+
+
+class GvisorProcess:
+    """A `SandboxProcess` around that of the front program."""
+
+    def __init__(self, process: SandboxProcess, kill: Sequence[str]) -> None:
+        """`kill`: the words that send a signal, without it."""
+        self._process, self._kill = process, kill
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def stdin(self) -> ByteSendStream:
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> ByteReceiveStream:
+        return self._process.stdout
+
+    @property
+    def stderr(self) -> ByteReceiveStream:
+        return self._process.stderr
+
+    async def wait(self) -> ExitStatus:
+        return await self._process.wait()
+
+    async def stop(self, grace_s: float) -> None:
+        with anyio.move_on_after(grace_s):
+            with suppress(LauncherError):  # it has ended
+                await anyio.to_thread.run_sync(call, [*self._kill, "TERM"])
+            await self._process.wait()
+        await self._process.stop(0)
+
+    def frozen(self) -> AbstractAsyncContextManager[bool]:
+        return self._process.frozen()
