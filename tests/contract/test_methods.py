@@ -3,11 +3,14 @@
 import json
 import os
 import subprocess
+from functools import cache
 from typing import Any
 
 import pytest
 
+from hutch.cli.refusal import NO_SANDBOX
 from hutch_launchers.contract.suite import CASES
+from support.container_engines import start_engine
 from support.contract_column import ORDINARY_USER, ROOT_USER, home_of, who
 from support.contract_methods import METHODS, OPEN, Method
 from support.daemon import BASE
@@ -34,6 +37,12 @@ def _test(method: Method, user_name: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@cache
+def _tested(method: Method, user_name: str) -> tuple[int, str, str]:
+    start_engine(method.name)
+    return _test(method, user_name)
+
+
 @pytest.fixture(scope="session", params=[ROOT_USER, ORDINARY_USER])
 def user(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -48,9 +57,9 @@ def method(request: pytest.FixtureRequest) -> Method:
 @pytest.fixture(scope="session")
 def document(method: Method, user: str, shown: dict[str, Any]) -> dict[str, Any]:
     """All that was found out of a method, once for all tests of it."""
-    code, out, err = _test(method, user)
-    if code == 3:  # no sandbox: the method is not available
-        name = f"method:{method.name}" if method.must_run else ""
+    code, out, err = _tested(method, user)
+    if code == NO_SANDBOX:
+        name = method.name if user in method.must_run else ""
         need(name, False, f"the method {method.name}: {err.strip()}", "scripts/install-methods")
     assert code in (0, 1), err
     found: dict[str, Any] = json.loads(out)
@@ -74,7 +83,7 @@ def test_no_case_is_left_out(document: dict[str, Any]) -> None:
 
 def test_a_method_that_isolates_nothing_is_refused_and_starts_nothing() -> None:
     bare = next(one for one in METHODS if one.name == "bare")
-    code, out, err = _test(bare, ROOT_USER if os.geteuid() == 0 else ORDINARY_USER)
+    code, out, err = _tested(bare, ROOT_USER if os.geteuid() == 0 else ORDINARY_USER)
     assert code == 0, err
     by_case = {one["case"]: one["outcome"] for one in json.loads(out)["cases"]}
     assert {key for key, outcome in by_case.items() if outcome == "held"} <= {"secrets/command-lines"}

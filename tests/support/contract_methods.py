@@ -1,7 +1,14 @@
 """The methods that are held against the contract here, and what is known of them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from support.container_engines import DOCKER_HOST, PODMAN
+from support.contract_column import ORDINARY_USER, ROOT_USER
+
+USERS = (ROOT_USER, ORDINARY_USER)
+_ROOT = (ROOT_USER,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,11 @@ class Method:
 
 METHODS: tuple[Method, ...] = (
     Method("bubblewrap", 'kind = "bubblewrap"'),
+    Method("nsjail", 'kind = "nsjail"', must_run=()),
+    Method("landlock", 'kind = "landlock"'),
+    Method("pid", 'kind = "pid"'),
+    Method("docker", f'kind = "docker"\nhost = "{DOCKER_HOST}"', _ROOT),
+    Method("podman", f'kind = "podman"\ncommand = {json.dumps(PODMAN)}', _ROOT),
     Method("bare", 'kind = "wrapper"\ncommand = ["env", "{command}"]'),
 )
 

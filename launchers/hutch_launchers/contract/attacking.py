@@ -52,28 +52,30 @@ def program_text(names: Sequence[str]) -> str:
     return _BOOT.format(modules=modules, inside=f"{_PACKAGE}.inside")
 
 
-async def attack(bench: Bench, group: str) -> tuple[Sequence[Try], str]:
-    """Run a group's programs in one sandbox; returns what was told, and how it ended if not well.
+async def attack(bench: Bench, cases: Sequence[Case]) -> tuple[Sequence[Try], str]:
+    """Run the programs of a group for its cases in one sandbox; returns what was told, and any trouble.
 
     A method that cannot show a mount is attacked without any, and says why.
     Raises LauncherError when it cannot be started at all.
     """
-    volume = bench.stage.folder / f"volume-{group}"
+    volume = bench.stage.folder / f"volume-{cases[0].group}"
     volume.mkdir(exist_ok=True)
     mounts = (Mount(bench.stage.workspace, WORKSPACE), Mount(volume, VOLUME, writable=True))
     shown = {"HUTCH_WORKSPACE": str(WORKSPACE), "HUTCH_VOLUME": str(VOLUME)}
     try:
-        return await _attack(bench, group, mounts, shown)
+        return await _attack(bench, cases, mounts, shown)
     except LauncherError as error:
-        tries, trouble = await _attack(bench, group, (), {})
+        tries, trouble = await _attack(bench, cases, (), {})
         return tries, trouble or error.message
 
 
 async def _attack(
-    bench: Bench, group: str, mounts: tuple[Mount, ...], env: Mapping[str, str]
+    bench: Bench, cases: Sequence[Case], mounts: tuple[Mount, ...], env: Mapping[str, str]
 ) -> tuple[Sequence[Try], str]:
-    facts = json.dumps(bench.stage.facts)
-    command = bench.program(program_text(PROGRAMS[group]), facts, env=env)
+    # without what a case rests on nothing of it is tried: an attack that works must not happen to a host
+    given = [case.key for case in cases if not bench.lacks(case.needs, case.uses)]
+    facts = json.dumps({**bench.stage.facts, "cases": given})
+    command = bench.program(program_text(PROGRAMS[cases[0].group]), facts, env=env)
     done = await bench.run(command, within_s=_PROGRAM_S, mounts=mounts)
     tries, trouble = told(done.out)
     return tries, trouble and f"{trouble}, by {done.ended_by}: {done.err[-300:]}"

@@ -85,6 +85,7 @@ def stage(uid: int | None = None) -> Generator[Stage]:
             facts = {
                 "out": str(folder / "out"),
                 "process_canary": process.args[-1],  # type: ignore[index]  # we gave it a list
+                "canary_pid": process.pid,
                 "secret_digest": hashlib.sha256(secret.encode()).hexdigest(),
                 "service_port": listeners[0].getsockname()[1],
                 "daemon_port": listeners[1].getsockname()[1],

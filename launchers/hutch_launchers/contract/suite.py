@@ -50,7 +50,7 @@ async def _hold_group(bench: Bench, group: str) -> list[Result]:
     trouble = ""
     if any(case.watch is None and not bench.lacks(case.needs, case.uses) for case in cases):
         try:
-            told, trouble = await attack(bench, group)
+            told, trouble = await attack(bench, cases)
             tries.extend(told)
         except (LauncherError, NotHeldError) as error:
             trouble = f"the attacks could not be made: {error}"

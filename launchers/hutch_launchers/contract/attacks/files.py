@@ -20,7 +20,7 @@ from hutch_launchers.contract.attacks.inside import (
     attack,
     denied,
     each_refused,
-    supervisor,
+    program_of_pid_1,
     workspace,
 )
 
@@ -144,13 +144,13 @@ def change_the_mode_of_an_entry_of_proc() -> None:
 @attack("files/write-out")
 def change_the_program_of_pid_1() -> None:
     """It is bubblewrap's own file on the host, reached around every mount of the sandbox."""
-    program = os.open(f"{supervisor()}/exe", os.O_RDONLY)
+    program = os.open(program_of_pid_1(), os.O_RDONLY)
     os.fchmod(program, stat.S_IMODE(os.fstat(program).st_mode))
 
 
 @attack("files/write-out")
 def overwrite_the_program_of_pid_1() -> None:
-    os.open(f"{supervisor()}/exe", os.O_WRONLY)
+    os.open(program_of_pid_1(), os.O_WRONLY)
 
 
 @attack("files/write-out")

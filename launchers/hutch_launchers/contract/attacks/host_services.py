@@ -14,6 +14,7 @@ from hutch_launchers.contract.attacks.inside import (
     Missed,
     allowed,
     attack,
+    needs_sockets,
     workspace,
 )
 
@@ -139,6 +140,7 @@ def a_fifo_of_the_host_in_the_workspace() -> None:
 @allowed("host/desktops")
 @allowed("host/terminals-and-editors")
 def unix_sockets_of_its_own_work() -> None:
+    needs_sockets()
     for name in ("\0inside", f"/tmp/inside-{os.getpid()}.sock"):
         with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
             server.bind(name)

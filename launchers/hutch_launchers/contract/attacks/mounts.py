@@ -18,6 +18,7 @@ from hutch_launchers.contract.attacks.inside import (
     attack,
     denied,
     flat,
+    program_of_pid_1,
     supervisor,
     workspace,
 )
@@ -105,13 +106,16 @@ def descriptors_of_every_process() -> str | None:
 
 @attack("files/proc-links")
 def the_program_of_pid_1_is_a_file_of_the_host() -> int:
-    return os.open(f"{supervisor()}/exe", os.O_RDONLY)
+    return os.open(program_of_pid_1(), os.O_RDONLY)
 
 
 @attack("files/proc-links")
 def paths_of_the_host_in_memory_maps() -> str | None:
     mapped = Path(supervisor(), "maps").read_text().split()
-    return str([word for word in mapped if word.startswith("/")][:1])
+    hidden = [word for word in mapped if word.startswith("/") and not os.path.exists(word)]
+    if hidden:
+        return hidden[0]
+    raise Contained("none but of files that are shown")
 
 
 @allowed("files/proc-links")

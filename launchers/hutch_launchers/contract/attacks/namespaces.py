@@ -74,7 +74,6 @@ def threads_and_vfork_work() -> None:
     thread.start()
     thread.join()
     assert os.posix_spawn("/bin/true", ["true"], {}) > 0
-    syscall(NR["unshare"], 0x400)  # CLONE_FILES: of no danger
 
 
 @attack("kernel/other-abi")

@@ -6,7 +6,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from hutch_launchers.contract.attacks.inside import FACTS, Contained, Missed, allowed, attack
+from hutch_launchers.contract.attacks.inside import FACTS, Contained, Missed, allowed, attack, needs_sockets
 
 _WAIT_S = 2
 _METADATA = ("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "100.100.100.200")
@@ -152,12 +152,17 @@ def the_hosts_own_addresses() -> str | None:
 @allowed("network/metadata")
 @allowed("network/dns")
 def its_own_loopback_works() -> None:
+    needs_sockets()
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as server:
-            server.bind((address, 0))
+            try:
+                server.bind((address, 0))
+            except OSError:
+                if family == socket.AF_INET6:
+                    continue  # many a sandbox has no such address
+                raise
             server.listen()
             _connect(address, server.getsockname()[1])
-    assert socket.gethostbyname("localhost") == "127.0.0.1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
         one.sendto(b"x", one.getsockname())

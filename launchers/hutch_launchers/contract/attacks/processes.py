@@ -11,8 +11,8 @@ from typing import NoReturn
 from hutch_launchers.contract.attacks.calls import NR
 from hutch_launchers.contract.attacks.inside import (
     FACTS,
+    Absent,
     Contained,
-    Missed,
     allowed,
     attack,
     denied,
@@ -92,25 +92,22 @@ def canary_in_any_command_line_or_environment() -> str | None:
 @attack("kernel/host-processes")
 def proc_is_of_another_namespace() -> str | None:
     pids = [int(p.name) for p in Path("/proc").glob("[0-9]*")]
+    if not pids:
+        raise Contained("no process is shown at all")
     if len(pids) < 20 and 1 in pids and os.readlink("/proc/self") == str(os.getpid()):
         raise Contained(f"{len(pids)} processes")
     return f"{len(pids)} processes"
 
 
 @attack("kernel/host-processes")
-def look_around_with_hidden_pids() -> None:
-    for pid in range(2, 40000, 7):
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            continue
-        if pid > 2000:
-            raise Missed(f"process {pid} is there")
-    raise Contained("no process of a high number answers")
+def signal_a_process_of_the_host() -> None:
+    os.kill(FACTS["canary_pid"], 0)
 
 
 @allowed("kernel/host-processes")
 def own_processes_are_seen() -> None:
+    if not list(Path("/proc").glob("[0-9]*")):
+        raise Absent("a sandbox of this method is shown no processes")
     assert Path("/proc/self/status").read_text().startswith("Name:")
 
 
@@ -175,18 +172,6 @@ def privileges_are_not_gained() -> str | None:
 
 
 @attack("kernel/setuid-programs")
-def mounts_that_honour_setuid() -> str | None:
-    loose = [
-        line.split()[4]
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if "nosuid" not in line.split()[5].split(",")
-    ]
-    if not loose:
-        raise Contained("every mount is nosuid")
-    return f"without nosuid: {loose}"
-
-
-@attack("kernel/setuid-programs")
 def use_a_setuid_program() -> str | None:
     for program in (["newgrp", "root"], ["su", "-c", "id -u", "root"], ["mount", "-t", "tmpfs", "x", "/tmp"]):
         ended = subprocess.run(["env", *program], stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -197,7 +182,8 @@ def use_a_setuid_program() -> str | None:
 
 @attack("kernel/setuid-programs")
 def become_another_user() -> None:
-    os.setresuid(0, 0, 0)
+    other = 0 if os.getuid() else 54321
+    os.setresuid(other, other, other)
 
 
 @attack("kernel/setuid-programs")

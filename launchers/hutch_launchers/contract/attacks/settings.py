@@ -1,6 +1,7 @@
 """Attacks by the kernel's settings, on the protected paths of a workspace, and on shared folders."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -92,10 +93,12 @@ def read_common_files_in_proc() -> None:
 
 def _can_write(path: str) -> bool:
     try:
-        os.close(os.open(path, os.O_WRONLY))
+        opened = os.open(path, os.O_WRONLY)
     except OSError:
         return False
-    return True
+    is_masked = stat.S_ISCHR(os.fstat(opened).st_mode)  # /dev/null over it
+    os.close(opened)
+    return not is_masked
 
 
 _PROTECTED = (
