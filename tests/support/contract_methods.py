@@ -17,9 +17,7 @@ class Method:
 
     name: str
     toml: str
-    must_run: bool = (
-        True  # on a host that has all that the tests install; else it is skipped, with its reason
-    )
+    must_run: tuple[str, ...] = USERS  # where all that the tests need is installed
 
 
 METHODS: tuple[Method, ...] = (

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from hutch_launchers.contract.bench import VOLUME, WORKSPACE, Bench
 from hutch_launchers.contract.case import Case, Result
+from hutch_launchers.contract.protected import make_repository, protected_mounts
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Mount
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {  # by group
     "files": ("files", "mounts", "settings"),
+    "protected": ("protected_paths",),
     "kernel": ("kernel", "namespaces", "processes", "terminals"),
     "host": ("host_services",),
     "network": ("network",),
@@ -60,7 +62,11 @@ async def attack(bench: Bench, cases: Sequence[Case]) -> tuple[Sequence[Try], st
     """
     volume = bench.stage.folder / f"volume-{cases[0].group}"
     volume.mkdir(exist_ok=True)
-    mounts = (Mount(bench.stage.workspace, WORKSPACE), Mount(volume, VOLUME, writable=True))
+    workspace: tuple[Mount, ...] = (Mount(bench.stage.workspace, WORKSPACE),)
+    if cases[0].group == "protected":
+        make_repository(bench.stage.repository)
+        workspace = protected_mounts(bench.stage.repository)
+    mounts = (*workspace, Mount(volume, VOLUME, writable=True))
     shown = {"HUTCH_WORKSPACE": str(WORKSPACE), "HUTCH_VOLUME": str(VOLUME)}
     try:
         return await _attack(bench, cases, mounts, shown)

@@ -13,6 +13,7 @@ Outcome = Literal["held", "refused", "not applicable", "not held"]
 
 GROUPS: Mapping[str, str] = {
     "files": "Files",
+    "protected": "Protected paths",
     "kernel": "Kernel",
     "limits": "Limits",
     "host": "Host services",

@@ -36,6 +36,11 @@ class Stage:
     facts: dict[str, Any]
 
     @property
+    def repository(self) -> Path:
+        """A workspace to be written, with protected paths; made when it is needed."""
+        return self.folder / "repository"
+
+    @property
     def service_port(self) -> int:
         return int(self.facts["service_port"])
 

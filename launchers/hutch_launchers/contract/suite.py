@@ -9,13 +9,24 @@ import anyio
 from hutch_launchers.contract.attacking import Try, attack, judge
 from hutch_launchers.contract.bench import Bench
 from hutch_launchers.contract.case import GROUPS, Case, NotApplicableError, NotHeldError, Result
-from hutch_launchers.contract.cases import files, host_services, kernel, life_cycle, limits, network, secrets
+from hutch_launchers.contract.cases import (
+    files,
+    host_services,
+    kernel,
+    life_cycle,
+    limits,
+    network,
+    protected_paths,
+    secrets,
+)
+from hutch_launchers.contract.protected import planted
 from hutch_launchers.contract.stage import Stage, stage
 from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Guarantee
 
 CASES: tuple[Case, ...] = (
     *files.CASES,
+    *protected_paths.CASES,
     *kernel.CASES,
     *limits.CASES,
     *host_services.CASES,
@@ -55,7 +66,10 @@ async def _hold_group(bench: Bench, group: str) -> list[Result]:
         except (LauncherError, NotHeldError) as error:
             trouble = f"the attacks could not be made: {error}"
     results = [await _hold(bench, case, tries, trouble) for case in cases]
-    if disturbed := bench.stage.disturbed():  # by which of them cannot be said
+    disturbed = bench.stage.disturbed()
+    if group == "protected" and tries:
+        disturbed = disturbed or planted(bench.stage.repository)
+    if disturbed:  # by which of them cannot be said
         return [Result(one.case, "not held", disturbed) if one.outcome == "held" else one for one in results]
     return results
 

@@ -74,7 +74,7 @@ def supervisor() -> str:
 
 
 def program_of_pid_1() -> str:
-    """Where the program of process 1 is. Raises Contained where it is a file that the sandbox is shown anyway."""
+    """Where the program of process 1 is. Raises Contained where the sandbox is shown that file anyway."""
     link = "/proc/1/exe"
     try:
         shown = os.path.samefile(link, os.readlink(link))

@@ -39,7 +39,8 @@ def write_any_known_setting() -> str | None:
 @attack("files/kernel-settings")
 def write_anything_in_proc() -> str | None:
     for root, folders, files in os.walk("/proc"):
-        folders[:] = [f for f in folders if not f.isdigit() and f not in ("self", "thread-self")]
+        # in `pressure` one asks to be told, for as long as the file is open
+        folders[:] = [f for f in folders if not f.isdigit() and f not in ("self", "thread-self", "pressure")]
         for name in files:
             path = os.path.join(root, name)
             if os.access(path, os.W_OK) and _can_write(path):
