@@ -10,7 +10,8 @@ from support.contract_methods import OPEN
 pytestmark = pytest.mark.slow  # real sandboxes, by two users
 
 
-@pytest.mark.parametrize("group", PROGRAMS)
+# those on protected paths need a workspace that is written: test_protected.py
+@pytest.mark.parametrize("group", [group for group in PROGRAMS if group != "protected"])
 @shows("files/workspace-sockets")
 async def test_attacks_are_held_in_a_sandbox_of_the_daemon(sandbox: Column, group: str) -> None:
     tries, trouble = await sandbox.attack(group)

@@ -70,8 +70,7 @@ def document(method: Method, user: str, shown: dict[str, Any]) -> dict[str, Any]
 @pytest.mark.parametrize("key", [case.key for case in CASES])
 def test_the_case_is_held_or_refused(document: dict[str, Any], method: Method, key: str) -> None:
     (case,) = [one for one in document["cases"] if one["case"] == key]
-    if (key, method.name) in OPEN:
-        assert case["outcome"] == "not held", "it holds by now: take it out of OPEN"
+    if (key, method.name) in OPEN and case["outcome"] == "not held":
         pytest.xfail(OPEN[key, method.name])
     assert case["outcome"] in ("held", "refused", "not applicable"), case["reason"]
     assert case["reason"]

@@ -4,14 +4,14 @@ from typing import Any
 
 import click
 
+from hutch.cli.checks import LINE, fix, line
 from hutch.cli.invocation import Invocation
+from hutch.cli.methods_table import print_methods
 from hutch.cli.output import counted, json_option, print_json, size
 from hutch.cli.refusal import NO_SANDBOX
 from hutch.config import Config
 from hutch.errors import HutchError
 from hutch_mcp_tools.text import one_line
-
-_LINE = 200
 
 Document = dict[str, Any]
 
@@ -57,7 +57,7 @@ async def _examine(config: Config, fresh: bool) -> Document:  # noqa: FBT001 - a
 
 def _print(document: Document, config: Config) -> None:
     daemon = document["daemon"]
-    _line(
+    line(
         daemon["running"],
         "daemon",
         daemon["url"] or "does not run; it starts when it is needed",
@@ -67,59 +67,29 @@ def _print(document: Document, config: Config) -> None:
     print(f"    configuration {daemon['config'] or 'none: the defaults hold'}")
     if daemon["outdated"]:
         print("    it changed since the daemon started, which still holds the old one")
-        _fix("hutch stop --daemon; the next command starts it anew")
-    for method in document["methods"]:
-        _print_method(method, config)
+        fix("hutch stop --daemon; the next command starts it anew")
+    print_methods(document["methods"], config.policy.method)
     storage = document["storage"]
-    _line(
+    line(
         storage["works"],
         "storage",
         storage["reason"] or f"{storage['url']}, {counted(storage['volumes'], 'volume')}",
     )
-    _fix(storage["fix"])
+    fix(storage["fix"])
     for check in storage["checks"]:
         if check["works"]:
-            click.echo(f"    {check['name']}: {one_line(check['detail'], _LINE)}")
+            click.echo(f"    {check['name']}: {one_line(check['detail'], LINE)}")
     _print_cache(document["cache"])
     for agent in document["agents"]:
-        _line(agent["works"], f"agent {agent['name']}", agent["reason"] or "found", optional=True)
-        _fix(agent["fix"])
+        line(agent["works"], f"agent {agent['name']}", agent["reason"] or "found", optional=True)
+        fix(agent["fix"])
 
 
 def _print_cache(cache: Document) -> None:
     use = (
         f"{size(cache['used_bytes'])} of {size(cache['max_bytes'])} in {counted(cache['folders'], 'folder')}"
     )
-    _line(cache["works"], "cache", cache["reason"] or f"{use}; {size(cache['free_bytes'])} free on its disk")
+    line(cache["works"], "cache", cache["reason"] or f"{use}; {size(cache['free_bytes'])} free on its disk")
     for aside in cache["set_aside"]:
         print(f"    kept, as it may not be committed: {aside['path']}, {size(aside['stored_bytes'])}")
-        _fix("look into it, then remove it")
-
-
-def _print_method(method: Document, config: Config) -> None:
-    is_default = method["name"] == config.policy.method
-    missing = f"lacks what policy.needs asks for: {', '.join(method['missing'])}" if method["missing"] else ""
-    said = method["reason"] or missing or method["version"]
-    _line(method["usable"], f"method {method['name']}", said, optional=not is_default)
-    _fix(method["fix"])
-    width = max((len(shown["mechanism"]) for shown in method["guarantees"].values()), default=0)
-    for name, shown in method["guarantees"].items():
-        mark = click.style("held    ", fg="green") if shown["held"] else click.style("not held", fg="yellow")
-        mechanism = one_line(shown["mechanism"], 60).ljust(min(width, 60))
-        click.echo(f"    {name.ljust(10)} {mark}  {mechanism}  {one_line(shown['detail'], _LINE)}")
-
-
-def _line(works: bool, name: str, text: str, *, optional: bool = False) -> None:  # noqa: FBT001 - reads as a table
-    mark = (
-        click.style("ok ", fg="green")
-        if works
-        else click.style("-- ", fg="yellow")
-        if optional
-        else click.style("NO ", fg="red")
-    )
-    click.echo(f"{mark} {click.style(name, bold=True)}: {one_line(text, _LINE)}")
-
-
-def _fix(text: str) -> None:
-    if text:
-        click.echo(f"    fix: {one_line(text, _LINE)}")
+        fix("look into it, then remove it")

@@ -44,6 +44,7 @@ def _method(rooms: Rooms, probe: Probe) -> dict[str, Any]:
             str(name): {"held": shown.held, "mechanism": shown.mechanism, "detail": shown.detail}
             for name, shown in probe.evidence.items()
         },
+        "abilities": sorted(probe.abilities),
     }
 
 

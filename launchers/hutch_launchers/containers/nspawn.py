@@ -100,6 +100,7 @@ def nspawn_argv(program: str, container: Container) -> list[str]:
             "--register=no",
         ),
         *("--keep-unit", "--private-network", "--no-new-privileges=yes", "--drop-capability=all"),
+        "--rlimit=CORE=0",  # a handler of core dumps would run on the host
         *(f"--user={USER}", f"--hostname={HOSTNAME}", f"--machine={container.name}", "--resolv-conf=off"),
         *("--timezone=off", "--link-journal=no", "--pipe", "--rlimit=RLIMIT_CORE=0"),
         *(f"--tmpfs={path}:mode={mode}" for path, mode, _ in private_folders(None) if path != "/dev/shm"),

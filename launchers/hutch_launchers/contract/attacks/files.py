@@ -1,4 +1,7 @@
-"""Attacks on files: what is not granted is neither read nor changed, by whatever path, link or mount."""
+"""Attacks on files: what is not granted is neither read nor changed, by whatever path, link or mount.
+
+Where one succeeds it changes only what was put there for it: a method under test may be no sandbox at all.
+"""
 
 import os
 import stat
@@ -109,29 +112,35 @@ def write_into_the_system() -> str | None:
         "/run",
         "/proc",
     ):
+        here = Path(folder, "hutch-was-here")
         try:
-            Path(folder, "hutch-was-here").write_text("x")
+            here.write_text("x")
         except OSError:
             continue
+        here.unlink()
         return folder
     raise Contained("read-only everywhere but in the granted and private folders")
 
 
 @attack("files/write-out")
 def truncate_a_program() -> None:
-    os.truncate("/usr/bin/env", 0)
+    os.truncate("/usr/bin/env", os.stat("/usr/bin/env").st_size)
 
 
 @attack("files/write-out")
 def change_times_and_owner_of_a_program() -> None:
-    each_refused(lambda: os.utime("/usr/bin/env"), lambda: os.chown("/usr/bin/env", 1000, 1000))
+    now = os.stat("/usr/bin/env")
+    each_refused(
+        lambda: os.utime("/usr/bin/env", ns=(now.st_atime_ns, now.st_mtime_ns)),
+        lambda: os.chown("/usr/bin/env", now.st_uid, now.st_gid),
+    )
 
 
 @attack("files/write-out")
 def change_the_mode_of_a_device() -> None:
     """Under root's daemon this user is the host's root: a node of the host's /dev is its own."""
     devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")]
-    each_refused(*(partial(os.chmod, path, 0o666) for path in devices))
+    each_refused(*(partial(os.chmod, path, stat.S_IMODE(os.stat(path).st_mode)) for path in devices))
 
 
 @attack("files/write-out")

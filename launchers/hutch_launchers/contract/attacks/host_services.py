@@ -10,6 +10,7 @@ from typing import Any
 from hutch_launchers.contract.attacks.inside import (
     FACTS,
     SHOWN,
+    Absent,
     Contained,
     Missed,
     allowed,
@@ -211,7 +212,10 @@ def posix_queue() -> int:
 
 @allowed("host/shared-memory")
 def memory_and_queues_of_its_own_work() -> None:
-    assert _call("shmget", 77, 4096, 0o1600) >= 0
+    try:
+        assert _call("shmget", 77, 4096, 0o1600) >= 0
+    except OSError as error:
+        raise Absent("a sandbox of this method has no such memory") from error
     assert _call("msgget", 77, 0o1600) >= 0
     Path("/dev/shm/own").write_text("x")
 

@@ -39,13 +39,13 @@ flat(
 flat("kernel/open-by-handle-at", "fanotify_init", NR.get("fanotify_init"), 0, 0)
 flat("kernel/module-loading", "init_module", NR.get("init_module"), _params, 10, b"")
 flat("kernel/module-loading", "finit_module", NR.get("finit_module"), 0, b"", 0)
-flat("kernel/module-loading", "delete_module", NR.get("delete_module"), b"ext4", 0)
+flat("kernel/module-loading", "delete_module", NR.get("delete_module"), b"hutch-none", 0)
 flat("kernel/module-loading", "kexec_load", NR.get("kexec_load"), 0, 0, None, 0)
 flat("kernel/module-loading", "kexec_file_load", NR.get("kexec_file_load"), 0, 0, 0, b"", 0)
 for _name, _arguments in {
-    "reboot": (0xFEE1DEAD, 672274793, 0), "swapon": (b"/tmp", 0), "swapoff": (b"/tmp",), "acct": (None,),
-    "settimeofday": (_params, None), "clock_settime": (0, _params), "sethostname": (b"x", 1),
-    "setdomainname": (b"x", 1), "syslog": (3, _params, 10), "vhangup": (), "iopl": (3,),
+    "reboot": (0, 0, 0), "swapon": (b"/tmp", 0), "swapoff": (b"/tmp",), "acct": (None,),
+    "settimeofday": (None, None), "clock_settime": (0, None), "sethostname": (None, -1),
+    "setdomainname": (None, -1), "syslog": (3, _params, 10), "vhangup": (), "iopl": (3,),
     "ioperm": (0x70, 2, 1),
     "quotactl": (0x80000700, None, 0, _params), "quotactl_fd": (0, 0x80000700, 0, _params),
     "uselib": (b"/x",),

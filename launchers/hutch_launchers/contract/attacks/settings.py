@@ -72,18 +72,17 @@ def read_private_files_in_proc() -> str | None:
 
 @attack("files/kernel-settings")
 def reach_sys() -> str | None:
-    for path in (
-        "/sys/kernel/uevent_helper",
-        "/sys/fs/cgroup/release_agent",
-        "/sys/kernel/debug",
-        "/sys/power/state",
-    ):
+    for path in ("/sys/kernel/uevent_helper", "/sys/fs/cgroup/release_agent", "/sys/power/state"):
+        if _can_write(path):
+            return path
+    for folder in ("/sys/kernel/debug", "/sys/kernel/tracing", "/sys/firmware"):
         try:
-            os.lstat(path)
+            names = os.listdir(folder)
         except OSError:
             continue
-        return path
-    raise Contained("there is no /sys")
+        if names:
+            return folder
+    raise Contained("nothing of it can be written, and nothing private be listed")
 
 
 @allowed("files/kernel-settings")

@@ -12,17 +12,18 @@ _OTHERS = frozenset({Guarantee.FILESYSTEM, Guarantee.PROCESSES})
 
 _CHANGE_ALL = (
     "for f in $(find /opt /run -xdev 2>/dev/null) /opt/x /usr/bin/env; do "
-    "(echo evil > $f) 2>/dev/null && echo wrote $f; chmod 777 $f 2>/dev/null && echo changed $f; "
-    "mv $f $f.old 2>/dev/null && echo moved $f; done; echo tried"
+    "(: >> $f) 2>/dev/null && echo wrote $f; chmod --reference=$f $f 2>/dev/null && echo changed $f; "
+    "mv $f $f.old 2>/dev/null && mv $f.old $f && echo moved $f; done; echo tried"
 )
 
 
 async def between_sandboxes(bench: Bench) -> None:
     """Two at once: neither sees a file or a process of the other."""
     mark = "876543"
-    leave = f"sleep {mark} & touch /tmp/of-first ~/of-first; exec 3<>/dev/shm/of-first; echo ready; wait"
+    files = "touch $TMPDIR/of-first ~/of-first; : > /dev/shm/of-first"
+    leave = f"sleep {mark} & ({files}) 2>/dev/null; echo ready; wait"
     look = (
-        "ls /tmp ~ /dev/shm 2>/dev/null | grep of-first; "
+        "ls /tmp $TMPDIR ~ /dev/shm 2>/dev/null | grep of-first; "
         f"cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep 'p {mark[:-1]}[{mark[-1]}]'; echo ok"
     )
     async with bench.launcher.launch(bench.spec(bench.sh(leave))) as first:
@@ -45,10 +46,9 @@ async def setuid_outside(bench: Bench) -> None:
     """A file that became executable inside has no bit of power on the host."""
     volume = bench.stage.folder / "volume-setuid"
     volume.mkdir(exist_ok=True)
-    script = (
-        f"cd {VOLUME} && echo x > f && chmod 755 f && chmod u+s f; chmod 4755 f; cp -p /usr/bin/su . ; true"
-    )
-    await bench.run(bench.sh(script), mounts=(Mount(volume, VOLUME, writable=True),))
+    ways = "chmod 755 f && chmod u+s f; chmod 4755 f; cp -p /usr/bin/su . ; true"
+    command = bench.sh(f'cd "$HUTCH_VOLUME" && echo x > f && {ways}', env={"HUTCH_VOLUME": str(VOLUME)})
+    await bench.run(command, mounts=(Mount(volume, VOLUME, writable=True),))
     found = {path.name: path.stat().st_mode for path in volume.iterdir()}
     expect("f" in found and found["f"] & 0o100, f"the allowed file is not there as it was made: {found}")
     expect(not any(mode & 0o4000 for mode in found.values()), f"the setuid bit was set: {found}")
