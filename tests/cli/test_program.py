@@ -224,7 +224,7 @@ async def test_doctor_tells_the_same_with_a_daemon_and_without(tmp_path: Path) -
         assert not without["daemon"]["running"]
         assert without["methods"] == with_daemon["methods"]
         text = await told(made, "doctor")
-        assert "method bubblewrap" in text
+        assert "ok  bubblewrap" in text
         assert "filesystem" in text
         await made.start()
 
