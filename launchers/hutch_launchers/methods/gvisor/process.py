@@ -11,6 +11,8 @@ from hutch_launchers.containers.cli import call
 from hutch_launchers.launcher import LauncherError, SandboxProcess
 from hutch_launchers.spec import ExitStatus
 
+_DEATH_S = 5.0  # from SIGKILL to the end of gVisor itself
+
 
 class GvisorProcess:
     """A `SandboxProcess` around that of the front program."""
@@ -39,11 +41,13 @@ class GvisorProcess:
         return await self._process.wait()
 
     async def stop(self, grace_s: float) -> None:
-        with anyio.move_on_after(grace_s):
-            with suppress(LauncherError):  # it has ended
-                await anyio.to_thread.run_sync(call, [*self._kill, "TERM"])
-            await self._process.wait()
-        await self._process.stop(0)
+        for signal, patience_s in (("TERM", grace_s), ("KILL", _DEATH_S)):
+            with anyio.move_on_after(patience_s):
+                with suppress(LauncherError):  # it has ended
+                    await anyio.to_thread.run_sync(call, [*self._kill, signal])
+                await self._process.wait()
+                break
+        await self._process.stop(0)  # all that came of it
 
     def frozen(self) -> AbstractAsyncContextManager[bool]:
         return self._process.frozen()
