@@ -19,11 +19,11 @@ class Place:
     def __init__(self, folder: Path, config: Path, run_id: str) -> None:
         self.folder = folder
         self.run_id = run_id
-        self._config = config
+        self.config = config
 
     async def hutch(self, *words: str, code: int = 0) -> str:
         """Run the command line; returns what it wrote on stdout, and on stderr where it is refused."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "HUTCH_CONFIG": str(self._config)}
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "HUTCH_CONFIG": str(self.config)}
         command = [sys.executable, "-m", "hutch", *words]
         done = await anyio.run_process(command, env=env, check=False, stdin=subprocess.DEVNULL)
         assert done.returncode == code, done
@@ -67,3 +67,10 @@ async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) ->
 
 async def test_a_hunk_has_its_form(place: Place) -> None:
     assert "is not a hunk" in await place.hutch("apply", place.run_id, "--hunk", "a", code=2)
+
+
+async def test_a_run_says_where_its_changes_wait(place: Place) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(place.folder), "HUTCH_CONFIG": str(place.config)}
+    command = [sys.executable, "-m", "hutch", "run", "-w", f"{place.folder}:review", "--", "touch", "x"]
+    done = await anyio.run_process(command, env=env, stdin=subprocess.DEVNULL, cwd=place.folder)
+    assert "1 change waits: hutch diff r-" in done.stderr.decode()

@@ -227,6 +227,17 @@ async def test_after_kill_9_the_next_daemon_cleans_up(here: House) -> None:
     assert here.listing() == before
 
 
+async def test_a_protected_file_that_the_host_replaced_meanwhile_is_told(here: House) -> None:
+    here.repository()
+    waits = "while [ ! -e go ]; do sleep 0.02; done"
+    request = RunRequest(command=waits, workspace=f"{here.folder}:rw", cwd="/workspace")
+    record = await here.client.run(request, 1)
+    here.git("config", "hutch.test", "new")
+    here.write("go")
+    ended = await here.client.get_run(record.run_id, 20)
+    assert ended.workspace["would_run_on_host"] == [".git/config"]
+
+
 async def test_a_workspace_that_holds_the_daemons_state_is_refused(served: House) -> None:
     async with house(served.who.name, "") as other:
         config = other.daemon.folder / "config.toml"

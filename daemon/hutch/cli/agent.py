@@ -9,6 +9,7 @@ import click
 
 from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
+from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Display, Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
@@ -202,6 +203,7 @@ def _tell(session: SessionRecord, run: RunRecord) -> None:
     parts = [f"{run.status} in {duration(run.duration_s)}", tokens(run.usage), cost(run.usage)]
     parts += [f"volume {volume} at snapshot {number}" for volume, number in run.snapshots.items()]
     note("· " + ", ".join(part for part in parts if part))
+    tell_workspace(run)
     note(f"· go on: hutch agent {session.agent} --session {session.session_id} '…'")
 
 

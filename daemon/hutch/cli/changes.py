@@ -7,9 +7,10 @@ import click
 
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import counted, json_option, note, print_json
+from hutch.cli.refusal import report
 from hutch.cli.terminal import Sink
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
-from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.service import RunRecord, SandboxService
 from hutch_mcp_tools.text import one_line
 
 _PAGE = 10_000
@@ -92,6 +93,21 @@ def discard(invocation: Invocation, /, *, id: str, as_json: bool) -> None:  # no
         print_json(found)
     else:
         note(f"{counted(len(found.changes), 'change')} of {found.folder} discarded")
+
+
+def tell_workspace(record: RunRecord) -> None:
+    """Say on stderr what became of the workspace of a run, and what to do about it."""
+    said = record.workspace
+    if said.get("review") and said.get("changes"):
+        count = said["changes"]
+        waiting = "1 change waits" if count == 1 else f"{count} changes wait"
+        note(f"{waiting}: hutch diff {said['review']}, hutch apply {said['review']}")
+    if said.get("branch"):
+        note(f"what it wrote is on the branch {said['branch']} of {said['folder']}")
+    risky = said.get("would_run_on_host")
+    if isinstance(risky, list) and risky:
+        shown = ", ".join(one_line(str(path), 200) for path in risky[:5])
+        report(f"this machine would run, or obey, what has changed: {shown}", "look at it before you go on")
 
 
 def _rest(waiting: int, review: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
+from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
@@ -191,6 +192,7 @@ def _is_data(descriptor: int) -> bool:
 def _tell(record: RunRecord, *, is_new: bool) -> None:
     """Say on stderr what the output cannot: why it did not end by itself, and what became of its volumes."""
     _tell_end(record)
+    tell_workspace(record)
     for name, why in record.unsynced.items():
         report(
             f"{_UNSYNCED}: the store has not the newest changes of volume {name} yet: {why}",
