@@ -47,6 +47,8 @@ anyio.run(main)
         ("bubblewrap", "kept"),
         ("docker", "running"),
         ("docker", "kept"),
+        ("gvisor", "running"),
+        ("gvisor", "kept"),
         ("landlock", "running"),
         ("landlock", "kept"),
         ("firejail", "running"),
