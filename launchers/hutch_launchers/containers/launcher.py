@@ -19,6 +19,7 @@ from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.spec import Ability, Guarantee, Limits, SandboxSpec
 
+_MAP_USERS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
 _MECHANISMS = {
     Guarantee.FILESYSTEM: "mount namespace",
     Guarantee.NETWORK: "network namespace",
@@ -69,9 +70,8 @@ class ContainerLauncher:
                     Bench(lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS)
                 )
             except LauncherError as error:
-                return Probe(
-                    self.name, available=False, reason=error.message, fix=error.hint, version=found.version
-                )
+                fix = _MAP_USERS if "/etc/subuid" in error.message else error.hint
+                return Probe(self.name, available=False, reason=error.message, fix=fix, version=found.version)
             probe = Probe(
                 self.name,
                 available=True,

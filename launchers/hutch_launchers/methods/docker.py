@@ -63,8 +63,8 @@ def _unavailable(error: LauncherError, host: str) -> LauncherError:
     path = host.removeprefix("unix://")
     if error.code == "method_unavailable":
         fix = "install it (Debian, Ubuntu: sudo apt install docker.io)"
-    elif "permission denied" in error.message.lower():
+    elif Path(path).exists() and not os.access(path, os.W_OK):
         fix = f"let this user use {path}, which gives it root's rights: sudo usermod -aG docker $USER"
     else:
         fix = f"start it: sudo systemctl start docker; or name its socket in the method's `host`: {host}"
-    return LauncherError("method_unavailable", error.message, fix)
+    return LauncherError("method_unavailable", f"docker does not answer at {host}: {error.message}", fix)
