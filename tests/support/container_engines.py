@@ -9,9 +9,11 @@ import time
 from functools import cache
 from pathlib import Path
 
-# a child that imports this shall find the same engines
-_FOLDER = Path(os.environ.setdefault("HUTCH_TEST_ENGINES", tempfile.mkdtemp(prefix="hutch-engines-")))
-_OWNER = int(os.environ.setdefault("HUTCH_TEST_ENGINES_OWNER", str(os.getpid())))
+if "HUTCH_TEST_ENGINES" not in os.environ:  # a child that imports this shall find the same engines
+    os.environ["HUTCH_TEST_ENGINES"] = tempfile.mkdtemp(prefix="hutch-engines-")
+    os.environ["HUTCH_TEST_ENGINES_OWNER"] = str(os.getpid())
+_FOLDER = Path(os.environ["HUTCH_TEST_ENGINES"])
+_OWNER = int(os.environ["HUTCH_TEST_ENGINES_OWNER"])
 OWN = _FOLDER.name.rpartition("-")[2]  # of methods' names here: other processes test the same ones
 DOCKER_HOST = f"unix://{_FOLDER}/docker.sock"
 PODMAN = (
@@ -58,4 +60,5 @@ def _clean() -> None:
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         if (target := line.split()[1]).startswith(f"{_FOLDER}/"):
             subprocess.run(["umount", "--lazy", target], check=False, capture_output=True)
-    shutil.rmtree(_FOLDER, ignore_errors=True)
+    for folder in (_FOLDER, *Path("/run/hutch/containers").glob(f"*-{OWN}")):
+        shutil.rmtree(folder, ignore_errors=True)
