@@ -210,7 +210,11 @@ def private_folder(rooms: Rooms, run_id: str) -> Generator[Path]:
     try:
         yield inner
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            inner.rmdir()
+            folder.rmdir()
+        except OSError:  # most runs are given nothing; walking a tree costs each of them a tenth of its time
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager
