@@ -9,8 +9,9 @@ from hutch.errors import HutchError
 from hutch.volumes import ObjectStore, RetentionRules, Volumes
 from hutch.volumes.past.keeping import Kept
 from hutch.volumes.past.retention import chosen
-from support.volume_engine import WEB, HandClock, tree_of
+from support.volume_engine import WEB, HandClock, run_on, tree_of
 from support.volume_history import COPY, DAY_S, LAST_TWO, assert_kept, grow, grown
+from support.volume_model import Cable
 
 
 @pytest.fixture
@@ -89,6 +90,22 @@ async def test_what_is_young_or_newest_is_never_let_go(volumes: Volumes, clock: 
     nothing = RetentionRules(keep_all_s=0, **NOTHING)
     assert (await volumes.thin(WEB, RetentionRules(keep_all_s=DAY_S, **NOTHING))).dropped == ()
     assert (await volumes.thin(WEB, nothing)).dropped == (1, 2)
+    await assert_kept(volumes, [3])
+
+
+async def test_a_fence_that_changed_nothing_leaves_the_newest_snapshot_the_newest(
+    store: ObjectStore, volumes: Volumes, clock: HandClock, tmp_path: Path
+) -> None:
+    await grow(volumes, clock, range(1, 4))
+    cable = Cable(store)
+    async with run_on(Volumes(cable, tmp_path / "dead", clock=clock), "dead"):
+        cable.is_cut = True
+    clock.move(1000)  # its lease has run out
+    async with run_on(volumes, "another"):
+        pass
+    clock.move(2 * DAY_S)
+    assert (await volumes.thin(WEB, RetentionRules(keep_all_s=0, **NOTHING))).dropped == (1, 2)
+    await volumes.gc(WEB)
     await assert_kept(volumes, [3])
 
 

@@ -40,7 +40,12 @@ def files(asked: Assignment) -> list[str]:
         with suppress(OSError):
             Path(canary).chmod(0o666)  # as it is
             seen.append(f"set the mode of {canary}")
-    for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/etc/passwd", "/usr/bin/env"):
+    for path in (
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sysrq-trigger",
+        "/etc/passwd",
+        "/usr/lib/os-release",
+    ):
         with suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
             seen.append(f"opened {path} for writing")

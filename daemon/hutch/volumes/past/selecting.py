@@ -117,7 +117,7 @@ class Selector:
         if newest is None:
             raise await self.unknown(volume, hints, 0)
         if _is_by(newest, wanted):
-            return await self._before_fences(volume, newest)
+            return await before_fences(self._history, volume, newest)
         keep, _ = await self._keeping.read(volume)
         numbers = sorted(await self._older(volume, keep, newest["number"]))
         low, high = 0, len(numbers)  # all before `low` are by then, none from `high` on
@@ -137,18 +137,19 @@ class Selector:
                 f"volume '{volume.name}' has no snapshot from before {wanted:%Y-%m-%d %H:%M:%SZ}",
                 f"its oldest is {first['number']}, of {oldest:%Y-%m-%d %H:%M:%SZ}",
             )
-        return await self._before_fences(volume, found)
+        return await before_fences(self._history, volume, found)
 
-    async def _before_fences(self, volume: Identity, header: Header) -> int:
-        """A fence changed nothing: the commit before it is what people know."""
-        number: int = header["number"]
-        while header["kind"] == "fence" and number > 1:
-            try:
-                header = await self._history.header(volume, number - 1)
-            except NotFoundError:
-                break
-            number -= 1
-        return number
+
+async def before_fences(history: History, volume: Identity, header: Header) -> int:
+    """A fence changed nothing: the commit before it is what people know."""
+    number: int = header["number"]
+    while header["kind"] == "fence" and number > 1:
+        try:
+            header = await history.header(volume, number - 1)
+        except NotFoundError:
+            break
+        number -= 1
+    return number
 
 
 def _is_by(header: Header, wanted: datetime) -> bool:

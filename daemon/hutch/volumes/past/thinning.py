@@ -10,6 +10,7 @@ from hutch.volumes.log.state import Hints
 from hutch.volumes.names import Identity, VolumeName
 from hutch.volumes.past.keeping import KeepList, Kept
 from hutch.volumes.past.retention import RetentionRules, chosen
+from hutch.volumes.past.selecting import before_fences
 from hutch.volumes.records import Thinned
 from hutch.volumes.stores.clock import store_now
 
@@ -65,6 +66,8 @@ class Thinner:
         # What was let go never comes back, also where a tag or a marker came in time to keep it: a collection
         # that began before that tag may be under way (invariant 18).
         numbers |= await self._protected(volume) & judged.keys()
+        if newest := await self._history.newest_header(volume, hints):
+            numbers |= {await before_fences(self._history, volume, newest)} & judged.keys()
         kept = tuple(judged[number] for number in sorted(numbers))
         return KeepList(until, kept), tuple(sorted(commits - numbers))
 
