@@ -10,9 +10,8 @@ import pytest
 
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column
 
-RESULTS = (
-    "HUTCH_CONTRACT_RESULTS"  # names a file: then what was shown is written to it, for scripts/guarantees.py
-)
+# Names a file, to which each process of the tests adds what it has shown, a line: for scripts/guarantees.py
+RESULTS = "HUTCH_CONTRACT_RESULTS"
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +50,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if path := os.environ.get(RESULTS):
-        Path(path).write_text(json.dumps(_shown(session.config)), encoding="utf-8")
+    shown = _shown(session.config)
+    if (path := os.environ.get(RESULTS)) and shown["cases"] + [*shown["methods"]]:
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))  # the same for all its processes
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"run": run, **shown}) + "\n")
 
 
 def _cases_of(item: pytest.Item) -> list[str]:

@@ -28,8 +28,9 @@ def test_every_case_of_a_method_is_a_row_and_every_cell_says_what_was_shown() ->
             by_user = cell.split()
             assert len(by_user) == len(USERS), (title, cell)
             assert all(_METHOD_CELL.fullmatch(one) for one in by_user), (title, cell)
-            is_open = (case.key, method.name) in OPEN
-            assert ("**N**" in by_user) == is_open, (title, method.name)
+            for user, mark in zip(USERS, by_user, strict=True):
+                is_open = (case.key, method.name, user) in OPEN
+                assert (mark == "**N**") == is_open, (title, method.name, user)
             absent = {user for user, mark in zip(USERS, by_user, strict=True) if mark == "·"}
             assert not absent & set(method.must_run), f"{method.name} must run to be told of"
 
