@@ -63,7 +63,7 @@ def _unavailable(error: LauncherError, host: str) -> LauncherError:
     path = host.removeprefix("unix://")
     if error.code == "method_unavailable":
         fix = "install it (Debian, Ubuntu: sudo apt install docker.io)"
-    elif Path(path).exists() and not os.access(path, os.W_OK):
+    elif "permission denied" in error.message:
         fix = f"let this user use {path}, which gives it root's rights: sudo usermod -aG docker $USER"
     else:
         fix = f"start it: sudo systemctl start docker; or name its socket in the method's `host`: {host}"
