@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
+from anyio import CancelScope, to_thread
 
 from hutch_launchers.freezer import Switch, find_switch, thaw
 from hutch_launchers.spawner import spawn_in
@@ -33,6 +33,7 @@ FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside an
 MOUNT = Path("/sys/fs/cgroup")
 _FOLDER = "hutch"
 _PERIOD_US = 100_000
+_ASK_AGAIN_S = 0.002
 _REMOVAL_S = 2.0  # an ended process leaves its group a moment after its end is seen
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Group:
 
     def _count(self, controller: str, file: str, key: str) -> int:
         folder = self.folders.get(controller)
-        for line in (folder / file).read_text(encoding="ascii").splitlines() if folder else ():
+        for line in _read(f"{folder}/{file}").splitlines() if folder else ():
             name, _, value = line.partition(" ")
             if name == key:
                 return int(value)
@@ -108,6 +109,10 @@ class Group:
 
     async def remove(self) -> None:
         """End what is left in the group and remove it; what stays beyond a bound is logged, for `reap`."""
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._remove)  # it waits for a lock of the kernel's, and others go on
+
+    def _remove(self) -> None:
         deadline = time.monotonic() + _REMOVAL_S
         for folder in set(self.folders.values()):
             while not _rmdir(folder):
@@ -115,7 +120,7 @@ class Group:
                 if time.monotonic() > deadline:
                     _log.warning("control group %s cannot be removed", folder)
                     break
-                await anyio.sleep(0.002)
+                time.sleep(_ASK_AGAIN_S)
 
 
 def make_group(
@@ -149,7 +154,7 @@ def write_limits(group: Group, limits: Limits) -> None:
     for name in _limited(limits):
         if folder := group.folders.get(name):
             for file, value in _SETTINGS[group.hierarchy.version](name, limits).items():
-                _write(folder / file, value)
+                _write(f"{folder}/{file}", value)
 
 
 def _limited(limits: Limits) -> list[str]:
@@ -185,9 +190,10 @@ def _quota_us(limits: Limits) -> int:
     return max(1000, int((limits.cpus or 0) * _PERIOD_US))  # the kernel takes no less than 1 ms
 
 
-def _write(path: Path, value: str) -> None:
-    if path.name not in _OPTIONAL or path.exists():
-        path.write_text(value, encoding="ascii")
+def _write(path: str, value: str) -> None:
+    if not path.endswith(_OPTIONAL) or os.path.exists(path):  # noqa: PTH110 - a Path costs more
+        with open(path, "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(value.encode())
 
 
 def _rmdir(folder: Path) -> bool:
@@ -251,6 +257,11 @@ def _subtree(group: Path, names: list[str]) -> None:
 
 def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii").split()
+
+
+def _read(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more than the reading
+        return file.read().decode("ascii")
 
 
 def find_v1(own: str, mount: Path = MOUNT) -> Hierarchy | None:

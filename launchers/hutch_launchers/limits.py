@@ -151,6 +151,8 @@ class Confinement:
 
     def mark(self, status: ExitStatus, before: Strikes = NONE) -> ExitStatus:
         """Return the end of a command with the limit that it met since `before`."""
+        if status.code == 0:
+            return status
         return marked(status, self.strikes().since(before), is_full=self.space.is_full)
 
     async def release(self) -> None:

@@ -5,8 +5,10 @@ idle. To move the calling *thread* it does not have to. So one thread goes into 
 which is born there, and comes back.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,15 +34,38 @@ def spawn_in(groups: Mapping[Path, Path], start: Callable[[], T]) -> T:
             return start()
         finally:
             for home in groups.values():
-                _join(home)
+                _come_back(home)
 
     return _thread.submit(inside).result()
 
 
 def _join(group: Path) -> None:
     try:
-        (group / "tasks").write_bytes(b"0")
+        tasks = _open(group)
+        try:
+            os.write(tasks, b"0")
+        finally:
+            os.close(tasks)
     except OSError as error:
-        raise LauncherError(
-            "sandbox_failed", f"the control group {group} cannot be joined: {error}"
-        ) from error
+        raise _not_joined(group, error) from error
+
+
+def _come_back(home: Path) -> None:
+    try:
+        os.write(_open_home(home), b"0")
+    except OSError as error:
+        raise _not_joined(home, error) from error
+
+
+def _open(group: Path) -> int:
+    return os.open(f"{group}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+
+
+@cache
+def _open_home(home: Path) -> int:
+    """Open for good: there are as many as controllers."""
+    return _open(home)
+
+
+def _not_joined(group: Path, error: OSError) -> LauncherError:
+    return LauncherError("sandbox_failed", f"the control group {group} cannot be joined: {error}")

@@ -7,6 +7,7 @@ A rule stands here for each method of `SandboxService`. What a run mounts is dec
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import anyio
@@ -100,6 +101,11 @@ def gate(service: SandboxService, access: Access, principal: str) -> SandboxServ
     return cast("SandboxService", _Gate(service, access, principal))
 
 
+@cache
+def _signature(name: str) -> inspect.Signature:
+    return inspect.signature(getattr(SandboxService, name))
+
+
 class _Gate:
     """Stands in for each method of the service; a name without a rule is no method."""
 
@@ -115,7 +121,7 @@ class _Gate:
 
         async def checked(*args: object, **kwargs: object) -> object:
             rights = await self._rights()
-            given = inspect.signature(method).bind(*args, **kwargs).arguments
+            given = _signature(name).bind(self._service, *args, **kwargs).arguments
             self._check_wait(given)
             for rule in rules:
                 self._check(rule, given, rights)

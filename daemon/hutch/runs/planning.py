@@ -1,7 +1,7 @@
 """From a request to its plan: who asks, under which tier, what the repository says, what is never shown."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
@@ -42,11 +42,13 @@ async def plan_for(
     wish = replace(wish, tier=tier_of(config, wish.tier, principal))
     if wish.tier:
         base = with_tier(base, wish.tier, own_network)
-    base = await to_thread.run_sync(partial(_with_repositories, base, wish, own_network))
+    if (folder := folder_of(wish.workspace)) is not None:
+        base = await to_thread.run_sync(_with_repositories, base, folder, own_network)
     wish = bounded_workspace(wish, base, is_owner=rights.is_owner)
     plan = decide(wish, base.config, rights, shell=rooms.shell, networks=base.networks)
     refuse_workspace(plan, base.config)
-    hidden = await to_thread.run_sync(partial(_masks, base, plan))
+    granted = _granted(base.config, plan)
+    hidden = await to_thread.run_sync(_masks, base, plan, granted) if granted else ()
     return replace(plan, narrowed=base.narrowed, masks=hidden)
 
 
@@ -62,22 +64,23 @@ def tier_of(config: Config, asked: str | None, principal: str) -> str | None:
     return asked or known.tiers[0]
 
 
-def _with_repositories(base: Allowed, wish: Wish, own_network: str | None) -> Allowed:
-    folder = folder_of(wish.workspace)
-    if folder is None:
-        return base
+def _with_repositories(base: Allowed, folder: Path, own_network: str | None) -> Allowed:
     for file, said in read_repositories(folder, base.config):
         base = with_repository(base, said, str(file), own_network)
     return base
 
 
-def _masks(base: Allowed, plan: Plan) -> tuple[Mount, ...]:
-    granted = (*_of_method(base.config, plan.method), *plan.mounts)
+def _granted(config: Config, plan: Plan) -> tuple[Mount, ...]:
+    """The host's folders that a plan shows."""
+    granted = (*_of_method(config, plan.method), *plan.mounts)
     if plan.workspace is None:
-        return masks(base.config, granted)
-    folder, mode = plan.workspace.folder, plan.workspace.mode
-    workspace = Mount(folder, WORKSPACE, writable=mode is Mode.RW)
-    return masks(base.config, (*granted, workspace), [folder / path for path in base.denied])
+        return granted
+    return (*granted, Mount(plan.workspace.folder, WORKSPACE, writable=plan.workspace.mode is Mode.RW))
+
+
+def _masks(base: Allowed, plan: Plan, granted: Sequence[Mount]) -> tuple[Mount, ...]:
+    in_workspace = [plan.workspace.folder / path for path in base.denied] if plan.workspace else []
+    return masks(base.config, granted, in_workspace)
 
 
 def _of_method(config: Config, method: str) -> list[Mount]:

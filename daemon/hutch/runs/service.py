@@ -194,7 +194,7 @@ class Service(VolumeService, Granting, Reviewing):
         return await self._told(live.view())
 
     async def _told(self, run: Run) -> RunRecord:
-        return run_record(run, await self._state.refused(run))
+        return run_record(run, await self._state.refused(run) if _has_network(run) else {})
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):
@@ -206,6 +206,12 @@ class Service(VolumeService, Granting, Reviewing):
         if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
             session = replace(session, status="suspended")
         return session_record(session, await self._state.totals(session.id), live.note if live else "")
+
+
+def _has_network(run: Run) -> bool:
+    """Whether it had a door, by which something could be refused."""
+    granted = run.policy.get("granted")
+    return not isinstance(granted, dict) or bool(granted.get("network", True))
 
 
 def _wish(request: RunRequest) -> Wish:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hutch_launchers.spec import Command, Mount
 from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID, SystemView
@@ -71,7 +72,12 @@ def _isolation(options: Options, handles: Handles) -> Iterator[str]:
     yield from ("--sync-fd", str(handles.sync))
 
 
-def _system(options: Options) -> Iterator[str]:
+@lru_cache(maxsize=8)
+def _system(options: Options) -> tuple[str, ...]:
+    return tuple(_shown(options))
+
+
+def _shown(options: Options) -> Iterator[str]:
     for folder in ("/etc", "/home", "/run", "/var"):  # parents that bwrap makes on its own are 0700
         yield from ("--dir", folder)
     for folder in options.view.folders:

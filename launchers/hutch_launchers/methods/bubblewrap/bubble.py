@@ -12,6 +12,7 @@ import anyio
 
 from hutch_launchers import proc
 from hutch_launchers.commands import check_command
+from hutch_launchers.constants import open_constant
 from hutch_launchers.doors import open_doors
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
@@ -164,7 +165,7 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
         try:
             handles = _open_handles(start, inherited, (status_writer, block.fileno(), gate.fileno()))
             flags = bwrap_argv(start.options, handles, start.command, spec.limits.disk_bytes)
-            args = _data(b"".join(word.encode(errors="surrogateescape") + b"\0" for word in flags), inherited)
+            args = _data("".join(f"{word}\0" for word in flags).encode(errors="surrogateescape"), inherited)
             if len(flags) > _MAX_ARGS:
                 raise LauncherError(
                     "command_invalid", "its environment and mounts are more than bubblewrap takes"
@@ -198,9 +199,9 @@ def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]
     }
     program = seccomp_filter(pins_cpus=start.confinement.pins_cpus)
     return Handles(
-        files={path: _data(content, stack) for path, content in files.items()},
+        files={path: open_constant(content, stack) for path, content in files.items()},
         mounts=tuple(Bound(mount, source) for mount, source in zip(mounts, sources, strict=True)),
-        seccomp=None if program is None else _data(program, stack),
+        seccomp=None if program is None else open_constant(program, stack),
         status=channels[0],
         block=channels[1],
         sync=channels[2],
