@@ -52,8 +52,9 @@ TAIL = """## What does not hold yet
   and method come with the allow-list proxy.
 - **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown,
   and in a writable workspace it cannot be written. A socket that the host makes there *during* a run can
-  be connected to. A protected file that the host itself replaces during a run is not protected until its end;
-  that it has changed is told then.
+  be connected to. A protected file that the host itself replaces during a run is not protected any more: the
+  run is killed, some milliseconds later. Code that waits for that moment can write the new file first; that
+  it has changed is told.
 - **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
   system calls that the filter allows.
 - **Google Cloud Storage** is tested only as far as the wire: which conditions are sent and how answers are

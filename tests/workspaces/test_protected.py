@@ -33,7 +33,9 @@ async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
 
 @pytest.fixture
 def here(served: House) -> House:
-    subprocess.run(["find", str(served.folder), "-mindepth", "1", "-delete"], check=True)
+    subprocess.run(
+        ["find", str(served.folder), "-ignore_readdir_race", "-mindepth", "1", "-delete"], check=True
+    )
     return served
 
 
@@ -110,6 +112,40 @@ echo bad >> .git/modules/sub/config && echo DONE; mv .git/modules x && echo DONE
 echo 'gitdir: /tmp' > sub/.git && echo DONE; rm -f sub/.git && echo DONE; mv sub x && echo DONE
 true"""
     assert await here.out(tries) == ""
+
+
+@pytest.mark.parametrize("made", ["nothing", "modules", "modules/sub/objects"])
+async def test_a_submodule_that_is_not_whole_cannot_be_completed(here: House, made: str) -> None:
+    here.repository()
+    if made != "nothing":
+        here.write(f".git/{made}/x")
+    here.write("sub/.git", "gitdir: ../.git/modules/sub\n")
+    before = here.listing()
+    tries = """cd /workspace; m=.git/modules/sub
+mkdir -p $m/hooks $m/refs $m/objects; echo ref: refs/heads/main > $m/HEAD
+echo '[core] fsmonitor = /tmp/x' > $m/config && echo DONE
+echo bad > $m/hooks/pre-commit && echo DONE; true"""
+    assert await here.out(f"{{ {tries}\n}} 2>/dev/null") == ""
+    subprocess.run(["rm", "-rf", *map(str, here.folder.glob(".git/modules/sub/[rHo]*"))], check=True)
+    assert [path for path in here.listing() if path not in before] == []
+
+
+async def test_what_configuration_names_and_is_not_there_cannot_be_made(here: House) -> None:
+    here.repository()
+    here.git("config", "core.hooksPath", "scripts/hooks")
+    here.git("config", "include.path", "../more.cfg")
+    here.git("config", "filter.x.clean", "./tools/clean %f")
+    here.git("config", "core.editor", "vim")
+    before, status = here.listing(), here.git("status", "--porcelain")
+    tries = """cd /workspace; mkdir -p scripts/hooks tools
+echo bad > scripts/hooks/pre-commit && echo DONE; echo bad > more.cfg && echo DONE
+echo bad > tools/clean && echo DONE; ls vim && echo DONE; git status > /tmp/s
+git commit -qm x --allow-empty; true"""
+    assert await here.out(f"{{ {tries}\n}} 2>/dev/null") == ""
+    assert [path for path in here.listing() if ".git/" not in path] == [
+        path for path in before if ".git/" not in path
+    ]
+    assert here.git("status", "--porcelain") == status
 
 
 async def test_a_linked_worktree_works_and_its_repository_is_protected(here: House) -> None:
@@ -227,15 +263,50 @@ async def test_after_kill_9_the_next_daemon_cleans_up(here: House) -> None:
     assert here.listing() == before
 
 
-async def test_a_protected_file_that_the_host_replaced_meanwhile_is_told(here: House) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *, kept: bool) -> None:
     here.repository()
-    waits = "while [ ! -e go ]; do sleep 0.02; done"
+    here.write(".mcp.json", "{}")
+    waits = """while :; do sleep 0.1; echo bad >> .mcp.json; done 2>/dev/null"""
+    request = RunRequest(
+        command=waits,
+        workspace=f"{here.folder}:rw",
+        cwd="/workspace",
+        session_id="new" if kept else None,
+    )
+    record = await here.client.run(request, 1)
+    assert record.status == "running"
+    here.write("fresh")
+    here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
+    ended = await here.client.get_run(record.run_id, 20)
+    assert ended.status == "cancelled"
+    assert ".mcp.json was replaced on the host" in ended.reason
+    assert ended.workspace["would_run_on_host"] == [".mcp.json"]
+    assert (here.folder / ".mcp.json").read_text() == ""
+    with anyio.fail_after(20):
+        while any(
+            (here.folder / name).exists() for name in (".claude", ".zshrc")
+        ):  # the last placeholders go with the kept sandbox
+            await anyio.sleep(0.02)
+
+
+async def test_a_run_ends_when_the_host_takes_away_a_placeholder(here: House) -> None:
+    here.repository()
+    waits = "while ! mkdir .claude/x; do sleep 0.1; done 2>/dev/null"
     request = RunRequest(command=waits, workspace=f"{here.folder}:rw", cwd="/workspace")
     record = await here.client.run(request, 1)
-    here.git("config", "hutch.test", "new")
-    here.write("go")
+    (here.folder / ".claude").rmdir()
     ended = await here.client.get_run(record.run_id, 20)
-    assert ended.workspace["would_run_on_host"] == [".git/config"]
+    assert ended.status == "cancelled"
+    assert not (here.folder / ".claude").exists()
+
+
+async def test_what_a_sandbox_does_beside_protected_paths_ends_nothing(here: House) -> None:
+    here.repository()
+    assert await here.out("""cd /workspace
+python3 -c 'import os
+for n in range(10000): os.close(os.open("f%d" % n, os.O_CREAT)); os.rename("f%d" % n, "g"); os.remove("g")'
+mv .claude x; rm -rf .git/config .claude .mcp.json; mv g .git/config; true""") == ""  # fmt: skip
 
 
 async def test_a_workspace_that_holds_the_daemons_state_is_refused(served: House) -> None:

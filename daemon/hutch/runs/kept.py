@@ -66,6 +66,12 @@ class Kept:
         self.reason = self.reason or reason
         self._stop.set()
 
+    def stop_at_once(self, reason: str) -> None:
+        """End it, and what runs in it, without a grace."""
+        for live in self.running.values():
+            live.stop_at_once(reason)
+        self.stop(reason)
+
     async def keep(self, rooms: Rooms, announce: Announce) -> None:
         """Start the sandbox and hold it, with its volumes, until it is stopped, idle too long, or ends.
 
@@ -114,7 +120,8 @@ class Kept:
     async def _keep(self, rooms: Rooms, announce: Announce) -> None:
         launcher = rooms.launchers[self.plan.method]
         async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
-            async with workspace_of(rooms, self.plan, self.session_id, logger.info) as workspace:
+            held = workspace_of(rooms, self.plan, self.session_id, logger.info, self.stop_at_once)
+            async with held as workspace:
                 with private_folder(rooms, self.session_id):
                     async with way_out(rooms, self.session_id, self.plan.grants, self._reached) as endpoint:
                         self.policy = await policy_record(launcher, self.plan)

@@ -66,6 +66,10 @@ class LiveRun:
         """End it for a reason that it is told of in time to put things in order."""
         self.stop.ask(reason, _GRACE_S)
 
+    def stop_at_once(self, reason: str) -> None:
+        """End it for a reason that leaves no time to put things in order."""
+        self.stop.ask(reason, 0)
+
     def sink(self, stream: Stream, data: bytes) -> None:
         self.log.write(stream, data)
         self._written += len(data)

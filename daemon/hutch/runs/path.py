@@ -88,7 +88,8 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
     logger.info("run=%s begins method=%s", live.id, plan.method)
     try:
         async with folders_of(rooms, plan, live.id, live.waits) as folders:
-            async with workspace_of(rooms, plan, live.record.session_id or live.id, live.say) as workspace:
+            holder = live.record.session_id or live.id
+            async with workspace_of(rooms, plan, holder, live.say, live.stop_at_once) as workspace:
                 with private_folder(rooms, live.id) as private:
                     start = await work.start(folders, private)
                     start = replace(start, mounts=(*workspace.mounts, *start.mounts))

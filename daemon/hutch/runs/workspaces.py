@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 
 from hutch.config import Config
-from hutch.errors import HutchError
+from hutch.errors import HutchError, unwrapped
 from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
 from hutch.runs.rooms import Rooms
@@ -21,6 +21,7 @@ from hutch.workspaces.executable import runs_on_host
 from hutch.workspaces.guarding import Guard, guard_of, inside, masks
 from hutch.workspaces.look import Look, look_over
 from hutch.workspaces.review.reviews import Review
+from hutch.workspaces.watching import Watch, watched
 from hutch.workspaces.worktrees import OBJECTS, Worktree, Worktrees
 from hutch_launchers.spec import Ability, Mount
 
@@ -97,11 +98,12 @@ def refuse_workspace(plan: Plan, config: Config) -> None:
 
 @asynccontextmanager
 async def workspace_of(
-    rooms: Rooms, plan: Plan, holder: str, say: Callable[[str], None]
+    rooms: Rooms, plan: Plan, holder: str, say: Callable[[str], None], stop: Callable[[str], None]
 ) -> AsyncGenerator[Workspace]:
     """Hold the workspace of a run for the length of the block; nothing of ours is left in it afterwards.
 
-    `holder` names the run or session whose changes go on in one review.
+    `holder` names the run or session whose changes go on in one review. `stop` is called with the reason when
+    what is protected cannot be any longer: everything inside must end at once.
 
     Raises HutchError `workspace_denied`, OSError.
     """
@@ -109,7 +111,7 @@ async def workspace_of(
     if granted is None:
         yield Workspace()
     elif granted.mode is Mode.RW:
-        async with _guarded(rooms, granted, holder) as workspace:
+        async with _guarded(rooms, granted, holder, stop) as workspace:
             yield workspace
     elif granted.mode is Mode.WORKTREE:
         goes_on = holder.startswith("s-") and not plan.is_kept
@@ -173,7 +175,9 @@ async def _checked_out(
 
 
 @asynccontextmanager
-async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> AsyncGenerator[Workspace]:
+async def _guarded(
+    rooms: Rooms, granted: GrantedWorkspace, holder: str, stop: Callable[[str], None]
+) -> AsyncGenerator[Workspace]:
     names, top = rooms.config.policy.protected_names, granted.folder
 
     def prepare() -> tuple[Look, Guard]:
@@ -188,7 +192,26 @@ async def _guarded(rooms: Rooms, granted: GrantedWorkspace, holder: str) -> Asyn
         stack.push(used)
         look, guard = await to_thread.run_sync(prepare)
         ours = frozenset(str(path.relative_to(top)) for path in guard.missing if path.is_relative_to(top))
+        watch = stack.enter_context(watched(_guarded_paths(guard, top)))
+        stack.enter_context(unwrapped())
+        watching = await stack.enter_async_context(anyio.create_task_group())
+        watching.start_soon(_stop_when_replaced, watch, stop)
         yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours=ours)
+        watching.cancel_scope.cancel()
+
+
+async def _stop_when_replaced(watch: Watch, stop: Callable[[str], None]) -> None:
+    path = await watch.replaced()
+    logger.warning("%s was replaced on the host while a sandbox had it", path)
+    stop(
+        f"{path} was replaced on the host during the run, and what replaces it is not protected; look at it, "
+        "then run again"
+    )
+
+
+def _guarded_paths(guard: Guard, top: Path) -> set[Path]:
+    fixed = guard.fixed(top) | (guard.fixed(guard.common) if guard.common else set())
+    return {*fixed, *guard.read_only, *guard.missing, *guard.masked}
 
 
 def commit_left(worktrees: Worktrees, going_on: Collection[str]) -> None:

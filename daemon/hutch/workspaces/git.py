@@ -12,7 +12,7 @@ from pathlib import Path
 _TEXT_BYTES = 1 << 20  # of a configuration or pointer file
 # Keys whose value is a path that git reads more configuration from, or a program that it runs
 _KEYS = re.compile(
-    r"^\s*(?:path|hookspath|fsmonitor|sshcommand|editor|pager|askpass|program|textconv|command|driver|clean|"
+    r"^\s*(path|hookspath|fsmonitor|sshcommand|editor|pager|askpass|program|textconv|command|driver|clean|"
     r"smudge|process|helper|attributesfile|excludesfile|template|cmd)\s*=\s*(.+?)\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -60,14 +60,25 @@ def guarded(repository: Path) -> tuple[list[str], list[Missing]]:
     return there, missing
 
 
-def named_in_configuration(repository: Path, top: Path) -> Iterator[Path]:
-    """Yield the programs and further configuration that a repository's own names, where they exist."""
+def named_in_configuration(repository: Path, top: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Yield the programs and further configuration that a repository's own names, there or not.
+
+    Where one is not, what may stand in its place: see `Missing`.
+    """
     for file in ("config", "config.worktree"):
-        for value in _KEYS.findall(_text(repository / file)):
+        for key, value in _KEYS.findall(_text(repository / file)):
             word = value.strip('"').split()[0].removeprefix("!") if value.strip('"') else ""
             for base in (repository, top):
-                if word and os.path.lexists(path := Path(os.path.normpath(base / word))):
-                    yield path
+                path = Path(os.path.normpath(base / word))
+                if word and (os.path.lexists(path) or _is_looked_for(key, word, is_top=base == top)):
+                    # Git fails where what it includes is a folder
+                    yield path, b"" if key.lower() == "path" else None
+
+
+def pointed_at(pointer: Path) -> Path | None:
+    """Return the git folder that a `.git` file names, whether it is there or not."""
+    found = re.fullmatch(r"gitdir: (.+?)\n*", _text(pointer))
+    return Path(os.path.normpath(pointer.parent / found[1])) if found else None
 
 
 def linked_worktree(top: Path) -> LinkedWorktree | None:
@@ -76,16 +87,22 @@ def linked_worktree(top: Path) -> LinkedWorktree | None:
     A file that an agent wrote must not choose what is mounted: only the repository itself, which lies outside
     of `top`, can confirm it.
     """
-    found = re.fullmatch(r"gitdir: (.+?)\n*", _text(top / ".git"))
-    if not found:
+    inner = pointed_at(top / ".git")
+    if inner is None:
         return None
-    inner = Path(os.path.normpath(top / found[1]))
     common = Path(os.path.normpath(inner / _text(inner / "commondir").strip()))
     says = _text(inner / "gitdir").strip()
     is_plain = common.resolve() == common and inner.parent == common / "worktrees"
     if not is_plain or common.is_relative_to(top) or Path(says) != top / ".git":
         return None
     return LinkedWorktree(common, inner)
+
+
+def _is_looked_for(key: str, word: str, *, is_top: bool) -> bool:
+    """Whether git looks below this base for what is not there: by the rules of git-config(1)."""
+    if key.lower() == "path":
+        return not is_top and not word.startswith("~")
+    return is_top and (key.lower() == "hookspath" or "/" in word) and not word.startswith("~")
 
 
 def _modules(repository: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hutch.errors import HutchError
-from hutch.workspaces.git import Missing, guarded, linked_worktree, named_in_configuration
+from hutch.workspaces.git import Missing, guarded, linked_worktree, named_in_configuration, pointed_at
 from hutch.workspaces.look import Look
 
 _MOST = 600  # mounts; bubblewrap takes some 2,900, and each costs the start some 20 µs
@@ -49,6 +49,11 @@ def guard_of(top: Path, look: Look, names: Collection[str]) -> Guard:
     elif found := linked_worktree(top):
         guard.common = found.common
         _add_repository(guard, found.common, top)
+    for path in look.pointers:
+        git = pointed_at(top / path)
+        if git is not None and git.is_relative_to(top):
+            _add_repository(guard, git, top)
+            _add_looked_for(guard, git, top, None)
     _drop_nested(guard)
     _refuse_unguardable(guard, top)
     return guard
@@ -60,12 +65,29 @@ def masks(top: Path, look: Look) -> set[Path]:
 
 
 def _add_repository(guard: Guard, repository: Path, top: Path) -> None:
-    there, missing = guarded(repository)
-    guard.read_only |= {repository / path for path in there}
-    guard.missing |= {repository / each.path: each.content for each in missing}
-    for path in named_in_configuration(repository, top):
+    if repository.is_dir():
+        there, missing = guarded(repository)
+        guard.read_only |= {repository / path for path in there}
+        guard.missing |= {repository / each.path: each.content for each in missing}
+    for path, content in named_in_configuration(repository, top):
         if path != top and path.is_relative_to(top) and not repository.is_relative_to(path):
-            guard.read_only.add(path)
+            if os.path.lexists(path):
+                guard.read_only.add(path)
+            _add_looked_for(guard, path, top, content)
+
+
+def _add_looked_for(guard: Guard, path: Path, top: Path, content: bytes | None) -> None:
+    """Protect the first thing on the way to `path` that is not there, or that is a link."""
+    for above in (*reversed(path.parents), path):
+        if above == top or not above.is_relative_to(top):
+            continue
+        mode = _mode(above)
+        if stat.S_ISLNK(mode):
+            guard.read_only.add(above)  # and is refused
+        elif not mode:
+            guard.missing[above] = content if above == path else None
+        if not stat.S_ISDIR(mode):
+            return
 
 
 def _add_missing(guard: Guard, home: Path, names: Iterable[str]) -> None:
