@@ -1,0 +1,71 @@
+"""A run in a writable workspace ends when somebody of the host replaces what is protected there."""
+
+import subprocess
+from collections.abc import AsyncGenerator
+
+import anyio
+import pytest
+
+from hutch_mcp_tools.service import RunRequest
+from support.contract_column import ORDINARY_USER, ROOT_USER
+from support.workspace_house import House, house
+
+
+@pytest.fixture(params=[ROOT_USER, ORDINARY_USER], scope="module")
+async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
+    async with house(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def here(served: House) -> House:
+    subprocess.run(
+        ["find", str(served.folder), "-ignore_readdir_race", "-mindepth", "1", "-delete"], check=True
+    )
+    return served
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *, kept: bool) -> None:
+    here.repository()
+    here.write(".mcp.json", "{}")
+    waits = """while :; do sleep 0.1; echo bad >> .mcp.json; done 2>/dev/null"""
+    request = RunRequest(
+        command=waits,
+        workspace=f"{here.folder}:rw",
+        cwd="/workspace",
+        session_id="new" if kept else None,
+    )
+    record = await here.client.run(request, 1)
+    assert record.status == "running"
+    here.write("fresh")
+    here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
+    ended = await here.client.get_run(record.run_id, 20)
+    assert ended.status == "cancelled"
+    assert ".mcp.json was replaced on the host" in ended.reason
+    assert ended.workspace["would_run_on_host"] == [".mcp.json"]
+    assert (here.folder / ".mcp.json").read_text() == ""
+    with anyio.fail_after(20):
+        while any(
+            (here.folder / name).exists() for name in (".claude", ".zshrc")
+        ):  # the last placeholders go with the kept sandbox
+            await anyio.sleep(0.02)
+
+
+async def test_a_run_ends_when_the_host_takes_away_a_placeholder(here: House) -> None:
+    here.repository()
+    waits = "while ! mkdir .claude/x; do sleep 0.1; done 2>/dev/null"
+    request = RunRequest(command=waits, workspace=f"{here.folder}:rw", cwd="/workspace")
+    record = await here.client.run(request, 1)
+    (here.folder / ".claude").rmdir()
+    ended = await here.client.get_run(record.run_id, 20)
+    assert ended.status == "cancelled"
+    assert not (here.folder / ".claude").exists()
+
+
+async def test_what_a_sandbox_does_beside_protected_paths_ends_nothing(here: House) -> None:
+    here.repository()
+    assert await here.out("""cd /workspace
+python3 -c 'import os
+for n in range(10000): os.close(os.open("f%d" % n, os.O_CREAT)); os.rename("f%d" % n, "g"); os.remove("g")'
+mv .claude x; rm -rf .git/config .claude .mcp.json; mv g .git/config; true""") == ""  # fmt: skip
