@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.service import RunRecord, RunRequest
 from support.contract_column import ORDINARY_USER, ROOT_USER
 from support.workspace_house import House, house
 
@@ -25,6 +25,15 @@ def here(served: House) -> House:
     return served
 
 
+async def running(here: House, request: RunRequest) -> RunRecord:
+    record = await here.client.run(request, 0)
+    with anyio.fail_after(20):
+        while record.status != "running":
+            record = await here.client.get_run(record.run_id)
+            await anyio.sleep(0.02)
+    return record
+
+
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *, kept: bool) -> None:
     here.repository()
@@ -36,9 +45,7 @@ async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *
         cwd="/workspace",
         session_id="new" if kept else None,
     )
-    record = await here.client.run(request, 1)
-    assert record.status == "running"
-    here.write("fresh")
+    record = await running(here, request)
     here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
     ended = await here.client.get_run(record.run_id, 20)
     assert ended.status == "cancelled"
@@ -56,7 +63,7 @@ async def test_a_run_ends_when_the_host_takes_away_a_placeholder(here: House) ->
     here.repository()
     waits = "while ! mkdir .claude/x; do sleep 0.1; done 2>/dev/null"
     request = RunRequest(command=waits, workspace=f"{here.folder}:rw", cwd="/workspace")
-    record = await here.client.run(request, 1)
+    record = await running(here, request)
     (here.folder / ".claude").rmdir()
     ended = await here.client.get_run(record.run_id, 20)
     assert ended.status == "cancelled"
