@@ -17,7 +17,13 @@ from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
-from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest, WorkspaceChanges
+from hutch_mcp_tools.change_records import (
+    AppliedRecord,
+    ApplyRequest,
+    ChangesRequest,
+    ReviewRecord,
+    WorkspaceChanges,
+)
 from hutch_mcp_tools.service import (
     AgentRequest,
     Events,
@@ -84,6 +90,9 @@ class Client(VolumeClient):
 
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
+
+    async def list_reviews(self) -> list[ReviewRecord]:
+        return await self._call("list_reviews", list[ReviewRecord])
 
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
         return await self._call("get_changes", WorkspaceChanges, request=request)

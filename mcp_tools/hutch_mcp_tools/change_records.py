@@ -1,5 +1,6 @@
 """The records of changes that wait to be applied to a folder of the daemon's host."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,6 +42,15 @@ class WorkspaceChanges(Wire):
     how: Literal["overlay", "copy"]
     changes: list[WorkspaceChange]
     next: int | None = None  # the offset of the next page
+
+
+class ReviewRecord(Wire):
+    """What waits of one run or session."""
+
+    review: str
+    folder: str
+    changes: int | None  # None: a sandbox is at work on it
+    created_at: datetime
 
 
 class ApplyRequest(Wire):

@@ -12,7 +12,13 @@ from anyio.abc import ObjectSendStream
 from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
-from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest, WorkspaceChanges
+from hutch_mcp_tools.change_records import (
+    AppliedRecord,
+    ApplyRequest,
+    ChangesRequest,
+    ReviewRecord,
+    WorkspaceChanges,
+)
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -274,6 +280,9 @@ class SandboxService(Protocol):
 
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
+
+    async def list_reviews(self) -> list[ReviewRecord]:
+        """What waits to be applied, newest first."""
 
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges: ...
     async def apply_changes(self, request: ApplyRequest) -> AppliedRecord: ...

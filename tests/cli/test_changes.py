@@ -10,16 +10,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from support.daemon import daemon, run
+from hutch.client import connect
+from support.daemon import Daemon, daemon, run
 
 
 class Place:
     """A workspace with changes that wait."""
 
-    def __init__(self, folder: Path, config: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, made: Daemon, run_id: str) -> None:
         self.folder = folder
         self.run_id = run_id
-        self.config = config
+        self.daemon = made
+        self.config = made.folder / "config.toml"
 
     async def hutch(self, *words: str, code: int = 0) -> str:
         """Run the command line; returns what it wrote on stdout, and on stderr where it is refused."""
@@ -36,12 +38,12 @@ async def place(tmp_path: Path) -> AsyncGenerator[Place]:
     folder.mkdir()
     (folder / "a").write_text("".join(f"{n}\n" for n in range(30)))
     (folder / "gone").write_text("gone\n")
-    async with daemon(tmp_path / "d", f'[policy]\nworkspaces = ["{folder}"]\n') as made:
+    async with daemon(tmp_path / "d", f'[policy]\nworkspaces = ["{folder}"]\n[principals.ci]\n') as made:
         async with made.client() as client:
             command = "sed -i 's/^2$/two/; s/^27$/last/' a; rm gone; echo x > .envrc; printf '\\0' > binary"
             record = await run(client, command, workspace=f"{folder}:review")
             assert record.exit_code == 0, record
-        yield Place(folder, made.folder / "config.toml", record.run_id)
+        yield Place(folder, made, record.run_id)
 
 
 async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) -> None:
@@ -55,6 +57,12 @@ async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) ->
     told = json.loads(await place.hutch("diff", place.run_id, "a", "--json"))
     assert [(each["path"], each["hunks"]) for each in told["changes"]] == [("a", 2)]
 
+    listed = json.loads(await place.hutch("diff", "--json"))
+    assert [(each["review"], each["changes"]) for each in listed] == [(place.run_id, len(stat.splitlines()))]
+    assert f"{place.run_id}  4 " in await place.hutch("diff")
+    said = await place.hutch("show", place.run_id)
+    assert f"{place.folder}:review, 4 changes, to review: hutch diff {place.run_id}" in said
+
     assert "change_called_out" in await place.hutch("apply", place.run_id, code=1)
     assert await place.hutch("apply", place.run_id, "--hunk", "a:2") == "M a\n"
     assert "27\n" not in (place.folder / "a").read_text()
@@ -63,6 +71,15 @@ async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) ->
     await place.hutch("discard", place.run_id)
     assert sorted(path.name for path in place.folder.iterdir()) == ["a", "binary"]
     assert "changes_unknown" in await place.hutch("diff", place.run_id, code=1)
+    assert json.loads(await place.hutch("diff", "--json")) == []
+
+
+async def test_what_waits_of_others_is_not_listed(place: Place) -> None:
+    async with place.daemon.client() as owner:
+        token = (await owner.create_token("ci")).token
+        assert [each.review for each in await owner.list_reviews()] == [place.run_id]
+    async with connect(place.daemon.config, token=token) as ci:
+        assert await ci.list_reviews() == []
 
 
 async def test_a_hunk_has_its_form(place: Place) -> None:

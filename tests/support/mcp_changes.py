@@ -1,14 +1,18 @@
 """Changes of a workspace, for the tools' own tests: one review, whose applying is only written down."""
 
+from datetime import UTC, datetime
+
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
     ChangesRequest,
+    ReviewRecord,
     WorkspaceChange,
     WorkspaceChanges,
 )
 from hutch_mcp_tools.service import ServiceError
 
+_BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
 _PATCH = "--- a/README\n+++ b/README\n@@ -1 +1,2 @@\n one\n+two\n"
 
 
@@ -23,6 +27,10 @@ class FakeChanges:
             WorkspaceChange(kind="D", path="old", what="file"),
             WorkspaceChange(kind="A", path=".envrc", what="file", called_out="a shell would obey it"),
         ]
+
+    async def list_reviews(self) -> list[ReviewRecord]:
+        count = len(self.changes)
+        return [ReviewRecord(review="s-review", folder="/src/app", changes=count, created_at=_BEGAN)]
 
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
         if request.id != "s-review":

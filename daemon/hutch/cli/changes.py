@@ -2,11 +2,13 @@
 
 import re
 import sys
+from collections.abc import Mapping
 
 import click
+from pydantic import JsonValue
 
 from hutch.cli.invocation import Invocation, asked
-from hutch.cli.output import counted, json_option, note, print_json
+from hutch.cli.output import age, counted, json_option, note, print_json, print_table
 from hutch.cli.refusal import report
 from hutch.cli.terminal import Sink
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
@@ -19,7 +21,7 @@ _COLOURS = {"A": "green", "M": "yellow", "D": "red"}
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False, default="")
 @click.argument("path", required=False, default="")
 @click.option(
     "--stat", "with_stat", is_flag=True, help="How many lines of each file, not the lines themselves."
@@ -29,8 +31,11 @@ _COLOURS = {"A": "green", "M": "yellow", "D": "red"}
 def diff(invocation: Invocation, /, *, id: str, path: str, with_stat: bool, as_json: bool) -> None:  # noqa: A002
     """Show what the run or session ID changed in its workspace, and what waits to be applied.
 
-    PATH: only this file, or what is in this folder.
+    PATH: only this file, or what is in this folder. Without ID: list what waits, of every run and session.
     """
+    if not id:
+        _list(invocation, as_json=as_json)
+        return
     request = asked(ChangesRequest, id=id, path=path, limit=_PAGE)
     found = invocation.call(lambda service: _whole(service, request))
     if as_json:
@@ -108,6 +113,40 @@ def tell_workspace(record: RunRecord) -> None:
     if isinstance(risky, list) and risky:
         shown = ", ".join(one_line(str(path), 200) for path in risky[:5])
         report(f"this machine would run, or obey, what has changed: {shown}", "look at it before you go on")
+
+
+def workspace_fields(said: Mapping[str, JsonValue]) -> dict[str, object]:
+    """The lines of a run's record for `print_fields`; what waits may have been decided since."""
+    if not said:
+        return {}
+    changes = said.get("changes")
+    became = counted(changes, "change") if isinstance(changes, int) else ""
+    if said.get("review") and changes:
+        became += f", to review: hutch diff {said['review']}"
+    if said.get("branch"):
+        became += f", on the branch {said['branch']}"
+    risky = said.get("would_run_on_host")
+    return {
+        "workspace": f"{said['folder']}:{said['mode']}" + (f", {became}" if became else ""),
+        "to look at": ", ".join(map(str, risky)) if isinstance(risky, list) else "",
+    }
+
+
+def _list(invocation: Invocation, *, as_json: bool) -> None:
+    found = invocation.call(lambda service: service.list_reviews())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            each.review,
+            "at work" if each.changes is None else str(each.changes),
+            age(each.created_at),
+            each.folder,
+        )
+        for each in found
+    ]
+    print_table(("REVIEW", "CHANGES", "AGE", "FOLDER"), rows)
 
 
 def _rest(waiting: int, review: str) -> str:

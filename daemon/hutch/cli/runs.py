@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hutch.cli.changes import workspace_fields
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import (
     age,
@@ -206,6 +207,7 @@ def _run(run: RunRecord) -> dict[str, object]:
         "changed": "; ".join(
             f"{name}: {', '.join(agents_own_last(paths))}" for name, paths in run.changed.items() if paths
         ),
+        **workspace_fields(run.workspace),
         "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
         "refused": "; ".join(f"{where}: {why}" for where, why in run.refused.items()),
         "tokens": tokens(run.usage),

@@ -67,6 +67,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "get_session": (Own(),),
     "list_sessions": (Own(),),
     "stop_session": (Own(),),
+    "list_reviews": (Own(),),
     "get_changes": (Own(),),
     "apply_changes": (Own(),),
     "discard_changes": (Own(),),

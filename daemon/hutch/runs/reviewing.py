@@ -1,6 +1,7 @@
 """What waits in a review, as the service tells it; applied or discarded by whoever may."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from anyio import to_thread
 
@@ -23,6 +24,7 @@ from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
     ChangesRequest,
+    ReviewRecord,
     WorkspaceChange,
     WorkspaceChanges,
 )
@@ -35,6 +37,18 @@ class Reviewing:
 
     _runs: Runs
     _principal: str
+
+    @answers
+    async def list_reviews(self) -> list[ReviewRecord]:
+        waiting = []
+        for review_id in await to_thread.run_sync(self._runs.rooms.reviews.ids):
+            try:
+                waiting.append(await self._review(review_id))
+            except HutchError as error:  # of another principal, or just gone
+                if error.code not in ("run_unknown", "session_unknown", "changes_unknown"):
+                    raise
+        waiting.sort(key=lambda review: review.created_at, reverse=True)
+        return [await self._listed(review) for review in waiting]
 
     @answers
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
@@ -71,6 +85,15 @@ class Reviewing:
         else:
             review_id = (await find_session(rooms.state, text, self._principal)).id
         return await to_thread.run_sync(rooms.reviews.find, review_id)
+
+    async def _listed(self, review: Review) -> ReviewRecord:
+        is_used = self._runs.rooms.reviews.is_used(review.id)
+        return ReviewRecord(
+            review=review.id,
+            folder=str(review.folder),
+            changes=None if is_used else len(await to_thread.run_sync(review.changes)),
+            created_at=datetime.fromtimestamp(review.created_at, UTC),
+        )
 
     def _refuse_apply(self, *, agreed: bool, runs_here: bool) -> None:
         policy = self._runs.rooms.config.policy

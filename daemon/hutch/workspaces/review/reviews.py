@@ -81,6 +81,14 @@ class Reviews:
             ) from error
         return Review(**{**said, "folder": Path(said["folder"]), "place": place})
 
+    def ids(self) -> list[str]:
+        """Of all reviews."""
+        return [path.parent.name for path in self.folder.glob("*/review.json")]
+
+    def is_used(self, review_id: str) -> bool:
+        """Whether somebody has it now."""
+        return review_id in self._used
+
     @contextmanager
     def used(self, review_id: str) -> Iterator[None]:
         """Keep everybody else from it. Raises HutchError `review_busy`."""
