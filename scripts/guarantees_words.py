@@ -57,6 +57,8 @@ TAIL = """## What does not hold yet
   it has changed is told.
 - **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
   system calls that the filter allows.
+- **Launch mode** (`builtin`, `launcher`): the protection is the agent's own, or another program's. Nothing is
+  claimed of it and the suite attacks nothing; docs/methods.md says what was seen.
 - **Google Cloud Storage** is tested only as far as the wire: which conditions are sent and how answers are
   read. No server that can stand in its place honours them. In a real bucket they are shown by the race that
   every store must pass before its first use. S3 is tested on Ceph's gateway 16, Azure on Azurite, both with

@@ -14,7 +14,8 @@ from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, Sandbo
 class LauncherError(Exception):
     """A sandbox that cannot be given; never the failure of a command inside one.
 
-    Codes: `method_unavailable`, `guarantee_missing`, `sandbox_failed`, `sandbox_gone`, `command_invalid`.
+    Codes: `method_unavailable`, `guarantee_missing`, `sandbox_failed`, `sandbox_gone`, `command_invalid`,
+    `agent_needed`.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -39,7 +40,7 @@ class Probe:
 
     method: str
     available: bool
-    reason: str = ""  # when not available: why
+    reason: str = ""  # when not available: why; else what is particular to it
     fix: str = ""  # the exact command or setting that would mend it
     version: str = ""
     evidence: Mapping[Guarantee, Evidence] = field(default_factory=dict)
@@ -118,6 +119,21 @@ class Launcher(Protocol):
 
         Returns whether there was something.
         """
+
+
+@runtime_checkable
+class AgentLauncher(Protocol):
+    """A second kind of method: it starts a named agent, under a protection that is not ours.
+
+    It is a `Launcher` besides, to be probed and reaped; `launch` and `keep` raise `agent_needed`.
+    """
+
+    @property
+    def is_agents_own(self) -> bool:
+        """Whether the protection is the agent's own, to be switched on in its command."""
+
+    def launch_agent(self, agent: str, spec: SandboxSpec) -> AbstractAsyncContextManager[SandboxProcess]:
+        """As `Launcher.launch`; `spec.command` is the agent's own; its network is the host's."""
 
 
 @runtime_checkable

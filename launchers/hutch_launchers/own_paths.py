@@ -29,6 +29,10 @@ class OwnPaths:
     mounts: Sequence[Mount]
 
     @property
+    def run_id(self) -> str:
+        return self.folder.name.removeprefix(_PREFIX)
+
+    @property
     def home(self) -> Path:
         return self.folder / "home"
 
@@ -41,6 +45,10 @@ class OwnPaths:
         env = {"TMPDIR": str(_TEMPORARY), **command.env}
         mapped = {name: ":".join(map(self._word, value.split(":"))) for name, value in env.items()}
         return replace(command, cwd=self._path(command.cwd), env=mapped)
+
+    def words(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """Words of ours, each that is a path inside as it is here."""
+        return tuple(map(self._word, argv))
 
     def _word(self, word: str) -> str:
         if not word.startswith("/"):

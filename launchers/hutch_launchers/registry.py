@@ -8,7 +8,9 @@ from typing import Any
 
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.methods.account.launcher import AccountLauncher
+from hutch_launchers.methods.agent_launcher import AgentLauncherProgram
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
+from hutch_launchers.methods.builtin import BuiltinLauncher
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.firejail import FirejailLauncher
 from hutch_launchers.methods.gvisor.launcher import GvisorLauncher
@@ -22,9 +24,11 @@ from hutch_launchers.methods.wrapper import WrapperLauncher
 KINDS: Mapping[str, type[Any]] = {
     "account": AccountLauncher,
     "bubblewrap": BubblewrapLauncher,
+    "builtin": BuiltinLauncher,
     "firejail": FirejailLauncher,
     "gvisor": GvisorLauncher,
     "landlock": LandlockLauncher,
+    "launcher": AgentLauncherProgram,
     "docker": DockerLauncher,
     "nsjail": NsjailLauncher,
     "nspawn": NspawnLauncher,

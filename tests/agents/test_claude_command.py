@@ -74,6 +74,19 @@ def test_a_turn_with_everything() -> None:
     assert command.hosts == ("127.0.0.1:8787",)
 
 
+def test_a_turn_that_protects_itself_has_its_sandbox_on_and_takes_no_settings_of_the_volume() -> None:
+    command = ClaudeCode(BINARY).command(AgentTurn("go", ID, resumes=False, protects_itself=True))
+    sandbox = (
+        '{"enabled":true,"failIfUnavailable":true,"allowUnsandboxedCommands":false,'
+        '"autoAllowBashIfSandboxed":true}'
+    )
+    assert command.argv == (
+        *("/opt/agent/claude", "-p", "--permission-mode", "acceptEdits", "--setting-sources", ""),
+        *("--output-format", "stream-json", "--verbose", "--session-id", ID, "--settings"),
+        *(f'{{"cleanupPeriodDays":3650,"sandbox":{sandbox}}}', "--system-prompt-snapshot", "off"),
+    )
+
+
 SKILL = {"SKILL.md": "x"}
 
 

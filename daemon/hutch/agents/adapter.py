@@ -25,6 +25,7 @@ class AgentTurn:
     skills: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> path within -> text
     max_turns: int | None = None
     budget_usd: float | None = None  # of this turn
+    protects_itself: bool = False  # no sandbox is around it: its own is to be on, and it fails without
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,16 @@ _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKE
 # Its retries double from half a second: six give a busy service half a minute. Its own ten take three
 # minutes, and are spent on a wrong key too.
 _RETRIES = 6
+_NONE = ("--dangerously-skip-permissions",)  # the sandbox around it is the boundary
+# Its own sandbox holds its commands, its rules hold its other tools: edits in the working folder pass, what
+# else would have to be asked is refused. Settings in the volume would be merged in, and open both.
+_OWN = ("--permission-mode", "acceptEdits", "--setting-sources", "")
+_OWN_SANDBOX = {
+    "enabled": True,
+    "failIfUnavailable": True,
+    "allowUnsandboxedCommands": False,
+    "autoAllowBashIfSandboxed": True,
+}
 _MODEL = re.compile(r"[A-Za-z0-9][\w.:/@\[\]-]{0,127}", re.ASCII)
 _SKILL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _GIVEN_BYTES = 16 << 20
@@ -111,10 +121,14 @@ class ClaudeCode:
 
 
 def _arguments(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
-    yield from ("-p", "--dangerously-skip-permissions", "--output-format", "stream-json", "--verbose")
+    yield from ("-p", *(_OWN if turn.protects_itself else _NONE))
+    yield from ("--output-format", "stream-json", "--verbose")
     yield from ("--resume" if turn.resumes else "--session-id", _checked_id(turn.session_id))
     # By default it deletes transcripts after 30 days, in any run that lasts a few seconds.
-    yield from ("--settings", json.dumps({"cleanupPeriodDays": 3650}, separators=(",", ":")))
+    settings: dict[str, object] = {"cleanupPeriodDays": 3650}
+    if turn.protects_itself:
+        settings["sandbox"] = _OWN_SANDBOX
+    yield from ("--settings", json.dumps(settings, separators=(",", ":")))
     # By default the first turn's system prompt is frozen, and later instructions are silently ignored.
     yield from ("--system-prompt-snapshot", "off")
     if _INSTRUCTIONS in given:

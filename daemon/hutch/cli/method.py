@@ -104,8 +104,14 @@ async def _hold(
 ) -> "tuple[Probe, list[Result]]":
     """Attack group by group, and tell of each when it is done."""
     from hutch_launchers.contract.suite import hold_against
-    from hutch_launchers.launcher import LauncherError
+    from hutch_launchers.launcher import AgentLauncher, LauncherError
 
+    if isinstance(launcher, AgentLauncher):
+        raise HutchError(
+            "agent_needed",
+            f"{launcher.name} starts named agents: there is no command of ours in it to attack from",
+            "docs/methods.md says what was seen of it",
+        )
     results: list[Result] = []
     try:
         async with aclosing(hold_against(launcher, groups, fresh=fresh)) as coming:

@@ -32,10 +32,12 @@ from hutch.errors import HutchError
 METHOD_KINDS = (
     "account",
     "bubblewrap",
+    "builtin",
     "docker",
     "firejail",
     "gvisor",
     "landlock",
+    "launcher",
     "nsjail",
     "nspawn",
     "pid",

@@ -20,6 +20,7 @@ from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
 from hutch.runs.turn import AgentWork
 from hutch.state import Session
+from hutch_launchers.launcher import AgentLauncher, Launcher
 from hutch_mcp_tools.service import AgentRequest
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
@@ -134,7 +135,7 @@ class AgentSessions:
         await self._rooms.state.put_session(session)
         work = AgentWork(
             agent=agent,
-            turn=_turn(plan, request, settings),
+            turn=_turn(plan, request, settings, self._rooms.launchers[plan.method]),
             session=session,
             plan=plan,
             live=live,
@@ -195,7 +196,7 @@ def _volume(text: str, *, has_workspace: bool) -> str:
     return f"{text}:{BESIDE}" if has_workspace and ":" not in text else text
 
 
-def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn:
+def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: Launcher) -> AgentTurn:
     return AgentTurn(
         prompt=request.prompt,
         session_id="",  # settled once the volume is there
@@ -205,4 +206,5 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig) -> AgentTurn
         instructions=request.instructions or "",
         skills=request.skills,
         budget_usd=request.budget_usd,
+        protects_itself=isinstance(launcher, AgentLauncher) and launcher.is_agents_own,
     )

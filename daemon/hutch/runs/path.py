@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,13 +29,14 @@ from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, State
 from hutch.supervisor import Ended, Sink, supervise
-from hutch_launchers.launcher import Launcher, LauncherError
-from hutch_launchers.spec import Command, EgressEndpoint, Mount
+from hutch_launchers.launcher import AgentLauncher, Launcher, LauncherError, SandboxProcess
+from hutch_launchers.spec import Command, EgressEndpoint, Mount, SandboxSpec
 
 logger = logging.getLogger(__name__)
 
 Reached = Callable[[str, str | None], None]  # told of every connection: "host:port", and why it was refused
 
+_HOSTS_NETWORK = "whatever the host reaches: the method holds no network"
 PATIENCE_S = 3.0  # with a store that does not take a commit, before a run ends without it
 
 
@@ -47,6 +48,7 @@ class Start:
     stdin: bytes = field(repr=False)
     sink: Sink
     mounts: tuple[Mount, ...] = ()  # beside those of the plan
+    agent: str = ""  # whose command it is; empty: a plain one
 
 
 class Work(Protocol):
@@ -186,11 +188,13 @@ def plain(error: Exception) -> HutchError:
 async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
-    async with way_out(rooms, live.id, plan.grants, live.reached) as endpoint:
+    grants = () if isinstance(launcher, AgentLauncher) else plan.grants
+    async with way_out(rooms, live.id, grants, live.reached) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
-            async with launcher.launch(spec) as process, folders.streamed(live.id, process, live.ask_to_stop):
+            launched = _launched(launcher, start.agent, spec)
+            async with launched as process, folders.streamed(live.id, process, live.ask_to_stop):
                 running(live, plan.limits.wall_s)
                 live.behind = folders.behind
                 live.process = process
@@ -199,6 +203,15 @@ async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders,
                 )
                 live.process = None
         return explained(ended, plan.limits, live.enforced, folders.writables)
+
+
+def _launched(
+    launcher: Launcher, agent: str, spec: SandboxSpec
+) -> AbstractAsyncContextManager[SandboxProcess]:
+    """A method in launch mode starts the agent; it refuses what is none."""
+    if agent and isinstance(launcher, AgentLauncher):
+        return launcher.launch_agent(agent, spec)
+    return launcher.launch(spec)
 
 
 @contextmanager
@@ -261,10 +274,15 @@ async def policy_record(launcher: Launcher, plan: Plan) -> dict[str, object]:
     """Return the policy in force: what was asked, what is granted, and by what mechanism it is enforced."""
     probe = await launcher.probe()
     enforced = {str(name): shown.mechanism for name, shown in probe.evidence.items() if shown.held}
+    open_network = {"network": [_HOSTS_NETWORK]} if isinstance(launcher, AgentLauncher) else {}
     return {
         "requested": plan.requested,
         "narrowed": list(plan.narrowed),
-        "granted": {**plan.granted, "hidden": [str(mask.target) for mask in plan.masks if not mask.writable]},
+        "granted": {
+            **plan.granted,
+            **open_network,
+            "hidden": [str(mask.target) for mask in plan.masks if not mask.writable],
+        },
         "enforced": enforced,
         "evidence": {str(name): shown.detail for name, shown in probe.evidence.items() if shown.held},
         "method": plan.method,

@@ -64,6 +64,7 @@ class AgentWork:
             command=replace(base, argv=command.argv, env={**base.env, **command.env, **self.passed_env}),
             stdin=command.stdin,
             sink=self._sink,
+            agent=self.agent.name,
             mounts=(*(Mount(b.source, b.target) for b in command.bindings), Mount(private, GIVEN)),
         )
 
