@@ -6,6 +6,7 @@ a crash. What was there stays in the staging folder until the end, so that all c
 somebody else changed a file in between.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -22,7 +23,9 @@ from hutch.workspaces.review.entries import xattrs
 from hutch.workspaces.review.steps import Step
 from hutch.workspaces.review.tree import Tree
 
-State = Literal["staging", "applying", "applied"]
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.ELOOP)  # of a folder that we made; of a link in the place of one
+
+State = Literal["staging", "applying", "undoing", "applied"]
 
 
 @dataclass(slots=True)
@@ -71,6 +74,9 @@ class Transaction:
                 except (HutchError, OSError):
                     self._take_back(tree)
                     return {}
+            if self.state == "undoing":
+                self._take_back(tree)
+                return {}
             return self._finish(tree)
 
     @classmethod
@@ -166,10 +172,27 @@ class Transaction:
     # The end -------------------------------------------------------------
 
     def _take_back(self, tree: Tree) -> None:
-        """Undo what was done, the last first; what somebody else put in its place meanwhile stays."""
+        """Undo what was done, the last first; what somebody else put in its place meanwhile stays.
+
+        Killed on the way, the next daemon goes on with it. Raises HutchError `apply_failed` where the host
+        refuses: what was there then stays in the staging folder, and the next daemon tries again.
+        """
+        self._write("undoing")
+        refused: OSError | None = None
         for number, step in reversed(list(enumerate(self.steps))):
-            with suppress(OSError):
+            try:
                 self._undo(tree, number, step)
+            except (FileExistsError, FileNotFoundError, NotADirectoryError):
+                continue  # somebody else's
+            except OSError as error:
+                refused = error if error.errno not in _NOT_EMPTY else refused
+        if refused:
+            raise HutchError(
+                "apply_failed",
+                f"the host refused to have a change taken back: {refused.strerror}; what was there is in "
+                f"{self.root / self.staging}",
+                "mend the folder, then restart the daemon, which takes the rest back",
+            )
         self._forget(tree)
 
     def _undo(self, tree: Tree, number: int, step: Step) -> None:

@@ -131,6 +131,12 @@ class Reviews:
 
     def apply(self, review: Review, transaction: Transaction) -> None:
         """Apply, and see the real files as the transaction left them from now on."""
+        if self.journal(review).exists():
+            raise HutchError(
+                "apply_failed",
+                f"an application of {review.id} could be neither ended nor taken back",
+                f"mend {review.folder}, then restart the daemon",
+            )
         self._settle(review, transaction.apply())
 
     def journal(self, review: Review) -> Path:
