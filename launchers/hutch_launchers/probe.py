@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import ByteReceiveStream
 
 from hutch_launchers import proc
+from hutch_launchers.kernels import look_at_kernel, own_kernel
 from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.spec import Command, Guarantee, Limits, SandboxSpec
@@ -34,7 +35,7 @@ _CANARY = Path(__file__).parent / "guest" / "canary.py"
 _PATIENCE_S = 20.0  # for both sandboxes together, on a busy host
 _DRAIN_S = 0.2  # what a trial left running may hold the pipe
 _MAX_ANSWER = 1 << 20  # bytes
-_LOOK = ("files", "network", "processes", "syscalls")
+_LOOK = ("files", "network", "processes", "syscalls", "kernel")
 _STRAIN = ("disk", "pids", "cpu", "memory")  # memory last: it may end the sandbox
 _MIB = 1 << 20
 _LIMITS = Limits(
@@ -45,6 +46,7 @@ _SLACK = 1.3  # of CPU time: a quota is handed out in slices of a tenth of a sec
 _HIGH = 1 << 32  # beside a value that the kernel cuts to 32 bits
 _NEWUSER, _TIOCSTI, _AF_VSOCK, _AF_ALG, _AF_PACKET = 0x10000000, 0x5412, 40, 38, 17
 _UNFINISHED = "the trial did not finish"
+_STATUS, _COMPLAINT = "status", "complaint"  # of a sandbox, beside what its trials found
 _CALLS: tuple[tuple[str, str, tuple[int, ...]], ...] = (  # name, call, arguments
     ("io_uring_setup", "io_uring_setup", (1, 0)),
     ("ptrace", "ptrace", (0, 0, 0, 0)),
@@ -85,9 +87,15 @@ async def measure(bench: Bench) -> Mapping[Guarantee, Evidence]:
     with ExitStack() as stack:
         assignment = _put_canaries(stack)
 
-        async def run(trials: tuple[str, ...]) -> None:
+        async def run(trials: Sequence[str]) -> None:
             try:
-                found.update(await _run(bench, {**assignment, "trials": trials}))
+                while trials:
+                    told = await _run(bench, {**assignment, "trials": trials})
+                    found.update(told)
+                    missing = [trial for trial in trials if trial not in told]
+                    if missing:  # it ended its sandbox: the others are made in a further one
+                        found[_end(missing[0])] = told
+                    trials = missing[1:]
             except LauncherError as error:
                 errors.append(error)
 
@@ -186,7 +194,7 @@ async def _run(bench: Bench, assignment: Mapping[str, Any]) -> Observations:
             await process.stdin.aclose()
         status = await process.wait()
         readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_S
-    found: dict[str, Any] = {"status": status, "complaint": complaint.decode(errors="replace").strip()[-500:]}
+    found: dict[str, Any] = {_STATUS: status, _COMPLAINT: complaint.decode(errors="replace").strip()[-500:]}
     for line in told.splitlines():
         with suppress(ValueError):
             found.update(json.loads(line))
@@ -209,6 +217,7 @@ def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
             _listed(found, "processes") or ("a daemon outlived the sandbox" if found["outlived"] else ""),
         ),
         Guarantee.SYSCALLS: (f"{len(_CALLS)} risky calls were refused", _listed(found, "syscalls")),
+        Guarantee.KERNEL: own_kernel(found.get("kernel"), look_at_kernel(), _unfinished(found, "kernel")),
         Guarantee.DISK: _bounded(found, "disk", _LIMITS.disk_bytes or 0, "bytes in private folders"),
         Guarantee.PIDS: _bounded(found, "pids", _LIMITS.pids or 0, "processes at once"),
         Guarantee.CPU: _bounded(found, "cpu", (_LIMITS.cpus or 0) * _SLACK, "CPUs used together"),
@@ -216,13 +225,18 @@ def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
     }
 
 
+def _end(trial: str) -> str:
+    """Under which name is found what was told by a sandbox that ended in a trial."""
+    return f"end of {trial}"
+
+
 def _listed(found: Observations, trial: str) -> str:
-    return "; ".join(found[trial][:5]) if trial in found else _unfinished(found)
+    return "; ".join(found[trial][:5]) if trial in found else _unfinished(found, trial)
 
 
 def _bounded(found: Observations, trial: str, limit: float, what: str) -> tuple[str, str]:
     if trial not in found:
-        return "", _unfinished(found)
+        return "", _unfinished(found, trial)
     seen = f"{_figure(found[trial])} {what}, the limit being {_figure(limit)}"
     return seen, "" if found[trial] <= limit else seen
 
@@ -232,7 +246,8 @@ def _figure(value: float) -> str:
 
 
 def _memory(found: Observations) -> tuple[str, str]:
-    if "cpu" in found and "memory" not in found and found["status"].limit is Guarantee.MEMORY:
+    end = found.get(_end("memory"))
+    if end and end[_STATUS].limit is Guarantee.MEMORY:
         return "the sandbox was ended for its memory", ""
     return _bounded(found, "memory", _LIMITS.memory_bytes or 0, "bytes held together")
 
@@ -242,5 +257,8 @@ def is_finished(evidence: Mapping[Guarantee, Evidence]) -> bool:
     return not any(shown.detail.startswith(_UNFINISHED) for shown in evidence.values())
 
 
-def _unfinished(found: Observations) -> str:
-    return f"{_UNFINISHED}: {found.get('complaint') or 'the sandbox ended first'}"
+def _unfinished(found: Observations, trial: str) -> str:
+    end = found.get(_end(trial), {})
+    if end and (limit := end[_STATUS].limit):  # no chance: another time it will be the same
+        return f"its sandbox as a whole was ended by the limit of {limit}"
+    return f"{_UNFINISHED}: {end.get(_COMPLAINT) or 'the sandbox ended first'}"

@@ -62,7 +62,11 @@ def _print_reasons(method: Document, *, is_chosen: bool) -> None:
         for name, shown in guarantees.items()
         if shown["held"] and shown["mechanism"]
     ]
-    broken = [f"not {name}: {shown['detail']}" for name, shown in guarantees.items() if not shown["held"]]
+    broken = [
+        f"not {name}: {shown['detail']}"
+        for name, shown in guarantees.items()
+        if not shown["held"] and name != Guarantee.KERNEL  # most share the host's, as the table shows
+    ]
     if not is_chosen and not broken:
         return
     click.echo(f"    {click.style(method['name'], bold=True)} {one_line(method['version'], _NAME)}".rstrip())

@@ -9,7 +9,7 @@ from hutch_launchers.contract.bench import VOLUME, WORKSPACE, Bench
 from hutch_launchers.contract.case import Case, Result
 from hutch_launchers.contract.protected import make_repository, protected_mounts
 from hutch_launchers.launcher import LauncherError
-from hutch_launchers.spec import Mount
+from hutch_launchers.spec import Guarantee, Mount
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {  # by group
     "files": ("files", "mounts", "settings"),
@@ -80,7 +80,8 @@ async def _attack(
 ) -> tuple[Sequence[Try], str]:
     # without what a case rests on nothing of it is tried: an attack that works must not happen to a host
     given = [case.key for case in cases if not bench.lacks(case.needs, case.uses)]
-    facts = json.dumps({**bench.stage.facts, "cases": given})
+    own_kernel = Guarantee.KERNEL in bench.probe.guarantees
+    facts = json.dumps({**bench.stage.facts, "cases": given, "own_kernel": own_kernel})
     command = bench.program(program_text(PROGRAMS[cases[0].group]), facts, env=env)
     done = await bench.run(command, within_s=_PROGRAM_S, mounts=mounts)
     tries, trouble = told(done.out)

@@ -18,7 +18,7 @@ _X86_64 = {
     "name_to_handle_at": 303, "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308,
     "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313,
     "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323, "shmget": 29, "msgget": 68, "semget": 64,
-    "prlimit64": 302, "linkat": 265,
+    "prlimit64": 302, "linkat": 265, "prctl": 157,
 }  # fmt: skip
 _AARCH64 = {
     "lookup_dcookie": 18, "ioctl": 29, "mknodat": 33, "linkat": 37, "umount2": 39, "mount": 40,
@@ -31,7 +31,7 @@ _AARCH64 = {
     "move_pages": 239, "perf_event_open": 241, "prlimit64": 261, "fanotify_init": 262,
     "name_to_handle_at": 264, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
     "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273, "bpf": 280,
-    "userfaultfd": 282, "kexec_file_load": 294,
+    "userfaultfd": 282, "kexec_file_load": 294, "prctl": 167,
 }  # fmt: skip
 _SHARED = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,

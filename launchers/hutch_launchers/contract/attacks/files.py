@@ -74,7 +74,8 @@ def find_the_daemon_anywhere() -> str | None:
 def raw_disks_and_memory() -> str | None:
     for name in os.listdir("/dev"):
         mode = os.stat(f"/dev/{name}").st_mode if name not in ("stdin", "stdout", "stderr") else 0
-        if stat.S_ISBLK(mode) or name in ("mem", "kmem", "port", "kmsg", "kvm", "fuse", "vsock", "snd"):
+        is_known = name in ("mem", "kmem", "port", "kmsg", "kvm", "fuse", "vsock", "snd")
+        if stat.S_ISBLK(mode) or (is_known and not stat.S_ISREG(mode)):  # else something is put over it
             return f"/dev/{name}"
     raise Contained(", ".join(sorted(os.listdir("/dev"))))
 

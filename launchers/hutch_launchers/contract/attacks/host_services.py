@@ -119,13 +119,25 @@ def a_datagram_to_the_workspace() -> None:
 
 @attack("host/path-sockets")
 def any_socket_in_the_file_tree() -> str | None:
-    for root, folders, files in os.walk("/"):
-        folders[:] = [f for f in folders if os.path.join(root, f) not in ("/proc", "/sys", *SHOWN)]
-        for name in files:
-            path = os.path.join(root, name)
-            if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
-                return path
+    """But for /usr, which is large: programs alone are there, and nothing of it can be written."""
+    folders = ["/"]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.path in ("/proc", "/sys", "/usr", *SHOWN) or entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False) and _is_socket(entry.path):
+                return entry.path
     raise Contained("there is none")
+
+
+def _is_socket(path: str) -> bool:
+    return os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode)
 
 
 @attack("workspace/sockets")

@@ -20,6 +20,7 @@ from hutch_launchers.contract.attacks.inside import (
     syscall,
 )
 
+_PR_GET_NO_NEW_PRIVS = 39
 _params = ctypes.create_string_buffer(256)
 
 
@@ -142,17 +143,27 @@ def become_real_time() -> None:
 
 @attack("kernel/raise-limits")
 def become_more_important() -> None:
+    _refuse_own_kernel()
     os.setpriority(os.PRIO_PROCESS, 0, -5)
 
 
 @attack("kernel/raise-limits")
 def protect_from_the_oom_killer() -> None:
+    _refuse_own_kernel()
     Path("/proc/self/oom_score_adj").write_text("-1000")
 
 
 @attack("kernel/raise-limits")
-def control_groups_within_reach() -> None:
-    os.listdir("/sys/fs/cgroup")
+def control_groups_within_reach() -> str:
+    if names := os.listdir("/sys/fs/cgroup"):
+        return ", ".join(names[:5])
+    raise Contained("an empty folder")
+
+
+def _refuse_own_kernel() -> None:
+    """Raise Absent where the host's scheduler hears nothing of it."""
+    if FACTS.get("own_kernel"):
+        raise Absent("it has a kernel of its own: what it says of itself means nothing to the host's")
 
 
 @allowed("kernel/raise-limits")
@@ -165,10 +176,11 @@ def privileges_are_not_gained() -> str | None:
     status = dict(
         line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
     )
-    sets = [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")]
-    if status["NoNewPrivs"].strip() == "1" and not any(sets):
+    sets = [int(value, 16) for name, value in status.items() if name.startswith("Cap")]
+    is_bound = syscall(NR["prctl"], _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+    if is_bound and len(sets) >= 4 and not any(sets):  # gVisor tells no fifth
         raise Contained("no new privileges, no capability in any set")
-    return f"NoNewPrivs {status['NoNewPrivs']} capabilities {sets}"
+    return f"no new privileges: {is_bound}, capabilities {sets}"
 
 
 @attack("kernel/setuid-programs")

@@ -87,7 +87,7 @@ def reach_sys() -> str | None:
 
 @allowed("files/kernel-settings")
 def read_common_files_in_proc() -> None:
-    for name in ("cpuinfo", "meminfo", "stat", "loadavg", "sys/kernel/osrelease", "filesystems"):
+    for name in ("cpuinfo", "meminfo", "stat", "loadavg", "version", "sys/kernel/hostname", "filesystems"):
         assert Path("/proc", name).read_bytes()
 
 

@@ -1,7 +1,7 @@
 """From a spec to the configuration of an OCI bundle for runsc. Pure: opens nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hutch_launchers.spec import Mount, SandboxSpec
@@ -11,12 +11,13 @@ _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "user")
 _NOBODYS = 100_000  # root inside is nobody outside
 
 
-def bundle(root: str, folders: tuple[str, ...], spec: SandboxSpec) -> dict[str, Any]:
-    """All but the command. Mounts that are the spec's come after those of the host's `folders`."""
+def bundle(spec: SandboxSpec, mounts: Sequence[Mount]) -> dict[str, Any]:
+    """All but the command. `mounts` are all there are, the root first."""
+    root, *others = mounts
     return {
         "ociVersion": "1.0.2",
         "hostname": HOSTNAME,
-        "root": {"path": root, "readonly": True},
+        "root": {"path": str(root.source), "readonly": True},
         "process": {
             "user": {"uid": UID, "gid": GID},
             "cwd": "/",
@@ -25,7 +26,7 @@ def bundle(root: str, folders: tuple[str, ...], spec: SandboxSpec) -> dict[str, 
             "noNewPrivileges": True,
             "rlimits": list(_limits(spec)),
         },
-        "mounts": [*_own(spec), *(_bind(folder, folder) for folder in folders), *map(_mount, spec.mounts)],
+        "mounts": [*_own(spec), *map(_mount, others)],
         "linux": {
             "namespaces": [{"type": kind} for kind in _NAMESPACES],
             "uidMappings": _mapping(UID, os.geteuid()),
@@ -56,9 +57,10 @@ def _own(spec: SandboxSpec) -> Iterator[dict[str, Any]]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    return _bind(str(mount.source), str(mount.target), "rw" if mount.writable else "ro")
-
-
-def _bind(source: str, target: str, access: str = "ro") -> dict[str, Any]:
-    options = ["rbind", "nosuid", "nodev", access]
-    return {"destination": target, "type": "bind", "source": source, "options": options}
+    options = ["rbind", "nosuid", "nodev", "rw" if mount.writable else "ro"]
+    return {
+        "destination": str(mount.target),
+        "type": "bind",
+        "source": str(mount.source),
+        "options": options,
+    }

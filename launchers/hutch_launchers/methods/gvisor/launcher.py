@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,9 +17,10 @@ from hutch_launchers.containers.skeleton import unpack_skeleton
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.interpreter import GUEST_SOURCE, Interpreter, find_interpreter
-from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
+from hutch_launchers.launcher import LauncherError, SandboxProcess
 from hutch_launchers.methods.gvisor.bundle import bundle
 from hutch_launchers.methods.gvisor.process import GvisorProcess
+from hutch_launchers.methods.gvisor.root import make_root
 from hutch_launchers.reaping import kill_marked
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
@@ -29,8 +30,24 @@ from hutch_launchers.system_view import look
 _START = Path(__file__).parent / "start_bundle.py"
 _FILTERED = GUEST_SOURCE.with_name("filtered.py")
 _PLACES = Path("/run/hutch/gvisor")
+_OWN_MEMORY_BYTES = 32 << 20  # of gVisor, with room: it holds 18 to 30 MiB for itself
+_ACCESS = {False: "ro", True: "rw"}
 _OLDEST = 2023  # Debian 12's of 2022 refuses calls that today's coreutils make
 _INSTALL = "install runsc of 2023 or newer: https://gvisor.dev/docs/user_guide/install"
+
+
+def _open(path: Path, held: ExitStack) -> int:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    held.callback(os.close, fd)
+    return fd
+
+
+def _outside(spec: SandboxSpec) -> SandboxSpec:
+    """The spec that holds gVisor as a whole: it needs memory, and opens many files, for itself."""
+    limits = replace(spec.limits, open_files=None)
+    if limits.memory_bytes is not None:
+        limits = replace(limits, memory_bytes=limits.memory_bytes + _OWN_MEMORY_BYTES)
+    return replace(spec, limits=limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,7 @@ class GvisorLauncher(FrontMethod):
             Guarantee.PROCESSES: "gVisor's kernel",
             Guarantee.SYSCALLS: "gVisor's kernel and a filter in it",
             Guarantee.DISK: "tmpfs sizes",
+            Guarantee.KERNEL: "gVisor",
         },
         abilities=frozenset({Ability.KEEP, Ability.NESTED, Ability.FREEZE}),
         processes=128,  # threads of gVisor itself
@@ -75,34 +93,35 @@ class GvisorLauncher(FrontMethod):
         for mount in spec.mounts:
             check_target(mount.target)
 
-    def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
-        # it is a program, and there is no other way to run in its sandbox than under its kernel
-        detail = "the canaries' system calls were answered by it"
-        own = Evidence(held=True, mechanism="gVisor", detail=detail)
-        return {**evidence, Guarantee.KERNEL: own}
-
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
         view = look()
-        root = unpack_skeleton(view)
         place = _PLACES / spec.run_id
         place.mkdir(mode=0o700, parents=True)
         held.callback(shutil.rmtree, place, ignore_errors=True)
-        sources = open_sources(spec.mounts, held)
         inside = place / "inside"
         inside.mkdir(mode=0o755)
         (inside / "filter").write_bytes(self._filter())
         (inside / "filtered.py").write_bytes(_FILTERED.read_bytes())
-        within = replace(spec, mounts=(Mount(inside, PurePosixPath(RUN)), *spec.mounts))
-        content = bundle(str(root), (*view.folders, *self.readable), within)
+        (inside / "nothing").touch(mode=0o444)
+        own = {path: Path(path) for path in (*view.folders, *self.readable)}
+        own |= {RUN: inside, "/dev/fuse": inside / "nothing"}  # gVisor puts a device there
+        mounts = [*(Mount(path, PurePosixPath(target)) for target, path in own.items()), *spec.mounts]
+        root = Mount(place / "root", PurePosixPath("/"))
+        make_root(unpack_skeleton(view), root.source, mounts)
+        sources = [_open(path, held) for path in (root.source, *own.values())]
+        sources += open_sources(spec.mounts, held)
+        every = [root, *mounts]
+        bound = [replace(mount, source=place / "mounts" / str(n)) for n, mount in enumerate(every)]
+        content = bundle(spec, bound)
         python = self.interpreter().program
         content["process"]["args"] = [python, "-I", "-S", f"{RUN}/filtered.py", f"{RUN}/filter"]
         (place / "config.json").write_text(json.dumps(content), encoding="utf-8")
         words = [tool.path, f"--root={place}/state", "--ignore-cgroups", "--network=none"]
         words += ["--overlay2=none", *([f"--platform={self.platform}"] if self.platform else [])]
         words += ["run", f"--bundle={place}", spec.run_id]
-        argv = [sys.executable, "-I", "-S", str(_START), str(place), *words, "--", PLACE]
-        outside = replace(spec, limits=replace(spec.limits, open_files=None))  # gVisor opens many for itself
-        return Start(argv, outside, sources=sources)
+        opened = (f"{_ACCESS[mount.writable]}={fd}" for mount, fd in zip(every, sources, strict=True))
+        start = [sys.executable, "-I", "-S", str(_START), str(place), *opened, "--"]
+        return Start([*start, *words, "--", PLACE], _outside(spec), pass_fds=sources)
 
     @asynccontextmanager
     async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
