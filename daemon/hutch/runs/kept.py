@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -22,16 +22,16 @@ from hutch.runs.path import (
     finished,
     plain,
     policy_record,
-    private_folder,
     running,
     way_out,
 )
+from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import Rooms
 from hutch.runs.suspending import keep_deadline, suspend
 from hutch.runs.workspaces import Workspace, workspace_of
 from hutch.supervisor import Standstill, supervise
 from hutch_launchers.launcher import KeptSandbox
-from hutch_launchers.spec import Limits
+from hutch_launchers.spec import EgressEndpoint, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ class Kept:
         async with folders_of(rooms, self.plan, self.session_id, self._waits) as folders:
             held = workspace_of(rooms, self.plan, self.session_id, logger.info, self.stop_at_once)
             async with held as workspace:
-                with private_folder(rooms, self.session_id):
-                    async with way_out(rooms, self.session_id, self.plan.grants, self._reached) as endpoint:
+                with private_folder(rooms, self.session_id) as private:
+                    async with self._way_out(rooms, private) as endpoint:
                         self.policy = await policy_record(launcher, self.plan)
                         spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
                         with self._without_us(rooms):
@@ -155,6 +155,11 @@ class Kept:
             keep_deadline(rooms, live, method, self.session_id)
         after_s = 0 if self.standstill.holds else self.idle_s
         rooms.deadlines.set(self.session_id, method, self.session_id, after_s=after_s)
+
+    def _way_out(
+        self, rooms: Rooms, private: PrivateFolder
+    ) -> AbstractAsyncContextManager[EgressEndpoint | None]:
+        return way_out(rooms, self.session_id, private, self.plan.grants, self._reached)
 
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""

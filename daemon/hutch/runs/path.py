@@ -6,12 +6,10 @@ The process is dead before the last commit, and the commit is made before the le
 import errno
 import logging
 import math
-import shutil
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
@@ -25,6 +23,7 @@ from hutch.runs.advice import TAIL_BYTES, advice
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
+from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, State
@@ -54,8 +53,8 @@ class Start:
 class Work(Protocol):
     """What a run does in its sandbox, once its volumes are there."""
 
-    async def start(self, folders: Folders, private: Path) -> Start:
-        """Prepare the volumes and say what to start. `private` is an empty host folder, gone with the run."""
+    async def start(self, folders: Folders, private: PrivateFolder) -> Start:
+        """Prepare the volumes and say what to start. `private` may be asked for a host folder."""
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
         """The process is dead, nothing is committed yet. Return what the record shall say besides."""
@@ -73,7 +72,7 @@ class OneCommand:
     command: Command
     stdin: bytes = field(repr=False)
 
-    async def start(self, folders: Folders, private: Path) -> Start:
+    async def start(self, folders: Folders, private: PrivateFolder) -> Start:
         return Start(self.command, self.stdin, self.live.sink)
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
@@ -95,7 +94,7 @@ async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
                 with private_folder(rooms, live.id) as private:
                     start = await work.start(folders, private)
                     start = replace(start, mounts=(*workspace.mounts, *start.mounts))
-                    ended = await _in_sandbox(rooms, live, plan, folders, start)
+                    ended = await _in_sandbox(rooms, live, plan, folders, private, start)
                 live.change(workspace=await workspace.told())
             extra = await finished(live, work, folders, ended)
             if extra["unsynced"]:  # how it ended is told at once; its volumes stay held until they are safe
@@ -185,11 +184,13 @@ def plain(error: Exception) -> HutchError:
     return HutchError("internal", "an internal error", "the daemon's log has the details")
 
 
-async def _in_sandbox(rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, start: Start) -> Ended:
+async def _in_sandbox(
+    rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, private: PrivateFolder, start: Start
+) -> Ended:
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
     grants = () if isinstance(launcher, AgentLauncher) else plan.grants
-    async with way_out(rooms, live.id, grants, live.reached) as endpoint:
+    async with way_out(rooms, live.id, private, grants, live.reached) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
@@ -214,26 +215,9 @@ def _launched(
     return launcher.launch(spec)
 
 
-@contextmanager
-def private_folder(rooms: Rooms, run_id: str) -> Generator[Path]:
-    """Make a folder of the run's own on the host, 0700, for the length of the block."""
-    folder = rooms.private / run_id
-    folder.mkdir(mode=0o700)
-    inner = folder / "given"
-    inner.mkdir(mode=0o755)  # its content is mounted into the sandbox, whose user may be another
-    try:
-        yield inner
-    finally:
-        try:
-            inner.rmdir()
-            folder.rmdir()
-        except OSError:  # most runs are given nothing; walking a tree costs each of them a tenth of its time
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 @asynccontextmanager
 async def way_out(
-    rooms: Rooms, run_id: str, grants: Sequence[Grant], reached: Reached
+    rooms: Rooms, run_id: str, private: PrivateFolder, grants: Sequence[Grant], reached: Reached
 ) -> AsyncGenerator[EgressEndpoint | None]:
     """Open the granted doors, within the run's private folder, and keep a log of what passes."""
     if not grants:
@@ -244,7 +228,7 @@ async def way_out(
         async with anyio.create_task_group() as group:
             group.start_soon(_store_connections, rooms.state, passed, reached)
             with sender:
-                async with open_doors(grants, run_id, rooms.private / run_id, sender.send_nowait) as endpoint:
+                async with open_doors(grants, run_id, private.make(), sender.send_nowait) as endpoint:
                     yield endpoint
 
 

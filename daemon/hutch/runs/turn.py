@@ -26,6 +26,7 @@ from hutch.runs.credentials import keyless
 from hutch.runs.folders import Folders
 from hutch.runs.live import LiveRun
 from hutch.runs.path import Start
+from hutch.runs.private import PrivateFolder
 from hutch.runs.rooms import Rooms
 from hutch.state import Session, SessionStatus, Tokens
 from hutch.supervisor import Ended, Stream
@@ -49,13 +50,14 @@ class AgentWork:
     _reading: Reading | None = None
     _outcome: Outcome | None = None
 
-    async def start(self, folders: Folders, private: Path) -> Start:
+    async def start(self, folders: Folders, private: PrivateFolder) -> Start:
         folder = folders.paths[self.plan.volumes[0].key]
         self.turn = await to_thread.run_sync(self._settled, folder)
         command = self.agent.command(self.turn)
         self._refuse_missing(command.hosts)
         self._refuse_keyless(folder)
-        await to_thread.run_sync(give, private, command.given)
+        given = private.make_given()
+        await to_thread.run_sync(give, given, command.given)
         # Before the start: a turn that is killed at once can still be found again
         await self._name_session(folder, self.turn.session_id)
         self._reading = self.agent.reading()
@@ -65,7 +67,7 @@ class AgentWork:
             stdin=command.stdin,
             sink=self._sink,
             agent=self.agent.name,
-            mounts=(*(Mount(b.source, b.target) for b in command.bindings), Mount(private, GIVEN)),
+            mounts=(*(Mount(b.source, b.target) for b in command.bindings), Mount(given, GIVEN)),
         )
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
