@@ -99,7 +99,7 @@ async def a_command(story: Story, hutch: Hutch, canaries: Canaries) -> None:
     story.claim(
         "this machine's homes are not there",
         holds="nobody's business" not in found["diary"] and not shared and not canaries.planted.exists(),
-        evidence=f"{found['diary']}\n{canaries.home} has {len(real)} entries here, and none of them inside",
+        evidence=f"{found['diary']}\n{canaries.home} has {len(real)} of its own here, and none inside",
     )
     with socket.create_connection(("127.0.0.1", canaries.port)):
         pass  # it is there, and answers

@@ -61,7 +61,11 @@ def read_mounts(texts: Sequence[str], args: Mapping[str, object], config: Config
     keys = [mount.key for mount in mounts]
     for key in keys:
         if keys.count(key) > 1:
-            raise HutchError("volume_invalid", f"volume {key!r} is asked for twice")
+            raise HutchError(
+                "volume_invalid",
+                f"volume {key!r} is asked for twice",
+                "mount it once; its past as NAME@AT:/path:ro",
+            )
     return mounts
 
 

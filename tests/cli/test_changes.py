@@ -82,6 +82,13 @@ async def test_what_waits_of_others_is_not_listed(place: Place) -> None:
         assert await ci.list_reviews() == []
 
 
+async def test_a_refusal_tells_of_a_configuration_that_the_daemon_has_not_read(place: Place) -> None:
+    unread = "the configuration from before its last change: hutch stop --daemon"
+    assert unread not in await place.hutch("diff", "r-none", code=1)
+    place.config.write_text(f"{place.config.read_text()}# more\n")
+    assert unread in await place.hutch("diff", "r-none", code=1)
+
+
 async def test_a_hunk_has_its_form(place: Place) -> None:
     assert "is not a hunk" in await place.hutch("apply", place.run_id, "--hunk", "a", code=2)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hutch.cli import COMMANDS, main
+from hutch.cli import COMMANDS, SECTIONS, main
 from hutch.cli.invocation import Invocation
 
 
@@ -26,6 +26,20 @@ print([name for name in {heavy!r} if name in sys.modules])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"Usage: hutch {command}")
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["volume"], ["method"]):
+        assert main(words) == 2
+        assert capsys.readouterr().err.startswith(f"Usage: {' '.join(['hutch', *words])} ")
+
+
+def test_the_help_has_every_command_in_its_section(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = {line.split()[0] for line in lines if line.startswith("  ") and line.strip()}
+    assert set(COMMANDS) <= heads
+    assert all(f"{title}:" in lines for title in SECTIONS)
 
 
 def test_an_unknown_command_is_a_usage_error_that_names_the_nearest(

@@ -37,6 +37,22 @@ def test_an_allocation_that_failed_points_to_the_memory_limit_where_that_makes_t
 @pytest.mark.parametrize(
     "said",
     [
+        b"sh: 0: Cannot fork\n",
+        b"bash: fork: retry: Resource temporarily unavailable\n",
+        b"RuntimeError: can't start new thread\n",
+    ],
+)
+def test_a_process_that_was_not_started_points_to_their_limit(said: bytes) -> None:
+    told = (
+        f"a process was not started: its limit of {plan().limits.pids} processes and threads was probably met"
+    )
+    assert advice(plan(), {"pids": "RLIMIT_NPROC"}, said) == told
+    assert advice(plan(), {"pids": "cgroup v2"}, said) == ""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         b"curl: (6) Could not resolve host: example.org\n",
         b"socket.gaierror: [Errno -3] Temporary failure in name resolution\n",
         b"npm error getaddrinfo EAI_AGAIN registry.example\n",

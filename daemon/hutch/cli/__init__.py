@@ -14,32 +14,44 @@ from hutch.cli.lazy import LazyGroup, ReaderGoneError
 from hutch.cli.refusal import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
 from hutch.errors import HutchError
 
-COMMANDS = {
-    "run": ("hutch.cli.run:run", "Run a command in a sandbox."),
-    "agent": ("hutch.cli.agent:agent", "Give an agent a task in a sandbox."),
-    "sessions": ("hutch.cli.sessions:sessions", "List the sessions."),
-    "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
-    "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
-    "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
-    "stop": ("hutch.cli.runs:stop", "End a run or session."),
-    "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
-    "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
-    "diff": ("hutch.cli.changes:diff", "Show what a sandbox changed in a workspace under review."),
-    "apply": ("hutch.cli.changes:apply", "Make its changes in the real folder."),
-    "discard": ("hutch.cli.changes:discard", "Forget its changes."),
-    "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
-    "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
-    "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
-    "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
-    "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),
-    "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),
-    "mcp": ("hutch.cli.daemon:mcp", "Serve MCP over stdin and stdout."),
+SECTIONS = {
+    "Work": {
+        "run": ("hutch.cli.run:run", "Run a command in a sandbox."),
+        "agent": ("hutch.cli.agent:agent", "Give an agent a task in a sandbox."),
+    },
+    "What works, and what came of it": {
+        "sessions": ("hutch.cli.sessions:sessions", "List the sessions."),
+        "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
+        "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
+        "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
+        "stop": ("hutch.cli.runs:stop", "End a run or session."),
+        "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
+        "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
+    },
+    "Workspaces under review": {
+        "diff": ("hutch.cli.changes:diff", "Show what a sandbox changed in a workspace under review."),
+        "apply": ("hutch.cli.changes:apply", "Make its changes in the real folder."),
+        "discard": ("hutch.cli.changes:discard", "Forget its changes."),
+    },
+    "Volumes": {
+        "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
+    },
+    "This host": {
+        "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
+        "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
+        "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
+        "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),
+        "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),
+        "mcp": ("hutch.cli.daemon:mcp", "Serve MCP over stdin and stdout."),
+    },
 }
+COMMANDS = {name: found for section in SECTIONS.values() for name, found in section.items()}
 
 
 @click.group(
     cls=LazyGroup,
     commands_at=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="hutch")
@@ -62,8 +74,7 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
         _drop_what_is_buffered()
         return PIPE_CLOSED
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        report(error.format_message(), f"{context.command_path} --help" if context else "hutch --help")
+        _tell_usage(error)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -75,6 +86,14 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
         report(f"host_failed: {where}{error.strerror or error}", "see: hutch doctor")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _tell_usage(error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+    else:
+        report(error.format_message(), f"{context.command_path} --help" if context else "hutch --help")
 
 
 def _drop_what_is_buffered() -> None:

@@ -67,4 +67,10 @@ class Invocation:
         try:
             return anyio.run(connected)
         except ServiceError as error:
-            raise HutchError(error.code, error.message, error.hint) from None
+            hint = error.hint
+            if self.connect is None and client.is_outdated(self.config):
+                stale = (
+                    "the daemon still has the configuration from before its last change: hutch stop --daemon"
+                )
+                hint = f"{hint}; {stale}" if hint else stale
+            raise HutchError(error.code, error.message, hint) from None

@@ -13,11 +13,21 @@ class ReaderGoneError(Exception):
 
 
 class LazyGroup(click.Group):
-    """`commands_at` maps a name to where its command is, "module:attribute", and its line in the help."""
+    """`commands_at` maps a name to where its command is, "module:attribute", and its line in the help.
 
-    def __init__(self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **options: Any) -> None:
+    `sections` are its parts as the help shows them, each with a title.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        commands_at: Mapping[str, tuple[str, str]],
+        sections: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._commands_at = commands_at
+        self._sections = sections or {"Commands": commands_at}
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -45,5 +55,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])
+        width = max(map(len, self._commands_at))
+        for title, commands in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in commands.items()])

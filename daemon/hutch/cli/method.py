@@ -31,7 +31,7 @@ def method() -> None:
 method.add_command(setup)
 
 
-@method.command()
+@method.command(short_help="List the methods, and what each guarantees here.")
 @json_option
 @click.pass_obj
 def ls(invocation: Invocation, /, *, as_json: bool) -> None:
@@ -50,14 +50,14 @@ def ls(invocation: Invocation, /, *, as_json: bool) -> None:
                 probe.method,
                 config.methods[probe.method].kind,
                 "yes" if probe.available else "no",
-                ", ".join(sorted(probe.guarantees)) or probe.reason,
+                _guarantees(probe) if probe.available else probe.reason,
             )
             for probe in found
         ],
     )
 
 
-@method.command()
+@method.command(short_help="Attack a method: every case of the contract.")
 @click.argument("name")
 @click.option("--group", "groups", multiple=True, help="Only this group of cases; may be repeated.")
 @click.option(
@@ -154,6 +154,16 @@ def _told(config: "Config", probe: "Probe") -> dict[str, Any]:
         },
         "abilities": sorted(probe.abilities),
     }
+
+
+def _guarantees(probe: "Probe") -> str:
+    """Those that it holds, in the fewest words."""
+    from hutch_launchers.spec import Guarantee
+
+    missing = sorted(set(Guarantee) - probe.guarantees)
+    if len(missing) <= len(probe.guarantees):
+        return f"all but {', '.join(missing)}" if missing else "all"
+    return ", ".join(sorted(probe.guarantees)) or "none"
 
 
 def _row(result: "Result") -> dict[str, str]:

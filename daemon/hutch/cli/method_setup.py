@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hutch_launchers.launcher import Launcher
 
 
-@click.command()
+@click.command(short_help="Make what a method needs of this host.")
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Take away again what was made.")
 @json_option
@@ -43,7 +43,9 @@ def find(config: "Config", name: str) -> "Launcher":
     launchers = app.launchers_of(config)
     if name not in launchers:
         raise HutchError(
-            "method_unknown", f"no method is called {name!r}", f"there are: {', '.join(sorted(launchers))}"
+            "method_unknown",
+            f"no method is called {name!r}",
+            f"configured: {', '.join(sorted(launchers))}; others need a table in [methods]",
         )
     return launchers[name]
 

@@ -199,7 +199,8 @@ def _tell(record: RunRecord, *, is_new: bool) -> None:
             f"they are kept on this machine and stored when it takes them; see: hutch show {record.run_id}",
         )
     if is_new and record.session_id:
-        note(f"kept as session {record.session_id}; run in it with --session, end it with: hutch stop")
+        kept = record.session_id
+        note(f"kept as session {kept}; run in it: hutch run --session {kept} -- …; end it: hutch stop {kept}")
     if sys.stderr.isatty():
         for name, snapshot in record.snapshots.items():
             changed = record.changed.get(name, [])

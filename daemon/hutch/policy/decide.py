@@ -31,7 +31,9 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     method = wish.method or config.policy.method
     if method not in config.methods:
         raise HutchError(
-            "method_unknown", f"no method is called {method!r}", f"known: {', '.join(sorted(config.methods))}"
+            "method_unknown",
+            f"no method is called {method!r}",
+            f"configured: {', '.join(sorted(config.methods))}; others need a table in [methods]",
         )
     volumes = read_mounts(wish.volumes, wish.args, config)
     refuse_ungranted(volumes, config, rights)

@@ -13,6 +13,11 @@ TAIL_BYTES = 4096  # of stderr: what failed stands at its end
 _NO_MEMORY = re.compile(
     rb"\bMemoryError\b|std::bad_alloc|\bout of memory\b|OutOfMemoryError|Cannot allocate memory"
 )
+# A process or thread that is not started, as shells, strerror(3) and Python say it
+_NO_PROCESS = re.compile(
+    rb"Cannot fork|fork: (?:retry: )?Resource temporarily unavailable|can't start new thread"
+    rb"|BlockingIOError: \[Errno 11\]|pthread_create failed"
+)
 # A name that does not resolve, as curl, getaddrinfo(3), Node.js, Go and git say it
 _NO_NAME = re.compile(
     rb"Could not resolve host|Temporary failure in name resolution|Name or service not known"
@@ -23,11 +28,14 @@ _NO_NAME = re.compile(
 def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
     """Say what probably was in a command's way; empty where its words point to nothing of ours.
 
-    Of memory only where its limit makes allocations fail: else what is beyond it is killed, and told so.
+    Of memory and processes only where a limit makes calls fail: what a control group stops is told anyway.
     """
     limit = plan.limits.memory_bytes
     if limit and "RLIMIT" in enforced.get(Guarantee.MEMORY, "") and _NO_MEMORY.search(stderr):
         return f"an allocation failed: its memory limit of {amount(limit)} was probably met"
+    most = plan.limits.pids
+    if most and "RLIMIT" in enforced.get(Guarantee.PIDS, "") and _NO_PROCESS.search(stderr):
+        return f"a process was not started: its limit of {most} processes and threads was probably met"
     if _NO_NAME.search(stderr):
         reached = ", ".join(sorted({str(grant) for grant in plan.grants}))
         if not reached:

@@ -31,7 +31,9 @@ def chosen(changes: Sequence[Change], choice: Choice, real: Tree, names: Collect
     wanted = [*choice.paths, *choice.hunks]
     for path in (*wanted, *choice.skip):
         if not any(_is_in(change.path, path) for change in changes):
-            raise HutchError("change_unknown", f"{path} has not changed", "see what has: hutch diff --stat")
+            raise HutchError(
+                "change_unknown", f"{path} has not changed", "see what has: hutch diff ID --stat"
+            )
     picked = [
         change
         for change in changes
@@ -93,7 +95,11 @@ def contents_of(picked: Sequence[Change], choice: Choice, real: Tree) -> dict[st
         old = real.read(path, HUNK_BYTES) if before is not None and before.kind == "file" else b""
         taken = take_hunks(old, change.source.read_bytes()[:HUNK_BYTES], numbers)
         if taken is None:
-            raise HutchError("change_unknown", f"{path} has no such hunk", "they are numbered from 1")
+            raise HutchError(
+                "change_unknown",
+                f"{path} has no hunk {', '.join(map(str, sorted(numbers)))}",
+                f"they are counted from 1: hutch diff ID {path}",
+            )
         found[path] = taken
     return found
 
