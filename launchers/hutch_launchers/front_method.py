@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import anyio
 
+from hutch_launchers.ability_trials import Trials
 from hutch_launchers.cgroup import FRONT_PROCESSES
 from hutch_launchers.front import Front, FrontProcess, Start, greet
 from hutch_launchers.guest_link import Guest, until_ready
@@ -119,6 +120,8 @@ class FrontMethod(ABC):
         python = self.interpreter()
         try:
             measured = await measure(Bench(self._launch, python.program, python.env, self.traits.mechanisms))
+            trials = Trials(self.launch, self.keep, python.program, python.env)
+            unable = await trials.failed(self.traits.abilities)
         except LauncherError as error:
             reason, fix = self.explain(tool, error)
             return Probe(self.name, available=False, reason=reason, fix=fix, version=tool.version)
@@ -127,9 +130,10 @@ class FrontMethod(ABC):
             available=True,
             version=tool.version,
             evidence=self.judge(measured),
-            abilities=self.traits.abilities,
+            abilities=self.traits.abilities - unable.keys(),
+            unable=unable,
         )
-        if is_finished(measured):
+        if is_finished(measured, unable):
             cache.put(key, probe)
         return probe
 

@@ -45,6 +45,7 @@ class Probe:
     version: str = ""
     evidence: Mapping[Guarantee, Evidence] = field(default_factory=dict)
     abilities: frozenset[Ability] = frozenset()
+    unable: Mapping[Ability, str] = field(default_factory=dict)  # what it is made for and cannot do here: why
 
     @property
     def guarantees(self) -> frozenset[Guarantee]:

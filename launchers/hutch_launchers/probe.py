@@ -24,7 +24,7 @@ from hutch_launchers import proc
 from hutch_launchers.kernels import look_at_kernel, own_kernel
 from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
-from hutch_launchers.spec import Command, Guarantee, Limits, SandboxSpec
+from hutch_launchers.spec import Ability, Command, Guarantee, Limits, SandboxSpec
 from hutch_launchers.syscalls import MACHINES
 from hutch_launchers.system_view import HOME
 
@@ -45,7 +45,7 @@ _BURN_S, _HOLD_S = 0.3, 0.5  # the second: several looks of the watch over memor
 _SLACK = 1.3  # of CPU time: a quota is handed out in slices of a tenth of a second
 _HIGH = 1 << 32  # beside a value that the kernel cuts to 32 bits
 _NEWUSER, _TIOCSTI, _AF_VSOCK, _AF_ALG, _AF_PACKET = 0x10000000, 0x5412, 40, 38, 17
-_UNFINISHED = "the trial did not finish"
+UNFINISHED = "the trial did not finish"
 _STATUS, _COMPLAINT = "status", "complaint"  # of a sandbox, beside what its trials found
 _CALLS: tuple[tuple[str, str, tuple[int, ...]], ...] = (  # name, call, arguments
     ("io_uring_setup", "io_uring_setup", (1, 0)),
@@ -252,13 +252,14 @@ def _memory(found: Observations) -> tuple[str, str]:
     return _bounded(found, "memory", _LIMITS.memory_bytes or 0, "bytes held together")
 
 
-def is_finished(evidence: Mapping[Guarantee, Evidence]) -> bool:
+def is_finished(evidence: Mapping[Guarantee, Evidence], unable: Mapping[Ability, str]) -> bool:
     """Whether every trial came to its end: what a busy host cut short is not to be remembered."""
-    return not any(shown.detail.startswith(_UNFINISHED) for shown in evidence.values())
+    seen = [*(shown.detail for shown in evidence.values()), *unable.values()]
+    return not any(detail.startswith(UNFINISHED) for detail in seen)
 
 
 def _unfinished(found: Observations, trial: str) -> str:
     end = found.get(_end(trial), {})
     if end and (limit := end[_STATUS].limit):  # no chance: another time it will be the same
         return f"its sandbox as a whole was ended by the limit of {limit}"
-    return f"{_UNFINISHED}: {end.get(_COMPLAINT) or 'the sandbox ended first'}"
+    return f"{UNFINISHED}: {end.get(_COMPLAINT) or 'the sandbox ended first'}"

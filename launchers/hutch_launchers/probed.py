@@ -82,8 +82,9 @@ def require_for(probe: Probe, spec: SandboxSpec) -> None:
     """Raise LauncherError as `require`, and `guarantee_missing` for an ability that the spec uses."""
     require(probe, spec.needs)
     for ability in sorted(spec.uses - probe.abilities):
+        reason = f": {probe.unable[ability]}" if ability in probe.unable else ""
         raise LauncherError(
-            "guarantee_missing", f"{probe.method} cannot {_UNABLE[ability]} on this host", _OTHERWISE
+            "guarantee_missing", f"{probe.method} cannot {_UNABLE[ability]} on this host{reason}", _OTHERWISE
         )
 
 
@@ -102,6 +103,7 @@ def _encode(probe: Probe) -> dict[str, Any]:
         "version": probe.version,
         "evidence": {g: [shown.held, shown.mechanism, shown.detail] for g, shown in probe.evidence.items()},
         "abilities": sorted(probe.abilities),
+        "unable": probe.unable,
     }
 
 
@@ -113,4 +115,5 @@ def _decode(stored: Mapping[str, Any]) -> Probe:
         version=stored["version"],
         evidence=evidence,
         abilities=frozenset(map(Ability, stored["abilities"])),
+        unable={Ability(name): reason for name, reason in stored["unable"].items()},
     )

@@ -2,21 +2,24 @@
 
 import os
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hutch_launchers import probed
+from hutch_launchers.ability_trials import Trials
 from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.front import put_in_place
-from hutch_launchers.launcher import Evidence, LauncherError, Probe
+from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.prelude import command_prelude
-from hutch_launchers.probed import require
+from hutch_launchers.probed import require, require_for
 from hutch_launchers.registry import OptionError, build_launcher
-from hutch_launchers.spec import Guarantee, Mount
+from hutch_launchers.spec import Ability, Guarantee, Mount, SandboxSpec
 from support.launcher_leftovers import no_new_fds
 from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, run, sh, spec
 
@@ -144,3 +147,35 @@ async def test_an_error_is_not_a_reason_to_try_with_less() -> None:
         await run(launcher, spec(sh(":")))
     assert refused.value.code == "sandbox_failed"
     assert "/no/such/folder" in refused.value.message
+
+
+@pytest.mark.parametrize("method", ["bubblewrap", "wrapper"])
+async def test_what_a_method_is_made_for_is_tried(method: str) -> None:
+    probe = await LAUNCHERS[method].probe(fresh=True)
+    assert (Ability.KEEP in probe.abilities, probe.unable) == (True, {})
+
+
+async def test_what_a_method_cannot_do_here_is_not_claimed_and_said_with_its_reason() -> None:
+    leaky = BubblewrapLauncher("leaky")
+
+    @asynccontextmanager
+    async def all_writable(asked: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+        mounts = tuple(replace(mount, writable=True) for mount in asked.mounts)
+        async with leaky.launch(replace(asked, mounts=mounts, egress=None)) as process:
+            yield process
+
+    @asynccontextmanager
+    async def keeps_nothing(_: SandboxSpec) -> AsyncGenerator[KeptSandbox]:
+        raise LauncherError("sandbox_failed", "it does not stay", "")
+        yield
+
+    trials = Trials(all_writable, keeps_nothing, "/usr/bin/python3", {})
+    seen = await trials.failed(frozenset(Ability))
+    assert seen == {
+        Ability.KEEP: "it does not stay",
+        Ability.NESTED: "the path could be written",
+        Ability.DOORS: "the door led nowhere",
+    }
+    probe = Probe("leaky", available=True, unable=seen)
+    with pytest.raises(LauncherError, match=r"cannot keep a sandbox .* on this host: it does not stay"):
+        require_for(probe, replace(spec(sh(":")), command=None))

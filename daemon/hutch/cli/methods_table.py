@@ -67,6 +67,7 @@ def _print_reasons(method: Document, *, is_chosen: bool) -> None:
         for name, shown in guarantees.items()
         if not shown["held"] and name != Guarantee.KERNEL  # most share the host's, as the table shows
     ]
+    broken += [f"not {ability}: {reason}" for ability, reason in method["unable"].items()]
     if not is_chosen and not broken:
         return
     click.echo(f"    {click.style(method['name'], bold=True)} {one_line(method['version'], _NAME)}".rstrip())

@@ -45,6 +45,7 @@ def _method(rooms: Rooms, probe: Probe) -> dict[str, Any]:
             for name, shown in probe.evidence.items()
         },
         "abilities": sorted(probe.abilities),
+        "unable": dict(probe.unable),
     }
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import anyio.to_thread
 
+from hutch_launchers.ability_trials import Trials
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.containers.engine import Engine
 from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
@@ -69,6 +70,10 @@ class ContainerLauncher:
                 evidence = await measure(
                     Bench(lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS)
                 )
+                trials = Trials(
+                    lambda spec: launch(bare, spec), lambda spec: keep(bare, spec), "/usr/bin/python3", {}
+                )
+                unable = await trials.failed(_abilities(found))
             except LauncherError as error:
                 fix = _MAP_USERS if "/etc/subuid" in error.message else error.hint
                 return Probe(self.name, available=False, reason=error.message, fix=fix, version=found.version)
@@ -77,9 +82,10 @@ class ContainerLauncher:
                 available=True,
                 version=found.version,
                 evidence=evidence,
-                abilities=_abilities(found),
+                abilities=_abilities(found) - unable.keys(),
+                unable=unable,
             )
-            if is_finished(evidence):
+            if is_finished(evidence, unable):
                 cache.put(key, probe)
         if self.warm and rooms.attaches:
             warm_pool(rooms)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import anyio
 
+from hutch_launchers.ability_trials import Trials
 from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST, GUEST_SOURCE, find_interpreter
 from hutch_launchers.kept import Kept
@@ -68,6 +69,7 @@ class BubblewrapLauncher:
                 lambda spec: self._launch(spec, python.mounts), python.program, python.env, _MECHANISMS
             )
             evidence = await measure(bench)
+            unable = await Trials(bench.launch, self.keep, python.program, python.env).failed(_ABILITIES)
             place = self.probe_cache.parent if self.probe_cache else None
             overlays = binary.has_overlay and await has_overlay(bench.launch, python.program, place)
         except LauncherError as error:
@@ -75,9 +77,16 @@ class BubblewrapLauncher:
             return Probe(
                 self.name, available=False, reason=obstacle.reason, fix=obstacle.fix, version=str(binary)
             )
-        abilities = _ABILITIES | ({Ability.OVERLAY} if overlays else frozenset())
-        probe = Probe(self.name, available=True, version=str(binary), evidence=evidence, abilities=abilities)
-        if is_finished(evidence):
+        abilities = (_ABILITIES | ({Ability.OVERLAY} if overlays else frozenset())) - unable.keys()
+        probe = Probe(
+            self.name,
+            available=True,
+            version=str(binary),
+            evidence=evidence,
+            abilities=abilities,
+            unable=unable,
+        )
+        if is_finished(evidence, unable):
             cache.put(key, probe)
         return probe
 

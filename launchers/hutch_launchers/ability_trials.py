@@ -1,0 +1,119 @@
+"""Whether a method can do here what it is made for besides: each ability tried once, in a small sandbox."""
+
+import secrets
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import anyio
+
+from hutch_launchers.contract.doorway import ANSWER, doorway
+from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.probe import UNFINISHED
+from hutch_launchers.spec import Ability, Command, EgressEndpoint, Limits, Mount, SandboxSpec
+
+_ROOT, _AT = PurePosixPath("/"), PurePosixPath("/workspace")
+_PATIENCE_S = 20.0  # for all together, on a busy host
+_SAID = "here"
+_SAY = f"print('{_SAID}', end='')"
+_WRITE = f"""
+open('mine', 'w').close()
+try:
+    open('below/theirs', 'w')
+except OSError:
+    {_SAY}
+"""
+_VISIT = """
+import socket, sys
+print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(99).decode(), end='')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What a method brings to be tried."""
+
+    launch: Callable[[SandboxSpec], AbstractAsyncContextManager[SandboxProcess]]
+    keep: Callable[[SandboxSpec], AbstractAsyncContextManager[KeptSandbox]]
+    python: str  # inside
+    env: Mapping[str, str]  # what it needs there
+
+    async def failed(self, claimed: frozenset[Ability]) -> Mapping[Ability, str]:
+        """Of what a method claims and is tried here what it cannot do, each with what was seen instead."""
+        seen = dict.fromkeys(claimed & _TRIALS.keys(), UNFINISHED)
+
+        async def run(ability: Ability, folder: Path) -> None:
+            try:
+                seen[ability] = await _TRIALS[ability](self, folder)
+            except LauncherError as error:
+                seen[ability] = error.message
+
+        with tempfile.TemporaryDirectory(prefix="hutch-trial-", ignore_cleanup_errors=True) as place:
+            with anyio.move_on_after(_PATIENCE_S):
+                async with anyio.create_task_group() as all_of_them:
+                    for ability in seen:
+                        (folder := Path(place, ability)).mkdir()
+                        all_of_them.start_soon(run, ability, folder)
+        return {ability: reason for ability, reason in seen.items() if reason}
+
+    async def says(
+        self, script: str, *words: str, mounts: tuple[Mount, ...] = (), egress: EgressEndpoint | None = None
+    ) -> str:
+        cwd = mounts[0].target if mounts else _ROOT  # some methods show it at its own path
+        command = self._command(script, *words, cwd=cwd)
+        async with self.launch(_spec(command, mounts, egress)) as process:
+            return await _said(process)
+
+    async def says_kept(self, script: str) -> str:
+        async with self.keep(_spec(None)) as kept, kept.start(self._command(script)) as process:
+            return await _said(process)
+
+    def _command(self, script: str, *words: str, cwd: PurePosixPath = _ROOT) -> Command:
+        argv = (self.python, "-I", "-S", "-c", script, *words)
+        return Command(argv, cwd, {"PATH": "/usr/bin:/bin", **self.env})
+
+
+async def _keep(trials: Trials, _: Path) -> str:
+    said = await trials.says_kept(_SAY)
+    return "" if said == _SAID else f"a command in a kept sandbox said {said!r}"
+
+
+async def _nested(trials: Trials, folder: Path) -> str:
+    below = folder / "below"
+    below.mkdir()
+    said = await trials.says(_WRITE, mounts=(Mount(folder, _AT, writable=True), Mount(below, _AT / "below")))
+    if not (folder / "mine").exists():
+        return "nothing could be written beside the path to be protected"
+    return "" if said == _SAID and not list(below.iterdir()) else "the path could be written"
+
+
+async def _doors(trials: Trials, folder: Path) -> str:
+    async with doorway(folder) as endpoint:
+        (door,) = endpoint.doors
+        said = await trials.says(_VISIT, door.name, str(door.port), egress=endpoint)
+    return "" if said == ANSWER.decode() else "the door led nowhere"
+
+
+_TRIALS: Mapping[Ability, Callable[[Trials, Path], Awaitable[str]]] = {
+    Ability.KEEP: _keep,
+    Ability.NESTED: _nested,
+    Ability.DOORS: _doors,
+}
+
+
+def _spec(
+    command: Command | None, mounts: tuple[Mount, ...] = (), egress: EgressEndpoint | None = None
+) -> SandboxSpec:
+    run_id = "probe-" + secrets.token_hex(8)
+    return SandboxSpec(run_id, command, mounts, Limits(wall_s=_PATIENCE_S), egress, frozenset())
+
+
+async def _said(process: SandboxProcess) -> str:
+    text = bytearray()
+    with suppress(anyio.EndOfStream):
+        while len(text) < 999:
+            text += await process.stdout.receive()
+    await process.wait()
+    return text.decode(errors="replace")
