@@ -59,6 +59,8 @@ TAIL = """## What does not hold yet
   system calls that the filter allows.
 - **Launch mode** (`builtin`, `launcher`): the protection is the agent's own, or another program's. Nothing is
   claimed of it and the suite attacks nothing; docs/methods.md says what was seen.
+- **`lima`, `wsl` and `safehouse`** have never been run: no host for them was at hand. Their words are tested
+  as text. What they give, the probe measures where they run.
 - **Google Cloud Storage** is tested only as far as the wire: which conditions are sent and how answers are
   read. No server that can stand in its place honours them. In a real bucket they are shown by the race that
   every store must pass before its first use. S3 is tested on Ceph's gateway 16, Azure on Azurite, both with

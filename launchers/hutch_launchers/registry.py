@@ -15,11 +15,14 @@ from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.firejail import FirejailLauncher
 from hutch_launchers.methods.gvisor.launcher import GvisorLauncher
 from hutch_launchers.methods.landlock import LandlockLauncher
+from hutch_launchers.methods.lima.launcher import LimaLauncher
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.pid import PidLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
+from hutch_launchers.methods.safehouse import SafehouseLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher
+from hutch_launchers.methods.wsl.launcher import WslLauncher
 
 KINDS: Mapping[str, type[Any]] = {
     "account": AccountLauncher,
@@ -29,12 +32,15 @@ KINDS: Mapping[str, type[Any]] = {
     "gvisor": GvisorLauncher,
     "landlock": LandlockLauncher,
     "launcher": AgentLauncherProgram,
+    "lima": LimaLauncher,
     "docker": DockerLauncher,
     "nsjail": NsjailLauncher,
     "nspawn": NspawnLauncher,
     "pid": PidLauncher,
     "podman": PodmanLauncher,
+    "safehouse": SafehouseLauncher,
     "wrapper": WrapperLauncher,
+    "wsl": WslLauncher,
 }
 
 _PATHS = ("bwrap", "journals", "nsjail", "probe_cache", "runsc")  # options that are one path

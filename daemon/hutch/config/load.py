@@ -38,11 +38,14 @@ METHOD_KINDS = (
     "gvisor",
     "landlock",
     "launcher",
+    "lima",
     "nsjail",
     "nspawn",
     "pid",
     "podman",
+    "safehouse",
     "wrapper",
+    "wsl",
 )
 METHODS = {"bubblewrap": Method("bubblewrap")}
 AGENTS = {"claude": Agent()}

@@ -1,0 +1,1 @@
+"""The method `lima`: a virtual machine for all runs."""

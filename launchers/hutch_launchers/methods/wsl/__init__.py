@@ -1,0 +1,1 @@
+"""The method `wsl`: a distribution of WSL that is reserved for agents."""
