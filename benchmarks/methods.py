@@ -6,6 +6,7 @@ Beside the methods stand the bare tool and the peers that are installed: Codex's
 rows of a part run in one call, so that they share the machine's moods; what counts are the ratios.
 """
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,7 +36,7 @@ async def main() -> None:
     ratios: dict[str, float] = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
-        made = await stack.enter_async_context(daemon(folder / "d"))
+        made = await stack.enter_async_context(daemon(folder / "d", python=(sys.executable,)))
         others, missing = peers(folder)
         measured = {}
         if part in ("all", "start", "rate"):
@@ -136,8 +137,13 @@ def _over_bare(rows: list[Row]) -> dict[str, float]:
     return {
         f"{name} over bare, ms": value - p50[bare]
         for name, value in p50.items()
-        if (bare := f"bare {name.partition(' through')[0]}") in p50
+        if (bare := _bare(name)) in p50
     }
+
+
+def _bare(name: str) -> str:
+    """The row of the bare tool of a row like "bubblewrap through the daemon" or "docker, warm"."""
+    return f"bare {name.partition(' through')[0].partition(',')[0]}"
 
 
 def _of_bare(rows: list[Row]) -> dict[str, float]:
@@ -146,7 +152,7 @@ def _of_bare(rows: list[Row]) -> dict[str, float]:
     found = {}
     for name, value in rate.items():
         method, _, at_once = name.partition(" @")
-        bare = f"bare {method.partition(' through')[0]} @{at_once}"
+        bare = f"{_bare(method)} @{at_once}"
         if bare in rate:
             found[f"{name} / bare"] = value / rate[bare]
     return found
