@@ -6,10 +6,15 @@ And how tests are shared between processes, with `-n auto --dist loadgroup --no-
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.azurite import PROGRAM, AzureServer, azurite, node
 from support.ceph import S3Server, gateway, programs
 from support.needs import need
+
+# How long an example takes says more of what else this machine does than of what is tested
+settings.register_profile("hutch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hutch")
 
 
 @pytest.hookimpl(tryfirst=True)

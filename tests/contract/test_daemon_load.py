@@ -93,6 +93,23 @@ async def test_a_reader_that_stalls_holds_nobody_up(sandbox: Column) -> None:
             one.close()
 
 
+@shows("daemon/many-calls")
+async def test_requests_that_never_come_to_their_end_hold_nobody_up(sandbox: Column) -> None:
+    head = f"POST /api/run HTTP/1.1\r\nHost: localhost\r\nAuthorization: {bearer(sandbox)}\r\n"
+    beginnings = [head, head + "Content-Length: 1000000\r\n\r\n{", "P", head + "X-Long: " + "x" * 60_000]
+    before = resident_bytes(sandbox)
+    slow = [socket.create_connection(("127.0.0.1", sandbox.port)) for _ in range(400)]
+    try:
+        for number, one in enumerate(slow):
+            one.sendall(beginnings[number % len(beginnings)].encode())
+        with anyio.fail_after(25):
+            assert (await sandbox.run("echo fine")).exit_code == 0
+        assert resident_bytes(sandbox) - before < 100 << 20
+    finally:
+        for one in slow:
+            one.close()
+
+
 @shows("daemon/flood")
 async def test_endless_output_is_bounded_on_disk_and_in_memory(sandbox: Column) -> None:
     floods = ["yes", "head -c 1G /dev/zero | tr '\\0' x"]
