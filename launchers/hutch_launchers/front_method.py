@@ -119,7 +119,9 @@ class FrontMethod(ABC):
             return known
         python = self.interpreter()
         try:
-            measured = await measure(Bench(self._launch, python.program, python.env, self.traits.mechanisms))
+            mechanisms = self.traits.mechanisms
+            bench = Bench(self._launch, python.program, python.env, mechanisms, self.name, self.reap)
+            measured = await measure(bench)
             trials = Trials(self.launch, self.keep, python.program, python.env)
             unable = await trials.failed(self.traits.abilities)
         except LauncherError as error:

@@ -6,12 +6,13 @@ Two sandboxes, at the same time: one looks around, one strains against limits.
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from hutch_launchers import proc
 from hutch_launchers.kernels import look_at_kernel, own_kernel
 from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
+from hutch_launchers.measuring import clear_interrupted, noted
 from hutch_launchers.spec import Ability, Command, Guarantee, Limits, SandboxSpec
 from hutch_launchers.syscalls import MACHINES
 from hutch_launchers.system_view import HOME
@@ -78,33 +80,19 @@ class Bench:
     python: str  # inside
     env: Mapping[str, str]  # what it needs there
     mechanisms: Mapping[Guarantee, str]  # what the method says holds each; the limits say it of themselves
+    method: str  # its name
+    reap: Callable[[str], Awaitable[bool]]  # as `Launcher.reap`
 
 
 async def measure(bench: Bench) -> Mapping[Guarantee, Evidence]:
     """Run both sandboxes and judge. Raises LauncherError when one cannot be made at all."""
-    found: dict[str, Any] = {}
-    errors: list[LauncherError] = []
-    with ExitStack() as stack:
-        assignment = _put_canaries(stack)
-
-        async def run(trials: Sequence[str]) -> None:
-            try:
-                while trials:
-                    told = await _run(bench, {**assignment, "trials": trials})
-                    found.update(told)
-                    missing = [trial for trial in trials if trial not in told]
-                    if missing:  # it ended its sandbox: the others are made in a further one
-                        found[_end(missing[0])] = told
-                    trials = missing[1:]
-            except LauncherError as error:
-                errors.append(error)
-
-        with anyio.move_on_after(_PATIENCE_S):
-            async with anyio.create_task_group() as both:
-                both.start_soon(run, _LOOK)
-                both.start_soon(run, _STRAIN)
-        if errors:
-            raise errors[0]
+    await clear_interrupted(bench.method, bench.reap)
+    runs = [f"probe-{secrets.token_hex(8)}" for _ in (*_LOOK, *_STRAIN)]  # each may need a sandbox
+    token = "hutch-canary-" + secrets.token_hex(8)
+    folders = [folder / token for folder in _canary_folders()]
+    with noted(bench.method, runs, folders), ExitStack() as stack:
+        assignment = _put_canaries(stack, token, folders)
+        found = await _observe(bench, assignment, iter(runs))
         found["outlived"] = list(proc.pids_with_argument(assignment["daemon"]))
         for pid in found["outlived"]:
             with suppress(ProcessLookupError):
@@ -116,19 +104,43 @@ async def measure(bench: Bench) -> Mapping[Guarantee, Evidence]:
     }
 
 
-def _put_canaries(stack: ExitStack) -> dict[str, Any]:
+async def _observe(bench: Bench, assignment: Mapping[str, Any], runs: Iterator[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    errors: list[LauncherError] = []
+
+    async def run(trials: Sequence[str]) -> None:
+        try:
+            while trials:
+                told = await _run(bench, next(runs), {**assignment, "trials": trials})
+                found.update(told)
+                missing = [trial for trial in trials if trial not in told]
+                if missing:  # it ended its sandbox: the others are made in a further one
+                    found[_end(missing[0])] = told
+                trials = missing[1:]
+        except LauncherError as error:
+            errors.append(error)
+
+    with anyio.move_on_after(_PATIENCE_S):
+        async with anyio.create_task_group() as both:
+            both.start_soon(run, _LOOK)
+            both.start_soon(run, _STRAIN)
+    if errors:
+        raise errors[0]
+    return found
+
+
+def _put_canaries(stack: ExitStack, token: str, folders: Sequence[Path]) -> dict[str, Any]:
     """Put canaries on the host that `stack` takes away, and write the assignment that names them."""
-    token = "hutch-canary-" + secrets.token_hex(8)
-    files = [_put_file(stack, Path(folder), token) for folder in _canary_folders()]
+    files = [_put_file(stack, folder, token) for folder in folders]
     path = str(Path(files[0]).with_suffix(".sock")) if files else ""
     listeners = [_listen(stack, address) for address in dict.fromkeys(("127.0.0.1", _own_address()))]
     for name in ("\0" + token, path):
         sock = stack.enter_context(socket.socket(socket.AF_UNIX))
         sock.bind(name)
         sock.listen()
-    sleeper = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", token]
-    process = subprocess.Popen(sleeper, env={}, stdin=subprocess.DEVNULL, start_new_session=True)
-    stack.callback(process.wait)
+    sleeper = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()", token]  # ends with us
+    process = subprocess.Popen(sleeper, env={}, stdin=subprocess.PIPE, start_new_session=True)
+    stack.enter_context(process)
     stack.callback(process.kill)
     machine = MACHINES.get(os.uname().machine)
     calls = [(name, machine.numbers[call], args) for name, call, args in _CALLS] if machine else None
@@ -157,8 +169,9 @@ def _canary_folders() -> Iterator[Path]:
             yield Path(path)
 
 
-def _put_file(stack: ExitStack, folder: Path, token: str) -> str:
-    made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hutch-canary-", dir=folder)))
+def _put_file(stack: ExitStack, made: Path, token: str) -> str:
+    made.mkdir(mode=0o700)
+    stack.callback(shutil.rmtree, made, ignore_errors=True)
     made.chmod(0o777)  # the method must keep it, not its mode
     file = made / "canary"
     file.write_text(token, encoding="utf-8")
@@ -179,11 +192,10 @@ def _listen(stack: ExitStack, address: str) -> tuple[str, int]:
     return address, sock.getsockname()[1]
 
 
-async def _run(bench: Bench, assignment: Mapping[str, Any]) -> Observations:
+async def _run(bench: Bench, run_id: str, assignment: Mapping[str, Any]) -> Observations:
     """Let the canary loose in a sandbox; what it had told when it was ended counts."""
     argv = (bench.python, "-I", "-S", "-c", _CANARY.read_text(encoding="utf-8"))
     command = Command(argv, PurePosixPath("/"), {"PATH": "/usr/bin:/bin", "HOME": HOME, **bench.env})
-    run_id = "probe-" + secrets.token_hex(8)
     spec = SandboxSpec(run_id, command, (), _LIMITS, None, frozenset())
     told, complaint = bytearray(), bytearray()
     async with bench.launch(spec) as process, anyio.create_task_group() as readers:

@@ -26,8 +26,10 @@ _ETC = (
     "/etc/alternatives",
     "/etc/ld.so.cache",
     "/etc/localtime",
+    "/etc/mime.types",
     "/etc/timezone",
     "/etc/os-release",
+    "/etc/debian_version",
     "/etc/services",
     "/etc/protocols",
 )

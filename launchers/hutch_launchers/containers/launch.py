@@ -17,7 +17,7 @@ from hutch_launchers.commands import check_command, check_run_id
 from hutch_launchers.containers.container import Blank, Dressed, remove, start_blank
 from hutch_launchers.containers.engine import RUN, Container, Engine
 from hutch_launchers.containers.own_python import foreign_interpreter
-from hutch_launchers.containers.pool import Pool, find_pool
+from hutch_launchers.containers.pool import Pool, find_pool, forget_orphans
 from hutch_launchers.containers.skeleton import SKELETON, image_name, make_skeleton
 from hutch_launchers.freezer import Freezer
 from hutch_launchers.hosts import is_address
@@ -221,7 +221,11 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
 
 
 def reap(rooms: Rooms, run_id: str) -> bool:
-    """End the container of a run whose daemon has gone; whether there was one. Blocks."""
+    """End the container of a run whose daemon has gone; whether there was one. Blocks.
+
+    And those that it had begun to start, which are no run's yet.
+    """
+    forget_orphans(rooms.engine, rooms.places)
     found = False
     for place in rooms.places.glob("*"):
         with suppress(OSError):

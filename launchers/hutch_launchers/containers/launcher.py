@@ -66,10 +66,11 @@ class ContainerLauncher:
         probe = None if fresh else cache.get(key)
         if probe is None:
             bare = replace(rooms, warm=0, image="")
+            bench = Bench(
+                lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS, self.name, self.reap
+            )
             try:
-                evidence = await measure(
-                    Bench(lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS)
-                )
+                evidence = await measure(bench)
                 trials = Trials(
                     lambda spec: launch(bare, spec), lambda spec: keep(bare, spec), "/usr/bin/python3", {}
                 )

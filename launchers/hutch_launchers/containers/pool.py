@@ -77,7 +77,7 @@ def find_pool(
         if pool is not None:
             threading.Thread(target=pool.close).start()
         else:
-            _forget_orphans(engine, places)
+            forget_orphans(engine, places)
         pool = _pools[places] = Pool(container, size, start)
         pool.fill()
     return pool
@@ -90,8 +90,8 @@ def _lives(blank: Blank) -> bool:
     return not poll.poll(0)
 
 
-def _forget_orphans(engine: Engine, places: Path) -> None:
-    """Remove what is left of warm containers that ended with their daemon; those of runs are for `reap`."""
+def forget_orphans(engine: Engine, places: Path) -> None:
+    """Remove what is left of containers without a run that ended with their daemon; others are for `reap`."""
     for place in places.glob("*"):
         try:
             owner = int((place / "owner").read_text(encoding="ascii"))

@@ -9,7 +9,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -27,7 +27,7 @@ from hutch_launchers.own_paths import OwnPaths, make_own_paths, refuse_protected
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.seccomp_listener import load_filter_with_listener
 from hutch_launchers.sources import check_target, open_sources
-from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.spec import Ability, Command, Guarantee, SandboxSpec
 from hutch_launchers.system_view import SystemView, look
 from hutch_launchers.thread_confinement import drop_capabilities, start_confined
 
@@ -95,7 +95,7 @@ class LandlockLauncher(FrontMethod):
         attendant = Attendant([*paths, own.home.resolve(), own.temporary.resolve()])
         held.callback(attendant.close)
         spawn = partial(_spawn, ruleset, program, attendant)
-        return Start((PLACE,), spec, spawn=spawn, adapt=own.command)
+        return Start((PLACE,), spec, spawn=spawn, adapt=lambda command: own.command(_without_system(command)))
 
     def _rules(self, own: OwnPaths, opened: ExitStack) -> Iterator[Rule]:
         """What everything inside may use; what is absent is left out."""
@@ -123,6 +123,11 @@ class LandlockLauncher(FrontMethod):
     async def sweep(self, run_id: str) -> bool:
         found = await FrontMethod.sweep(self, run_id)
         return await anyio.to_thread.run_sync(remove_run_folder, run_id) or found
+
+
+def _without_system(command: Command) -> Command:
+    """Git takes a configuration of the host that it may not read for an error; elsewhere there is none."""
+    return replace(command, env={"GIT_CONFIG_NOSYSTEM": "1", **command.env})
 
 
 def system_paths(view: SystemView) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class Reviews:
                 self.discard(review.id)
 
     def recover(self) -> None:
-        """Bring applications that a dead daemon left to their end, and clear away what is none."""
+        """Bring applications that a dead daemon left to their end, and clear away what holds nothing."""
         if not self.folder.exists():
             return
         for place in self.folder.iterdir():
@@ -168,6 +168,9 @@ class Reviews:
                     self._settle(self.find(place.name), Transaction.read(journal).recover())
                 except (OSError, ValueError, KeyError, HutchError):
                     logger.exception("review=%s: its application could not be brought to an end", place.name)
+            else:
+                with suppress(HutchError):
+                    self.drop_if_empty(self.find(place.name))
 
     def _begin(
         self,

@@ -66,7 +66,12 @@ class BubblewrapLauncher:
         try:
             python = find_interpreter(self.system)
             bench = Bench(
-                lambda spec: self._launch(spec, python.mounts), python.program, python.env, _MECHANISMS
+                lambda spec: self._launch(spec, python.mounts),
+                python.program,
+                python.env,
+                _MECHANISMS,
+                self.name,
+                self.reap,
             )
             evidence = await measure(bench)
             unable = await Trials(bench.launch, self.keep, python.program, python.env).failed(_ABILITIES)
