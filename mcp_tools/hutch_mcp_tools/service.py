@@ -102,6 +102,7 @@ class RunRequest(RunLimits):
     args: dict[str, JsonValue] = {}  # what templates take
     workspace: str | None = None  # "DIR" or "DIR:MODE", by default ro
     method: str | None = None
+    image: str | None = None  # the root of the sandbox, one that the owner allows
     tier: str | None = None  # a named policy
     cwd: str | None = None
     env: dict[str, str] = {}
@@ -122,6 +123,7 @@ class AgentRequest(Wire):
     name: str | None = None
     model: str | None = None
     method: str | None = None
+    image: str | None = None  # the root of the sandbox, one that the owner allows
     tier: str | None = None
     network: str | None = None
     instructions: str | None = None  # added to the agent's system prompt for this run

@@ -1,9 +1,6 @@
 """Containers: what is put into them while they run, images, those started ahead of need, what they leave."""
 
-import io
 import os
-import subprocess
-import tarfile
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -24,7 +21,8 @@ from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.spec import Command, Guarantee, Limits, Mount
 from support.container_engines import DOCKER_HOST, OWN
 from support.launcher_leftovers import nothing_left
-from support.launcher_methods import LIMITS, available, code, read_line, run, sh, spec
+from support.launcher_methods import LIMITS, available, code, finish, read_line, run, sh, spec
+from support.small_image import small_image
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="mounts are put into running containers by root alone"
@@ -141,23 +139,6 @@ async def test_a_hog_is_ended_alone_and_told_so(launcher: ContainerLauncher) -> 
     assert (await run(launcher, spec(sh(f"exec {hog}")))).status.limit is Guarantee.MEMORY
 
 
-def small_image() -> bytes:
-    """A root with a shell, a C library and nothing else: no Python, no coreutils."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        lines = subprocess.run(
-            ["ldd", "/bin/sh"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        found = [word for line in lines for word in line.split() if word.startswith("/")]
-        for path in ("/bin/sh", *found):
-            archive.add(os.path.realpath(path), arcname=path.lstrip("/"))
-        for name, text in (("etc/marker", b"of the image\n"), ("workspace/below", b"x")):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text))
-    return content.getvalue()
-
-
 async def test_an_image_is_the_root_though_it_has_no_python(
     engine: ContainerLauncher, tmp_path: Path
 ) -> None:
@@ -171,6 +152,40 @@ async def test_an_image_is_the_root_though_it_has_no_python(
     sandbox = spec(command, mounts=(Mount(tmp_path, PurePosixPath("/workspace")),))
     done = await run(engine, replace(sandbox, image="hutch-test/small:1"))
     assert done.text.split("\n")[:-1] == ["of the image", "ours", "bare", "private", "sealed"]
+
+
+async def test_volumes_of_an_image_are_the_sandboxs_own_and_bounded(
+    engine: ContainerLauncher,
+) -> None:
+    change = ["--change", "VOLUME /data", "--change", "VOLUME /opt/more", "--change", "ENTRYPOINT /bin/false"]
+    call([*words(engine), "import", *change, "-", "hutch-test/volumes:1"], small_image())
+    before = tell(engine, "volume", "ls", "--quiet")
+    limits = replace(LIMITS, disk_bytes=16 << 20)
+    script = "echo x > /data/x && echo x > /opt/more/x && read -r line < /proc/mounts; "
+    script += (
+        "while read -r line; do case $line in *' /data '*|*' /tmp '*) echo $line;; esac; done </proc/mounts"
+    )
+    sandbox = spec(Command(("/bin/sh", "-c", script), PurePosixPath("/"), {}), limits=limits)
+    async with engine.launch(replace(sandbox, image="hutch-test/volumes:1")) as process:
+        assert process.pid is not None
+        done = await finish(process)
+        during = tell(engine, "volume", "ls", "--quiet")
+    shown = {line.split()[1]: line.split() for line in done.text.splitlines()}
+    assert {path: line[2] for path, line in shown.items()} == {"/data": "tmpfs", "/tmp": "tmpfs"}, done
+    assert {
+        path: next(o for o in line[3].split(",") if o.startswith("size=")) for path, line in shown.items()
+    } == {
+        "/data": "size=4096k",
+        "/tmp": "size=4096k",
+    }
+    assert before == during
+
+
+@pytest.mark.parametrize("name", ["--privileged", "sha256:" + "a" * 64, "a b", "", "-v"])
+async def test_what_is_no_images_name_is_refused(engine: ContainerLauncher, name: str) -> None:
+    with pytest.raises(LauncherError) as refused:
+        await run(engine, replace(spec(sh(":")), image=name or "\n"))
+    assert (refused.value.code, "no image's name" in refused.value.message) == ("sandbox_failed", True)
 
 
 async def test_an_image_that_is_not_there_is_refused_and_never_pulled(engine: ContainerLauncher) -> None:

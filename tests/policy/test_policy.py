@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutch.access.rights import OWNERS_RIGHTS
-from hutch.config import Config, Limits, Network, parse
+from hutch.config import Config, Limits, Method, Network, parse
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
 from hutch.policy import Plan, Wish, command_for, decide, shown
@@ -215,3 +215,51 @@ def test_a_stricter_configuration_never_yields_a_looser_plan(
     assert (narrow.limits.memory_bytes or 0) <= (wide.limits.memory_bytes or 0)
     assert narrow.limits.wall_s <= wide.limits.wall_s
     assert narrow.mounts == wide.mounts
+
+
+IMAGES = replace(
+    CONFIG,
+    policy=replace(POLICY, images=("python:3.12", "tools/*:*", "local:*")),
+    methods={**CONFIG.methods, "boxes": Method("docker", {"image": "own:1"})},
+)
+
+
+@pytest.mark.parametrize("image", ["python:3.12", "tools/make:4", "local:"])
+def test_an_image_that_the_owner_names_is_granted_and_recorded(image: str) -> None:
+    plan = plan_for(Wish(command="id", image=image), IMAGES)
+    assert plan.spec("r-1", {}, None).image == image
+    assert (plan.requested["image"], plan.granted["image"]) == (image, image)
+    assert plan.command.argv == ("/bin/sh", "-c", "id")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "python:3.13",
+        "python:3.12@sha256:" + "a" * 64,
+        "python",
+        "evil.example/python:3.12",
+        "tools/deep/er:1",
+        "local:5000/another/registrys:1",
+        "--privileged",
+        "cafe",
+        "sha256:" + "a" * 64,
+        "",
+        "python:3.12\n",
+    ],
+)
+def test_no_other_image_is_granted(image: str) -> None:
+    assert code_of(Wish(command="id", image=image), IMAGES) == "image_denied"
+    everything = replace(IMAGES, policy=replace(POLICY, images=()))
+    assert code_of(Wish(command="id", image=image), everything) == "image_denied"
+
+
+def test_a_number_is_no_name_of_an_image_whatever_is_granted() -> None:
+    config = replace(CONFIG, policy=replace(POLICY, images=("*",)))
+    assert code_of(Wish(command="id", image="cafe" * 3), config) == "image_denied"
+    assert plan_for(Wish(command="id", image="cafe:1"), config).image == "cafe:1"
+
+
+def test_a_methods_own_image_needs_no_grant_and_is_recorded() -> None:
+    assert plan_for(Wish(command="id", method="boxes"), IMAGES).image == "own:1"
+    assert plan_for(Wish(command="id"), IMAGES).image is None

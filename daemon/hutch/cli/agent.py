@@ -53,6 +53,7 @@ Examples:
 @click.option("--model", metavar="NAME", help="The model to ask.")
 @click.option("--net", metavar="NAME", help="A network of the configuration instead of the agent's own.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
+@click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(
     "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
 )
@@ -147,6 +148,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         args=arguments(options["arg"]),
         model=options["model"],
         method=options["method"],
+        image=options["image"],
         tier=options["tier"],
         network=options["net"],
         instructions=_text(instructions) if instructions else None,

@@ -36,6 +36,7 @@ def policy_fields(policy: Mapping[str, Any]) -> dict[str, object]:
         "asked for": ", ".join(asked),
         "narrowed by": tuple(policy.get("narrowed", [])),
         "may write": tuple(granted.get("writes", [])) or "nothing that lasts",
+        "image": granted.get("image") or "",
         "may read": tuple(granted.get("reads", [])) or "nothing of this host but its programs",
         "not shown": ", ".join(hidden[:_SHOWN]) + more,
         "may reach": tuple(granted.get("network", [])) or "no network",

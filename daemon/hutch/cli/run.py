@@ -83,6 +83,7 @@ class Collecting:
 )
 @click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
+@click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(
     "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
 )
@@ -145,6 +146,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         args=arguments(options["arg"]),
         workspace=options["workspace"],
         method=options["method"],
+        image=options["image"],
         tier=options["tier"],
         cwd=options["cwd"],
         env=dict(options["env"]),

@@ -39,6 +39,7 @@ _WORKSPACE = Text(
 _NAME = r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
 _HOST = Text(_NAME, "a host name without a port")
 _ORIGIN = Text(rf"https?://{_NAME}(:[0-9]{{1,5}})?", "an origin such as https://hutch.example.org")
+_IMAGE = Text(r"[A-Za-z0-9*][A-Za-z0-9._/:@*-]{0,254}", "an image's name with its tag, or a pattern with *")
 _VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 _URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
 _STORE = Text(
@@ -129,6 +130,7 @@ class Policy:
     review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
     agents_may_apply: Annotated[bool, Flag()] = False
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
+    images: Annotated[tuple[str, ...], Each(_IMAGE)] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
     kept_idle_s: Annotated[float, Number(1, _DAY_S, "seconds")] = 3600.0

@@ -44,6 +44,11 @@ def read_command(wish: Wish, shell: str, volumes: Sequence[VolumeMount], *, has_
     return Command(argv, cwd, env)
 
 
+def shell_of(image: str | None, shell: str) -> str:
+    """The shell that runs a line: the host's own, or the one that every image is to have."""
+    return "/bin/sh" if image else shell
+
+
 def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
         if not _ENV_NAME.fullmatch(name) or "\0" in value:
@@ -55,7 +60,7 @@ def _checked_env(env: Mapping[str, str]) -> dict[str, str]:
 
 def command_for(wish: Wish, plan: Plan, shell: str) -> Command:
     """Return a further command for a kept sandbox that was opened under `plan`."""
-    command = read_command(wish, shell, plan.volumes, has_workspace=False)
+    command = read_command(wish, shell_of(plan.image, shell), plan.volumes, has_workspace=False)
     return command if wish.cwd else replace(command, cwd=plan.command.cwd)
 
 

@@ -10,7 +10,8 @@ from hutch.egress import Grant, parse_grant
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE, VolumeMount, read_mounts, refuse_ungranted
 from hutch.policy.bounds import read_limits
-from hutch.policy.commands import read_command
+from hutch.policy.commands import read_command, shell_of
+from hutch.policy.images import grant_image
 from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
 from hutch.policy.workspace import grant_workspace
@@ -26,7 +27,7 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     Raises:
         HutchError: `method_unknown`, `volume_invalid`, `volume_name_invalid`, `template_invalid`,
             `argument_invalid`, `volume_unknown`, `volume_read_only`, `workspace_denied`, `network_denied`,
-            `limit_exceeded`, `command_invalid`, `cwd_invalid`, `env_invalid`.
+            `image_denied`, `limit_exceeded`, `command_invalid`, `cwd_invalid`, `env_invalid`.
     """
     method = wish.method or config.policy.method
     if method not in config.methods:
@@ -40,11 +41,12 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     workspace = grant_workspace(wish.workspace, config, rights)
     folders = [PurePosixPath(path) for path in (*config.policy.readable, *config.policy.writable)]
     _refuse_overlap([v.target for v in volumes] + ([WORKSPACE] if workspace else []), folders)
+    image = grant_image(wish, config, method)
     limits = read_limits(wish, config.policy.limits, config.policy.max_limits)
     grants = _grants(wish.network, config, networks)
     return Plan(
         method=method,
-        command=read_command(wish, shell, volumes, has_workspace=bool(workspace)),
+        command=read_command(wish, shell_of(image, shell), volumes, has_workspace=bool(workspace)),
         is_kept=wish.command is None,
         volumes=volumes,
         mounts=tuple(Mount(path, PurePosixPath(path)) for path in config.policy.readable)
@@ -55,7 +57,8 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         grants=grants,
         needs=config.policy.needs,
         requested=_requested(wish),
-        granted=_granted(volumes, workspace, limits, grants, config),
+        granted={**_granted(volumes, workspace, limits, grants, config), "image": image},
+        image=image,
         volume_wait_s=wish.volume_wait_s,
     )
 
@@ -88,6 +91,7 @@ def _grants(network: str | None, config: Config, networks: Collection[str]) -> t
 def _requested(wish: Wish) -> dict[str, object]:
     return {
         "method": wish.method,
+        "image": wish.image,
         "tier": wish.tier,
         "volumes": list(wish.volumes),
         "workspace": wish.workspace,

@@ -29,6 +29,7 @@ class Plan:
     granted: Mapping[str, object]
     volume_wait_s: float = 0
     narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
+    image: str | None = None
     masks: tuple[Mount, ...] = ()  # over what is denied below the granted folders
 
     def spec(
@@ -42,7 +43,7 @@ class Plan:
         volumes = tuple(Mount(folders[v.key], v.target, v.writable) for v in self.volumes)
         command = None if self.is_kept else self.command
         mounts = self.mounts + more + volumes + self.masks
-        return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs)
+        return SandboxSpec(run_id, command, mounts, self.limits, endpoint, self.needs, self.image)
 
     def with_command(self, command: Command) -> "Plan":
         return replace(self, command=command)

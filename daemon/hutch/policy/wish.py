@@ -13,6 +13,7 @@ class Wish:
     args: Mapping[str, object] = field(default_factory=dict, repr=False)  # what templates take
     workspace: str | None = None  # "DIR" or "DIR:MODE"
     method: str | None = None
+    image: str | None = None  # the root of the sandbox; None: the method's own
     tier: str | None = None  # a named policy
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)

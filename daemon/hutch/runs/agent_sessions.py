@@ -25,7 +25,7 @@ from hutch_mcp_tools.service import AgentRequest
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
-_STORED = ("model", "method", "tier", "network", "workspace")
+_STORED = ("model", "method", "image", "tier", "network", "workspace")
 
 BESIDE = "/session"  # the volume of an agent that has a workspace
 
@@ -171,6 +171,7 @@ class AgentSessions:
             volumes=(_volume(session.volume or "", has_workspace=bool(request.workspace)),),
             workspace=request.workspace,
             method=request.method,
+            image=request.image,
             tier=request.tier,
             volume_wait_s=request.volume_wait_s,
             network=request.network or settings.network,

@@ -128,6 +128,7 @@ def _refuse_fixed(wish: Wish) -> None:
         "volumes": wish.volumes,
         "workspace": wish.workspace,
         "method": wish.method,
+        "image": wish.image,
         "tier": wish.tier,
         "network": wish.network,
         "memory_bytes": wish.memory_bytes,

@@ -221,6 +221,7 @@ def _wish(request: RunRequest) -> Wish:
         args=request.args,
         workspace=request.workspace,
         method=request.method,
+        image=request.image,
         tier=request.tier,
         cwd=request.cwd,
         env=request.env,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hutch_launchers.containers.engine import RUN, Container
+from hutch_launchers.containers.images import Image, look_up
 from hutch_launchers.containers.skeleton import Skeleton
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.seccomp import seccomp_filter
@@ -31,6 +32,9 @@ class CliEngine:
         except LauncherError:
             call([*self.words, "import", "-", image], skeleton().archive)
 
+    def look_up(self, image: str) -> Image:
+        return look_up(lambda name: call([*self.words, "image", "inspect", name]), image)
+
     def start(self, container: Container) -> str:
         return call(run_argv(self, container)).decode().strip()
 
@@ -50,6 +54,7 @@ def run_argv(engine: CliEngine, container: Container) -> list[str]:
         *engine.words,
         *("run", "--detach", "--rm", "--pull", "never", "--name", container.name, "--label", LABEL),
         *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        "--no-healthcheck",  # an image's own, which the engine would start beside our filter
         *("--ipc", "private", "--cgroupns", "private", "--hostname", HOSTNAME, "--log-driver", "none"),
         *(
             () if seccomp_filter() is None else ("--security-opt", "seccomp=unconfined")
@@ -76,7 +81,7 @@ def _limits(limits: Limits) -> Iterator[str]:
 
 
 def _mounts(container: Container) -> Iterator[str]:
-    for path, mode, size in private_folders(container.limits.disk_bytes):
+    for path, mode, size in private_folders(container.limits.disk_bytes, container.volumes):
         options = f"{path}:rw,exec,nosuid,nodev,mode={mode}"
         if path == "/dev/shm":
             yield from ("--shm-size", str(size or 1 << 26))
@@ -86,11 +91,17 @@ def _mounts(container: Container) -> Iterator[str]:
         yield from ("--mount", mount_option(mount))
 
 
-def private_folders(disk_bytes: int | None) -> Iterator[tuple[str, str, int | None]]:
-    """Path, mode and size of the folders of the sandbox's own."""
-    for path, _, eighths in PRIVATE:
+def private_folders(
+    disk_bytes: int | None, volumes: Sequence[str] = ()
+) -> Iterator[tuple[str, str, int | None]]:
+    """Path, mode and size of the folders of the sandbox's own; an image's `volumes` share half of it."""
+    parts = [(path, eighths) for path, _, eighths in PRIVATE]
+    if volumes:
+        parts = [(path, eighths * len(volumes)) for path, eighths in parts] + [(path, 8) for path in volumes]
+    whole = sum(part for _, part in parts)
+    for path, part in parts:
         # the home too: nobody else is there, and not every engine can say whose it is
-        yield path, "1777", None if disk_bytes is None else max(4096, disk_bytes * eighths // 8)
+        yield path, "1777", None if disk_bytes is None else max(4096, disk_bytes * part // whole)
 
 
 def mount_option(mount: Mount) -> str:

@@ -156,7 +156,10 @@ class Dressed:
             inside = self._blank.container.folder
             (inside / "hosts").write_bytes(hosts(spec.egress))
             covers = [Mount(inside / name, PurePosixPath(path)) for path, name in _covers()]
-            sizes = [(path, size) for path, _, size in private_folders(spec.limits.disk_bytes) if size]
+            volumes = self._blank.container.volumes
+            sizes = [
+                (path, size) for path, _, size in private_folders(spec.limits.disk_bytes, volumes) if size
+            ]
             attach(self.pid, self._blank.owner, covers, spec.mounts, sizes)
         self.group.space.hold(self.pid)
         if spec.egress is not None and spec.egress.doors:

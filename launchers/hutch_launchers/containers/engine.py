@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from hutch_launchers.containers.images import Image
 from hutch_launchers.containers.skeleton import Skeleton
 from hutch_launchers.spec import Limits, Mount
 from hutch_launchers.system_view import GID, UID
@@ -25,6 +26,7 @@ class Container:
     limits: Limits = field(default_factory=lambda: Limits(wall_s=0))
     user: tuple[int, int] = (UID, GID)  # inside
     hosts: tuple[tuple[str, str], ...] = ()  # name, address
+    volumes: tuple[str, ...] = ()  # of the image: folders that are to be the sandbox's own
 
 
 class Engine(Protocol):
@@ -36,6 +38,9 @@ class Engine(Protocol):
 
     def bring(self, image: str, skeleton: Callable[[], Skeleton]) -> None:
         """See that an image is there whose name says that it is our skeleton."""
+
+    def look_up(self, image: str) -> Image:
+        """An image that somebody names."""
 
     def start(self, container: Container) -> str:
         """Start it; return what the path of its control group holds, and nobody else's."""

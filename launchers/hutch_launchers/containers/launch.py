@@ -153,7 +153,8 @@ async def _own(blank: Blank) -> Dressed:
 async def _take(rooms: Rooms, spec: SandboxSpec) -> Blank:
     """A warm container if there is one that fits, else a new one."""
     limits = spec.limits
-    fits = limits.disk_bytes is not None and limits.open_files == _BLANK.open_files and not spec.image
+    fits = limits.disk_bytes is not None and limits.open_files == _BLANK.open_files
+    fits = fits and spec.image in (None, rooms.image)
     if rooms.warm and rooms.attaches and fits and (blank := warm_pool(rooms).take()):
         return blank
     return await anyio.to_thread.run_sync(_start, rooms, spec)
@@ -198,7 +199,9 @@ def _describe(rooms: Rooms, image: str) -> Container:
 @lru_cache(maxsize=8)
 def _described(rooms: Rooms, image: str, _period: int) -> Container:
     """A container without anything of a run, looked at once a period."""
+    found = None
     if image:
+        found = rooms.engine.look_up(image)
         words, python = foreign_interpreter()
         mounts = python.mounts
     else:
@@ -210,13 +213,14 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
     guest = (*words, "-I", "-S", f"{RUN}/guest.py", "--connect", f"{RUN}/link", f"{RUN}/filter")
     return Container(
         name="",
-        image=image or image_name(make_skeleton(look())),
+        image=found.number if found else image_name(make_skeleton(look())),
         guest=guest,
         env=tuple(python.env.items()),
         folder=Path(),
         mounts=(*mounts, *own),
         limits=_BLANK,
         user=rooms.user,
+        volumes=found.volumes if found else (),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from hutch_launchers.cgroup import Group, find_hierarchy, make_group
 from hutch_launchers.containers.cli import private_folders
 from hutch_launchers.containers.engine import RUN, Container
+from hutch_launchers.containers.images import Image
 from hutch_launchers.containers.skeleton import Skeleton, root_of, unpack
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Limits, Mount
@@ -31,6 +32,9 @@ class NspawnEngine:
 
     def bring(self, image: str, skeleton: Callable[[], Skeleton]) -> None:
         unpack(skeleton())
+
+    def look_up(self, image: str) -> Image:
+        raise LauncherError("sandbox_failed", f"nspawn has no image {image}", "docker and podman use images")
 
     def start(self, container: Container) -> str:
         argv = nspawn_argv(self.program, container)

@@ -10,7 +10,7 @@ from pydantic import Field
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import AgentRequest, SandboxService, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
-from hutch_mcp_tools.tools.runs import Tier, Workspace
+from hutch_mcp_tools.tools.runs import Image, Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
 
 Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
@@ -64,6 +64,7 @@ class AgentTools:
         name: Name = "",
         model: str = "",
         method: str = "",
+        image: Image = "",
         tier: Tier = "",
         network: Network = "",
         instructions: Instructions = "",
@@ -87,6 +88,7 @@ class AgentTools:
             name=name or None,
             model=model or None,
             method=method or None,
+            image=image or None,
             tier=tier or None,
             network=network or None,
             instructions=instructions or None,

@@ -50,6 +50,10 @@ Workspace = Annotated[
     ),
 ]
 Method = Annotated[str, Field(description="How to isolate, by its configured name. Empty: the default.")]
+Image = Annotated[
+    str,
+    Field(description="An image that the owner allows, as NAME:TAG. Empty: this machine's programs."),
+]
 Tier = Annotated[
     str,
     Field(
@@ -109,6 +113,7 @@ class RunTools:
         volumes: Mounts = (),
         workspace: Workspace = "",
         method: Method = "",
+        image: Image = "",
         tier: Tier = "",
         cwd: str = "",
         env: Environment = NO_VARIABLES,
@@ -131,6 +136,7 @@ class RunTools:
             volumes=list(volumes),
             workspace=workspace or None,
             method=method or None,
+            image=image or None,
             tier=tier or None,
             cwd=cwd or None,
             env=dict(env),
