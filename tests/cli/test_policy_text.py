@@ -9,6 +9,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
             "requested": {"tier": "offline", "volumes": ["web", "lib:ro"], "network": "none", "method": None},
             "narrowed": ["tier offline: network none"],
             "granted": {
+                "image": "python:3.12",
                 "writes": ["web at /workspace"],
                 "reads": [],
                 "network": [],
@@ -22,6 +23,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
     )
     assert fields == {
         "asked for": "tier offline, volumes web, lib:ro",
+        "image": "python:3.12",
         "narrowed by": ("tier offline: network none",),
         "may write": ("web at /workspace",),
         "may read": "nothing of this host but its programs",

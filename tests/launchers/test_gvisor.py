@@ -48,21 +48,21 @@ async def test_it_is_measured_that_its_kernel_is_its_own(launcher: GvisorLaunche
     assert "another kernel answers: 4.4.0" in probe.evidence[Guarantee.KERNEL].detail
 
 
-HOST: Mapping[str, object] = {"version": "6.1 #1", "boot_id": "a", "up_s": 1000.0, "barriers": 1023}
+HOST: Mapping[str, object] = {"version": "6.1 #1", "boot_id": "a", "booted_at": 1000.0, "barriers": 1023}
 
 
 @pytest.mark.parametrize(
     ("inside", "is_own"),
     [
         ({}, False),
-        ({"up_s": 3.0}, False),  # a time namespace
+        ({"booted_at": 2000.0}, False),  # a time namespace
         ({"boot_id": ""}, False),  # a file that is masked
-        ({"boot_id": "", "up_s": 3.0}, False),
-        ({"boot_id": "", "up_s": 3.0, "barriers": -1}, False),  # a filter besides
+        ({"boot_id": "", "booted_at": 2000.0}, False),
+        ({"boot_id": "", "booted_at": 2000.0, "barriers": -1}, False),  # a filter besides
         ({"boot_id": "b"}, False),  # another file over it
-        ({"boot_id": "b", "up_s": 3.0}, True),  # a virtual machine with the same kernel
-        ({"boot_id": "", "up_s": 3.0, "barriers": 31}, True),
-        ({"boot_id": "", "up_s": 3.0, "version": "4.4 #1"}, True),
+        ({"boot_id": "b", "booted_at": 2000.0}, True),  # a virtual machine with the same kernel
+        ({"boot_id": "", "booted_at": 2000.0, "barriers": 31}, True),
+        ({"boot_id": "", "booted_at": 2000.0, "version": "4.4 #1"}, True),
     ],
 )
 def test_no_namespace_no_mask_and_no_filter_makes_a_kernel_ones_own(

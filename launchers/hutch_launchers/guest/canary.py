@@ -131,7 +131,7 @@ def kernel(_: Assignment) -> dict[str, object]:
     return {
         "version": " ".join(os.uname()[2:4]),
         "boot_id": boot,
-        "up_s": time.clock_gettime(time.CLOCK_BOOTTIME),
+        "booted_at": time.time() - time.clock_gettime(time.CLOCK_BOOTTIME),
         "barriers": libc.syscall(_MEMBARRIER.get(os.uname().machine, -1), 0, 0, 0),
     }
 
