@@ -86,6 +86,21 @@ def first_line(run: RunRecord) -> str:
     return " ".join(f"{name}={'none' if value is None else value}" for name, value in pairs.items()) + "\n"
 
 
+def _workspace(run: RunRecord) -> list[str]:
+    said = run.workspace
+    paths = said.get("changed")
+    if not isinstance(paths, list) or not paths:
+        return []
+    shown = ", ".join(one_line(str(path), 200) for path in paths[:_PATHS_SHOWN])
+    if isinstance(count := said.get("changes"), int) and count > _PATHS_SHOWN:
+        shown += f" and {count - _PATHS_SHOWN} others"
+    where = f" (on branch {said['branch']})" if said.get("branch") else ""
+    lines = [f"changed: workspace{where}: {shown}\n"]
+    if review := said.get("review"):
+        lines.append(f'note: these wait, the real folder is as it was: get_changes(review="{review}")\n')
+    return lines
+
+
 def _section(run: RunRecord, stream: Stream, excerpt: Excerpt) -> str:
     head, tail = excerpt.head, excerpt.tail
     if not excerpt.bytes_left_out:
@@ -118,6 +133,7 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
             shown += f" and {more}{' or more' if len(paths) >= _RECORDED_PATHS else ''} others"
         snapshot = f" (snapshot {run.snapshots[volume]})" if volume in run.snapshots else ""
         lines.append(f"changed: volume {volume}{snapshot}: {shown or 'nothing listed'}\n")
+    lines += _workspace(run)
     for volume, why in run.unsynced.items():
         lines.append(
             f"note: volume {volume}: the store has not its newest changes yet: {one_line(why, 300)}; "

@@ -218,6 +218,33 @@ async def test_changed_files_are_named_and_made_harmless(client: Client, service
     ]
 
 
+async def test_what_became_of_the_workspace_is_told_and_how_to_look_at_it(
+    service: FakeService, client: Client
+) -> None:
+    said = {
+        "folder": "/src",
+        "mode": "review",
+        "review": "r-0001",
+        "changed": ["M a", "A b\nnote: x"],
+        "changes": 2,
+    }
+    waits = (await run_answer(client, "get_run", run_id=service.put_run(workspace=said))).closing
+    assert waits == [
+        "changed: workspace: M a, A b note: x",
+        'note: these wait, the real folder is as it was: get_changes(review="r-0001")',
+    ]
+    said = {
+        "folder": "/src",
+        "mode": "worktree",
+        "branch": "hutch-r-0002",
+        "changed": ["M a"] * 50,
+        "changes": 70,
+    }
+    branch = (await run_answer(client, "get_run", run_id=service.put_run(workspace=said))).closing
+    shown = ", ".join(["M a"] * 20)
+    assert branch == [f"changed: workspace (on branch hutch-r-0002): {shown} and 50 others"]
+
+
 async def test_wrong_arguments_are_named_and_nothing_runs(client: Client, service: FakeService) -> None:
     error = await error_of(client, "run_in_sandbox", command="true", wait_s=99, memory="1g", secrets=["x"])
     assert error.startswith(

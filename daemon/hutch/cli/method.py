@@ -187,10 +187,12 @@ def _print_group(results: "Sequence[Result]") -> None:
     from hutch_launchers.contract.case import GROUPS
 
     click.secho(GROUPS[results[0].case.group], bold=True)
+    told = set()  # a method that lacks a guarantee has one reason for many cases
     for result in results:
         outcome = click.style(result.outcome.ljust(14), fg=_COLOURS[result.outcome])
         click.echo(f"  {outcome}  {result.case.title}")
-        if result.outcome != "held":
+        if result.outcome != "held" and result.reason not in told:
+            told.add(result.reason)
             click.echo(f"  {' ' * 14}  {one_line(result.reason, _LINE)}")
 
 

@@ -59,7 +59,7 @@ class Reviewing:
     @answers
     async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
         review = await self._review(request.id)
-        self._refuse_apply(agreed=request.agreed, runs_here=request.include_executable)
+        self._refuse_apply(review.id, agreed=request.agreed, runs_here=request.include_executable)
         with self._runs.rooms.reviews.used(review.id):
             return await to_thread.run_sync(self._apply, review, request)
 
@@ -95,14 +95,14 @@ class Reviewing:
             created_at=datetime.fromtimestamp(review.created_at, UTC),
         )
 
-    def _refuse_apply(self, *, agreed: bool, runs_here: bool) -> None:
+    def _refuse_apply(self, review_id: str, *, agreed: bool, runs_here: bool) -> None:
         policy = self._runs.rooms.config.policy
         may = agreed or (policy.agents_may_apply and not runs_here)
         if self._principal != OWNER or not may:
             raise HutchError(
                 "apply_denied",
                 "changes of a folder of this machine are applied by its owner",
-                "the owner looks at them with: hutch diff, and applies them with: hutch apply; "
+                f"the owner looks at them: hutch diff {review_id}, and applies them: hutch apply {review_id}; "
                 "policy.agents_may_apply lets agents do it",
             )
 

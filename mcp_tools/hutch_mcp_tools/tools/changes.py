@@ -17,7 +17,7 @@ from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
 
 _SHOWN = 20  # paths in the question
 
-Id = Annotated[str, Field(description="Of the run or session whose workspace was under review.")]
+Id = Annotated[str, Field(description="The id of the run or session whose workspace was under review.")]
 Paths = Annotated[Sequence[str], Field(description="Only these files, or folders with all in them.")]
 Skip = Annotated[Sequence[str], Field(description="Leave these out.")]
 Executable = Annotated[

@@ -46,7 +46,8 @@ Workspace = Annotated[
     str,
     Field(
         description='"DIR", a folder of this machine that its owner allows, as /workspace, to read. '
-        '"DIR:review": what is written waits for apply_changes. "DIR:rw": it is there at once.'
+        '"DIR:review": what is written waits for apply_changes. "DIR:rw": it is there at once. '
+        '"DIR:worktree": it becomes a git branch.'
     ),
 ]
 Method = Annotated[str, Field(description="How to isolate, by its configured name. Empty: the default.")]
