@@ -102,7 +102,7 @@ class Reviewing:
             raise HutchError(
                 "apply_denied",
                 "changes of a folder of this machine are applied by its owner",
-                f"the owner looks at them: hutch diff {review_id}, and applies them: hutch apply {review_id}; "
+                f"the owner looks at them: hutch diff {review_id}, applies them: hutch apply {review_id}; "
                 "policy.agents_may_apply lets agents do it",
             )
 
