@@ -82,6 +82,7 @@ def test_a_turn_that_protects_itself_has_its_sandbox_on_and_takes_no_settings_of
     )
     assert command.argv == (
         *("/opt/agent/claude", "-p", "--permission-mode", "acceptEdits", "--setting-sources", ""),
+        "--strict-mcp-config",
         *("--output-format", "stream-json", "--verbose", "--session-id", ID, "--settings"),
         *(f'{{"cleanupPeriodDays":3650,"sandbox":{sandbox}}}', "--system-prompt-snapshot", "off"),
     )

@@ -29,8 +29,9 @@ _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKE
 _RETRIES = 6
 _NONE = ("--dangerously-skip-permissions",)  # the sandbox around it is the boundary
 # Its own sandbox holds its commands, its rules hold its other tools: edits in the working folder pass, what
-# else would have to be asked is refused. Settings in the volume would be merged in, and open both.
-_OWN = ("--permission-mode", "acceptEdits", "--setting-sources", "")
+# else would have to be asked is refused. Settings in the volume would be merged in, and open both; servers of
+# MCP that it names would be started beside its sandbox.
+_OWN = ("--permission-mode", "acceptEdits", "--setting-sources", "", "--strict-mcp-config")
 _OWN_SANDBOX = {
     "enabled": True,
     "failIfUnavailable": True,
