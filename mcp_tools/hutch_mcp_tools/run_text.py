@@ -142,7 +142,7 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
     if narrowed := run.policy.get("narrowed"):
         said = "; ".join(map(str, narrowed)) if isinstance(narrowed, list) else str(narrowed)
         lines.append(f"policy: narrowed by {one_line(said, 500)}\n")
-    if run.status in _HINTS:
+    if run.status in _HINTS and not (run.reason or "").startswith("quota_exceeded"):  # says itself what to do
         lines.append(f"note: {_HINTS[run.status]}\n")
     lines += [f"note: {where} was refused: {one_line(why, 300)}\n" for where, why in run.refused.items()]
     if run.dropped_bytes:

@@ -13,7 +13,10 @@ import pytest
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
+from hutch.cli.run import tell_end
+from hutch_mcp_tools.service import RunRecord
 from support.cli import command, connect_to_fake, environment
+from support.mcp_service import NOW
 
 
 def hutch(*arguments: str) -> int:
@@ -40,6 +43,30 @@ def test_every_end_has_its_exit_code(
 ) -> None:
     assert hutch("run", *options, "--", "sh", "-c", script) == code
     assert capfd.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_of_folders"),
+    [
+        ("a private folder is full", True),
+        ("quota_exceeded: volume 'a' may hold 1 byte; raise max_bytes", False),
+    ],
+)
+def test_a_full_disk_has_the_hint_of_what_is_full(
+    reason: str, is_of_folders: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"run_id": "r-1", "status": "disk_full", "command": "x", "method": "none", "reason": reason}
+    tell_end(RunRecord.model_validate({**fields, "created_at": NOW}))
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: disk full: {reason}\n")
+    assert ("--disk" in said) is is_of_folders
+
+
+def test_a_mode_that_is_none_is_told_with_those_there_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert hutch("run", "-w", f"{tmp_path}:wr", "--", "true") == 2
+    assert "'wr' is no mode: ro, rw, review, worktree" in capfd.readouterr().err
 
 
 def test_options_after_the_command_belong_to_the_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -69,5 +69,7 @@ def workspace(text: str) -> str:
     mode = f":{word}" if colon and word in WORKSPACE_MODES else ""
     folder = folder if mode else text
     if not Path(folder).is_dir():
+        if colon and Path(text.rpartition(":")[0]).is_dir():
+            raise click.BadParameter(f"{word!r} is no mode: {', '.join(WORKSPACE_MODES)}")
         raise click.BadParameter(f"{folder!r} is not a folder")
     return os.path.normpath(Path(folder).absolute()) + mode

@@ -193,7 +193,7 @@ def _is_data(descriptor: int) -> bool:
 
 def _tell(record: RunRecord, *, is_new: bool) -> None:
     """Say on stderr what the output cannot: why it did not end by itself, and what became of its volumes."""
-    _tell_end(record)
+    tell_end(record)
     tell_workspace(record)
     for name, why in record.unsynced.items():
         report(
@@ -209,11 +209,14 @@ def _tell(record: RunRecord, *, is_new: bool) -> None:
             note(f"volume {name}: snapshot {snapshot}, {len(changed)} changed")
 
 
-def _tell_end(record: RunRecord) -> None:
+def tell_end(record: RunRecord) -> None:
+    """Say on stderr why it did not end by itself, and what was in its way."""
     if record.status != "exited":
         took = f" after {duration(record.duration_s)}" if record.duration_s else ""
         reason = f": {record.reason}" if record.reason else ""
-        report(f"{record.status.replace('_', ' ')}{took}{reason}", _HINTS.get(record.status, ""))
+        is_of_volume = record.reason and record.reason.startswith("quota_exceeded")  # says itself what to do
+        hint = "" if is_of_volume else _HINTS.get(record.status, "")
+        report(f"{record.status.replace('_', ' ')}{took}{reason}", hint)
     elif record.reason:
         note(f"hint: {record.reason}")
     for where, why in record.refused.items():
@@ -221,5 +224,5 @@ def _tell_end(record: RunRecord) -> None:
     if record.dropped_bytes:
         report(
             f"output_cut: {record.dropped_bytes} bytes in the middle of the output were not kept",
-            "write large output into a volume, or raise daemon.log_max",
+            "write large output into a volume, or raise daemon.log_max_bytes",
         )
