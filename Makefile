@@ -9,6 +9,7 @@ help:  ## this list
 
 setup:  ## install what a user needs into .venv
 	@scripts/setup runtime agents
+	@echo "setup: all is there; the command is .venv/bin/hutch"
 
 dev: setup  ## install what a developer needs besides: checkers, test tools, other agents as clients
 	@scripts/setup dev clients

@@ -15,7 +15,7 @@ def grant_workspace(text: str | None, config: Config, rights: Rights) -> Granted
         raise HutchError(
             "workspace_denied",
             f"{asked.folder} is not within the folders that may be mounted",
-            f'the owner grants it: workspaces = ["{asked.folder}"] below [policy] in '
+            f'the owner adds "{asked.folder}" to the list workspaces below [policy] in '
             f"{config.file or '~/.config/hutch/config.toml'}, then: hutch stop --daemon",
         )
     if asked.mode not in config.policy.workspace_modes or (
