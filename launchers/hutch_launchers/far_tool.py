@@ -25,6 +25,7 @@ def far_traits(boundary: str) -> Traits:
             Guarantee.NETWORK: f"{boundary}, network namespace",
             Guarantee.PROCESSES: f"{boundary}, PID namespace",
             Guarantee.DISK: "sizes of tmpfs",
+            Guarantee.KERNEL: boundary,  # where the canaries see another kernel
         },
         abilities=frozenset(),
         has_short_words=True,  # systemd replaces variables in words
