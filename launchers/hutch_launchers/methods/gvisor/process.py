@@ -8,7 +8,8 @@ import anyio.to_thread
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from hutch_launchers.containers.cli import call
-from hutch_launchers.launcher import LauncherError, SandboxProcess
+from hutch_launchers.freezer import Freezer
+from hutch_launchers.launcher import LauncherError, SandboxProcess, Suspendable
 from hutch_launchers.spec import ExitStatus
 
 _DEATH_S = 5.0  # from SIGKILL to the end of gVisor itself
@@ -48,6 +49,10 @@ class GvisorProcess:
                 await self._process.wait()
                 break
         await self._process.stop(0)  # all that came of it
+
+    @property
+    def freezer(self) -> Freezer:
+        return self._process.freezer if isinstance(self._process, Suspendable) else Freezer(None)
 
     def frozen(self) -> AbstractAsyncContextManager[bool]:
         return self._process.frozen()
