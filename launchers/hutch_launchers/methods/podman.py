@@ -40,10 +40,12 @@ def _find(command: tuple[str, ...], _period: int) -> Found:
             fix = f"see what it says: {' '.join(command)} info"
         raise LauncherError("method_unavailable", error.message, fix) from error
     # of an ordinary user, so that what is its own on the host is the command's inside
-    own: tuple[str, ...] = ()
+    own: tuple[str, ...] = ("--read-only-tmpfs=false",)  # its own at /run has no bound
     _, most = resource.getrlimit(resource.RLIMIT_NPROC)
     if most != resource.RLIM_INFINITY:  # podman asks for more than it may give where this is bounded
-        own = ("--ulimit", "nproc={0}:{0}".format(min(most, _PROCESSES)))
+        own += ("--ulimit", "nproc={0}:{0}".format(min(most, _PROCESSES)))
     if os.geteuid() != 0:
+        # else the host's control groups are shown; with root's daemon it is covered later
+        own += ("--security-opt", "mask=/sys")
         own += ("--userns", f"keep-id:uid={UID},gid={GID}")
     return Found(CliEngine(command, own), version, doors=True, user=(UID, GID))
