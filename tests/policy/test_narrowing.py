@@ -62,6 +62,7 @@ repositories = st.builds(
     **common,
     tier=st.sampled_from(("", "review", "offline")),
     denied=st.just(("secrets",)),
+    protected=st.just(("deploy.sh",)),
     limits=bounds,
 )
 

@@ -11,6 +11,8 @@ _RELATIVE = Text(
     r"(?!/)(?!(.*/)?\.{1,2}(/|$))(?!.*\*\*)[^\x00]+", 'a path within the folder, without ".." and "**"'
 )
 
+PROTECTED_NAME = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -51,6 +53,7 @@ class Repository(Narrowing):
 
     tier: Annotated[str, Text()] = ""
     denied: Annotated[tuple[str, ...], Each(_RELATIVE)] = ()
+    protected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()  # besides what the policy protects
     limits: Bounds = Bounds()
 
 

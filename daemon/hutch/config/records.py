@@ -21,7 +21,7 @@ from hutch.config.kinds import (
     Text,
     Whole,
 )
-from hutch.config.narrowing import TIERS, Tier
+from hutch.config.narrowing import PROTECTED_NAME, TIERS, Tier
 from hutch.config.protected import PROTECTED
 from hutch_launchers.spec import Guarantee
 
@@ -108,7 +108,6 @@ _MAX_LIMITS = Limits(
     output_bytes=1024 * _GIB,
 )
 _MODES = ("ro", "rw", "review", "worktree")
-_PROTECTED = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")
 _NEEDS = frozenset({Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS})
 
 
@@ -125,8 +124,8 @@ class Policy:
     denied: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspaces: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspace_modes: Annotated[tuple[str, ...], Each(Choice(_MODES))] = _MODES
-    protected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
-    unprotected: Annotated[tuple[str, ...], Each(_PROTECTED)] = ()
+    protected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
+    unprotected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
     review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
     agents_may_apply: Annotated[bool, Flag()] = False
     networks: Annotated[tuple[str, ...], Each(Text())] = ()

@@ -81,9 +81,9 @@ def with_repository(
     narrow = replace(
         narrow, config=replace(narrow.config, policy=policy), denied=(*narrow.denied, *repository.denied)
     )
-    return _noted(
-        narrow, source, [*(f"denied {path}" for path in repository.denied), *_bounds(repository.limits)]
-    )
+    said = [f"denied {path}" for path in repository.denied]
+    said += [f"protected {name}" for name in repository.protected]
+    return _noted(narrow, source, [*said, *_bounds(repository.limits)])
 
 
 def _narrowed(base: Allowed, narrowing: Narrowing, by: str, own_network: str | None) -> Allowed:

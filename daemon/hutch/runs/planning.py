@@ -24,6 +24,7 @@ from hutch.runs.denied import masks
 from hutch.runs.repository import read_repositories
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import refuse_workspace
+from hutch.runs.writable import refuse_unprotected
 from hutch.workspaces import Mode
 from hutch_launchers.spec import Mount
 
@@ -49,6 +50,9 @@ async def plan_for(
     refuse_workspace(plan, base.config)
     granted = _granted(base.config, plan)
     hidden = await to_thread.run_sync(_masks, base, plan, granted) if granted else ()
+    if base.config.policy.writable:
+        policy = base.config.policy
+        await to_thread.run_sync(refuse_unprotected, policy.writable, policy.protected_names)
     return replace(plan, narrowed=base.narrowed, masks=hidden)
 
 
@@ -80,6 +84,12 @@ def _granted(config: Config, plan: Plan) -> tuple[Mount, ...]:
 
 def _masks(base: Allowed, plan: Plan, granted: Sequence[Mount]) -> tuple[Mount, ...]:
     in_workspace = [plan.workspace.folder / path for path in base.denied] if plan.workspace else []
+    if in_workspace and plan.workspace and plan.workspace.mode is Mode.WORKTREE:
+        raise HutchError(
+            "path_denied",
+            f"what {plan.workspace.folder} denies cannot be hidden in a checkout, whose commits hold it",
+            f"have it as {plan.workspace.folder}:review instead",
+        )
     return masks(base.config, granted, in_workspace)
 
 

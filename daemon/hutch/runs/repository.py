@@ -36,6 +36,15 @@ def read_repositories(folder: Path, config: Config) -> Iterator[tuple[Path, Repo
                 yield place / NAME, parse_repository(text, str(place / NAME))
 
 
+def protected_in(folder: Path, config: Config) -> tuple[str, ...]:
+    """Return what stays as it is in a workspace: by the policy, and by what a repository says besides.
+
+    Raises as `read_repositories`.
+    """
+    said = (name for _, repository in read_repositories(folder, config) for name in repository.protected)
+    return tuple(dict.fromkeys((*config.policy.protected_names, *said)))
+
+
 def parse_repository(text: bytes, source: str) -> Repository:
     """Read the text of the file `source`. Pure. Raises HutchError as `read_repositories`."""
     try:

@@ -10,6 +10,7 @@ from hutch.errors import HutchError
 from hutch.runs.answers import answers
 from hutch.runs.lookup import find_session
 from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
+from hutch.runs.repository import protected_in
 from hutch.runs.runs import Runs
 from hutch.runs.workspaces import shown
 from hutch.workspaces.review.applying import Transaction
@@ -54,7 +55,7 @@ class Reviewing:
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
         review = await self._review(request.id)
         with self._runs.rooms.reviews.used(review.id):
-            return await to_thread.run_sync(_told, review, request, self._names)
+            return await to_thread.run_sync(_told, review, request, self._names(review))
 
     @answers
     async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
@@ -68,13 +69,13 @@ class Reviewing:
         review = await self._review(of)
         reviews = self._runs.rooms.reviews
         with reviews.used(review.id):
-            told = await to_thread.run_sync(_told, review, ChangesRequest(id=of, patch=False), self._names)
+            names = self._runs.rooms.config.policy.protected_names
+            told = await to_thread.run_sync(_told, review, ChangesRequest(id=of, patch=False), names)
             await to_thread.run_sync(reviews.discard, review.id)
         return told
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return self._runs.rooms.config.policy.protected_names
+    def _names(self, review: Review) -> tuple[str, ...]:
+        return protected_in(review.folder, self._runs.rooms.config)
 
     async def _review(self, text: str) -> Review:
         """Find the review of a run or session that this principal may know of."""
@@ -110,7 +111,7 @@ class Reviewing:
         choice = Choice(request.paths, request.skip, request.hunks, request.include_executable)
         changes = review.changes()
         with Tree(review.folder) as real:
-            picked = chosen(changes, choice, real, self._names)
+            picked = chosen(changes, choice, real, self._names(review))
             base = review.base()
             for change in picked:
                 if conflicts(change, base, real):

@@ -15,6 +15,7 @@ from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
 from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
+from hutch.runs.repository import protected_in
 from hutch.runs.rooms import Rooms
 from hutch.workspaces import GrantedWorkspace, Mode
 from hutch.workspaces.executable import runs_on_host
@@ -121,8 +122,7 @@ async def workspace_of(
         async with _reviewed(rooms, plan, granted, holder, say) as workspace:
             yield workspace
     else:
-        names = rooms.config.policy.protected_names
-        look = await to_thread.run_sync(look_over, granted.folder, names)
+        look = await to_thread.run_sync(look_over, granted.folder, ())
         hidden = _masks(rooms, masks(granted.folder, look), granted.folder)
         yield Workspace(granted, (Mount(granted.folder, WORKSPACE), *hidden))
 
@@ -178,7 +178,8 @@ async def _checked_out(
 async def _guarded(
     rooms: Rooms, granted: GrantedWorkspace, holder: str, stop: Callable[[str], None]
 ) -> AsyncGenerator[Workspace]:
-    names, top = rooms.config.policy.protected_names, granted.folder
+    top = granted.folder
+    names = await to_thread.run_sync(protected_in, top, rooms.config)
 
     def prepare() -> tuple[Look, Guard]:
         look = look_over(top, names)

@@ -23,7 +23,7 @@ class Look:
     protected: list[str] = field(default_factory=list)  # with all that is below them
     repositories: list[str] = field(default_factory=list)  # git's folders: ".git", or a bare repository
     pointers: list[str] = field(default_factory=list)  # `.git` files, which say where git's folder is
-    special: list[str] = field(default_factory=list)  # sockets and FIFOs, through which the host answers
+    special: list[str] = field(default_factory=list)  # sockets, FIFOs and devices: the host answers
     linked_out: list[str] = field(default_factory=list)  # files that have another name outside
 
     def changes_since(self, before: "Look") -> list[str]:
@@ -55,7 +55,7 @@ def look_over(root: Path, names: Collection[str]) -> Look:
         if stat.S_ISREG(mode) and status.st_nlink > 1:
             links.setdefault((status.st_dev, status.st_ino), []).append(path)
             counts[status.st_dev, status.st_ino] = status.st_nlink
-        elif stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
+        elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             found.special.append(path)
     found.linked_out = [path for key, paths in links.items() if len(paths) < counts[key] for path in paths]
     return found

@@ -38,6 +38,7 @@ class Transaction:
     staging: str = field(default_factory=lambda: f".hutch-apply-{secrets.token_hex(6)}")
     state: State = "staging"
     inodes: dict[str, int] = field(default_factory=dict)  # of what we put, by path
+    _removed: frozenset[str] = frozenset()
     before_each: Callable[[], None] = lambda: None  # called before every change of the disk
 
     def apply(self) -> dict[str, Stamp | None]:
@@ -166,8 +167,15 @@ class Transaction:
         if old is not None:  # it has its second name already, and so another ctime
             now = tree.status(step.path)
             return now is not None and os.path.samestat(now, old)
-        replaced = any(one.path == step.path and one.op.startswith("remove") for one in self.steps[:number])
-        return replaced or tree.stamp(step.path) == step.before
+        # What goes comes first: what takes its place is pending wherever it went
+        return (not step.op.startswith("remove") and step.path in self._going()) or (
+            tree.stamp(step.path) == step.before
+        )
+
+    def _going(self) -> frozenset[str]:
+        if not self._removed:
+            self._removed = frozenset(step.path for step in self.steps if step.op.startswith("remove"))
+        return self._removed
 
     # The end -------------------------------------------------------------
 

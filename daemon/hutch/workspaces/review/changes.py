@@ -26,8 +26,10 @@ class Change:
     @property
     def refused(self) -> str:
         """Why it is never applied; empty: it may be."""
-        if self.after is None or self.after.kind in ("file", "folder"):
+        if self.after is None or self.after.kind == "file" or self.after.is_open:
             return ""
+        if self.after.kind == "folder":
+            return "a folder that its owner may not enter"
         if self.after.kind == "other":
             return "a socket, a FIFO or a device"
         return "a link that leads out of the folder" if _leads_out(self.path, self.after.target or "") else ""
@@ -48,7 +50,7 @@ def overlay_changes(real: Path, upper: Path, path: str = "", *, hides: bool = Fa
         before, after = entry_at(real / inner), entry_at(upper / inner)
         assert after is not None
         yield from _between(real, inner, before, after, upper / inner)
-        if after.kind == "folder":
+        if after.is_open:
             yield from overlay_changes(real, upper, inner, hides=hides)
     if hides:
         for name in _names(real / path) - set(names):
@@ -64,7 +66,7 @@ def copy_changes(real: Path, copy: Path, copied: Mapping[str, Stamp], path: str 
         assert after is not None
         if after.kind == "folder" or copied.get(inner) != stamp_of((copy / inner).lstat()):
             yield from _between(real, inner, entry_at(real / inner), after, copy / inner)
-        if after.kind == "folder":
+        if after.is_open:
             yield from copy_changes(real, copy, copied, inner)
     for name in sorted(_names(real / path) - names):
         inner = f"{path}/{name}" if path else name
@@ -93,7 +95,10 @@ def _deletions(real: Path, path: str) -> Iterator[Change]:
 def _names(folder: Path) -> set[str]:
     if folder.is_symlink() or not folder.is_dir():
         return set()
-    return {entry.name for entry in os.scandir(folder)}
+    try:
+        return {entry.name for entry in os.scandir(folder)}
+    except PermissionError:
+        return set()  # closed to us, and so to the sandbox
 
 
 def _leads_out(path: str, target: str) -> bool:

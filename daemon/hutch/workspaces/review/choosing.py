@@ -108,12 +108,13 @@ def _with_folders(changes: Sequence[Change], picked: list[Change]) -> list[Chang
     """Add the new folders that hold what comes; keep the folders that hold what stays."""
     come = {change.path for change in picked if change.after is not None}
     needed = {above for path in come for above in _above(path)}
-    stay = {change.path for change in changes if change not in picked}
+    chosen_paths = {change.path for change in picked}
+    stay = {change.path for change in changes} - chosen_paths
     kept = {above for path in stay for above in _above(path)}
     return [
         change
         for change in changes
-        if (change in picked and not (change.after is None and change.path in kept))
+        if (change.path in chosen_paths and not (change.after is None and change.path in kept))
         or (change.path in needed and change.after is not None)
     ]
 

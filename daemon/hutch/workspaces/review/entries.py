@@ -23,6 +23,11 @@ class Entry:
     size: int
     target: str | None = None  # of a link
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a folder that its owner may look into."""
+        return self.kind == "folder" and self.mode & 0o500 == 0o500
+
 
 def entry_at(path: Path) -> Entry | None:
     """Return what is there; None: nothing."""
