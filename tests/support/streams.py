@@ -11,7 +11,7 @@ import anyio
 from hutch.volumes import Volumes
 from support.volume_engine import WEB, Tree, tree_of, tree_on_disk
 
-LONG_S = 20  # for what takes a fraction of a second on an idle machine
+LONG_S = 45  # for what takes a fraction of a second on an idle machine
 
 
 async def until(holds: Callable[[], bool]) -> None:
