@@ -169,6 +169,15 @@ async def test_what_a_method_cannot_do_here_is_not_claimed_and_said_with_its_rea
         raise LauncherError("sandbox_failed", "it does not stay", "")
         yield
 
+    @asynccontextmanager
+    async def opens_nothing(asked: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+        if asked.egress:
+            raise LauncherError("sandbox_failed", "it opens no doors", "")
+        async with leaky.launch(asked) as process:
+            yield process
+
+    trials = Trials(opens_nothing, keeps_nothing, "/usr/bin/python3", {})
+    assert await trials.failed(frozenset({Ability.DOORS})) == {Ability.DOORS: "it opens no doors"}
     trials = Trials(all_writable, keeps_nothing, "/usr/bin/python3", {})
     seen = await trials.failed(frozenset(Ability))
     assert seen == {
