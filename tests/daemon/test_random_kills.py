@@ -48,8 +48,7 @@ _OF_MOUNTS = ("bubblewrap", "nsjail", "docker", "podman", "nspawn")
 
 def kinds(method: str) -> list[str]:
     """What this method can be asked for."""
-    # a review without overlays is a copy, and shows what a run beside it has in the workspace for its time
-    able = {"rw": ("bubblewrap",), "doors": (*_OF_MOUNTS, "pid")}
+    able = {"rw": _OF_MOUNTS, "doors": (*_OF_MOUNTS, "pid")}
     return [kind for kind in _KINDS if method in able.get(kind, (method,))]
 
 

@@ -241,3 +241,16 @@ def test_hunks_are_taken_one_by_one() -> None:
     assert take_hunks(b"", b"x\n", [1]) == b"x\n"
     for wrong in ([0], [4], []):
         assert take_hunks(old, new, wrong) is None
+
+
+def test_a_folder_that_the_host_takes_away_is_no_change_of_a_copy(tmp_path: Path) -> None:
+    """Such as what another run has in the workspace for its time."""
+    real = tmp_path / "real"
+    for name in ("passing", "filled"):
+        (real / name).mkdir(parents=True)
+    review = Reviews(tmp_path / "reviews").open("r-1", real, overlays=False, most_bytes=1 << 20, say=print)
+    (review.copy / "filled/new").write_text("x")
+    (review.copy / "made").mkdir()
+    for name in ("passing", "filled"):
+        (real / name).rmdir()
+    assert [change.path for change in review.changes()] == ["filled", "filled/new", "made"]

@@ -64,10 +64,13 @@ def copy_changes(real: Path, copy: Path, copied: Mapping[str, Stamp], path: str 
         inner = f"{path}/{name}" if path else name
         after = entry_at(copy / inner)
         assert after is not None
-        if after.kind == "folder" or copied.get(inner) != stamp_of((copy / inner).lstat()):
-            yield from _between(real, inner, entry_at(real / inner), after, copy / inner)
-        if after.is_open:
-            yield from copy_changes(real, copy, copied, inner)
+        before = entry_at(real / inner)
+        is_as_copied = copied.get(inner) == stamp_of((copy / inner).lstat())
+        within = list(copy_changes(real, copy, copied, inner)) if after.is_open else []
+        has_gone = before is None and is_as_copied and not within  # the host took it away, not the sandbox
+        if not has_gone and (after.kind == "folder" or not is_as_copied):
+            yield from _between(real, inner, before, after, copy / inner)
+        yield from within
     for name in sorted(_names(real / path) - names):
         inner = f"{path}/{name}" if path else name
         if inner in copied:
