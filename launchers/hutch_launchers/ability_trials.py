@@ -1,6 +1,7 @@
 """Whether a method can do here what it is made for besides: each ability tried once, in a small sandbox."""
 
 import secrets
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -11,6 +12,7 @@ import anyio
 
 from hutch_launchers.contract.doorway import ANSWER, doorway
 from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.measuring import noted
 from hutch_launchers.probe import UNFINISHED
 from hutch_launchers.spec import Ability, Command, EgressEndpoint, Limits, Mount, SandboxSpec
 
@@ -39,35 +41,49 @@ class Trials:
     keep: Callable[[SandboxSpec], AbstractAsyncContextManager[KeptSandbox]]
     python: str  # inside
     env: Mapping[str, str]  # what it needs there
+    method: str  # its name
 
     async def failed(self, claimed: frozenset[Ability]) -> Mapping[Ability, str]:
         """Of what a method claims and is tried here what it cannot do, each with what was seen instead."""
         seen = dict.fromkeys(claimed & _TRIALS.keys(), UNFINISHED)
+        place = Path(tempfile.gettempdir(), "hutch-trial-" + secrets.token_hex(4))
+        runs = {ability: Path(place, "probe-" + secrets.token_hex(8)) for ability in seen}
 
         async def run(ability: Ability, folder: Path) -> None:
             try:
                 seen[ability] = await _TRIALS[ability](self, folder)
             except LauncherError as error:
                 seen[ability] = error.message
+            except OSError as error:
+                seen[ability] = str(error)
 
-        with tempfile.TemporaryDirectory(prefix="hutch-trial-", ignore_cleanup_errors=True) as place:
-            with anyio.move_on_after(_PATIENCE_S):
-                async with anyio.create_task_group() as all_of_them:
-                    for ability in seen:
-                        (folder := Path(place, ability)).mkdir()
-                        all_of_them.start_soon(run, ability, folder)
+        with noted(self.method, [folder.name for folder in runs.values()], [place]):
+            try:
+                with anyio.move_on_after(_PATIENCE_S):
+                    async with anyio.create_task_group() as all_of_them:
+                        for ability, folder in runs.items():
+                            folder.mkdir(parents=True)
+                            all_of_them.start_soon(run, ability, folder)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
         return {ability: reason for ability, reason in seen.items() if reason}
 
     async def says(
-        self, script: str, *words: str, mounts: tuple[Mount, ...] = (), egress: EgressEndpoint | None = None
+        self,
+        folder: Path,
+        script: str,
+        *words: str,
+        mounts: tuple[Mount, ...] = (),
+        egress: EgressEndpoint | None = None,
     ) -> str:
+        """What a script says in a sandbox that has the folder's name."""
         cwd = mounts[0].target if mounts else _ROOT  # some methods show it at its own path
         command = self._command(script, *words, cwd=cwd)
-        async with self.launch(_spec(command, mounts, egress)) as process:
+        async with self.launch(_spec(folder.name, command, mounts, egress)) as process:
             return await _said(process)
 
-    async def says_kept(self, script: str) -> str:
-        async with self.keep(_spec(None)) as kept, kept.start(self._command(script)) as process:
+    async def says_kept(self, folder: Path, script: str) -> str:
+        async with self.keep(_spec(folder.name, None)) as kept, kept.start(self._command(script)) as process:
             return await _said(process)
 
     def _command(self, script: str, *words: str, cwd: PurePosixPath = _ROOT) -> Command:
@@ -75,15 +91,16 @@ class Trials:
         return Command(argv, cwd, {"PATH": "/usr/bin:/bin", **self.env})
 
 
-async def _keep(trials: Trials, _: Path) -> str:
-    said = await trials.says_kept(_SAY)
+async def _keep(trials: Trials, folder: Path) -> str:
+    said = await trials.says_kept(folder, _SAY)
     return "" if said == _SAID else f"a command in a kept sandbox said {said!r}"
 
 
 async def _nested(trials: Trials, folder: Path) -> str:
     below = folder / "below"
     below.mkdir()
-    said = await trials.says(_WRITE, mounts=(Mount(folder, _AT, writable=True), Mount(below, _AT / "below")))
+    mounts = (Mount(folder, _AT, writable=True), Mount(below, _AT / "below"))
+    said = await trials.says(folder, _WRITE, mounts=mounts)
     if not (folder / "mine").exists():
         return "nothing could be written beside the path to be protected"
     return "" if said == _SAID and not list(below.iterdir()) else "the path could be written"
@@ -93,7 +110,7 @@ async def _doors(trials: Trials, folder: Path) -> str:
     async with doorway(folder) as endpoint:
         (door,) = endpoint.doors
         try:
-            said = await trials.says(_VISIT, door.name, str(door.port), egress=endpoint)
+            said = await trials.says(folder, _VISIT, door.name, str(door.port), egress=endpoint)
         except LauncherError as error:  # not through the doorway's tasks, which make a group of it
             return error.message
     return "" if said == ANSWER.decode() else "the door led nowhere"
@@ -107,9 +124,11 @@ _TRIALS: Mapping[Ability, Callable[[Trials, Path], Awaitable[str]]] = {
 
 
 def _spec(
-    command: Command | None, mounts: tuple[Mount, ...] = (), egress: EgressEndpoint | None = None
+    run_id: str,
+    command: Command | None,
+    mounts: tuple[Mount, ...] = (),
+    egress: EgressEndpoint | None = None,
 ) -> SandboxSpec:
-    run_id = "probe-" + secrets.token_hex(8)
     return SandboxSpec(run_id, command, mounts, Limits(wall_s=_PATIENCE_S), egress, frozenset())
 
 

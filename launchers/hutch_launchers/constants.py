@@ -21,7 +21,7 @@ def open_constant(content: bytes, stack: ExitStack) -> int:
 
 
 def _sealed(content: bytes) -> int:
-    fd = os.memfd_create("hutch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = os.memfd_create("hutch-constant", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.pwrite(fd, content, 0)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd

@@ -122,7 +122,7 @@ class FrontMethod(ABC):
             mechanisms = self.traits.mechanisms
             bench = Bench(self._launch, python.program, python.env, mechanisms, self.name, self.reap)
             measured = await measure(bench)
-            trials = Trials(self.launch, self.keep, python.program, python.env)
+            trials = Trials(self.launch, self.keep, python.program, python.env, self.name)
             unable = await trials.failed(self.traits.abilities)
         except LauncherError as error:
             reason, fix = self.explain(tool, error)

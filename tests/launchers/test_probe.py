@@ -60,7 +60,12 @@ async def test_a_wrapper_s_leak_is_named() -> None:
     assert "127.0.0.1" in probe.evidence[Guarantee.NETWORK].detail
 
 
-async def test_a_probe_leaves_nothing_on_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_leaves_nothing_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="hutch-") as folder:  # short: the path of a socket is in it
+        await _leaves_nothing(Path(folder), monkeypatch)
+
+
+async def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other probes may be at work in the usual one
     with no_new_fds():
         probe = await LAUNCHERS["wrapper"].probe(fresh=True)
@@ -176,9 +181,9 @@ async def test_what_a_method_cannot_do_here_is_not_claimed_and_said_with_its_rea
         async with leaky.launch(asked) as process:
             yield process
 
-    trials = Trials(opens_nothing, keeps_nothing, "/usr/bin/python3", {})
+    trials = Trials(opens_nothing, keeps_nothing, "/usr/bin/python3", {}, "tried")
     assert await trials.failed(frozenset({Ability.DOORS})) == {Ability.DOORS: "it opens no doors"}
-    trials = Trials(all_writable, keeps_nothing, "/usr/bin/python3", {})
+    trials = Trials(all_writable, keeps_nothing, "/usr/bin/python3", {}, "tried")
     seen = await trials.failed(frozenset(Ability))
     assert seen == {
         Ability.KEEP: "it does not stay",

@@ -72,7 +72,11 @@ class ContainerLauncher:
             try:
                 evidence = await measure(bench)
                 trials = Trials(
-                    lambda spec: launch(bare, spec), lambda spec: keep(bare, spec), "/usr/bin/python3", {}
+                    lambda spec: launch(bare, spec),
+                    lambda spec: keep(bare, spec),
+                    "/usr/bin/python3",
+                    {},
+                    self.name,
                 )
                 unable = await trials.failed(_abilities(found))
             except LauncherError as error:

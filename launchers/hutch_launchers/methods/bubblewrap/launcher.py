@@ -74,7 +74,9 @@ class BubblewrapLauncher:
                 self.reap,
             )
             evidence = await measure(bench)
-            unable = await Trials(bench.launch, self.keep, python.program, python.env).failed(_ABILITIES)
+            unable = await Trials(bench.launch, self.keep, python.program, python.env, self.name).failed(
+                _ABILITIES
+            )
             place = self.probe_cache.parent if self.probe_cache else None
             overlays = binary.has_overlay and await has_overlay(bench.launch, python.program, place)
         except LauncherError as error:
