@@ -5,13 +5,11 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
 
 from hutch_mcp_tools.service import RunRequest, ServiceError
-from support.contract_column import ORDINARY_USER, ROOT_USER
 from support.workspace_house import House, house
 
 PLANT = """
@@ -23,20 +21,6 @@ for f in %s; do
 done
 true
 """
-
-
-@pytest.fixture(params=[ROOT_USER, ORDINARY_USER], scope="module")
-async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
-    async with house(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def here(served: House) -> House:
-    subprocess.run(
-        ["find", str(served.folder), "-ignore_readdir_race", "-mindepth", "1", "-delete"], check=True
-    )
-    return served
 
 
 async def test_what_did_not_exist_cannot_be_planted_and_nothing_is_left(here: House) -> None:

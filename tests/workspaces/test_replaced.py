@@ -1,28 +1,10 @@
 """A run in a writable workspace ends when somebody of the host replaces what is protected there."""
 
-import subprocess
-from collections.abc import AsyncGenerator
-
 import anyio
 import pytest
 
 from hutch_mcp_tools.service import RunRecord, RunRequest
-from support.contract_column import ORDINARY_USER, ROOT_USER
-from support.workspace_house import House, house
-
-
-@pytest.fixture(params=[ROOT_USER, ORDINARY_USER], scope="module")
-async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
-    async with house(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def here(served: House) -> House:
-    subprocess.run(
-        ["find", str(served.folder), "-ignore_readdir_race", "-mindepth", "1", "-delete"], check=True
-    )
-    return served
+from support.workspace_house import House
 
 
 async def running(here: House, request: RunRequest) -> RunRecord:
