@@ -3,27 +3,13 @@
 import os
 import socket
 import stat
-import subprocess
-from collections.abc import AsyncGenerator
 
 import pytest
 
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest
 from hutch_mcp_tools.service import ServiceError
-from support.contract_column import ORDINARY_USER, ROOT_USER
+from support.contract_column import ROOT_USER
 from support.workspace_house import House, house
-
-
-@pytest.fixture(params=[ROOT_USER, ORDINARY_USER], scope="module")
-async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
-    async with house(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def here(served: House) -> House:
-    subprocess.run(["find", str(served.folder), "-mindepth", "1", "-delete"], check=True)
-    return served
 
 
 async def test_a_repository_protects_more_of_itself(here: House) -> None:

@@ -1,29 +1,14 @@
 """A sandbox works over a real folder, which stays as it is until a person applies what changed."""
 
 import signal
-import subprocess
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.service import RunRequest, ServiceError
-from support.contract_column import ORDINARY_USER, ROOT_USER
 from support.daemon import output
 from support.workspace_house import House, house
-
-
-@pytest.fixture(params=[ROOT_USER, ORDINARY_USER], scope="module")
-async def served(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
-    async with house(request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def here(served: House) -> House:
-    subprocess.run(["find", str(served.folder), "-mindepth", "1", "-delete"], check=True)
-    return served
 
 
 def lines(found: WorkspaceChanges) -> list[str]:
