@@ -1,0 +1,48 @@
+"""Which API a request speaks, and how that API refuses."""
+
+import json
+import re
+from enum import StrEnum
+
+_GOOGLE = re.compile(r"/models/[^/]+:\w+$")
+_FREE = re.compile(r"(/count_tokens|/input_tokens|:countTokens)/?$")
+
+
+class Api(StrEnum):
+    """A form of requests and answers; who speaks it is another question."""
+
+    MESSAGES = "messages"  # Anthropic
+    CHAT = "chat"  # OpenAI's chat completions, and much that is compatible
+    RESPONSES = "responses"  # OpenAI
+    GOOGLE = "google"
+
+
+def api_of(path: str) -> Api | None:
+    """Return what a request to this path speaks; None: it asks no model, as far as the path tells."""
+    path = path.rstrip("/")
+    if is_free(path):
+        return None
+    if path.endswith("/messages"):
+        return Api.MESSAGES
+    if path.endswith("/responses"):
+        return Api.RESPONSES
+    if path.endswith("/completions"):
+        return Api.CHAT
+    return Api.GOOGLE if _GOOGLE.search(path) else None
+
+
+def is_free(path: str) -> bool:
+    """Whether a request to this path only counts what another one would use."""
+    return _FREE.search(path) is not None
+
+
+def refusal(api: Api | None, message: str) -> bytes:
+    """Return the body of a refusal with status 400, as clients of this API show it."""
+    if api is Api.MESSAGES:
+        return json.dumps(
+            {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+        ).encode()
+    if api is Api.GOOGLE:
+        return json.dumps({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}).encode()
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "budget"}
+    return json.dumps({"error": error}).encode()
