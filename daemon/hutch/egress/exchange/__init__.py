@@ -1,8 +1,28 @@
 """HTTP that is read between a sandbox and a host, for the hosts where a step of the run asks for it.
 
-`steps` says what a step is; everything else is about carrying requests and answers without changing them.
+    exchanges = Exchanges(run_id, steps)                 # of a run, for as long as it lives
+    exchanges.certificate                                # PEM; the sandbox has to trust it
+    if exchanges.reads(host):                            # a judged name
+        await exchanges.serve(client, first, (host, port), dial, tally)     # UnreachedError
+
+`steps` says what a step is; the others carry requests and answers and change nothing of their own accord.
+`first` is what was read of the client's bytes: they tell TLS from plain HTTP. `dial` connects to the vetted
+address; the real server has to prove that it is `host`. HTTP/1.1 is spoken on both sides, and websockets.
 """
 
+from hutch.egress.exchange.exchanges import Dial, Exchanges, Tally
+from hutch.egress.exchange.http import UnreachedError
 from hutch.egress.exchange.steps import Answer, Exchange, Headers, Reply, Request, Step
 
-__all__ = ["Answer", "Exchange", "Headers", "Reply", "Request", "Step"]
+__all__ = [
+    "Answer",
+    "Dial",
+    "Exchange",
+    "Exchanges",
+    "Headers",
+    "Reply",
+    "Request",
+    "Step",
+    "Tally",
+    "UnreachedError",
+]

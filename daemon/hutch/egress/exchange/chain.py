@@ -1,0 +1,66 @@
+"""The steps of one request, one behind the other."""
+
+from collections.abc import Sequence
+
+from hutch.egress.exchange.steps import Answer, Exchange, Reply, Request, Step
+
+
+async def begin(steps: Sequence[Step], request: Request) -> "Chain | Answer":
+    """Let every step look at a request; the first that answers it is the last that sees it."""
+    exchanges: list[Exchange] = []
+    try:
+        for step in steps:
+            begun = await step.begin(request)
+            if isinstance(begun, Answer):
+                _end(exchanges, is_whole=False)
+                return begun
+            exchanges.append(begun)
+            request = begun.request
+    except BaseException:
+        _end(exchanges, is_whole=False)
+        raise
+    return Chain(request, exchanges)
+
+
+class Chain:
+    """What the steps make of one request and its answer."""
+
+    def __init__(self, request: Request, exchanges: list[Exchange]) -> None:
+        self.request = request
+        self.exchanges = exchanges
+        self.is_whole = False  # the whole answer came
+
+    def send(self, data: bytes) -> bytes:
+        for each in self.exchanges:
+            data = each.send(data)
+        return data
+
+    def send_end(self) -> bytes:
+        rest = b""
+        for each in self.exchanges:
+            rest = (each.send(rest) if rest else b"") + each.send_end()
+        return rest
+
+    def reply(self, reply: Reply) -> Reply:
+        for each in reversed(self.exchanges):
+            reply = each.reply(reply)
+        return reply
+
+    def receive(self, data: bytes) -> bytes:
+        for each in reversed(self.exchanges):
+            data = each.receive(data)
+        return data
+
+    def receive_end(self) -> bytes:
+        rest = b""
+        for each in reversed(self.exchanges):
+            rest = (each.receive(rest) if rest else b"") + each.receive_end()
+        return rest
+
+    def end(self) -> None:
+        _end(self.exchanges, is_whole=self.is_whole)
+
+
+def _end(exchanges: Sequence[Exchange], *, is_whole: bool) -> None:
+    for each in exchanges:
+        each.end(is_whole=is_whole)
