@@ -124,9 +124,9 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     logs=state / "runs",
                     private=private_folder(config),
                     deadlines=deadlines,
-                    placeholders=Placeholders(state / "workspaces"),
-                    reviews=Reviews(state / "reviews"),
-                    worktrees=Worktrees(state / "worktrees"),
+                    placeholders=Placeholders(state / "workspaces", config.policy.roots),
+                    reviews=Reviews(state / "reviews", config.policy.roots),
+                    worktrees=Worktrees(state / "worktrees", config.policy.roots),
                     shell=next(shell for shell in _SHELLS if Path(shell).exists()),
                 )
 

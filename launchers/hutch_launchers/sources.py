@@ -56,10 +56,14 @@ def _open(mount: Mount) -> int:
         fd = os.open(source, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _refused(f"the mount source {source} cannot be opened: {error}") from error
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+    status = os.fstat(fd)
+    mode = status.st_mode
+    is_meant = mount.identity in (None, (status.st_dev, status.st_ino))
+    if is_meant and (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         return fd
     os.close(fd)
+    if not is_meant:
+        raise _refused(f"another file came to be {source} at the start")
     kind = "a symbolic link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
     raise _refused(f"the mount source {source} is {kind}")
 

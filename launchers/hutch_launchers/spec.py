@@ -35,6 +35,7 @@ class Ability(StrEnum):
 class Mount:
     """A host file or folder at a path inside. The source must exist; it is never followed as a link.
 
+    With `identity`, a device and an inode, it must be the file that has them, whatever is at its path by now.
     With `upper`, a folder of the host that is empty at first, it is writable and yet stays as it is: what is
     written lands in `upper`, in the form of overlayfs. `work` is an empty folder on the same filesystem.
     """
@@ -44,6 +45,7 @@ class Mount:
     writable: bool = False
     upper: Path | None = None
     work: Path | None = None
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord
+from hutch_mcp_tools.service import RunRecord, RunRequest
 from support.contract_column import Who, home_of, who
 from support.daemon import Daemon, daemon, output, run
 
@@ -58,6 +58,10 @@ class House:
 
     async def run(self, command: str, mode: str = "rw", **values: Any) -> RunRecord:
         return await run(self.client, command, workspace=f"{self.folder}:{mode}", env=GIT, **values)
+
+    def request(self, command: str, mode: str = "rw", **values: Any) -> RunRequest:
+        """What `run` asks for, to be asked without waiting."""
+        return RunRequest(command=command, workspace=f"{self.folder}:{mode}", env=GIT, **values)
 
     async def out(self, command: str, mode: str = "rw", **values: Any) -> str:
         """What a command that succeeds writes to its standard output."""

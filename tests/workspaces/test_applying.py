@@ -15,7 +15,7 @@ from hutch.workspaces.review.copying import copy_folder
 from hutch.workspaces.review.patches import take_hunks
 from hutch.workspaces.review.reviews import Review, Reviews
 from hutch.workspaces.review.steps import steps_for
-from hutch.workspaces.review.tree import Tree
+from hutch.workspaces.tree import Tree
 
 MOST = 1 << 30
 
@@ -227,7 +227,8 @@ def test_a_copy_leaves_out_what_is_special(tmp_path: Path) -> None:
     os.mkfifo(real / "pipe")
     (real / "x").write_text("x")
     (tmp_path / "copy").mkdir()
-    copied = copy_folder(real, look_over(real, ()), tmp_path / "copy", MOST, lambda _: None)
+    with Tree(real) as tree:
+        copied = copy_folder(real, tree, look_over(real, ()), tmp_path / "copy", MOST, lambda _: None)
     assert list(copied) == ["x"]
     assert list(copy_changes(real, tmp_path / "copy", copied)) == []
 

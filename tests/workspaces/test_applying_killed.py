@@ -11,7 +11,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.workspaces.review.reviews import Review, Reviews
-from hutch.workspaces.review.tree import Tree
+from hutch.workspaces.tree import Tree
 from workspaces.test_applying import MOST, Countdown, Killed, begin, picture, transaction
 
 FILES = 40  # of each sort
@@ -114,8 +114,8 @@ def test_what_cannot_be_taken_back_is_kept_for_the_next_daemon(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as broken:
-        broken.setattr("hutch.workspaces.review.tree.Tree.set_mode", refuse)  # the last step
-        broken.setattr("hutch.workspaces.review.tree.Tree.link", refuse)  # by which a removed file comes back
+        broken.setattr("hutch.workspaces.tree.Tree.set_mode", refuse)  # the last step
+        broken.setattr("hutch.workspaces.tree.Tree.link", refuse)  # by which a removed file comes back
         with pytest.raises(HutchError, match="what was there is in"):
             doing.apply()
         with pytest.raises(HutchError) as refused:

@@ -137,6 +137,11 @@ class Policy:
     max_limits: Limits = _MAX_LIMITS
 
     @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of this host that sandboxes are granted, with what is in them."""
+        return (*self.workspaces, *self.writable)
+
+    @property
     def protected_names(self) -> tuple[str, ...]:
         """The files and folders that stay as they are in a workspace that is written, at any depth."""
         return tuple(name for name in (*PROTECTED, *self.protected) if name not in self.unprotected)

@@ -18,9 +18,9 @@ from hutch.workspaces.review.changes import Change
 from hutch.workspaces.review.choosing import Choice, called_out, chosen, conflicts, contents_of
 from hutch.workspaces.review.entries import Entry
 from hutch.workspaces.review.patches import hunk_count
-from hutch.workspaces.review.reviews import Review
+from hutch.workspaces.review.reviews import Review, Reviews
 from hutch.workspaces.review.steps import steps_for
-from hutch.workspaces.review.tree import Tree
+from hutch.workspaces.tree import Tree
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -54,8 +54,9 @@ class Reviewing:
     @answers
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
         review = await self._review(request.id)
-        with self._runs.rooms.reviews.used(review.id):
-            return await to_thread.run_sync(_told, review, request, self._names(review))
+        rooms = self._runs.rooms
+        with rooms.reviews.used(review.id):
+            return await to_thread.run_sync(_told, rooms.reviews, review, request, self._names(review))
 
     @answers
     async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
@@ -70,7 +71,7 @@ class Reviewing:
         reviews = self._runs.rooms.reviews
         with reviews.used(review.id):
             names = self._runs.rooms.config.policy.protected_names
-            told = await to_thread.run_sync(_told, review, ChangesRequest(id=of, patch=False), names)
+            told = await to_thread.run_sync(_told, reviews, review, ChangesRequest(id=of, patch=False), names)
             await to_thread.run_sync(reviews.discard, review.id)
         return told
 
@@ -110,7 +111,8 @@ class Reviewing:
     def _apply(self, review: Review, request: ApplyRequest) -> AppliedRecord:
         choice = Choice(request.paths, request.skip, request.hunks, request.include_executable)
         changes = review.changes()
-        with Tree(review.folder) as real:
+        reviews = self._runs.rooms.reviews
+        with reviews.real(review) as real:
             picked = chosen(changes, choice, real, self._names(review))
             base = review.base()
             for change in picked:
@@ -123,9 +125,9 @@ class Reviewing:
             contents = contents_of(picked, choice, real)
             stamps = {change.path: real.stamp(change.path) for change in picked}
         steps = steps_for(picked, stamps, contents)
-        reviews = self._runs.rooms.reviews
         if steps:
-            reviews.apply(review, Transaction(review.folder, reviews.journal(review), steps))
+            transaction = Transaction(review.folder, reviews.journal(review), steps, roots=reviews.roots)
+            reviews.apply(review, transaction)
         return AppliedRecord(
             review=review.id,
             folder=str(review.folder),
@@ -134,7 +136,9 @@ class Reviewing:
         )
 
 
-def _told(review: Review, request: ChangesRequest, names: Sequence[str]) -> WorkspaceChanges:
+def _told(
+    reviews: Reviews, review: Review, request: ChangesRequest, names: Sequence[str]
+) -> WorkspaceChanges:
     wanted = [
         change
         for change in sorted(review.changes(), key=lambda each: each.path)
@@ -143,7 +147,7 @@ def _told(review: Review, request: ChangesRequest, names: Sequence[str]) -> Work
     page: list[WorkspaceChange] = []
     room, number = _PATCH_BYTES, request.offset
     base = review.base()
-    with Tree(review.folder) as real:
+    with reviews.real(review) as real:
         for change in wanted[request.offset :]:
             if len(page) == request.limit or room <= 0:
                 break

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from hutch.workspaces import GrantedWorkspace, Mode
 from hutch.workspaces.executable import runs_on_host
 from hutch.workspaces.guarding import Guard, guard_of, inside, masks
 from hutch.workspaces.look import Look, look_over
+from hutch.workspaces.pinning import Pinned, pinned
 from hutch.workspaces.review.reviews import Review
 from hutch.workspaces.watching import Watch, watched
 from hutch.workspaces.worktrees import OBJECTS, Worktree, Worktrees
@@ -36,6 +37,7 @@ class Workspace:
     """The workspace of a run while it has one; most have none."""
 
     granted: GrantedWorkspace | None = None
+    here: Path = Path()  # the folder itself, whatever its path leads to by now
     mounts: tuple[Mount, ...] = ()
     names: tuple[str, ...] = ()  # that are protected
     before: Look | None = None  # None: nothing can change in it
@@ -59,7 +61,7 @@ class Workspace:
             return record | waits | {"changed": shown(lines[:_TOLD]), "changes": len(lines)}
         if self.before is None:
             return record
-        after = await to_thread.run_sync(look_over, self.granted.folder, self.names)
+        after = await to_thread.run_sync(look_over, self.here, self.names)
         for path in self.ours:
             after.stamps.pop(path, None)
         changes = after.changes_since(self.before)
@@ -111,34 +113,44 @@ async def workspace_of(
     granted = plan.workspace
     if granted is None:
         yield Workspace()
-    elif granted.mode is Mode.RW:
-        async with _guarded(rooms, granted, holder, stop) as workspace:
+        return
+    with pinned(granted.folder, rooms.config.policy.roots) as top, unwrapped():
+        if granted.mode is Mode.RW:
+            held = _guarded(rooms, granted, top, holder, stop)
+        elif granted.mode is Mode.WORKTREE:
+            goes_on = holder.startswith("s-") and not plan.is_kept
+            held = _checked_out(rooms, granted, top, holder, goes_on=goes_on)
+        elif granted.mode is Mode.REVIEW:
+            held = _reviewed(rooms, plan, granted, top, holder, say)
+        else:
+            held = _shown(rooms, granted, top)
+        async with held as workspace:
             yield workspace
-    elif granted.mode is Mode.WORKTREE:
-        goes_on = holder.startswith("s-") and not plan.is_kept
-        async with _checked_out(rooms, granted, holder, goes_on=goes_on) as workspace:
-            yield workspace
-    elif granted.mode is Mode.REVIEW:
-        async with _reviewed(rooms, plan, granted, holder, say) as workspace:
-            yield workspace
-    else:
-        look = await to_thread.run_sync(look_over, granted.folder, ())
-        hidden = _masks(rooms, masks(granted.folder, look), granted.folder)
-        yield Workspace(granted, (Mount(granted.folder, WORKSPACE), *hidden))
+
+
+@asynccontextmanager
+async def _shown(rooms: Rooms, granted: GrantedWorkspace, top: Pinned) -> AsyncGenerator[Workspace]:
+    look = await to_thread.run_sync(look_over, top.here, ())
+    hidden = _masks(rooms, masks(top.folder, look), top.folder)
+    yield Workspace(granted, top.here, (Mount(top.folder, WORKSPACE, identity=top.identity), *hidden))
 
 
 @asynccontextmanager
 async def _reviewed(
-    rooms: Rooms, plan: Plan, granted: GrantedWorkspace, holder: str, say: Callable[[str], None]
+    rooms: Rooms,
+    plan: Plan,
+    granted: GrantedWorkspace,
+    top: Pinned,
+    holder: str,
+    say: Callable[[str], None],
 ) -> AsyncGenerator[Workspace]:
-    real = granted.folder
     # In a sandbox of root's, other users have no number, and an overlay cannot make files of theirs
-    is_ours = real.stat().st_uid == os.geteuid()
+    is_ours = os.fstat(top.fd).st_uid == os.geteuid()
     probe = await rooms.launchers[plan.method].probe()
     open_review = partial(
         rooms.reviews.open,
         holder,
-        real,
+        top.folder,
         overlays=is_ours and Ability.OVERLAY in probe.abilities,
         most_bytes=rooms.config.policy.review_copy_max_bytes,
         say=say,
@@ -146,11 +158,11 @@ async def _reviewed(
     with rooms.reviews.used(holder):
         review = await to_thread.run_sync(open_review)
         if review.how == "overlay":
-            mount = Mount(real, WORKSPACE, upper=review.upper, work=review.work)
+            mount = Mount(top.folder, WORKSPACE, upper=review.upper, work=review.work, identity=top.identity)
         else:
             mount = Mount(review.copy, WORKSPACE, writable=True)
         try:
-            yield Workspace(granted, (mount,), review=review)
+            yield Workspace(granted, top.here, (mount,), review=review)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(rooms.reviews.drop_if_empty, review)
@@ -158,15 +170,16 @@ async def _reviewed(
 
 @asynccontextmanager
 async def _checked_out(
-    rooms: Rooms, granted: GrantedWorkspace, holder: str, *, goes_on: bool
+    rooms: Rooms, granted: GrantedWorkspace, top: Pinned, holder: str, *, goes_on: bool
 ) -> AsyncGenerator[Workspace]:
     """`goes_on`: an agent's next turn works in the same checkout."""
-    with rooms.reviews.used(holder):
-        worktree, objects = await to_thread.run_sync(rooms.worktrees.open, holder, granted.folder)
-        mounts = (Mount(worktree.tree, WORKSPACE, writable=True), Mount(objects, OBJECTS))
+    with rooms.reviews.used(holder), ExitStack() as stack:
+        worktree, objects = await to_thread.run_sync(rooms.worktrees.open, holder, top, stack)
+        tree = Mount(worktree.tree, WORKSPACE, writable=True)
+        mounts = (tree, Mount(objects.folder, OBJECTS, identity=objects.identity))
         commit = partial(rooms.worktrees.commit, holder, f"What {holder} did\n")
         try:
-            yield Workspace(granted, mounts, commit=commit)
+            yield Workspace(granted, top.here, mounts, commit=commit)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(commit)
@@ -176,28 +189,34 @@ async def _checked_out(
 
 @asynccontextmanager
 async def _guarded(
-    rooms: Rooms, granted: GrantedWorkspace, holder: str, stop: Callable[[str], None]
+    rooms: Rooms, granted: GrantedWorkspace, top: Pinned, holder: str, stop: Callable[[str], None]
 ) -> AsyncGenerator[Workspace]:
-    top = granted.folder
-    names = await to_thread.run_sync(protected_in, top, rooms.config)
-
-    def prepare() -> tuple[Look, Guard]:
-        look = look_over(top, names)
-        guard = guard_of(top, look, names)
-        rooms.placeholders.make(holder, guard.missing)
-        return look, guard
-
+    folder = top.folder
+    names = await to_thread.run_sync(protected_in, folder, rooms.config)
     async with AsyncExitStack() as stack:
+
+        def prepare() -> tuple[Look, Guard, list[Pinned]]:
+            look = look_over(top.here, names)
+            guard = guard_of(folder, look, names)
+            common = [guard.common] if guard.common else []
+            within = [top, *(stack.enter_context(pinned(each, rooms.config.policy.roots)) for each in common)]
+            rooms.placeholders.make(holder, guard.missing, *within)
+            return look, guard, within
+
         used = rooms.placeholders.used(holder, top)
         await to_thread.run_sync(used.__enter__)
         stack.push(used)
-        look, guard = await to_thread.run_sync(prepare)
-        ours = frozenset(str(path.relative_to(top)) for path in guard.missing if path.is_relative_to(top))
-        watch = stack.enter_context(watched(_guarded_paths(guard, top)))
-        stack.enter_context(unwrapped())
+        look, guard, within = await to_thread.run_sync(prepare)
+        ours = frozenset(
+            str(path.relative_to(folder)) for path in guard.missing if path.is_relative_to(folder)
+        )
+        watch = stack.enter_context(watched(_guarded_paths(guard, folder)))
         watching = await stack.enter_async_context(anyio.create_task_group())
         watching.start_soon(_stop_when_replaced, watch, stop)
-        yield Workspace(granted, tuple(_guard_mounts(rooms, guard, top)), names, look, ours=ours)
+        for each in within:
+            each.refuse_moved()
+        mounts = tuple(_guard_mounts(rooms, guard, within))
+        yield Workspace(granted, top.here, mounts, names, look, ours=ours)
         watching.cancel_scope.cancel()
 
 
@@ -227,14 +246,15 @@ def commit_left(worktrees: Worktrees, going_on: Collection[str]) -> None:
             worktrees.remove(holder)
 
 
-def _guard_mounts(rooms: Rooms, guard: Guard, top: Path) -> Iterable[Mount]:
-    """The folder, then what is protected in it: a mount covers those before it."""
-    fixed = dict.fromkeys(guard.fixed(top), True)
+def _guard_mounts(rooms: Rooms, guard: Guard, within: Sequence[Pinned]) -> Iterable[Mount]:
+    """The folders, then what is protected in them: a mount covers those before it."""
+    top = within[0].folder
+    fixed = {path: True for each in within for path in guard.fixed(each.folder)}
     read_only = dict.fromkeys((*guard.read_only, *filter(os.path.lexists, guard.missing)), False)
-    roots = [Mount(top, WORKSPACE, writable=True)]
-    if guard.common:
-        fixed |= dict.fromkeys(guard.fixed(guard.common), True)
-        roots.append(Mount(guard.common, inside(guard.common, top, WORKSPACE), writable=True))
+    roots = [
+        Mount(each.folder, inside(each.folder, top, WORKSPACE), writable=True, identity=each.identity)
+        for each in within
+    ]
     inner = sorted((fixed | read_only).items(), key=lambda each: len(each[0].parts))
     return (
         *roots,

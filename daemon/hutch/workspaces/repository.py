@@ -1,23 +1,31 @@
 """A repository of the host as files: its commit, its objects, a new branch. Git is never started with it.
 
 Its configuration, hooks and filters are its owner's, and an agent may have had a hand in them. So git works
-in a repository of ours that borrows its objects, with a configuration of ours.
+in a repository of ours that borrows its objects, with a configuration of ours. No link in it is followed:
+one among its refs or objects would show, or change, another repository of the host.
 """
 
 import os
 import re
 import secrets
 import shutil
+import stat
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from hutch.errors import HutchError
 from hutch.workspaces.git import linked_worktree
+from hutch.workspaces.look import Stamp, look_over, stamp_of
+from hutch.workspaces.pinning import Pinned, pinned
+from hutch.workspaces.tree import Tree
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_TEXT_BYTES = 64 << 20  # of packed-refs: some 800,000 of them
 _GIT_S = 600.0  # for one call, on a large repository
 _WHO = "hutch"
 _ENV = {
@@ -51,37 +59,49 @@ class Repository:
         head = _resolved(own, common)
         if not _is_plain_folder(common / "objects") or head is None:
             raise _denied(top, "is no git repository with a commit")
-        borrowed = common / "objects/info/alternates"
-        if os.path.lexists(borrowed) and borrowed.stat().st_size:
-            raise _denied(top, "borrows objects from another repository")
+        if "\n" in str(common):
+            raise _denied(top, "has a line break in its path, which git cannot borrow objects by")
         return cls(common, head)
 
     @property
     def objects(self) -> Path:
         return self.git / "objects"
 
-    def add_packs(self, packs: Iterable[Path]) -> None:
-        """Take packs of objects over: each pack before its index, which makes it known. Raises OSError."""
-        to = self.objects / "pack"
-        to.mkdir(exist_ok=True)
-        for pack in packs:
-            for file in (pack, pack.with_suffix(".idx")):
-                if not (to / file.name).exists():
-                    passing = to / f"tmp_{secrets.token_hex(8)}"
-                    shutil.copyfile(file, passing)
-                    _as_owner(passing, self.objects)
-                    passing.chmod(0o444)
-                    _sync(passing)
-                    passing.rename(to / file.name)
+    def shallow(self) -> str:
+        """The commits at which its history ends, a line each."""
+        lines = _text(self.git, "shallow").split()
+        return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))
 
-    def set_branch(self, name: str, commit: str) -> None:
-        """Let a branch of ours be at a commit. Raises OSError."""
-        folder = self.git / "refs/heads"
-        passing = self.git / f"hutch-{secrets.token_hex(8)}"
-        passing.write_text(f"{commit}\n")
-        _as_owner(passing, self.objects)
-        _sync(passing)
-        passing.rename(folder / name)
+    def add_branch(self, name: str, commit: str, packs: Iterable[Path], roots: Collection[Path]) -> None:
+        """Take packs of objects over, and let a branch of ours be at a commit.
+
+        Raises HutchError `workspace_denied`, OSError.
+        """
+        with pinned(self.git, roots) as held, Tree(held.fd) as tree:
+            with suppress(FileExistsError):
+                tree.make_folder("objects/pack", 0o755)
+            for pack in packs:
+                for file in (pack, pack.with_suffix(".idx")):  # which makes the pack known
+                    if tree.status(f"objects/pack/{file.name}") is None:
+                        with file.open("rb") as data:
+                            _put(tree, f"objects/pack/{file.name}", data, 0o444)
+            _put(tree, f"refs/heads/{name}", BytesIO(f"{commit}\n".encode()), 0o644)
+
+
+def plain_objects(objects: Pinned) -> Mapping[str, Stamp]:
+    """Return the stamps of the folders that hold a repository's objects: no link was there if they stay so.
+
+    Raises HutchError `workspace_denied` where git would be led out of the repository.
+    """
+    found = look_over(objects.here, ()).stamps
+    top = objects.folder.parent.parent
+    if any(not (stat.S_ISREG(stamp[0]) or stat.S_ISDIR(stamp[0])) for stamp in found.values()):
+        raise _denied(top, "has a link among its objects")
+    if any(path in found and found[path][1] for path in ("info/alternates", "info/http-alternates")):
+        raise _denied(top, "borrows objects from another repository")
+    return {path: stamp for path, stamp in found.items() if stat.S_ISDIR(stamp[0])} | {
+        "": stamp_of(os.fstat(objects.fd))
+    }
 
 
 def run_git(
@@ -119,28 +139,26 @@ def run_git(
 
 def _resolved(own: Path, common: Path) -> str | None:
     """The commit that HEAD is at, as its files say."""
-    text = _line(own / "HEAD")
+    text = _text(own, "HEAD").strip()
     if name := re.fullmatch(r"ref: (refs/[^\s]+)", text):
         if ".." in name[1]:
             return None
-        text = _line(common / name[1]) or _packed(common / "packed-refs", name[1])
+        text = _text(common, name[1]).strip() or _packed(common, name[1])
     return text if _COMMIT.fullmatch(text) else None
 
 
-def _packed(file: Path, name: str) -> str:
-    with suppress(OSError):
-        for line in file.read_text(errors="surrogateescape").splitlines():
-            commit, _, ref = line.partition(" ")
-            if ref == name:
-                return commit
+def _packed(git: Path, name: str) -> str:
+    for line in _text(git, "packed-refs").splitlines():
+        commit, _, ref = line.partition(" ")
+        if ref == name:
+            return commit
     return ""
 
 
-def _line(path: Path) -> str:
-    if path.is_symlink():
-        return ""
-    with suppress(OSError):
-        return path.read_text(errors="surrogateescape").strip()
+def _text(folder: Path, path: str) -> str:
+    """The text of a regular file, reached through no link; or nothing."""
+    with suppress(OSError), Tree(folder) as tree:
+        return tree.read(path, _TEXT_BYTES).decode(errors="surrogateescape")
     return ""
 
 
@@ -148,18 +166,20 @@ def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _as_owner(path: Path, like: Path) -> None:
-    if os.geteuid() == 0:
-        status = like.stat()
-        os.chown(path, status.st_uid, status.st_gid)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _put(tree: Tree, path: str, data: BinaryIO, mode: int) -> None:
+    """Make a file that is whole when it has its name; it belongs to whom the repository does."""
+    passing = f"hutch-{secrets.token_hex(8)}"
+    with tree.new_file(passing) as fd:
+        with open(os.dup(fd), "wb") as out:  # noqa: PTH123 - a descriptor has no path
+            shutil.copyfileobj(data, out, 1 << 20)
+        if os.geteuid() == 0:
+            os.fchown(fd, *tree.owner("objects"))
+        os.fchmod(fd, mode)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        tree.move(passing, path)
+    except OSError:
+        tree.remove(passing)
+        raise
 
 
 def _denied(top: Path, why: str) -> HutchError:

@@ -6,22 +6,17 @@ was done by the host. Its queue may overflow, and a folder may be one watch too 
 a second besides.
 """
 
-import ctypes
 import math
-import os
-import struct
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
-_CAME_OR_WENT = 0x40 | 0x80 | 0x100 | 0x200  # IN_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE: inotify(7)
-_ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
-_HEAD = struct.Struct("iIII")  # watch, what, cookie, length of the name
-_READ = 1 << 18
+from hutch_launchers.ways import Names
+
 _PAUSE_S = 0.002  # between two reads: a sandbox may make files without end beside what is watched
 _LOOK_S = 1.0
 
@@ -30,7 +25,7 @@ _LOOK_S = 1.0
 class Watch:
     """Over some paths of one workspace, from before they are mounted."""
 
-    _fd: int
+    _names: Names
     _stood: dict[Path, tuple[int, int]]  # device and inode of each
     _folders: dict[int, Path] = field(default_factory=dict)  # by the number of its watch
 
@@ -43,21 +38,14 @@ class Watch:
                 if found := self._other_than_it_was():
                     return found
             with anyio.move_on_after(_LOOK_S):
-                await anyio.wait_readable(self._fd)
+                await anyio.wait_readable(self._names.fileno())
                 if found := self._heard():
                     return found
             await anyio.sleep(_PAUSE_S)
 
     def _heard(self) -> Path | None:
-        data = b""
-        with suppress(BlockingIOError):
-            data = os.read(self._fd, _READ)
-        at = 0
-        while at < len(data):
-            watch, _, _, length = _HEAD.unpack_from(data, at)
-            at += _HEAD.size + length
-            name = os.fsdecode(data[at - length : at].rstrip(b"\0"))
-            if watch in self._folders and (path := self._folders[watch] / name) in self._stood:
+        for number, name in self._names.heard():
+            if number in self._folders and (path := self._folders[number] / name) in self._stood:
                 return path
         return None
 
@@ -68,19 +56,12 @@ class Watch:
 @contextmanager
 def watched(paths: Collection[Path]) -> Iterator[Watch]:
     """Watch paths for the length of the block. Raises OSError where a user has no more inotify instances."""
-    fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0:
-        raise OSError(number := ctypes.get_errno(), os.strerror(number))
-    try:
-        watch = Watch(fd, {path: stood for path in paths if (stood := _identity(path))})
+    with closing(Names()) as names:
+        watch = Watch(names, {path: stood for path in paths if (stood := _identity(path))})
         for folder in {path.parent for path in watch._stood}:
-            flags = _CAME_OR_WENT | _ONLYDIR | _DONT_FOLLOW
-            number = _libc.inotify_add_watch(fd, os.fsencode(folder), flags)
-            if number >= 0:
+            if (number := names.watch(folder)) is not None:
                 watch._folders[number] = folder
         yield watch
-    finally:
-        os.close(fd)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -89,6 +70,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-_libc = ctypes.CDLL(None, use_errno=True)

@@ -9,14 +9,15 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha1
 from pathlib import Path, PurePosixPath
 
 from hutch.errors import HutchError
-from hutch.workspaces.repository import Repository, run_git
+from hutch.workspaces.pinning import Pinned, pinned
+from hutch.workspaces.repository import Repository, plain_objects, run_git
 
 OBJECTS = PurePosixPath("/repository/objects")  # where the sandbox has the repository's objects, read-only
 _RESULT = b"refs/heads/result"  # in ours
@@ -54,23 +55,34 @@ class Worktrees:
     """Those in `folder`. Methods raise HutchError `workspace_denied`, `git_failed`; OSError."""
 
     folder: Path
+    roots: Collection[Path] = ()  # that are granted
 
-    def open(self, worktree_id: str, top: Path) -> tuple[Worktree, Path]:
-        """Check out, or go on with what is there; return it and the repository's objects."""
-        repository = Repository.of(top)
+    def open(self, worktree_id: str, top: Pinned, held: ExitStack) -> tuple[Worktree, Pinned]:
+        """Check out, or go on with what is there; return it, and the repository's objects, held by `held`."""
+        repository = Repository.of(top.folder)
+        objects = held.enter_context(pinned(repository.objects, self.roots))
         if (self.folder / worktree_id / "worktree.json").exists():
-            return self._read(worktree_id), repository.objects
+            return self._read(worktree_id), objects
         place = self.folder / worktree_id
         shutil.rmtree(place, ignore_errors=True)
-        made = Worktree(worktree_id, top, repository.head, place)
+        made = Worktree(worktree_id, top.folder, repository.head, place)
         made.tree.mkdir(parents=True, mode=0o755)
         try:
+            borrowed = plain_objects(objects)
             _prepare(made, repository)
+            top.refuse_moved()
+            objects.refuse_moved()
+            if plain_objects(objects) != borrowed:
+                raise HutchError(
+                    "workspace_denied",
+                    f"the objects of {top.folder} changed while they were read",
+                    "run again when nothing else commits there",
+                )
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
         self._write(made)
-        return made, repository.objects
+        return made, objects
 
     def commit(self, worktree_id: str, message: str) -> tuple[Worktree, list[str]]:
         """Bring what changed into the branch as one commit; return what did, "A path" and so on."""
@@ -84,9 +96,15 @@ class Worktrees:
         if not lines:
             return worktree, []
         commit = _import(worktree, before, after, message)
-        repository = Repository.of(worktree.folder)
-        repository.add_packs(sorted((worktree.ours / "objects/pack").glob("pack-*.pack")))
-        repository.set_branch(worktree.branch, commit)
+        packs = sorted((worktree.ours / "objects/pack").glob("pack-*.pack"))
+        try:
+            Repository.of(worktree.folder).add_branch(worktree.branch, commit, packs, self.roots)
+        except OSError as error:
+            raise HutchError(
+                "git_failed",
+                f"{worktree.folder} does not take the branch {worktree.branch}: {error.strerror}",
+                f"mend the repository, then restart the daemon; the checkout stays in {worktree.tree}",
+            ) from error
         made = replace(worktree, commit=commit, is_new=False)
         self._write(made)
         return made, sorted(lines, key=lambda line: line[2:])
@@ -122,8 +140,8 @@ def _prepare(made: Worktree, repository: Repository) -> None:
     info = made.ours / "objects/info"
     info.mkdir(exist_ok=True)
     (info / "alternates").write_text(f"{repository.objects}\n")
-    if (shallow := repository.git / "shallow").is_file():
-        shutil.copyfile(shallow, made.ours / "shallow")
+    if shallow := repository.shallow():
+        (made.ours / "shallow").write_text(shallow)
     run_git(made.ours, "read-tree", made.commit)
     run_git(made.ours, "checkout-index", "-q", "-a", "-f", work_tree=made.tree)
     run_git(made.ours, "update-index", "-q", "--refresh", work_tree=made.tree)
@@ -134,8 +152,8 @@ def _prepare(made: Worktree, repository: Repository) -> None:
     (theirs / "refs/heads" / made.branch).write_text(f"{made.commit}\n")
     (theirs / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = false\n")
     shutil.copyfile(made.ours / "index", theirs / "index")
-    if (made.ours / "shallow").is_file():
-        shutil.copyfile(made.ours / "shallow", theirs / "shallow")
+    if shallow:
+        (theirs / "shallow").write_text(shallow)
 
 
 def _files_of(worktree: Worktree) -> Files:

@@ -11,17 +11,18 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from hutch.errors import HutchError
 from hutch.workspaces.look import Stamp
+from hutch.workspaces.pinning import pinned
 from hutch.workspaces.review.entries import xattrs
 from hutch.workspaces.review.steps import Step
-from hutch.workspaces.review.tree import Tree
+from hutch.workspaces.tree import Tree
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.ELOOP)  # of a folder that we made; of a link in the place of one
 
@@ -30,7 +31,7 @@ State = Literal["staging", "applying", "undoing", "applied"]
 
 @dataclass(slots=True)
 class Transaction:
-    """One application of steps to `root`; `journal` is where it is written down."""
+    """One application of steps to `root`, beneath granted `roots`; `journal` is where it is written down."""
 
     root: Path
     journal: Path
@@ -40,13 +41,14 @@ class Transaction:
     inodes: dict[str, int] = field(default_factory=dict)  # of what we put, by path
     _removed: frozenset[str] = frozenset()
     before_each: Callable[[], None] = lambda: None  # called before every change of the disk
+    roots: Collection[Path] = ()
 
     def apply(self) -> dict[str, Stamp | None]:
         """Apply all or nothing, and return the new stamp of each path.
 
         Raises HutchError `change_conflict`, `apply_failed`; nothing has changed then.
         """
-        with Tree(self.root, self.before_each) as tree:
+        with self._tree() as tree:
             try:
                 self._write("staging")
                 self._stage(tree)
@@ -64,7 +66,7 @@ class Transaction:
 
     def recover(self) -> dict[str, Stamp | None]:
         """Bring an interrupted transaction to its end, one or the other; no stamps: nothing has changed."""
-        with Tree(self.root, self.before_each) as tree:
+        with self._tree() as tree:
             if self.state == "staging":
                 self._forget(tree)
                 return {}
@@ -81,11 +83,18 @@ class Transaction:
             return self._finish(tree)
 
     @classmethod
-    def read(cls, journal: Path) -> "Transaction":
+    def read(cls, journal: Path, roots: Collection[Path] = ()) -> "Transaction":
         """Read a journal. Raises OSError, ValueError."""
         said = json.loads(journal.read_bytes())
         steps = [Step.read(stored) for stored in said["steps"]]
-        return cls(Path(said["root"]), journal, steps, said["staging"], said["state"], said["inodes"])
+        made = cls(Path(said["root"]), journal, steps, said["staging"], said["state"], said["inodes"])
+        made.roots = roots
+        return made
+
+    @contextmanager
+    def _tree(self) -> Iterator[Tree]:
+        with pinned(self.root, self.roots) as held, Tree(held.fd, self.before_each) as tree:
+            yield tree
 
     # Staging -------------------------------------------------------------
 

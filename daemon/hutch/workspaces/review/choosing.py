@@ -8,7 +8,7 @@ from hutch.workspaces.executable import scripts_differ, why_called_out
 from hutch.workspaces.look import Stamp
 from hutch.workspaces.review.changes import Change
 from hutch.workspaces.review.patches import take_hunks
-from hutch.workspaces.review.tree import Tree
+from hutch.workspaces.tree import Tree
 
 _SCRIPTS_BYTES = 4 << 20  # of a package.json
 HUNK_BYTES = 16 << 20  # of a file of which some hunks are taken

@@ -11,6 +11,7 @@ from pathlib import Path
 from hutch.errors import HutchError
 from hutch.workspaces.look import Look, Stamp, stamp_of
 from hutch.workspaces.review.entries import xattrs
+from hutch.workspaces.tree import Tree
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _TELL_BYTES = 64 << 20  # between two words on how far it is
@@ -18,9 +19,9 @@ _NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY)
 
 
 def copy_folder(
-    real: Path, look: Look, to: Path, most_bytes: int, say: Callable[[str], None]
+    real: Path, tree: Tree, look: Look, to: Path, most_bytes: int, say: Callable[[str], None]
 ) -> dict[str, Stamp]:
-    """Copy what a look has found in `real`, and return the stamps of the copies.
+    """Copy what a look has found in `real`, by its `tree`, and return the stamps of the copies.
 
     Raises HutchError `workspace_too_large` before more than `most_bytes` are copied byte by byte.
     """
@@ -33,10 +34,10 @@ def copy_folder(
             (to / path).mkdir(mode=0o700)
             folders.append((to / path, stat.S_IMODE(mode) & 0o777))
         elif stat.S_ISLNK(mode):
-            os.symlink(os.readlink(real / path), to / path)  # noqa: PTH115, PTH211 - a Path changes the text
+            os.symlink(tree.target(path), to / path)  # noqa: PTH211 - a Path changes the text
         elif stat.S_ISREG(mode):
             with suppress(FileNotFoundError):
-                copied += 0 if _copy_file(real / path, to / path) else size
+                copied += 0 if _copy_file(tree, path, to / path) else size
         if copied > most_bytes:
             raise HutchError(
                 "workspace_too_large",
@@ -51,22 +52,21 @@ def copy_folder(
     return {path: stamp_of((to / path).lstat()) for path in look.stamps if os.path.lexists(to / path)}
 
 
-def _copy_file(source: Path, to: Path) -> bool:
+def _copy_file(tree: Tree, path: str, to: Path) -> bool:
     """Copy one file; whether it took no space."""
-    inner = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(inner, "rb") as read, to.open("xb") as write:  # noqa: PTH123 - a descriptor has no path
+    with tree.open_file(path) as read, to.open("xb") as write:
         try:
-            fcntl.ioctl(write.fileno(), _FICLONE, read.fileno())
+            fcntl.ioctl(write.fileno(), _FICLONE, read)
             is_free = True
         except OSError as error:
             if error.errno not in _NO_REFLINK:
                 raise
             is_free = False
-            while os.copy_file_range(read.fileno(), write.fileno(), 1 << 30):
+            while os.copy_file_range(read, write.fileno(), 1 << 30):
                 pass
-        status = os.fstat(read.fileno())
+        status = os.fstat(read)
         os.fchmod(write.fileno(), status.st_mode & 0o777)
-        for name, value in xattrs(source).items():
+        for name, value in xattrs(read).items():
             with suppress(OSError):
                 os.setxattr(write.fileno(), name, value)
     os.utime(to, ns=(status.st_atime_ns, status.st_mtime_ns))

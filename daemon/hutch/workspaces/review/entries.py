@@ -54,13 +54,14 @@ def is_same(one: Path, other: Path, entry: Entry, before: Entry) -> bool:
     return entry.size == before.size and xattrs(one) == xattrs(other) and _same_content(one, other)
 
 
-def xattrs(path: Path) -> dict[str, bytes]:
+def xattrs(file: Path | int) -> dict[str, bytes]:
     """Return the attributes that go with a file: a user's, and no security label or capability."""
     found = {}
+    follows = isinstance(file, int)  # a descriptor is the file itself
     with suppress(OSError):
-        for name in os.listxattr(path, follow_symlinks=False):
+        for name in os.listxattr(file, follow_symlinks=follows):
             if name.startswith("user.") and not name.startswith(_OURS):
-                found[name] = os.getxattr(path, name, follow_symlinks=False)
+                found[name] = os.getxattr(file, name, follow_symlinks=follows)
     return found
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,9 +21,11 @@ from typing import Any, Literal
 
 from hutch.errors import HutchError
 from hutch.workspaces.look import Look, Stamp, look_over
+from hutch.workspaces.pinning import Pinned, pinned
 from hutch.workspaces.review.applying import Transaction
 from hutch.workspaces.review.changes import Change, copy_changes, overlay_changes
 from hutch.workspaces.review.copying import copy_folder
+from hutch.workspaces.tree import Tree
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Reviews:
     """Those in `folder`; one at a time has each."""
 
     folder: Path
+    roots: Collection[Path] = ()  # that are granted
     _used: set[str] = field(default_factory=set)
 
     def find(self, review_id: str) -> Review:
@@ -111,9 +114,10 @@ class Reviews:
 
         Raises HutchError `workspace_too_large`, `workspace_denied` where it is of another folder; OSError.
         """
-        look = look_over(real, ())
-        if not (self.folder / review_id / "review.json").exists():
-            return self._begin(review_id, real, look, overlays=overlays, most_bytes=most_bytes, say=say)
+        with pinned(real, self.roots) as held:
+            look = look_over(held.here, ())
+            if not (self.folder / review_id / "review.json").exists():
+                return self._begin(review_id, held, look, overlays=overlays, most_bytes=most_bytes, say=say)
         review = self.find(review_id)
         if review.folder != real:
             raise HutchError(
@@ -122,12 +126,18 @@ class Reviews:
                 f"apply or discard them first: hutch diff {review_id}",
             )
         if review.how == "overlay":
-            held = {change.path for change in review.changes()}
+            held_paths = {change.path for change in review.changes()}
             old = review.base()
-            kept = {path: old[path] for path in held if path in old}
-            newer = {path: stamp for path, stamp in look.stamps.items() if path not in held}
+            kept = {path: old[path] for path in held_paths if path in old}
+            newer = {path: stamp for path, stamp in look.stamps.items() if path not in held_paths}
             _store(review.place / "base.json", newer | kept)
         return review
+
+    @contextmanager
+    def real(self, review: Review) -> Iterator[Tree]:
+        """The real folder of a review, as it may be changed. Raises HutchError `workspace_denied`."""
+        with pinned(review.folder, self.roots) as held, Tree(held.fd) as tree:
+            yield tree
 
     def apply(self, review: Review, transaction: Transaction) -> None:
         """Apply, and see the real files as the transaction left them from now on."""
@@ -165,7 +175,7 @@ class Reviews:
             journal = place / "apply.json"
             if journal.exists():
                 try:
-                    self._settle(self.find(place.name), Transaction.read(journal).recover())
+                    self._settle(self.find(place.name), Transaction.read(journal, self.roots).recover())
                 except (OSError, ValueError, KeyError, HutchError):
                     logger.exception("review=%s: its application could not be brought to an end", place.name)
             else:
@@ -175,7 +185,7 @@ class Reviews:
     def _begin(
         self,
         review_id: str,
-        real: Path,
+        real: Pinned,
         look: Look,
         *,
         overlays: bool,
@@ -185,12 +195,14 @@ class Reviews:
         place = self.folder / review_id
         _remove(place)
         place.mkdir(parents=True, mode=0o700)
-        review = Review(review_id, real, "overlay" if overlays else "copy", time.time(), place)
+        review = Review(review_id, real.folder, "overlay" if overlays else "copy", time.time(), place)
         try:
             for made in (review.upper, review.work) if overlays else (review.copy,):
-                made.mkdir(mode=stat.S_IMODE(real.stat().st_mode) & 0o777)
+                made.mkdir(mode=stat.S_IMODE(os.fstat(real.fd).st_mode) & 0o777)
             if not overlays:
-                _store(place / "copied.json", copy_folder(real, look, review.copy, most_bytes, say))
+                with Tree(real.fd) as tree:
+                    copied = copy_folder(real.folder, tree, look, review.copy, most_bytes, say)
+                _store(place / "copied.json", copied)
             _store(place / "base.json", look.stamps)
             said = {
                 name: str(value) if isinstance(value, Path) else value

@@ -28,6 +28,7 @@ class Handles:
     status: int
     block: int
     sync: int
+    hold: int | None = None  # after the mounts, it is read to its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def bwrap_argv(options: Options, handles: Handles, command: Command, disk_bytes:
         *_files(handles),
         *(word for path in options.readable for word in ("--ro-bind", path, path)),
         *_mounts(handles),
+        *([] if handles.hold is None else ["--file", str(handles.hold), "/dev/null"]),
         *(word for path in ("/proc/1", "/proc", "/dev", "/") for word in ("--remount-ro", path)),
         "--clearenv",
         *(word for name, value in command.env.items() for word in ("--setenv", name, value)),

@@ -19,6 +19,7 @@ from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
 from hutch_launchers.methods.bubblewrap.argv import Bound, Handles, Options, bwrap_argv
 from hutch_launchers.methods.bubblewrap.binary import Binary
+from hutch_launchers.methods.bubblewrap.hold import Hold
 from hutch_launchers.own_files import own_files
 from hutch_launchers.reaping import MARK
 from hutch_launchers.seccomp import seccomp_filter
@@ -50,8 +51,9 @@ class Start:
 class Bubble:
     """A bubblewrap and the PID namespace that it made. Owns both until `aclose`."""
 
-    def __init__(self, child: Child, gate: socket.socket, status: PipeReader) -> None:
+    def __init__(self, child: Child, gate: socket.socket, status: PipeReader, hold: Hold | None) -> None:
         self.child = child
+        self._hold = hold
         self._gate = gate
         self._status = status
         self._report = b""
@@ -75,6 +77,8 @@ class Bubble:
         """Let it start its command, and return when it is about to: its set-up has then succeeded."""
         try:
             self._gate.send(b"\1")
+            if self._hold is not None:
+                await self._hold.pass_on()
             await anyio.wait_readable(self._gate)
             self._gate.recv(1)
         except ConnectionError as error:  # it closed its end with our word unread
@@ -116,6 +120,8 @@ class Bubble:
         self._gate.close()
         self._status.close()
         self.child.close()
+        if self._hold is not None:
+            self._hold.close()
         if self.init is not None:
             self.init.close()
 
@@ -162,8 +168,11 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
         inherited.callback(block.close)
         status, status_writer = os.pipe2(os.O_CLOEXEC)
         inherited.callback(os.close, status_writer)
+        hold = None
         try:
-            handles = _open_handles(start, inherited, (status_writer, block.fileno(), gate.fileno()))
+            looked_up = [m for m in start.spec.mounts if m.upper or not start.binary.has_bind_fd]
+            hold = Hold((mount.source for mount in looked_up), inherited) if looked_up else None
+            handles = _open_handles(start, inherited, (status_writer, block.fileno(), gate.fileno()), hold)
             flags = bwrap_argv(start.options, handles, start.command, spec.limits.disk_bytes)
             args = _data("".join(f"{word}\0" for word in flags).encode(errors="surrogateescape"), inherited)
             if len(flags) > _MAX_ARGS:
@@ -181,12 +190,16 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
         except BaseException:
             gate.close()
             os.close(status)
+            if hold is not None:
+                hold.close()
             raise
     os.set_blocking(gate.fileno(), False)
-    return Bubble(child, gate, PipeReader(status))
+    return Bubble(child, gate, PipeReader(status), hold)
 
 
-def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]) -> Handles:
+def _open_handles(
+    start: Start, stack: ExitStack, channels: tuple[int, int, int], hold: Hold | None
+) -> Handles:
     for mount in start.spec.mounts:
         check_target(mount.target)
     mounts = (*start.mounts, *start.spec.mounts)
@@ -205,12 +218,13 @@ def _open_handles(start: Start, stack: ExitStack, channels: tuple[int, int, int]
         status=channels[0],
         block=channels[1],
         sync=channels[2],
+        hold=None if hold is None else hold.reader,
     )
 
 
 def _inherited_fds(handles: Handles) -> list[int]:
     mounts = [each.source for each in handles.mounts if isinstance(each.source, int)]
-    optional = [] if handles.seccomp is None else [handles.seccomp]
+    optional = [each for each in (handles.seccomp, handles.hold) if each is not None]
     return [*handles.files.values(), *mounts, *optional, handles.status, handles.block, handles.sync]
 
 

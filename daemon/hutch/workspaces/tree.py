@@ -19,8 +19,9 @@ def _on() -> None:
 class Tree:
     """Paths are relative. Methods raise OSError; a link on the way is one."""
 
-    def __init__(self, root: Path, before_each: Callable[[], None] = _on) -> None:
-        self._fd = os.open(root, _FOLDER)
+    def __init__(self, root: Path | int, before_each: Callable[[], None] = _on) -> None:
+        """`root`: a path, or the descriptor of an open folder, which stays the caller's."""
+        self._fd = os.dup(root) if isinstance(root, int) else os.open(root, _FOLDER)
         self._before_each = before_each  # called before every change
 
     def __enter__(self) -> "Tree":
@@ -59,6 +60,11 @@ class Tree:
     def is_folder(self, path: str) -> bool:
         status = self.status(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def target(self, path: str) -> str:
+        """Return what a link says."""
+        with self.parent(path) as (fd, name):
+            return os.readlink(name, dir_fd=fd)
 
     def owner(self, path: str) -> tuple[int, int]:
         """Return the user and group of what is there, or of the folder that it would come into."""
@@ -113,15 +119,16 @@ class Tree:
             os.fsync(fd)
 
     @contextmanager
-    def new_file(self, path: str) -> Iterator[int]:
-        """Make a file; yields its descriptor. It is on the disk when the block is left."""
+    def new_file(self, path: str, *, syncs: bool = True) -> Iterator[int]:
+        """Make a file; yields its descriptor. With `syncs` it is on the disk when the block is left."""
         self._before_each()
         with self.parent(path) as (parent, name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(name, flags, 0o600, dir_fd=parent)
             try:
                 yield fd
-                os.fsync(fd)
+                if syncs:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
 
