@@ -107,7 +107,7 @@ class RunRequest(RunLimits):
     cwd: str | None = None
     env: dict[str, str] = {}
     stdin: bytes = b""
-    network: str | None = None  # "none", or the name of a configured network
+    network: str | None = None  # "none", or names of configured networks, and allow:HOST last
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     volume_wait_s: VolumeWaitS = 0
 

@@ -28,6 +28,7 @@ from hutch.errors import HutchError
 from hutch_launchers.registry import KINDS
 from hutch_launchers.spec import Guarantee
 from support.configured import ENV, refusal
+from support.networks import configured
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.toml").read_text()
@@ -67,7 +68,8 @@ def test_without_a_file_the_defaults_are_complete() -> None:
     assert config.policy.limits == Limits(120.0, 2 << 30, 512, 2.0, 1 << 30)
     assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
     assert config.agents == {"claude": Agent()}
-    assert config.networks == {"anthropic": Network(allow=("api.anthropic.com:443",))}
+    assert config.networks["anthropic"] == configured("api.anthropic.com")
+    assert {"openai", "python", "node", "rust", "go", "debian", "github", "full"} <= config.networks.keys()
 
 
 def test_what_is_said_replaces_the_default_and_nothing_else() -> None:
@@ -110,7 +112,7 @@ def test_what_is_said_replaces_the_default_and_nothing_else() -> None:
             "mine": Method("wrapper", {"command": ["/home/ada/bin/wrap", "{command}"]}),
         },
         agents={"claude": Agent(base_url="http://127.0.0.1:8787", network="local")},
-        networks={**default.networks, "local": Network(host_services=("127.0.0.1:8787",))},
+        networks={**default.networks, "local": configured(services=["127.0.0.1:8787"])},
     )
 
 
@@ -177,15 +179,33 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_known_one(
         ("[agents.claude]\nnetwork = 'x'", "agents.claude.network names no network: 'x'"),
         ("[agents.claude]\npass_env = ['A=B']", "agents.claude.pass_env must be the name of an environment"),
         ("[network.none]", "network.'none' must be named by"),
-        ("[network.x]\nallow = ['a.org']", "network.x.allow must be a host and a port"),
-        ("[network.x]\nallow = ['*.a.org:443']", "network.x.allow must be a host and a port"),
-        ("[network.x]\nallow = ['a.org:0']", "network.x.allow must be a host and a port"),
-        ("[network.x]\nallow = ['https://a.org:443']", "network.x.allow must be a host and a port"),
+        ("[network.x]\nallow = ['*']", "network.x.allow must be such as"),
+        ("[network.x]\nhost_services = ['db']", "network.x.host_services must be a service such as"),
+        ("[network.x]\nmax_bytes = {'a.org' = 'much'}", "network.x.max_bytes must be a size"),
+        ("[policy]\nnetwork_hosts = ['*.com']", "policy.network_hosts must be such as"),
+        ("[network.x]\nallow = ['a.org:0']", "network.x.allow must be such as"),
+        ("[network.x]\nallow = ['https://a.org:443']", "network.x.allow must be such as"),
         ("[daemon", "is not TOML: "),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_must_be(text: str, message: str) -> None:
     assert refusal(text)[0].startswith(f"/etc/h.toml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("*.com", "too broad: a wildcard needs two labels, as in '*.example.org'"),
+        ("*.co.uk", "too broad: anybody can have a name below co.uk; name the hosts one by one"),
+        ("*.github.io:8443", "too broad: anybody can have a name below github.io; name the hosts one by one"),
+    ],
+)
+def test_a_wildcard_under_which_anybody_can_have_a_name_is_refused_with_the_reason(
+    pattern: str, why: str
+) -> None:
+    for where in ("[network.x]\nallow", "[policy]\nnetwork_hosts"):
+        assert refusal(f"{where} = ['{pattern}']")[0].endswith(f"not '{pattern}': {why}")
+    parse(f"[network.x]\ndeny = ['{pattern}', '*.org']", ENV)  # what takes away may be broad
 
 
 def test_another_machine_reaches_the_daemon_only_if_that_is_said() -> None:

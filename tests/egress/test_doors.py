@@ -12,11 +12,12 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 
-from hutch.egress import Connection, Grant, Refusal, open_doors
-from hutch.egress.doors import CONNECTIONS
+from hutch.egress import Connection, InForce, Refusal, open_ways
 from hutch.egress.ledger import SINGLY, Ledger
+from hutch.egress.ways.serving import CONNECTIONS
 from hutch_launchers.spec import Door
 from support.egress_launcher import free_port, hand_over
+from support.networks import network
 
 Serve = Callable[[SocketStream], Awaitable[None]]
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,14 +42,17 @@ class World:
 
     @asynccontextmanager
     async def door(self, serve: Serve | None, *, is_host_service: bool = True) -> AsyncIterator[Door]:
-        grant = Grant("service", self.port, is_host_service)
+        where = [f"service:{self.port}"]
+        self.network = InForce(network(services=where) if is_host_service else network(*where))
         async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
             if serve is not None:
                 listener = await stack.enter_async_context(
                     await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port)
                 )
                 tasks.start_soon(listener.serve, serve)
-            async with open_doors([grant], "run-1", self.folder, self.log.append, self.ask) as endpoint:
+            async with open_ways(
+                self.network, "run-1", self.folder, self.log.append, ask=self.ask
+            ) as endpoint:
                 await hand_over(endpoint)
                 yield endpoint.doors[0]
             tasks.cancel_scope.cancel()
@@ -63,7 +67,7 @@ class World:
         for record in self.log:
             assert abs((datetime.now(UTC) - record.started_at).total_seconds()) < 60
             assert 0 <= record.duration_s < 60
-        return [replace(record, started_at=AT, duration_s=0) for record in self.log]
+        return [replace(record, started_at=AT, duration_s=0, rule="", told="") for record in self.log]
 
 
 @pytest.fixture
@@ -248,7 +252,7 @@ def test_beyond_a_number_the_log_holds_sums() -> None:
     for _ in range(SINGLY + 5):
         ledger.add(one)
     for _ in range(3):
-        ledger.refuse(Grant("a", 80), Refusal.TOO_MANY, AT)
+        ledger.add(Connection("r", "a", 80, None, AT, 0.0, 0, 0, Refusal.TOO_MANY))
     assert log == [one] * SINGLY
     ledger.flush()
     assert log[SINGLY:] == [

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from hutch.egress import Grant, open_doors
+from hutch.egress import InForce, open_ways
 from hutch.errors import HutchError
 from hutch_launchers.spec import EgressEndpoint
 from support.egress_launcher import connect, free_port, hand_over, listeners, message, send
+from support.networks import network
 
 
 @pytest.fixture
 async def endpoint(tmp_path: Path) -> AsyncIterator[EgressEndpoint]:
-    grants = [Grant("127.0.0.1", free_port(), is_host_service=True) for _ in range(2)]
-    async with open_doors(grants, "r", tmp_path, lambda _: None) as endpoint:
+    granted = network(services=[f"127.0.0.1:{free_port()}" for _ in range(2)])
+    async with open_ways(InForce(granted), "r", tmp_path, lambda _: None) as endpoint:
         yield endpoint
 
 
@@ -33,7 +34,7 @@ async def test_once_the_doors_are_served_nobody_else_is_let_in(endpoint: EgressE
 
 
 async def test_the_socket_is_gone_with_the_block(tmp_path: Path) -> None:
-    async with open_doors([Grant("a.example", 80)], "r", tmp_path, lambda _: None) as endpoint:
+    async with open_ways(InForce(network("a.example:80")), "r", tmp_path, lambda _: None) as endpoint:
         assert endpoint.socket.exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -145,14 +146,14 @@ async def test_a_path_that_no_socket_can_have_is_an_error(tmp_path: Path) -> Non
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     with pytest.raises(HutchError) as refused:
-        async with open_doors([Grant("a.example", 80)], "r", folder, lambda _: None):
+        async with open_ways(InForce(network("a.example:80")), "r", folder, lambda _: None):
             pass
     assert refused.value.code == "egress_failed"
 
 
 async def test_an_error_of_the_block_stays_itself(tmp_path: Path) -> None:
     with pytest.raises(HutchError, match="mine"):
-        async with open_doors([Grant("a.example", 80)], "r", tmp_path, lambda _: None):
+        async with open_ways(InForce(network("a.example:80")), "r", tmp_path, lambda _: None):
             raise HutchError("x", "mine")
 
 

@@ -1,4 +1,4 @@
-"""What can be granted, what door it becomes, and which addresses are dialled for it."""
+"""What a destination is called, what door it gets, and which addresses are dialled for it."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -6,48 +6,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch.egress import Grant, parse_grant
-from hutch.egress.rules import allot_doors, vetted
+from hutch.config.kinds import Kind, WrongValueError
+from hutch.config.network_kinds import Hosts, HostService
+from hutch.destinations import Pattern
+from hutch.egress.addresses import vetted
+from hutch.egress.ways.doors import allot_doors
 from hutch.errors import HutchError
 from hutch_launchers.spec import Door
-
-PUBLIC = Grant("api.example.org", 443)
-SERVICE = Grant("db", 5432, is_host_service=True)
+from support.networks import network
 
 
 @pytest.mark.parametrize(
-    ("text", "grant"),
+    ("text", "pattern"),
     [
-        ("api.anthropic.com:443", Grant("api.anthropic.com", 443)),
-        ("API.Example.ORG:1", Grant("api.example.org", 1)),
-        ("xn--bcher-kva.example:65535", Grant("xn--bcher-kva.example", 65535)),
-        ("a_b.example:80", Grant("a_b.example", 80)),
-        ("postgres:5432", Grant("postgres", 5432)),
-        (("a" * 63 + ".") * 3 + "a" * 61 + ":80", Grant(("a" * 63 + ".") * 3 + "a" * 61, 80)),
+        ("api.anthropic.com:443", Pattern("api.anthropic.com", 443)),
+        ("API.Example.ORG:1", Pattern("api.example.org", 1)),
+        ("xn--bcher-kva.example:65535", Pattern("xn--bcher-kva.example", 65535)),
+        ("a_b.example:80", Pattern("a_b.example", 80)),
+        ("postgres:5432", Pattern("postgres", 5432)),
+        (("a" * 63 + ".") * 3 + "a" * 61 + ":80", Pattern(("a" * 63 + ".") * 3 + "a" * 61, 80)),
     ],
 )
-def test_a_name_and_a_port_can_be_granted(text: str, grant: Grant) -> None:
-    assert parse_grant(text) == grant
-    assert str(grant) == text.lower()
+def test_a_name_and_a_port_can_be_granted(text: str, pattern: Pattern) -> None:
+    assert Hosts().read(text) == HostService().read(text) == pattern
+    assert str(pattern) == text.lower()
 
 
 def test_the_loopback_is_granted_as_a_host_service_only() -> None:
-    assert parse_grant("127.0.0.1:8787", is_host_service=True) == Grant(
-        "127.0.0.1", 8787, is_host_service=True
-    )
-    with pytest.raises(HutchError) as refused:
-        parse_grant("127.0.0.1:8787")
-    assert refused.value.hint == "this machine's own ports are granted under `host_services`"
+    assert HostService().read("127.0.0.1:8787") == Pattern("127.0.0.1", 8787)
+    with pytest.raises(WrongValueError, match="this machine's own ports are host_services"):
+        Hosts().read("127.0.0.1:8787")
 
 
-@pytest.mark.parametrize("is_host_service", [False, True])
+@pytest.mark.parametrize("kind", [Hosts(), HostService()])
 @pytest.mark.parametrize(
     "text",
     [
         *(
             "",
             ":",
-            "host",
             "host:",
             ":80",
             "host:0",
@@ -72,7 +69,6 @@ def test_the_loopback_is_granted_as_a_host_service_only() -> None:
             "a..b:443",
             "-a.example:443",
             "a-.example:443",
-            "*.example.org:443",
             "*:443",
         ),
         *("a" * 64 + ".example:443", "a." * 127 + "example:443"),
@@ -95,47 +91,47 @@ def test_the_loopback_is_granted_as_a_host_service_only() -> None:
         ),
     ],
 )
-def test_any_other_spelling_is_refused(text: str, is_host_service: bool) -> None:
-    with pytest.raises(HutchError) as refused:
-        parse_grant(text, is_host_service=is_host_service)
-    assert refused.value.code == "grant_invalid"
-    assert refused.value.hint
+def test_any_other_spelling_is_refused(text: str, kind: Kind) -> None:
+    with pytest.raises(WrongValueError):
+        kind.read(text)
 
 
-@given(st.text(max_size=40), st.booleans())
-def test_a_grant_is_a_plain_name_or_it_is_refused(text: str, is_host_service: bool) -> None:
+@given(st.text(max_size=40))
+def test_a_pattern_is_a_plain_name_or_it_is_refused(text: str) -> None:
     try:
-        grant = parse_grant(text, is_host_service=is_host_service)
-    except HutchError:
+        pattern = Hosts().read(text)
+    except WrongValueError:
         return
-    assert str(grant) == text.lower()
-    assert parse_grant(str(grant), is_host_service=is_host_service) == grant
+    assert str(pattern) == text.lower() + (":443" if ":" not in text else "")
+    assert Hosts().read(str(pattern)) == pattern
 
 
 def test_every_name_has_an_address_of_its_own_and_loopback_stands_for_itself() -> None:
-    grants = [
-        Grant("a.example", 443),
-        Grant("127.0.0.1", 8787, is_host_service=True),
-        Grant("b.example", 443),
-        Grant("a.example", 80),
-        Grant("localhost", 5432, is_host_service=True),
-        Grant("127.0.0.9", 1, is_host_service=True),
-        Grant("localhost", 8787, is_host_service=True),  # the same door as the second
-        Grant("a.example", 443),
-    ]
-    assert allot_doors(grants) == (
-        Door("a.example", "127.1.0.1", 443),
+    granted = network(
+        *(
+            "a.example:443",
+            "b.example:443",
+            "a.example:80",
+            "a.example:443",
+            "gone.example",
+            "*.w.example.org",
+        ),
+        services=["127.0.0.1:8787", "localhost:5432", "127.0.0.9:1", "localhost:8787"],
+        deny=["gone.example"],
+    )
+    assert allot_doors(granted) == (
         Door("127.0.0.1", "127.0.0.1", 8787),
-        Door("b.example", "127.1.0.3", 443),
-        Door("a.example", "127.1.0.1", 80),
         Door("localhost", "127.0.0.1", 5432),
         Door("127.0.0.9", "127.0.0.9", 1),
+        Door("a.example", "127.1.0.3", 443),
+        Door("b.example", "127.1.0.4", 443),
+        Door("a.example", "127.1.0.3", 80),
     )
 
 
 def test_more_hosts_than_there_are_addresses_are_refused() -> None:
     with pytest.raises(HutchError, match="300 hosts are more"):
-        allot_doors([Grant(f"h{n}.example", 443) for n in range(299)])
+        allot_doors(network(*(f"h{n}.example" for n in range(299))))
 
 
 NEVER = [
@@ -163,23 +159,26 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("address", NEVER)
 def test_some_addresses_are_dialled_for_nobody(address: str) -> None:
-    assert vetted([address], PUBLIC) == vetted([address], SERVICE) == ()
+    assert vetted([address], is_host_service=False) == vetted([address], is_host_service=True) == ()
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_an_address_that_is_not_public_is_dialled_for_a_host_service_only(address: str) -> None:
-    assert vetted([address], PUBLIC) == ()
-    assert vetted([address], SERVICE) == (ip_address(address),)
+    assert vetted([address], is_host_service=False) == ()
+    assert vetted([address], is_host_service=True) == (ip_address(address),)
 
 
 def test_public_addresses_are_dialled_in_their_order_and_the_others_left_out() -> None:
     answer = ["2606:2800:21f::1", "10.0.0.1", "93.184.215.14", "fe80::1%eth0", "93.184.215.14"]
-    assert vetted(answer, PUBLIC) == (IPv6Address("2606:2800:21f::1"), IPv4Address("93.184.215.14"))
+    assert vetted(answer, is_host_service=False) == (
+        IPv6Address("2606:2800:21f::1"),
+        IPv4Address("93.184.215.14"),
+    )
 
 
 @given(st.ip_addresses())
 def test_no_private_address_is_ever_dialled_for_a_public_name(address: IPv4Address | IPv6Address) -> None:
-    if vetted([str(address)], PUBLIC):
+    if vetted([str(address)], is_host_service=False):
         assert address.is_global
         assert not address.is_private
         assert not address.is_multicast

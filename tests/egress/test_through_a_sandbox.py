@@ -10,11 +10,12 @@ import pytest
 from anyio.abc import SocketStream
 
 from hutch.agents import AgentTurn, Ending, new_session_id
-from hutch.egress import Connection, Grant, open_doors
+from hutch.egress import Connection, InForce, open_ways
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, Limits, SandboxSpec
 from support.agent_sandbox import ENV, claude, scripted_model, turn
 from support.egress_launcher import free_port
+from support.networks import network
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 
@@ -43,10 +44,7 @@ async def service(port: int) -> AsyncIterator[None]:
 
 async def test_a_door_is_reached_by_name_or_by_its_own_address_and_no_other_port_is(tmp_path: Path) -> None:
     named, literal, other = free_port(), free_port(), free_port()
-    grants = [
-        Grant("db.internal", named, is_host_service=True),
-        Grant("127.0.0.1", literal, is_host_service=True),
-    ]
+    granted = InForce(network(services=[f"db.internal:{named}", f"127.0.0.1:{literal}"]))
     log: list[Connection] = []
 
     async def ask(host: str, _: int) -> list[str]:
@@ -58,7 +56,7 @@ for place in "$@"; do exec 3<>/dev/tcp/$place && cat <&3 || echo "no: $place"; d
     places = [f"db.internal/{named}", f"127.0.0.1/{literal}", f"127.0.0.1/{other}", f"127.0.0.1/{named}"]
     command = Command(("bash", "-c", script, "try", *places), PurePosixPath("/"), ENV)
     async with service(named), service(literal), service(other):
-        async with open_doors(grants, "r", tmp_path, log.append, ask) as endpoint:
+        async with open_ways(granted, "r", tmp_path, log.append, ask=ask) as endpoint:
             out = await run(command, endpoint)
         assert await run(command, None) == [f"no: {place}" for place in places]
     assert out == [

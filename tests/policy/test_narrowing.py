@@ -25,6 +25,7 @@ CONFIG = parse(
 readable = ["/opt/tools"]
 writable = ["/srv/cache"]
 networks = ["pypi", "model"]
+network_hosts = ["*.example.org"]
 [network.pypi]
 allow = ["pypi.org:443"]
 [network.model]
@@ -35,7 +36,8 @@ kind = "bubblewrap"
     {"HOME": "/home/someone"},
 )
 NETWORKS = ("pypi", "model")
-BASE = allowed(CONFIG, NETWORKS, "anthropic")
+OWN = frozenset({"anthropic"})
+BASE = allowed(CONFIG, NETWORKS, OWN)
 
 bounds = st.builds(
     Bounds,
@@ -88,6 +90,7 @@ def is_within(narrow: Allowed, wide: Allowed) -> bool:
     most, bound = asdict(one.max_limits), asdict(other.max_limits)
     return (
         narrow.networks <= wide.networks
+        and set(one.network_hosts) <= set(other.network_hosts)
         and MODES.index(narrow.workspace) <= MODES.index(wide.workspace)
         and one.needs >= other.needs
         and set(one.writable) <= set(other.writable)
@@ -105,11 +108,11 @@ def test_nothing_that_narrows_ever_widens_in_any_order(
     first: Tier, repository: Repository, second: Tier
 ) -> None:
     config = replace(CONFIG, tiers={**CONFIG.tiers, "first": first, "second": second})
-    now = allowed(config, NETWORKS, "anthropic")
+    now = allowed(config, NETWORKS, OWN)
     steps: tuple[Callable[[Allowed], Allowed], ...] = (
-        lambda base: with_tier(base, "first", "anthropic"),
-        lambda base: with_repository(base, repository, "/w/.hutch.toml", "anthropic"),
-        lambda base: with_tier(base, "second", "anthropic"),
+        lambda base: with_tier(base, "first", OWN),
+        lambda base: with_repository(base, repository, "/w/.hutch.toml", OWN),
+        lambda base: with_tier(base, "second", OWN),
     )
     for step in steps:
         narrow = or_refused(step, now, "method_unknown")  # two tiers may want different methods
@@ -120,7 +123,9 @@ def test_nothing_that_narrows_ever_widens_in_any_order(
 
 
 @given(
-    repository=repositories, wall_s=st.none() | st.floats(1, 86_400), network=st.sampled_from(("pypi", None))
+    repository=repositories,
+    wall_s=st.none() | st.floats(1, 86_400),
+    network=st.sampled_from(("pypi", "pypi,allow:x.example.org", None)),
 )
 def test_a_plan_under_a_repository_s_word_is_within_the_plan_without(
     repository: Repository, wall_s: float | None, network: str | None
@@ -131,7 +136,7 @@ def test_a_plan_under_a_repository_s_word_is_within_the_plan_without(
     narrow = or_refused(lambda base: plan(wish, base), base, "limit_exceeded", "network_denied")
     if narrow is None:
         return
-    assert set(narrow.grants) <= set(wide.grants)
+    assert set(narrow.network.allow) <= set(wide.network.allow)
     assert narrow.needs >= wide.needs
     assert {m.source for m in narrow.mounts if m.writable} <= {m.source for m in wide.mounts if m.writable}
     assert all(value <= getattr(wide.limits, name) for name, value in asdict(narrow.limits).items())
@@ -208,13 +213,15 @@ def test_what_narrowed_is_said() -> None:
 
 
 def test_the_tiers_that_are_built_in() -> None:
-    own = {name: with_tier(BASE, name, "anthropic").networks for name in CONFIG.tiers}
+    own = {name: with_tier(BASE, name, OWN).networks for name in CONFIG.tiers}
     assert own == {
         "review": {"anthropic"},
         "workspace": {"anthropic"},
         "offline": frozenset(),
         "online": {"anthropic", "pypi", "model"},
     }
+    hosts = {name for name in CONFIG.tiers if with_tier(BASE, name).config.policy.network_hosts}
+    assert hosts == {"online"}
     with pytest.raises(HutchError, match="no tier is called 'ofline'"):
         with_tier(BASE, "ofline")
 

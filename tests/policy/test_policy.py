@@ -6,16 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutch.access.rights import OWNERS_RIGHTS
-from hutch.config import Config, Limits, Method, Network, parse
+from hutch.config import Config, Limits, Method, parse
+from hutch.destinations import read_pattern
+from hutch.egress import Missing, Rule, judge
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
 from hutch.policy import Plan, Wish, command_for, decide, shown
 from hutch.workspaces import GrantedWorkspace, Mode
 from hutch_launchers.spec import Guarantee
+from support.networks import configured
 
 CONFIG = replace(
     parse("", {"HOME": "/home/someone"}),
-    networks={"model": Network(allow=("api.example.org:443",), host_services=("127.0.0.1:8787",))},
+    networks={"model": configured("api.example.org", services=["127.0.0.1:8787"])},
 )
 POLICY = CONFIG.policy
 
@@ -33,7 +36,7 @@ def code_of(wish: Wish, config: Config = CONFIG, networks: tuple[str, ...] = ())
 
 def test_by_default_there_is_no_network_no_volume_and_a_home_of_ones_own() -> None:
     plan = plan_for(Wish(command="id"))
-    assert plan.grants == ()
+    assert not plan.network
     assert plan.volumes == ()
     assert plan.mounts == ()
     assert plan.needs >= {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES}
@@ -125,9 +128,51 @@ def test_more_volumes_than_configured_are_refused() -> None:
 def test_a_network_is_given_by_the_owners_list_only() -> None:
     assert code_of(Wish(command="id", network="model")) == "network_denied"
     assert code_of(Wish(command="id", network="full"), networks=("full",)) == "network_denied"
-    granted = plan_for(Wish(command="id", network="model"), networks=("model",)).grants
-    assert [str(grant) for grant in granted] == ["api.example.org:443", "127.0.0.1:8787"]
-    assert [grant.is_host_service for grant in granted] == [False, True]
+    granted = plan_for(Wish(command="id", network="model"), networks=("model",)).network
+    assert [str(rule) for rule in granted.allow] == ["127.0.0.1:8787", "api.example.org:443"]
+    assert [rule.is_host_service for rule in granted.allow] == [True, False]
+
+
+MORE = replace(
+    CONFIG,
+    policy=replace(POLICY, network_hosts=(read_pattern("*.example.org"), read_pattern("one.example:8443"))),
+    networks={"a": configured("a.example"), "b": configured("b.example", deny=["a.example"])},
+)
+
+
+def test_several_networks_are_asked_for_at_once_and_what_one_denies_is_denied() -> None:
+    both = plan_for(Wish(command="id", network="a, b"), MORE, ("a", "b"))
+    assert isinstance(judge(both.network, "b.example", 443), Rule)
+    assert isinstance(judge(both.network, "a.example", 443), Missing)
+    assert both.granted["network"] == ["a.example:443", "b.example:443", "not a.example:*"]
+    assert code_of(Wish(command="id", network="a,b"), MORE, ("a",)) == "network_denied"
+
+
+@pytest.mark.parametrize("asked", ["x.example.org", "*.x.example.org", "*.example.org", "one.example:8443"])
+def test_a_single_host_is_given_where_the_owner_lets_callers_ask_for_it(asked: str) -> None:
+    plan = plan_for(Wish(command="id", network=f"a,allow:{asked}"), MORE, ("a",))
+    assert [rule.pattern for rule in plan.network.allow][-1] == read_pattern(asked)
+    assert plan_for(Wish(command="id", network=f"allow:x.example.org,{asked}"), MORE).network
+    assert code_of(Wish(command="id", network=f"allow:{asked}")) == "network_denied"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(
+            "example.org",
+            "x.example.org:80",
+            "*.org",
+            "one.example",
+            "*.one.example:8443",
+            "x.example.org.evil.example",
+        ),
+        *("127.0.0.1:1", "1.2.3.4", "x.example.org\0", "", "https://x.example.org"),
+    ],
+)
+def test_no_other_host_is_given_and_a_name_after_a_host_is_one(asked: str) -> None:
+    assert code_of(Wish(command="id", network=f"allow:{asked}"), MORE, ("a",)) == "network_denied"
+    assert code_of(Wish(command="id", network="allow:x.example.org,a"), MORE, ("a",)) == "network_denied"
 
 
 def test_a_workspace_is_read_only_and_within_the_owners_folders() -> None:
@@ -210,7 +255,7 @@ def test_a_stricter_configuration_never_yields_a_looser_plan(
     except HutchError:
         return  # refused: nothing is looser than that
     wide = plan_for(wish, loose, ("model",))
-    assert set(narrow.grants) <= set(wide.grants)
+    assert set(narrow.network.allow) <= set(wide.network.allow)
     assert narrow.needs >= wide.needs
     assert (narrow.limits.memory_bytes or 0) <= (wide.limits.memory_bytes or 0)
     assert narrow.limits.wall_s <= wide.limits.wall_s

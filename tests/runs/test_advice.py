@@ -6,9 +6,9 @@ import pytest
 
 from hutch.access.rights import OWNERS_RIGHTS
 from hutch.config import parse
-from hutch.egress import parse_grant
 from hutch.policy import Plan, Wish, decide
 from hutch.runs.advice import advice
+from support.networks import network
 
 HELD = {"memory": "RLIMIT_DATA and a watch over the sum"}
 
@@ -61,7 +61,7 @@ def test_a_process_that_was_not_started_points_to_their_limit(said: bytes) -> No
 )
 def test_a_name_that_was_not_resolved_points_to_what_is_granted(said: bytes) -> None:
     assert "this run has no network" in advice(plan(), HELD, said)
-    granted = replace(plan(), grants=(parse_grant("b.example:443"), parse_grant("a.example:443")))
+    granted = replace(plan(), network=network("b.example", "a.example"))
     told = "this run's network grants a.example:443, b.example:443 and nothing else"
     assert advice(granted, HELD, said).endswith(told)
 

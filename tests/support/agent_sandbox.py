@@ -14,11 +14,12 @@ import pytest
 from anyio.abc import ByteReceiveStream, SocketStream
 
 from hutch.agents import GIVEN, AgentEvent, AgentTurn, ClaudeCode, Outcome, Reading, give
-from hutch.egress import Connection, open_doors, parse_grant
+from hutch.egress import Connection, InForce, open_ways
 from hutch.errors import HutchError
 from hutch_launchers.launcher import SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, Limits, Mount, SandboxSpec
+from support.networks import network
 
 ROOT = Path(__file__).parents[2]
 MODEL = "claude-opus-5-5"
@@ -146,9 +147,9 @@ async def turn(
         *(Mount(binding.source, binding.target) for binding in command.bindings),
         Mount(private, GIVEN),
     )
-    grants = [parse_grant(host, is_host_service=True) for host in command.hosts]
+    granted = InForce(network(services=command.hosts))
     start = Command(command.argv, what.volume, {**ENV, **command.env, **secrets})
-    async with open_doors(grants, private.name, model.folder, model.connections.append) as endpoint:
+    async with open_ways(granted, private.name, model.folder, model.connections.append) as endpoint:
         spec = SandboxSpec(private.name, start, mounts, Limits(wall_s=60), endpoint, frozenset())
         async with BubblewrapLauncher().launch(spec) as process:
             with suppress(anyio.BrokenResourceError):

@@ -20,8 +20,9 @@ import anyio
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
-from hutch.egress import Connection, Grant, open_doors, passage
+from hutch.egress import Connection, InForce, open_ways, tunnel
 from support.egress_launcher import hand_over
+from support.networks import network
 
 PUBLIC = "93.184.215.14"
 TLS = Path(__file__).parents[1] / "egress" / "tls"
@@ -74,7 +75,7 @@ async def in_the_open(door: SocketStream, *pieces: bytes) -> str:
 
 
 async def main(folder: Path) -> None:
-    passage.HELLO_S = 0.5
+    sys.modules[tunnel.__module__].HELLO_S = 0.5  # type: ignore[attr-defined]  # the module, whose name its function took
     log: list[Connection] = []
     arrived = 0
 
@@ -88,12 +89,12 @@ async def main(folder: Path) -> None:
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
-    grants = [Grant("api.example.org", 443), Grant("rebinds.example.org", 443)]
+    granted = InForce(network("api.example.org", "rebinds.example.org"))
     plain = await anyio.create_tcp_listener(local_host=PUBLIC, local_port=443)
     listener = TLSListener(plain, context, standard_compatible=False)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, counted)
-        async with open_doors(grants, "r", folder, log.append, ask) as endpoint:
+        async with open_ways(granted, "r", folder, log.append, ask=ask) as endpoint:
             await hand_over(endpoint)
 
             async def dial(n: int = 0) -> SocketStream:

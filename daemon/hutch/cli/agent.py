@@ -51,7 +51,7 @@ Examples:
     help="A folder that holds skills, a folder each.",
 )
 @click.option("--model", metavar="NAME", help="The model to ask.")
-@click.option("--net", metavar="NAME", help="A network of the configuration instead of the agent's own.")
+@click.option("--net", metavar="NAME,…", help="Networks of the configuration instead of the agent's own.")
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(

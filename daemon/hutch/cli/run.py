@@ -81,7 +81,9 @@ class Collecting:
     metavar="DIR[:MODE]",
     help="A folder of this host, at /workspace; MODE is ro, rw, review or worktree.",
 )
-@click.option("--net", metavar="NAME", help="A network of the configuration; none unless asked for.")
+@click.option(
+    "--net", metavar="NAME,…", help="Networks of the configuration, allow:HOST last; none unless asked for."
+)
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(

@@ -209,17 +209,6 @@ class Listen:
         return Address(host, int(found[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A host and a port that may be dialled, "host:port" or "[v6]:port"."""
-
-    def read(self, value: object) -> str:
-        found = _DESTINATION.fullmatch(value) if isinstance(value, str) else None
-        if not found or not 1 <= int(found[2]) <= 65535:
-            raise WrongValueError(f'must be a host and a port such as "api.example.org:443", not {value!r}')
-        return found[0].lower()
-
-
 def parse_size(text: str) -> int | None:
     """Bytes of "10GB" (powers of 1000), "512MiB" (of 1024) or "100B"; None: not a size."""
     found = _SIZE.fullmatch(text.strip())

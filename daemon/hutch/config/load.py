@@ -11,6 +11,7 @@ from typing import TypeVar
 from hutch.config.kinds import is_name
 from hutch.config.narrowing import TIERS, Tier
 from hutch.config.places import expand_home, find, place
+from hutch.config.profiles import NETWORKS
 from hutch.config.reader import Reader, keys_of
 from hutch.config.records import (
     OWNER,
@@ -49,7 +50,6 @@ METHOD_KINDS = (
 )
 METHODS = {"bubblewrap": Method("bubblewrap")}
 AGENTS = {"claude": Agent()}
-NETWORKS = {"anthropic": Network(allow=("api.anthropic.com:443",))}
 
 R = TypeVar("R")
 
@@ -203,9 +203,10 @@ def _check_policy(reader: Reader, config: Config) -> None:
 
 def _check_agents(reader: Reader, config: Config) -> None:
     for name, agent in config.agents.items():
-        if agent.network not in config.networks:
-            where = f"agents.{name}.network"
-            raise reader.error(where, f"names no network: {agent.network!r}", _known(config.networks))
+        for network in agent.networks:
+            if network not in config.networks:
+                where = f"agents.{name}.network"
+                raise reader.error(where, f"names no network: {network!r}", _known(config.networks))
 
 
 def _known(names: Mapping[str, object]) -> str:

@@ -1,5 +1,6 @@
 """The records of the configuration: a field is a key, its annotation says what may stand there."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,6 @@ from hutch.config.kinds import (
     AnyOf,
     Bounds,
     Choice,
-    Destination,
     Each,
     Flag,
     Grants,
@@ -22,7 +22,9 @@ from hutch.config.kinds import (
     Whole,
 )
 from hutch.config.narrowing import PROTECTED_NAME, TIERS, Tier
+from hutch.config.network_kinds import ByteBudgets, DeniedHosts, Hosts, HostService
 from hutch.config.protected import PROTECTED
+from hutch.destinations import Pattern
 from hutch_launchers.spec import Guarantee
 
 OWNER = "owner"  # the principal who has the daemon's own token; it may do all
@@ -129,6 +131,7 @@ class Policy:
     review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
     agents_may_apply: Annotated[bool, Flag()] = False
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
+    network_hosts: Annotated[tuple[Pattern, ...], Each(Hosts())] = ()
     images: Annotated[tuple[str, ...], Each(_IMAGE)] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
@@ -162,19 +165,25 @@ class Agent:
     adapter: Annotated[str, Choice(("claude",))] = "claude"
     command: Annotated[Path, Place(may_be_empty=True)] = Path()  # `Path()`: the adapter looks for it
     model: Annotated[str, Text()] = ""  # "": the agent's own default
-    network: Annotated[str, Text()] = "anthropic"
+    network: Annotated[str, Text()] = "anthropic"  # names, with commas between them
     base_url: Annotated[str, _URL] = ""  # "": the agent's own
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ("ANTHROPIC_API_KEY",)
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
     max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
+
+    @property
+    def networks(self) -> frozenset[str]:
+        return frozenset(name for name in re.split(r"[\s,]+", self.network) if name)
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """Destinations that a sandbox may be given. Only a host service may be a private or loopback address."""
 
-    allow: Annotated[tuple[str, ...], Each(Destination())] = ()
-    host_services: Annotated[tuple[str, ...], Each(Destination())] = ()
+    allow: Annotated[tuple[Pattern, ...], Each(Hosts())] = ()
+    deny: Annotated[tuple[Pattern, ...], Each(DeniedHosts())] = ()
+    host_services: Annotated[tuple[Pattern, ...], Each(HostService())] = ()
+    max_bytes: Annotated[Mapping[Pattern, int], ByteBudgets()] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
-from hutch.egress.rules import Connection, Grant, Refusal
+from hutch.egress.records import Connection, Refusal
 
 SINGLY = 1000  # connections of a run that are logged one by one
 FLUSH_S = 60.0  # how long a sum is held back at most
@@ -29,10 +28,6 @@ class Ledger:
         key = record.host, record.port, record.refused
         held = self._sums.get(key)
         self._sums[key] = record if held is None else _sum(held, record)
-
-    def refuse(self, grant: Grant, refused: Refusal, at: datetime) -> None:
-        """Log a connection that was closed as soon as it came."""
-        self.add(Connection(self._run_id, grant.host, grant.port, None, at, 0.0, 0, 0, refused))
 
     def flush(self) -> None:
         """Log the sums so far."""

@@ -1,26 +1,21 @@
-"""One connection through a door: is it what was granted, where does it go, and its bytes both ways."""
+"""One connection that was judged: who asks, for what, by which rule, and where it goes."""
 
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
 
-import anyio
-from anyio import CancelScope, current_time, move_on_after
+from anyio import CancelScope, move_on_after
 
-from hutch.egress.hello import NotHelloError, server_name
-from hutch.egress.rules import Address, Grant, Refusal, vetted
-from hutch.egress.sockets import connect, receive, send
+from hutch.egress.addresses import Address, vetted
+from hutch.egress.in_force import InForce
+from hutch.egress.records import Refusal
+from hutch.egress.resolver import Resolver
+from hutch.egress.rules import Rule
+from hutch.egress.sockets import connect
 
-HELLO_S = 10.0  # for a client to say which server it wants; TLS libraries do so at once
 DIAL_S = 15.0  # to resolve the name and reach one of its addresses
 ATTEMPT_S = 5.0  # for one address, before the next is tried
 ADDRESSES = 4  # that are tried
-IDLE_S = 900.0  # without a byte either way; a model may think for minutes before it answers
-ANSWER_S = 2.0  # that a name's addresses are kept: a burst of connections asks once
-
-_TLS_PORT = 443
 
 
 class RefusedError(Exception):
@@ -31,130 +26,86 @@ class RefusedError(Exception):
         self.why = why
 
 
-Ask = Callable[[str, int], Awaitable[list[str]]]
-
-
-async def ask_host(host: str, port: int) -> list[str]:
-    """Return a name's addresses as the host's own resolver gives them. Raises OSError, UnicodeError."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
-
-
 @dataclass(slots=True)
-class Resolver:
-    """Asks one question at a time: a run cannot take all of the daemon's threads."""
+class Client:
+    """Whoever asks, inside. At a door it is told nothing: its connection is the way."""
 
-    _ask: Ask
-    _asking: anyio.Lock = field(default_factory=anyio.Lock)
-    _answers: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
+    sock: socket.socket
+    first: bytes = b""  # what it has sent already of what is to be carried
+    waits: bool = False  # for `opened`, before it says anything to its server
 
-    async def addresses(self, host: str, port: int) -> list[str]:
-        """Return what a name stands for now. Raises OSError, UnicodeError."""
-        async with self._asking:
-            known = self._answers.get(host)
-            if known is not None and monotonic() - known[0] < ANSWER_S:
-                return known[1]
-            answer = await self._ask(host, port)
-            self._answers[host] = monotonic(), answer
-            return answer
+    async def opened(self) -> None:
+        """Tell it that the way is open. Raises OSError."""
+
+    async def refused(self, why: Refusal, told: str) -> None:
+        """Tell it that there is none, and why. Raises OSError."""
 
 
 @dataclass(slots=True)
 class Passage:
-    """A client's connection to what `grant` grants; its counters may be read at any time."""
+    """A client's connection to a destination that `rule` grants; its counters may be read at any time.
 
-    grant: Grant
-    client: socket.socket
+    Whoever carries it dials by `dial`, counts by `sent` and `received`, and raises RefusedError.
+    """
+
+    client: Client
+    host: str
+    port: int
+    rule: Rule
+    network: InForce
     resolver: Resolver
     address: Address | None = None  # that was dialled
     bytes_out: int = 0
     bytes_in: int = 0
+    refused: Refusal | None = None
+    scope: CancelScope = field(default_factory=CancelScope)
 
-    async def run(self) -> None:
-        """Serve it to its end. Raises RefusedError; a connection that breaks off has simply ended."""
-        first = b""
-        if self.grant.port == _TLS_PORT and not self.grant.is_host_service:
-            first = await self._hello()
-        server = await self._dial()
-        with server:
-            await self._pipe(server, first)
+    async def run(self, carry: "Carry") -> None:
+        """Have it carried to its end. Raises RefusedError; a connection that breaks off has simply ended."""
+        if self.network.spent(self.host, self.port):
+            raise RefusedError(Refusal.BYTES)
+        with self.network.watching(self), self.scope:
+            await carry(self)
 
-    async def _hello(self) -> bytes:
-        """Read the client's first bytes until they name the granted server."""
-        data = b""
-        with move_on_after(HELLO_S):
-            while (name := _named(data)) is None:
-                try:
-                    piece = await receive(self.client)
-                except OSError:
-                    break
-                if not piece:
-                    break
-                data += piece
-            if name == self.grant.host:
-                return data
-        raise RefusedError(Refusal.SERVER_NAME)
+    def cut(self, why: Refusal) -> None:
+        """End it now."""
+        if self.refused is None:
+            self.refused = why
+        self.scope.cancel()
 
-    async def _dial(self) -> socket.socket:
+    def sent(self, count: int) -> None:
+        """Count bytes out of the sandbox, and end it where a budget is used up."""
+        self.bytes_out += count
+        self._spend(count)
+
+    def received(self, count: int) -> None:
+        """Count bytes into the sandbox, and end it where a budget is used up."""
+        self.bytes_in += count
+        self._spend(count)
+
+    async def dial(self) -> socket.socket:
+        """Connect to the first of the name's addresses that may be and answers. Raises RefusedError."""
         why = Refusal.UNRESOLVED
         with move_on_after(DIAL_S):
             try:
-                answer = await self.resolver.addresses(self.grant.host, self.grant.port)
+                answer = await self.resolver.addresses(self.host, self.port)
             except (OSError, UnicodeError):
                 raise RefusedError(why) from None
             why = Refusal.ADDRESS
-            for address in vetted(answer, self.grant)[:ADDRESSES]:
+            for address in vetted(answer, is_host_service=self.rule.is_host_service)[:ADDRESSES]:
                 why = Refusal.UNREACHABLE
                 with move_on_after(ATTEMPT_S):
                     try:
-                        server = await connect(str(address), self.grant.port)
+                        server = await connect(str(address), self.port)
                     except OSError:
                         continue
                     self.address = address
                     return server
         raise RefusedError(why)
 
-    async def _pipe(self, server: socket.socket, first: bytes) -> None:
-        with CancelScope() as scope:
-            scope.deadline = current_time() + IDLE_S
-            async with anyio.create_task_group() as both:
-                both.start_soon(self._outward, server, first, scope)
-                both.start_soon(self._inward, server, scope)
-
-    async def _outward(self, server: socket.socket, first: bytes, scope: CancelScope) -> None:
-        data = first
-        while data or (data := await self._from_client(scope)):
-            scope.deadline = current_time() + IDLE_S
-            try:
-                await send(server, data)
-            except OSError:
-                return  # it takes no more, and may have said why: let that still come in
-            self.bytes_out += len(data)
-            data = b""
-        with suppress(OSError):
-            server.shutdown(socket.SHUT_WR)
-
-    async def _from_client(self, scope: CancelScope) -> bytes:
-        try:
-            return await receive(self.client)
-        except OSError:
-            scope.cancel()
-            return b""
-
-    async def _inward(self, server: socket.socket, scope: CancelScope) -> None:
-        try:
-            while data := await receive(server):
-                scope.deadline = current_time() + IDLE_S
-                await send(self.client, data)
-                self.bytes_in += len(data)
-            self.client.shutdown(socket.SHUT_WR)
-        except OSError:
-            scope.cancel()
+    def _spend(self, count: int) -> None:
+        if self.network.spend(self.host, self.port, count):
+            self.cut(Refusal.BYTES)
 
 
-def _named(data: bytes) -> str | None:
-    """Return the server name, empty where there will be none; None: more bytes are needed."""
-    try:
-        return server_name(data)
-    except NotHelloError:
-        return ""
+Carry = Callable[[Passage], Awaitable[None]]

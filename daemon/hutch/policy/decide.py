@@ -6,12 +6,13 @@ from pathlib import PurePosixPath
 
 from hutch.access import Rights
 from hutch.config import Config
-from hutch.egress import Grant, parse_grant
+from hutch.egress import Network
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE, VolumeMount, read_mounts, refuse_ungranted
 from hutch.policy.bounds import read_limits
 from hutch.policy.commands import read_command, shell_of
 from hutch.policy.images import grant_image
+from hutch.policy.network import grant_network
 from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
 from hutch.policy.workspace import grant_workspace
@@ -43,7 +44,7 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
     _refuse_overlap([v.target for v in volumes] + ([WORKSPACE] if workspace else []), folders)
     image = grant_image(wish, config, method)
     limits = read_limits(wish, config.policy.limits, config.policy.max_limits)
-    grants = _grants(wish.network, config, networks)
+    network = grant_network(wish.network, config, networks)
     return Plan(
         method=method,
         command=read_command(wish, shell_of(image, shell), volumes, has_workspace=bool(workspace)),
@@ -54,10 +55,10 @@ def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: 
         workspace=workspace,
         limits=limits,
         bounds=(config.policy.limits, config.policy.max_limits),
-        grants=grants,
+        network=network,
         needs=config.policy.needs,
         requested=_requested(wish),
-        granted={**_granted(volumes, workspace, limits, grants, config), "image": image},
+        granted={**_granted(volumes, workspace, limits, network, config), "image": image},
         image=image,
         volume_wait_s=wish.volume_wait_s,
     )
@@ -70,22 +71,6 @@ def _refuse_overlap(targets: Sequence[PurePosixPath], folders: Sequence[PurePosi
                 raise HutchError(
                     "volume_invalid", f"two mounts overlap: {other} and {one}", "use separate paths"
                 )
-
-
-def _grants(network: str | None, config: Config, networks: Collection[str]) -> tuple[Grant, ...]:
-    if network is None or network == "none":
-        return ()
-    if network not in networks or network not in config.networks:
-        allowed = [name for name in networks if name in config.networks]
-        raise HutchError(
-            "network_denied",
-            f"network {network!r} is not granted",
-            f"granted here: {', '.join(['none', *sorted(allowed)])}; the daemon's owner adds others",
-        )
-    named = config.networks[network]
-    return tuple(parse_grant(text) for text in named.allow) + tuple(
-        parse_grant(text, is_host_service=True) for text in named.host_services
-    )
 
 
 def _requested(wish: Wish) -> dict[str, object]:
@@ -103,7 +88,7 @@ def _granted(
     volumes: Sequence[VolumeMount],
     workspace: GrantedWorkspace | None,
     limits: Limits,
-    grants: Sequence[Grant],
+    network: Network,
     config: Config,
 ) -> dict[str, object]:
     folders = [f"{workspace} at {WORKSPACE}"] if workspace else []
@@ -115,7 +100,7 @@ def _granted(
         "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]
         + ([] if is_written else folders),
-        "network": [str(g) for g in grants],
+        "network": [*map(str, network.allow), *(f"not {rule}" for rule in network.deny)],
         "limits": asdict(limits),
         "needs": sorted(config.policy.needs),
     }

@@ -21,21 +21,22 @@ class Allowed:
     denied: tuple[str, ...] = ()  # paths in the workspace that are not shown
 
 
-def allowed(config: Config, networks: Sequence[str], own_network: str | None = None) -> Allowed:
-    """Return what the owner's policy allows; an agent may have its own network besides."""
+def allowed(config: Config, networks: Sequence[str], own_networks: frozenset[str] = frozenset()) -> Allowed:
+    """Return what the owner's policy allows; an agent may have its own networks besides."""
     policy = config.policy
     needs = policy.needs | ({Guarantee.FILESYSTEM} if policy.force_sandbox else set())
-    own = {own_network} if own_network else set()
-    return Allowed(replace(config, policy=replace(policy, needs=needs)), policy, frozenset({*networks, *own}))
+    return Allowed(
+        replace(config, policy=replace(policy, needs=needs)), policy, frozenset(networks) | own_networks
+    )
 
 
-def with_tier(base: Allowed, name: str, own_network: str | None = None) -> Allowed:
+def with_tier(base: Allowed, name: str, own_networks: frozenset[str] = frozenset()) -> Allowed:
     """Narrow by a tier of the configuration. Raises HutchError `tier_unknown`."""
     tier = base.config.tiers.get(name)
     if tier is None:
         known = ", ".join(sorted(base.config.tiers))
         raise HutchError("tier_unknown", f"no tier is called {name!r}", f"known: {known}")
-    narrow = _narrowed(base, tier, f"tier {name}", own_network)
+    narrow = _narrowed(base, tier, f"tier {name}", own_networks)
     config = narrow.config
     limits = _least(config.policy.limits, tier.max_limits)
     most = _least(config.policy.max_limits, tier.max_limits)
@@ -62,7 +63,7 @@ def with_tier(base: Allowed, name: str, own_network: str | None = None) -> Allow
 
 
 def with_repository(
-    base: Allowed, repository: Repository, source: str, own_network: str | None = None
+    base: Allowed, repository: Repository, source: str, own_networks: frozenset[str] = frozenset()
 ) -> Allowed:
     """Narrow by what a repository says of itself in the file `source`.
 
@@ -70,8 +71,8 @@ def with_repository(
     """
     _refuse_wider(base, repository, source)
     if repository.tier:
-        base = with_tier(base, repository.tier, own_network)
-    narrow = _narrowed(base, repository, source, own_network)
+        base = with_tier(base, repository.tier, own_networks)
+    narrow = _narrowed(base, repository, source, own_networks)
     policy = narrow.config.policy
     policy = replace(
         policy,
@@ -86,18 +87,20 @@ def with_repository(
     return _noted(narrow, source, [*said, *_bounds(repository.limits)])
 
 
-def _narrowed(base: Allowed, narrowing: Narrowing, by: str, own_network: str | None) -> Allowed:
+def _narrowed(base: Allowed, narrowing: Narrowing, by: str, own_networks: frozenset[str]) -> Allowed:
     policy = base.config.policy
     networks = base.networks
     if narrowing.network == "none":
         networks = frozenset()
     elif narrowing.network == "agent":
-        networks &= {own_network}
+        networks &= own_networks
     if narrowing.networks:
-        networks &= {*narrowing.networks, own_network}
+        networks &= own_networks.union(narrowing.networks)
     workspace = min(base.workspace, narrowing.workspace or base.workspace, key=MODES.index)
     policy = _with_host_folders(policy, narrowing.host_folders)
     policy = replace(policy, needs=policy.needs | narrowing.needs)
+    if narrowing.network in ("none", "agent") or narrowing.networks:
+        policy = replace(policy, network_hosts=())
     narrow = replace(base, config=replace(base.config, policy=policy), networks=networks, workspace=workspace)
     said = {
         "workspace": narrowing.workspace,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hutch.config import Limits as Bounds
-from hutch.egress import Grant
+from hutch.egress import Network
 from hutch.mounts import VolumeMount
 from hutch.workspaces import GrantedWorkspace
 from hutch_launchers.spec import Command, EgressEndpoint, Guarantee, Limits, Mount, SandboxSpec
@@ -23,7 +23,7 @@ class Plan:
     workspace: GrantedWorkspace | None
     limits: Limits
     bounds: tuple[Bounds, Bounds]  # of a further command in it: where it asks for nothing else, and at most
-    grants: tuple[Grant, ...]
+    network: Network
     needs: frozenset[Guarantee]
     requested: Mapping[str, object]
     granted: Mapping[str, object]

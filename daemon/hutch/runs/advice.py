@@ -37,7 +37,7 @@ def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
     if most and "RLIMIT" in enforced.get(Guarantee.PIDS, "") and _NO_PROCESS.search(stderr):
         return f"a process was not started: its limit of {most} processes and threads was probably met"
     if _NO_NAME.search(stderr):
-        reached = ", ".join(sorted({str(grant) for grant in plan.grants}))
+        reached = ", ".join(sorted({str(rule) for rule in plan.network.allow}))
         if not reached:
             return (
                 "a name was not resolved: this run has no network; a network of the configuration grants one"

@@ -179,7 +179,7 @@ class AgentSessions:
         )
         config = replace(config, policy=replace(config.policy, limits=own))
         return await plan_for(
-            self._rooms, wish, session.principal, config=config, own_network=settings.network
+            self._rooms, wish, session.principal, config=config, own_networks=settings.networks
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from hutch.egress import InForce
 from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.folders import Folders, folders_of
@@ -57,9 +58,13 @@ class Kept:
     workspace: Workspace | None = None
     running: dict[str, LiveRun] = field(default_factory=dict)
     standstill: Standstill = field(default_factory=Standstill)
+    network: InForce = field(init=False)  # what it may reach now
     _unsynced: list[LiveRun] = field(default_factory=list)  # that ended while the store was away
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _used_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.network = InForce(self.plan.network)
 
     def stop(self, reason: str) -> None:
         self.standstill.end()
@@ -159,7 +164,7 @@ class Kept:
     def _way_out(
         self, rooms: Rooms, private: PrivateFolder
     ) -> AbstractAsyncContextManager[EgressEndpoint | None]:
-        return way_out(rooms, self.session_id, private, self.plan.grants, self._reached)
+        return way_out(rooms, self.session_id, private, self.network, self._reached)
 
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 
+from hutch.egress import InForce, Network
 from hutch.errors import HutchError
 from hutch.runs.log import RunLog
 from hutch.state import Run
@@ -31,6 +32,7 @@ class LiveRun:
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
     process: object | None = None  # while it runs in a sandbox of its own
     standstill: Standstill = field(default_factory=Standstill)
+    network: InForce = field(default_factory=lambda: InForce(Network()))  # what it may reach now
     wall_s: float = 0
     began_at: float = 0  # monotonic
     _written: int = 0

@@ -7,7 +7,7 @@ import errno
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from hutch.egress import Connection as Passed
-from hutch.egress import Grant, open_doors
+from hutch.egress import InForce, Network, open_ways
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.advice import TAIL_BYTES, advice
@@ -189,8 +189,9 @@ async def _in_sandbox(
 ) -> Ended:
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
-    grants = () if isinstance(launcher, AgentLauncher) else plan.grants
-    async with way_out(rooms, live.id, private, grants, live.reached) as endpoint:
+    network = Network() if isinstance(launcher, AgentLauncher) else plan.network
+    live.network = InForce(network)
+    async with way_out(rooms, live.id, private, live.network, live.reached) as endpoint:
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
@@ -217,10 +218,10 @@ def _launched(
 
 @asynccontextmanager
 async def way_out(
-    rooms: Rooms, run_id: str, private: PrivateFolder, grants: Sequence[Grant], reached: Reached
+    rooms: Rooms, run_id: str, private: PrivateFolder, network: InForce, reached: Reached
 ) -> AsyncGenerator[EgressEndpoint | None]:
-    """Open the granted doors, within the run's private folder, and keep a log of what passes."""
-    if not grants:
+    """Open the granted ways out, within the run's private folder, and keep a log of what passes."""
+    if not network.network:
         yield None
         return
     sender, passed = anyio.create_memory_object_stream[Passed](math.inf)  # bounded by the egress' own bounds
@@ -228,7 +229,7 @@ async def way_out(
         async with anyio.create_task_group() as group:
             group.start_soon(_store_connections, rooms.state, passed, reached)
             with sender:
-                async with open_doors(grants, run_id, private.make(), sender.send_nowait) as endpoint:
+                async with open_ways(network, run_id, private.make(), sender.send_nowait) as endpoint:
                     yield endpoint
 
 
@@ -237,7 +238,7 @@ async def _store_connections(
 ) -> None:
     with passed:
         async for c in passed:
-            reached(f"{c.host}:{c.port}", c.refused and c.refused.told)
+            reached(f"{c.host}:{c.port}", c.told or None)
             await state.add_connection(
                 Connection(
                     run_id=c.run_id,

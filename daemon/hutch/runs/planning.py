@@ -30,21 +30,26 @@ from hutch_launchers.spec import Mount
 
 
 async def plan_for(
-    rooms: Rooms, wish: Wish, principal: str, *, config: Config | None = None, own_network: str | None = None
+    rooms: Rooms,
+    wish: Wish,
+    principal: str,
+    *,
+    config: Config | None = None,
+    own_networks: frozenset[str] = frozenset(),
 ) -> Plan:
-    """Return what a principal's request gets; `own_network` is the one of the agent that is to be started.
+    """Return what a principal's request gets; `own_networks` are those of the agent that is to be started.
 
     Raises what `decide` raises, and HutchError `tier_unknown`, `tier_denied`, `path_denied`,
     `repository_file_invalid`, `repository_widens`.
     """
     config = config or rooms.config
     rights = await rooms.access.rights(principal)
-    base = allowed(config, config.policy.networks, own_network)
+    base = allowed(config, config.policy.networks, own_networks)
     wish = replace(wish, tier=tier_of(config, wish.tier, principal))
     if wish.tier:
-        base = with_tier(base, wish.tier, own_network)
+        base = with_tier(base, wish.tier, own_networks)
     if (folder := folder_of(wish.workspace)) is not None:
-        base = await to_thread.run_sync(_with_repositories, base, folder, own_network)
+        base = await to_thread.run_sync(_with_repositories, base, folder, own_networks)
     wish = bounded_workspace(wish, base, is_owner=rights.is_owner)
     plan = decide(wish, base.config, rights, shell=rooms.shell, networks=base.networks)
     refuse_workspace(plan, base.config)
@@ -68,9 +73,9 @@ def tier_of(config: Config, asked: str | None, principal: str) -> str | None:
     return asked or known.tiers[0]
 
 
-def _with_repositories(base: Allowed, folder: Path, own_network: str | None) -> Allowed:
+def _with_repositories(base: Allowed, folder: Path, own_networks: frozenset[str]) -> Allowed:
     for file, said in read_repositories(folder, base.config):
-        base = with_repository(base, said, str(file), own_network)
+        base = with_repository(base, said, str(file), own_networks)
     return base
 
 

@@ -20,6 +20,8 @@ from hutch.agents import (
     new_session_id,
     write_session,
 )
+from hutch.destinations import NotADestinationError, read_destination
+from hutch.egress import Missing, Rule, judge
 from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.credentials import keyless
@@ -110,13 +112,17 @@ class AgentWork:
         await to_thread.run_sync(write_session, folder, StoredSession(self.agent.name, session_id))
 
     def _refuse_missing(self, hosts: tuple[str, ...]) -> None:
-        granted = {str(grant) for grant in self.plan.grants}
-        for host in hosts:
-            if host not in granted:
+        network = self.plan.network
+        for where in hosts:
+            try:
+                judged: Rule | Missing | None = judge(network, *read_destination(where))
+            except NotADestinationError:
+                judged = None
+            if not isinstance(judged, Rule):
                 raise HutchError(
                     "network_denied",
-                    f"{self.agent.name} needs {host}; this run's network grants "
-                    + (", ".join(sorted(granted)) or "nothing"),
+                    f"{self.agent.name} needs {where}; this run's network grants "
+                    + (", ".join(sorted(map(str, network.allow))) or "nothing"),
                     f"the daemon's owner sets agents.{self.session.agent}.network to one that allows it",
                 )
 

@@ -27,7 +27,7 @@ Home = Annotated[
 Name = Annotated[str, Field(description="To find the session by.")]
 Network = Annotated[
     str,
-    Field(description="A configured network by name, in place of its own; it must let the model through."),
+    Field(description="Configured networks by name, with commas, in place of its own; its model is in them."),
 ]
 Instructions = Annotated[str, Field(description="Added to its system prompt, for this turn.")]
 Skills = Annotated[

@@ -65,7 +65,13 @@ Environment = Annotated[
     Mapping[str, str], Field(description="Variables; no secrets, since the command can read them.")
 ]
 NO_VARIABLES: Mapping[str, str] = {}
-Network = Annotated[str, Field(description='"none", or the name of a configured network.')]
+Network = Annotated[
+    str,
+    Field(
+        description='"none", or configured networks by name, with commas, and last "allow:HOST[:PORT]" '
+        "where that is granted."
+    ),
+]
 TimeoutS = Annotated[
     float | None,
     Field(

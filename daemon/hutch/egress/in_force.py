@@ -1,0 +1,65 @@
+"""The network of a run while it lives: one object, whose rules its owner may replace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from hutch.destinations import Pattern
+from hutch.egress.records import Refusal
+from hutch.egress.rules import Missing, Network, Rule, judge
+
+
+class Cuttable(Protocol):
+    """An open connection."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    def cut(self, why: Refusal) -> None: ...
+
+
+class InForce:
+    """What a run may reach now, and what it has used of its byte budgets. All in the event loop."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._used: dict[Pattern, int] = {}
+        self._open: dict[int, Cuttable] = {}
+
+    @property
+    def network(self) -> Network:
+        return self._network
+
+    def replace(self, network: Network) -> None:
+        """Let these rules count from now on; connections that they would not let through are cut."""
+        self._network = network
+        for connection in list(self._open.values()):
+            if isinstance(judge(network, connection.host, connection.port), Missing):
+                connection.cut(Refusal.CUT)
+
+    def judge(self, host: str, port: int) -> Rule | Missing:
+        return judge(self._network, host, port)
+
+    @contextmanager
+    def watching(self, connection: Cuttable) -> Iterator[None]:
+        """Cut it when its rule goes, for as long as the block."""
+        self._open[id(connection)] = connection
+        try:
+            yield
+        finally:
+            del self._open[id(connection)]
+
+    def spent(self, host: str, port: int) -> bool:
+        """Whether a byte budget of this destination is used up."""
+        budgets = self._network.max_bytes
+        return any(self._used.get(p, 0) >= budgets[p] for p in budgets if p.covers(host, port))
+
+    def spend(self, host: str, port: int, count: int) -> bool:
+        """Count bytes that have passed, either way; return whether a budget is used up by now."""
+        if not self._network.max_bytes:
+            return False
+        for pattern in self._network.max_bytes:
+            if pattern.covers(host, port):
+                self._used[pattern] = self._used.get(pattern, 0) + count
+        return self.spent(host, port)

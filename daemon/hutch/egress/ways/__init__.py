@@ -1,0 +1,1 @@
+"""The ways in: sockets inside a sandbox, served from outside."""

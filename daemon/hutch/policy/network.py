@@ -1,0 +1,53 @@
+"""Which network a request gets: configured ones by name, and single hosts where they are granted. Pure."""
+
+import re
+from collections.abc import Collection
+
+from hutch.config import Config
+from hutch.destinations import NotADestinationError, Pattern, read_pattern
+from hutch.egress import Network, union
+from hutch.errors import HutchError
+
+_HOSTS = "allow:"
+_HOW = "write networks by name with commas between them, and hosts last, as in python,allow:api.example.org"
+
+
+def grant_network(asked: str | None, config: Config, networks: Collection[str]) -> Network:
+    """Read "none", or names and then "allow:HOST[:PORT]", with commas. `networks` may be asked for by name.
+
+    Raises HutchError `network_denied`.
+    """
+    names, hosts = _read(asked or "none")
+    for name in names:
+        if name not in networks or name not in config.networks:
+            raise _not_granted(f"network {name!r} is not granted", config, networks)
+    for host in hosts:
+        if not any(pattern.includes(host) for pattern in config.policy.network_hosts):
+            raise _not_granted(f"the host {host} is not granted", config, networks)
+    return union(names, config.networks, hosts)
+
+
+def _read(asked: str) -> tuple[list[str], list[Pattern]]:
+    names: list[str] = []
+    hosts: list[Pattern] = []
+    for item in re.split(r"[\s,]+", asked.strip(", \t")):
+        if item.startswith(_HOSTS) or hosts:
+            hosts.append(_host(item.removeprefix(_HOSTS)))
+        elif item != "none":
+            names.append(item)
+    return names, hosts
+
+
+def _host(text: str) -> Pattern:
+    try:
+        return read_pattern(text)
+    except NotADestinationError as error:
+        raise HutchError("network_denied", f"{text[:300]!r} is no host: {error}", _HOW) from None
+
+
+def _not_granted(what: str, config: Config, networks: Collection[str]) -> HutchError:
+    granted = ["none", *sorted(name for name in networks if name in config.networks)]
+    granted += [f"allow:{pattern}" for pattern in config.policy.network_hosts]
+    return HutchError(
+        "network_denied", what, f"granted here: {', '.join(granted)}; the daemon's owner adds others"
+    )
