@@ -251,6 +251,7 @@ def _http_config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_ANSWER_S,
     )
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from hutch_mcp_tools.service import Events, RunEvent, ServiceError
 
 T = TypeVar("T")
+_ARGUMENTS = TypeAdapter(dict[str, Any])
 
 
 class Caller:
@@ -26,28 +27,41 @@ class Caller:
         data: AsyncIterable[bytes] | None = None,
         **arguments: object,
     ) -> T:
-        told = TypeAdapter(dict[str, Any]).dump_json(arguments)
+        told = _ARGUMENTS.dump_json(arguments)
         query = {"events": "true"} if events is not None else {}
         query |= {"arguments": told.decode()} if data is not None else {}
         body = told if data is None else data
+        last: dict[str, Any] | None = None
         try:
             async with self._http.stream("POST", f"/api/{name}", content=body, params=query) as response:
-                async for line in response.aiter_lines():
+                async for line in response.aiter_lines():  # to its end: the connection is used again
                     message = json.loads(line)
                     if "event" not in message:
-                        return _answer(message, answer)
-                    if events is not None:
+                        last = message
+                    elif events is not None:
                         await events.send(RunEvent.model_validate(message["event"]))
         except httpx2.HTTPError as error:
             raise ServiceError(
                 "daemon_gone", f"the daemon went away during {name}: {error}", "see: hutch doctor"
             ) from error
-        raise ServiceError(
-            "daemon_gone", f"the daemon ended without an answer to {name}", "see: hutch doctor"
-        )
+        if last is None:
+            raise ServiceError(
+                "daemon_gone", f"the daemon ended without an answer to {name}", "see: hutch doctor"
+            )
+        return _answer(last, answer)
 
 
 def _answer(message: dict[str, Any], answer: type[T]) -> T:
     if error := message.get("error"):
         raise ServiceError(error["code"], error["message"], error["hint"])
-    return TypeAdapter(answer).validate_python(message["result"])
+    return _adapter(answer).validate_python(message["result"])
+
+
+_adapters: dict[object, TypeAdapter[Any]] = {}
+
+
+def _adapter(answer: type[T]) -> TypeAdapter[T]:
+    """Made once each: it costs more than the reading."""
+    if answer not in _adapters:
+        _adapters[answer] = TypeAdapter(answer)
+    return _adapters[answer]

@@ -40,6 +40,8 @@ _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under o
 _LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
 _POLL_S = 0.05
 _CONNECT_S = 5.0
+_IDLE_S = 2.0  # a connection is used again; the daemon keeps one for longer, so no request meets its end
+_LIMITS = httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S)
 
 
 class Client(VolumeClient):
@@ -141,7 +143,7 @@ async def connect(config: Config, *, start: bool = False, token: str | None = No
         HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up.
     """
     socket = config.daemon.socket
-    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS)
     timeout = httpx2.Timeout(None, connect=_CONNECT_S)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hutch", timeout=timeout) as http:
         if not await is_alive(http):

