@@ -161,6 +161,9 @@ async def test_a_part_of_a_repository_is_under_its_word_too(client: Client, hous
     with pytest.raises(ServiceError) as refused:
         await run(client, "id", workspace=str(Path(house.env["HOME"]) / "src/web/keys"), network="somewhere")
     assert refused.value.code == "network_denied"
+    with pytest.raises(ServiceError) as hidden:
+        await run(client, "cat one", workspace=str(Path(house.env["HOME"]) / "src/web/keys"))
+    assert hidden.value.code == "path_denied"
 
 
 @pytest.mark.parametrize(

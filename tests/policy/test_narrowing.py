@@ -181,6 +181,7 @@ def test_a_key_that_would_widen_is_refused_by_its_name(text: str, key: str) -> N
         "workspce = 'ro'",
         "workspace = 'everything'",
         'denied = ["../x"]',
+        'denied = ["a\\n/../x"]',
         'denied = ["/etc"]',
         "\0",
         "limits = 3",

@@ -126,6 +126,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """An absolute path in which `*` stands for any text without a slash."""
+
+    def read(self, value: object) -> Path:
+        if isinstance(value, str) and "**" in value:
+            raise WrongValueError(f'must be a path without "**", not {value!r}')
+        return Place().read(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Each:
     """A list whose items are all of one kind and all different."""
 

@@ -8,7 +8,7 @@ from hutch_launchers.spec import Guarantee
 
 MODES = ("none", "ro", "review", "worktree", "rw")  # of a workspace, each more than the one before
 _RELATIVE = Text(
-    r"(?!/)(?!(.*/)?\.{1,2}(/|$))(?!.*\*\*)[^\x00]+", 'a path within the folder, without ".." and "**"'
+    r"(?s)(?!/)(?!(.*/)?\.{1,2}(/|$))(?!.*\*\*)[^\x00]+", 'a path within the folder, without ".." and "**"'
 )
 
 PROTECTED_NAME = Text(r"(?!\.{1,2}(/|$))[^/\0]+(/(?!\.{1,2}(/|$))[^/\0]+)*", "a name, or a relative path")

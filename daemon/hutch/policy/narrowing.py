@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from hutch.config import Config, Limits, Policy
 from hutch.config.narrowing import MODES, Bounds, Narrowing, Repository
@@ -18,7 +19,7 @@ class Allowed:
     networks: frozenset[str]  # that may be asked for
     workspace: str = "rw"  # the most that may be done with one
     narrowed: tuple[str, ...] = ()  # for the record: "tier review: network agent"
-    denied: tuple[str, ...] = ()  # paths in the workspace that are not shown
+    denied: tuple[tuple[Path, str], ...] = ()  # folders, and paths in them that are not shown
 
 
 def allowed(config: Config, networks: Sequence[str], own_networks: frozenset[str] = frozenset()) -> Allowed:
@@ -79,9 +80,8 @@ def with_repository(
         limits=_least(policy.limits, repository.limits),
         max_limits=_least(policy.max_limits, repository.limits),
     )
-    narrow = replace(
-        narrow, config=replace(narrow.config, policy=policy), denied=(*narrow.denied, *repository.denied)
-    )
+    denied = ((Path(source).parent, path) for path in repository.denied)
+    narrow = replace(narrow, config=replace(narrow.config, policy=policy), denied=(*narrow.denied, *denied))
     said = [f"denied {path}" for path in repository.denied]
     said += [f"protected {name}" for name in repository.protected]
     return _noted(narrow, source, [*said, *_bounds(repository.limits)])

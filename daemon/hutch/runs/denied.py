@@ -4,25 +4,28 @@ import os
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from hutch.config import Config
 from hutch.config.credentials import CREDENTIALS
 from hutch.errors import HutchError
+from hutch.runs.patterns import found
 from hutch_launchers.spec import Mount
 
 _MOST = 1000  # masks of one sandbox
 
 
-def masks(config: Config, granted: Sequence[Mount], more: Iterable[Path] = ()) -> tuple[Mount, ...]:
+def masks(
+    config: Config, granted: Sequence[Mount], more: Iterable[tuple[Path, str]] = ()
+) -> tuple[Mount, ...]:
     """Return empty mounts over all that is denied and there now, below any of the `granted` folders.
 
-    `more`: patterns besides those of the configuration. In a writable folder each folder on the way to a mask
-    is mounted onto itself, so that it cannot be renamed from under its mask.
+    `more`: folders with patterns in them, besides those of the configuration. In a writable folder each
+    folder on the way to a mask is mounted onto itself, so that it cannot be renamed from under its mask.
 
     Raises HutchError `path_denied` for a grant that is itself denied.
     """
-    denied = {place.resolve() for place in _places(config, more)}
+    denied = set(_places(config, more))
     mounts: dict[PurePosixPath, Mount] = {}
     for grant in granted:
         root = grant.source.resolve()
@@ -50,14 +53,18 @@ def _mask(config: Config, grant: Mount, path: Path) -> Iterator[Mount]:
     yield Mount(_empty(config, is_folder=is_folder), grant.target / path)
 
 
-def _places(config: Config, more: Iterable[Path]) -> Iterator[Path]:
-    """All that is denied and there now."""
+def _places(config: Config, more: Iterable[tuple[Path, str]]) -> Iterator[Path]:
+    """All that is denied and there now, without links."""
     daemon = config.daemon
-    yield from (daemon.state, daemon.cache, daemon.socket)
-    patterns = [home / pattern for home in _homes() for pattern in CREDENTIALS]
-    for pattern in (*patterns, *config.policy.denied, *more):
-        with suppress(OSError):  # of another user, whose home is not ours to see
-            yield from Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+    yield from (place.resolve() for place in (daemon.state, daemon.cache, daemon.socket))
+    homes = [(home, pattern) for home in _homes() for pattern in CREDENTIALS]
+    owners = [(Path(path.anchor), str(path.relative_to(path.anchor))) for path in config.policy.denied]
+    for folder, pattern in (*homes, *owners, *more):
+        for place in found(folder, PurePath(pattern)):
+            with suppress(OSError):  # a link to nothing, or to itself
+                real = Path(os.path.realpath(place, strict=True))
+                if not (place.is_symlink() and place.parent.resolve().is_relative_to(real)):
+                    yield real  # a link to a folder that it is in hides nothing of its own
 
 
 def _homes() -> list[Path]:

@@ -88,14 +88,13 @@ def _granted(config: Config, plan: Plan) -> tuple[Mount, ...]:
 
 
 def _masks(base: Allowed, plan: Plan, granted: Sequence[Mount]) -> tuple[Mount, ...]:
-    in_workspace = [plan.workspace.folder / path for path in base.denied] if plan.workspace else []
-    if in_workspace and plan.workspace and plan.workspace.mode is Mode.WORKTREE:
+    if base.denied and plan.workspace and plan.workspace.mode is Mode.WORKTREE:
         raise HutchError(
             "path_denied",
             f"what {plan.workspace.folder} denies cannot be hidden in a checkout, whose commits hold it",
             f"have it as {plan.workspace.folder}:review instead",
         )
-    return masks(base.config, granted, in_workspace)
+    return masks(base.config, granted, base.denied)
 
 
 def _of_method(config: Config, method: str) -> list[Mount]:
