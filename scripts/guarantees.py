@@ -113,7 +113,7 @@ def page(table: Mapping[tuple[str, str], str], methods: Mapping[str, Document]) 
         yield ""
     yield from why_not_applicable()
     yield ""
-    yield TAIL.format(open="\n".join(open_points())).rstrip() + "\n"
+    yield TAIL.format(open="".join(f"{point}\n" for point in open_points())).rstrip() + "\n"
 
 
 def guarantee_table(methods: Mapping[str, Document]) -> Iterator[str]:

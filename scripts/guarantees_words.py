@@ -35,9 +35,8 @@ runs as root, or as an ordinary user.
 
 TAIL = """## What does not hold yet
 
-{open}
-- **Limits without control groups** (an ordinary user on a host that delegates none): memory is a limit on
-  each process and a watch over their sum that looks ten times a second, processes are counted by
+{open}- **Limits without control groups** (an ordinary user on a host that delegates none): memory is a limit
+  on each process and a watch over their sum that looks ten times a second, processes are counted by
   `RLIMIT_NPROC`, CPU time is bounded by the number of CPUs. The record of a run says which mechanism it
   was.
 - **The setgid bit** can be set on a file in a volume. The file lies in a folder of the daemon's that no other
@@ -55,8 +54,8 @@ TAIL = """## What does not hold yet
   be connected to. A protected file that the host itself replaces during a run is not protected any more: the
   run is killed, some milliseconds later. Code that waits for that moment can write the new file first; that
   it has changed is told.
-- **A kernel of its own** is given by no method yet: a flaw of the host's kernel is within reach of the
-  system calls that the filter allows.
+- **A kernel of its own** is given by gVisor alone: elsewhere a flaw of the host's kernel is within reach of
+  the system calls that the filter allows.
 - **Launch mode** (`builtin`, `launcher`): the protection is the agent's own, or another program's. Nothing is
   claimed of it and the suite attacks nothing; docs/methods.md says what was seen.
 - **`lima`, `wsl` and `safehouse`** have never been run: no host for them was at hand. Their words are tested

@@ -16,17 +16,26 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from hutch_launchers.launcher import LauncherError
+from hutch_launchers.mount_calls import (
+    AT_FDCWD,
+    NODEV,
+    NOSUID,
+    RDONLY,
+    Attributes,
+    call,
+    clone_tree,
+    fail,
+    libc,
+    move_mount,
+    set_attributes,
+    set_attributes_at,
+)
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Mount
 from hutch_launchers.system_view import HOME
 
-# the same numbers on every architecture
-_OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
-_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
-_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, 0o2000000
-_MOVE_BOTH_EMPTY = 0x4 | 0x40
-_RDONLY, _NOSUID, _NODEV, _IDMAP = 0x1, 0x2, 0x4, 0x100000
 _RESOLVE_NO_SYMLINKS = 0x04
+_OPENAT2, _IDMAP = 437, 0x100000
 _MS_REMOUNT, _MS_NOSUID, _MS_NODEV = 32, 2, 4
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 
@@ -37,15 +46,6 @@ class Owner:
 
     uid: int
     gid: int
-
-
-class _Attributes(ctypes.Structure):  # struct mount_attr
-    _fields_ = (
-        ("set", ctypes.c_uint64),
-        ("clear", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
 
 
 class _How(ctypes.Structure):  # struct open_how
@@ -91,14 +91,13 @@ def _existing(pid: int, covers: Sequence[Mount]) -> list[Mount]:
 
 
 def _clone(source: int, mount: Mount, owner: Owner, held: ExitStack) -> int:
-    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
-    tree = _call(_OPEN_TREE, source, b"", flags | _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
+    tree = clone_tree(source)
     held.callback(os.close, tree)
-    wanted = _Attributes(_NOSUID | _NODEV | (0 if mount.writable else _RDONLY), 0, 0, 0)
+    wanted = Attributes(NOSUID | NODEV | (0 if mount.writable else RDONLY), 0, 0, 0)
     if mount.writable or owner != Owner(0, 0):
         wanted.set |= _IDMAP
         wanted.userns_fd = _mapping(owner)
-    _set_attributes(tree, wanted, flags)
+    set_attributes(tree, wanted)
     return tree
 
 
@@ -136,17 +135,17 @@ def _place(
     ]
     if missing:
         # the root is read-only by its mount's flag; what is made in it is the container's, and goes with it
-        _set_attributes(_AT_FDCWD, _Attributes(0, _RDONLY, 0, 0), 0, b"/")
+        set_attributes_at("/", Attributes(0, RDONLY, 0, 0))
         for target, is_folder in missing:
             _make_mount_point(target, owner, is_folder=is_folder)
-    _set_attributes(_AT_FDCWD, _Attributes(_RDONLY, 0, 0, 0), 0, b"/")
-    _set_attributes(_AT_FDCWD, _Attributes(_NOSUID, 0, 0, 0), _AT_RECURSIVE, b"/")
+    set_attributes_at("/", Attributes(RDONLY, 0, 0, 0))
+    set_attributes_at("/", Attributes(NOSUID, 0, 0, 0), recursive=True)
     for mount, tree in zip(mounts, trees, strict=True):
         how = _How(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
         path = str(mount.target).encode(errors="surrogateescape")
-        point = _call(_OPENAT2, _AT_FDCWD, path, ctypes.byref(how), ctypes.sizeof(how))
+        point = call(_OPENAT2, AT_FDCWD, path, ctypes.byref(how), ctypes.sizeof(how))
         try:
-            _call(_MOVE_MOUNT, tree, b"", point, b"", _MOVE_BOTH_EMPTY)
+            move_mount(tree, point)
         except FileNotFoundError:
             if mount.target not in over:
                 raise
@@ -167,8 +166,8 @@ def _make_mount_point(target: PurePosixPath, owner: Owner, *, is_folder: bool) -
 def _resize(sizes: Sequence[tuple[str, int]], owner: Owner) -> None:
     for folder, size in sizes:
         options = f"size={size}".encode()
-        if _libc.mount(b"tmpfs", folder.encode(), b"tmpfs", _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, options):
-            _fail(folder.encode())
+        if libc.mount(b"tmpfs", folder.encode(), b"tmpfs", _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, options):
+            fail(folder.encode())
         if folder == HOME:
             os.chown(folder, owner.uid, owner.gid)
         # an engine may have taken the mode of the folder below
@@ -181,8 +180,8 @@ def _in_namespace(namespace: int, work: Callable[[], None]) -> None:
 
     def inside() -> None:
         try:
-            if _libc.unshare(_CLONE_FS) or _libc.setns(namespace, _CLONE_NEWNS):
-                _fail()
+            if libc.unshare(_CLONE_FS) or libc.setns(namespace, _CLONE_NEWNS):
+                fail()
             work()
         except OSError as error:
             errors.append(error)
@@ -192,27 +191,3 @@ def _in_namespace(namespace: int, work: Callable[[], None]) -> None:
     thread.join()
     if errors:
         raise errors[0]
-
-
-def _set_attributes(folder: int, attributes: _Attributes, flags: int, path: bytes = b"") -> None:
-    _call(_MOUNT_SETATTR, folder, path, flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-
-
-def _call(number: int, *arguments: object) -> int:
-    result = int(_libc.syscall(ctypes.c_long(number), *(_word(a) for a in arguments)))
-    if result < 0:
-        _fail(next((a for a in arguments if isinstance(a, bytes)), b""))
-    return result
-
-
-def _word(value: object) -> object:
-    return ctypes.c_long(value) if isinstance(value, int) else value
-
-
-def _fail(path: bytes = b"") -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path.decode(errors="replace"))

@@ -26,6 +26,10 @@ class ForeignGroup:
         switch = self._group.freezer if self._group else None
         self.freezer = Freezer(switch if switch and os.access(switch.control, os.W_OK) else None)
 
+    @property
+    def is_there(self) -> bool:
+        return self._group is not None
+
     def limit(self, limits: Limits, processes: int) -> None:
         """Write the limits into it; `processes` are there besides. Raises LauncherError `sandbox_failed`."""
         if self._group is None:

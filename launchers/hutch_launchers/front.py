@@ -49,6 +49,7 @@ class Start:
     pass_fds: Sequence[int] = ()
     sources: Sequence[int] = ()  # of the spec's mounts, held open: what is mounted is seen to be these
     spawn: Spawn | None = None  # by which the front program is born, within the control group
+    is_in_network: bool = False  # the front program itself is in the sandbox's network namespace
     adapt: Callable[[Command], Command] = as_it_is  # a command of the spec, as it is to be started inside
 
 
@@ -122,17 +123,17 @@ class Front:
         """Find what is inside, set the limits that hold there, open the doors. Raises LauncherError."""
         self.inner = next(self._find_inside(), None)
         egress = self.start.spec.egress
+        in_network = self.child.pid if self.start.is_in_network else self.inner
         has_doors = egress is not None and bool(egress.doors)
-        if self.inner is None:
-            if has_doors or self._counts_apart or self.start.sources:
-                raise LauncherError("sandbox_failed", "the first process of the sandbox was not found")
-            return
-        self.confinement.space.hold(self.inner)
-        if self._counts_apart:
-            self.confinement.restrict(self.inner, self.child)
-        self._check_mounts(self.inner)
-        if egress is not None and has_doors:
-            await open_doors(self.inner, egress)
+        if self.inner is not None:
+            self.confinement.space.hold(self.inner)
+            if self._counts_apart:
+                self.confinement.restrict(self.inner, self.child)
+            self._check_mounts(self.inner)
+        elif self._counts_apart or self.start.sources or (has_doors and in_network is None):
+            raise LauncherError("sandbox_failed", "the first process of the sandbox was not found")
+        if egress is not None and has_doors and in_network is not None:
+            await open_doors(in_network, egress)
 
     def _check_mounts(self, inner: int) -> None:
         """See that a source, looked up by its path once more, was not exchanged in between."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+OLDEST = 3  # that is of use, of Linux 6.2: before, any file could be truncated
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38

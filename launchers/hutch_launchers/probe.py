@@ -22,6 +22,7 @@ import anyio
 from anyio.abc import ByteReceiveStream
 
 from hutch_launchers import proc
+from hutch_launchers.cpu_meter import CpuMeter
 from hutch_launchers.kernels import look_at_kernel, own_kernel
 from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
@@ -49,6 +50,7 @@ _HIGH = 1 << 32  # beside a value that the kernel cuts to 32 bits
 _NEWUSER, _TIOCSTI, _AF_VSOCK, _AF_ALG, _AF_PACKET = 0x10000000, 0x5412, 40, 38, 17
 UNFINISHED = "the trial did not finish"
 _STATUS, _COMPLAINT = "status", "complaint"  # of a sandbox, beside what its trials found
+_CPU_HERE = "CPUs, as the host counts them"
 _CALLS: tuple[tuple[str, str, tuple[int, ...]], ...] = (  # name, call, arguments
     ("io_uring_setup", "io_uring_setup", (1, 0)),
     ("ptrace", "ptrace", (0, 0, 0, 0)),
@@ -201,12 +203,17 @@ async def _run(bench: Bench, run_id: str, assignment: Mapping[str, Any]) -> Obse
     async with bench.launch(spec) as process, anyio.create_task_group() as readers:
         readers.start_soon(_read, process.stdout, told)
         readers.start_soon(_read, process.stderr, complaint)
+        meter = CpuMeter(process.pid)
+        readers.start_soon(meter.watch, told, b'{"trial": "cpu"}', b'{"cpu": ')
         with suppress(anyio.BrokenResourceError):
             await process.stdin.send(json.dumps(assignment).encode())
             await process.stdin.aclose()
         status = await process.wait()
         readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_S
-    found: dict[str, Any] = {_STATUS: status, _COMPLAINT: complaint.decode(errors="replace").strip()[-500:]}
+    last_words = complaint.decode(errors="replace").strip()[-500:]
+    found: dict[str, Any] = {_STATUS: status, _COMPLAINT: last_words}
+    if meter.cpus:
+        found[_CPU_HERE] = meter.cpus
     for line in told.splitlines():
         with suppress(ValueError):
             found.update(json.loads(line))
@@ -221,6 +228,9 @@ async def _read(stream: ByteReceiveStream, into: bytearray) -> None:
 
 def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
     """For each guarantee what was tried, and what was seen that must not be: empty if it held."""
+    kernel = own_kernel(found.get("kernel"), look_at_kernel(), _unfinished(found, "kernel"))
+    has_host_s_clock = bool(kernel[1])
+    cpu = "cpu" if has_host_s_clock or _CPU_HERE not in found else _CPU_HERE
     return {
         Guarantee.FILESYSTEM: ("host files were neither read nor changed", _listed(found, "files")),
         Guarantee.NETWORK: ("nothing outside was reached, no route leads there", _listed(found, "network")),
@@ -229,10 +239,10 @@ def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
             _listed(found, "processes") or ("a daemon outlived the sandbox" if found["outlived"] else ""),
         ),
         Guarantee.SYSCALLS: (f"{len(_CALLS)} risky calls were refused", _listed(found, "syscalls")),
-        Guarantee.KERNEL: own_kernel(found.get("kernel"), look_at_kernel(), _unfinished(found, "kernel")),
+        Guarantee.KERNEL: kernel,
         Guarantee.DISK: _bounded(found, "disk", _LIMITS.disk_bytes or 0, "bytes in private folders"),
         Guarantee.PIDS: _bounded(found, "pids", _LIMITS.pids or 0, "processes at once"),
-        Guarantee.CPU: _bounded(found, "cpu", (_LIMITS.cpus or 0) * _SLACK, "CPUs used together"),
+        Guarantee.CPU: _bounded(found, cpu, (_LIMITS.cpus or 0) * _SLACK, "CPUs used together"),
         Guarantee.MEMORY: _memory(found),
     }
 

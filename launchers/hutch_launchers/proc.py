@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # a space, a tab, a line's end, a backslash
 
 
@@ -64,6 +65,14 @@ def inner_pid(pid: int) -> int | None:
 def threads(pid: int) -> int:
     """How many tasks it has; 0: it is gone."""
     return int(_status(pid).get("Threads", "0"))
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time that all of its threads have taken; 0: it is gone."""
+    with suppress(OSError, IndexError):
+        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+    return 0.0
 
 
 def private_bytes(pid: int) -> int:

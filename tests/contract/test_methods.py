@@ -3,7 +3,10 @@
 import json
 import os
 import subprocess
+import tempfile
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +17,9 @@ from support.container_engines import start_engine
 from support.contract_column import ORDINARY_USER, ROOT_USER, home_of, who
 from support.contract_methods import METHODS, OPEN, Method
 from support.daemon import BASE
+from support.launcher_accounts import accounts
 from support.needs import need
+from support.rootless import as_rootless
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first test of a method runs all of its cases
 
@@ -22,12 +27,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first test of a
 def _test(method: Method, user_name: str) -> tuple[int, str, str]:
     """What `hutch method test` ended with and told, for a user with a configuration of its own."""
     user = who(user_name)
+    words: tuple[str, ...] = ("-m", "hutch", "method", "test", method.name, "--json")
     with home_of(user) as folder:
-        config = f"{BASE.format(folder=folder)}\n[methods.{method.name}]\n{method.toml}\n"
-        (folder / "config.toml").write_text(config)
+        needs_ids = method.name == "podman" and bool(user.prefix)
+        words = (*as_rootless(folder, *words),) if needs_ids else (*user.python, *words)
+        home = folder / "home" if needs_ids else folder
+        toml = method.ordinary_toml if user_name == ORDINARY_USER and method.ordinary_toml else method.toml
+        table = f"[methods.{method.name}]\n{toml.replace('{home}', str(home))}"
+        (folder / "config.toml").write_text(f"{BASE.format(folder=home)}\n{table}\n")
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "HUTCH_CONFIG": str(folder / "config.toml")}
         done = subprocess.run(
-            [*user.python, "-m", "hutch", "method", "test", method.name, "--json"],
+            words,
             env={**env, **user.env},
             check=False,
             capture_output=True,
@@ -40,7 +50,12 @@ def _test(method: Method, user_name: str) -> tuple[int, str, str]:
 @cache
 def _tested(method: Method, user_name: str) -> tuple[int, str, str]:
     start_engine(method.name)
-    return _test(method, user_name)
+    if method.name != "account" or user_name != ROOT_USER:
+        return _test(method, user_name)
+    who(user_name)
+    with tempfile.TemporaryDirectory(prefix="hutch-accounts-") as folder, accounts(Path(folder), 12) as made:
+        own = f'{method.toml}\nprefix = "{made.launcher.prefix}"\njournals = "{made.launcher.journals}"'
+        return _test(replace(method, toml=own), user_name)
 
 
 @pytest.fixture(scope="session", params=[ROOT_USER, ORDINARY_USER])
@@ -80,6 +95,16 @@ def test_the_case_is_held_or_refused(document: dict[str, Any], method: Method, u
 
 def test_no_case_is_left_out(document: dict[str, Any]) -> None:
     assert [one["case"] for one in document["cases"]] == [case.key for case in CASES]
+
+
+def test_podman_without_root_holds_what_needs_no_control_group() -> None:
+    who(ORDINARY_USER)
+    podman = next(one for one in METHODS if one.name == "podman")
+    code, out, err = _tested(podman, ORDINARY_USER)
+    need("podman" if os.geteuid() == 0 else "", code != NO_SANDBOX, "podman", "scripts/install-methods")
+    assert code == 0, err
+    held = {name for name, shown in json.loads(out)["guarantees"].items() if shown["held"]}
+    assert held >= {"filesystem", "network", "processes", "syscalls", "disk"}
 
 
 def test_a_method_that_isolates_nothing_is_refused_and_starts_nothing() -> None:

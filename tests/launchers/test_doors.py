@@ -38,7 +38,7 @@ for host, port in (("api.test", 22), ("other.test", 443), ("1.1.1.1", 53)):
 """
 
 
-@pytest.fixture(params=["bubblewrap", "docker", "nsjail", "nspawn", "pid", "podman"])
+@pytest.fixture(params=["bubblewrap", "docker", "gvisor", "nsjail", "nspawn", "pid", "podman"])
 async def launcher(request: pytest.FixtureRequest) -> Launcher:
     need("root", request.param != "pid" or os.geteuid() == 0, "doors of `pid`", "run the tests as root")
     return await available(request.param)

@@ -12,15 +12,27 @@ from pathlib import Path
 if "HUTCH_TEST_ENGINES" not in os.environ:  # a child that imports this shall find the same engines
     os.environ["HUTCH_TEST_ENGINES"] = tempfile.mkdtemp(prefix="hutch-engines-")
     os.environ["HUTCH_TEST_ENGINES_OWNER"] = str(os.getpid())
+    Path(os.environ["HUTCH_TEST_ENGINES"]).chmod(0o711)  # to the socket
 _FOLDER = Path(os.environ["HUTCH_TEST_ENGINES"])
 _OWNER = int(os.environ["HUTCH_TEST_ENGINES_OWNER"])
 OWN = _FOLDER.name.rpartition("-")[2]  # of methods' names here: other processes test the same ones
 DOCKER_HOST = f"unix://{_FOLDER}/docker.sock"
-PODMAN = (
-    *("podman", "--root", f"{_FOLDER}/podman", "--runroot", f"{_FOLDER}/podman-run"),
+_OPTIONS = (
     *("--cgroup-manager", "cgroupfs", "--events-backend", "none"),
     *("--runtime", "runc"),  # crun refuses a host on which both versions of control groups have controllers
 )
+PODMAN = ("podman", "--root", f"{_FOLDER}/podman", "--runroot", f"{_FOLDER}/podman-run", *_OPTIONS)
+ROOTLESS = (
+    "podman",
+    "--root",
+    "{home}/store",
+    "--runroot",
+    "{home}/run",
+    "--storage-driver",
+    "vfs",
+    *_OPTIONS,
+)
+USER = 1500  # an ordinary user for root's tests, who may use the engine; no account is needed
 _START_S = 30.0
 
 
@@ -36,7 +48,7 @@ def _start_docker() -> None:
         return  # of the process that started this one
     argv = ["dockerd", "--host", DOCKER_HOST, "--data-root", f"{_FOLDER}/docker"]
     argv += ["--exec-root", f"{_FOLDER}/docker-run", "--pidfile", f"{_FOLDER}/docker.pid"]
-    argv += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    argv += ["--group", str(USER), "--bridge=none", "--iptables=false", "--ip6tables=false"]
     with (_FOLDER / "docker.log").open("wb") as log:
         daemon = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
     atexit.register(_stop, daemon)

@@ -19,10 +19,10 @@ from hutch.client import Client
 from hutch_launchers.contract.attacking import PROGRAMS, Try, program_text, told
 from hutch_launchers.contract.stage import Stage, stage
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from support.container_engines import USER
 from support.daemon import ROOT, Daemon, daemon, output, run
 
 _GUEST = '[principals.guest]\nvolumes = {"guest-*" = "rw", "public" = "ro"}\n'
-_USER = 1500  # an ordinary user for a daemon of root's tests; no account is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def who(name: str) -> Who:
         return Who(name, 0) if os.geteuid() == 0 else pytest.skip("the tests do not run as root")
     if os.geteuid() != 0:
         return Who(name, os.geteuid())
-    user = str(_USER)
-    found = Who(name, _USER, ("setpriv", "--reuid", user, "--regid", user, "--clear-groups"))
+    user = str(USER)
+    found = Who(name, USER, ("setpriv", "--reuid", user, "--regid", user, "--clear-groups"))
     trial = subprocess.run(
         [*found.python, "-c", "import aiosqlite, blake3, pydantic_core, zstandard"],
         env=dict(found.env),

@@ -1,10 +1,10 @@
 """The methods that are held against the contract here, and what is known of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from support.container_engines import DOCKER_HOST, PODMAN
+from support.container_engines import DOCKER_HOST, PODMAN, ROOTLESS
 from support.contract_column import ORDINARY_USER, ROOT_USER
 
 USERS = (ROOT_USER, ORDINARY_USER)
@@ -13,30 +13,30 @@ _ROOT = (ROOT_USER,)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`toml` is its table in a configuration, without the head."""
+    """`toml` is its table in a configuration, without the head; `{home}` is a folder of the user's own."""
 
     name: str
     toml: str
+    ordinary_toml: str = ""  # where an ordinary user's is another
     must_run: tuple[str, ...] = USERS  # where all that the tests need is installed
+
+
+def _podman(command: Sequence[str]) -> str:
+    return f'kind = "podman"\ncommand = {json.dumps(command)}'
 
 
 METHODS: tuple[Method, ...] = (
     Method("bubblewrap", 'kind = "bubblewrap"'),
     Method("nsjail", 'kind = "nsjail"'),
     Method("landlock", 'kind = "landlock"'),
+    Method("gvisor", 'kind = "gvisor"', must_run=_ROOT),
     Method("pid", 'kind = "pid"'),
-    Method("docker", f'kind = "docker"\nhost = "{DOCKER_HOST}"', _ROOT),
-    Method("podman", f'kind = "podman"\ncommand = {json.dumps(PODMAN)}', _ROOT),
-    Method("nspawn", 'kind = "nspawn"', _ROOT),
-    Method("account", 'kind = "account"', ()),
+    Method("docker", f'kind = "docker"\nhost = "{DOCKER_HOST}"'),
+    Method("podman", _podman(PODMAN), _podman(ROOTLESS)),
+    Method("nspawn", 'kind = "nspawn"', must_run=_ROOT),
+    Method("account", 'kind = "account"', must_run=_ROOT),
     Method("bare", 'kind = "wrapper"\ncommand = ["env", "{command}"]'),
 )
 
 # What does not hold yet, by case, method and user: the table says so.
-OPEN: Mapping[tuple[str, str, str], str] = {
-    (
-        "files/mknod",
-        "landlock",
-        ROOT_USER,
-    ): "a device that root had made in a granted folder before the start can be opened",
-}
+OPEN: Mapping[tuple[str, str, str], str] = {}

@@ -46,10 +46,10 @@ def need_account() -> None:
 
 
 @contextmanager
-def accounts(folder: Path) -> Iterator[Accounts]:
+def accounts(folder: Path, count: int = 3) -> Iterator[Accounts]:
     need_account()
     launcher = AccountLauncher(
-        prefix=f"hutchtest{secrets.token_hex(3)}", accounts=3, journals=folder / "journals"
+        prefix=f"hutchtest{secrets.token_hex(3)}", accounts=count, journals=folder / "journals"
     )
     try:
         anyio.run(launcher.set_up)

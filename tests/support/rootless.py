@@ -15,7 +15,8 @@ if [ -d "$2" ]; then
 fi
 home=$1; shift 2
 exec setpriv --reuid 1510 --regid 1510 --clear-groups env -i \
-  PATH="$PATH" PYTHONPATH="$PYTHONPATH" HOME="$home/home" XDG_RUNTIME_DIR="$home/run" "$@"
+  PATH="$PATH" PYTHONPATH="$PYTHONPATH" HUTCH_CONFIG="$HUTCH_CONFIG" \
+  HOME="$home/home" XDG_RUNTIME_DIR="$home/run" "$@"
 """
 
 

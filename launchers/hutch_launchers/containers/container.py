@@ -142,7 +142,7 @@ class Dressed:
         self.group = ForeignGroup(blank.pid, blank.number)
 
     async def dress(self, spec: SandboxSpec, *, attaches: bool) -> None:
-        """Give it what the spec asks for. `attaches`: mounts and sizes too, else it was started with them.
+        """Give it what the spec asks for. `attaches`: mounts, sizes and limits too, else it was started so.
 
         Raises LauncherError.
         """
@@ -151,8 +151,8 @@ class Dressed:
             await self.guest.ready.wait()
         if self.guest.gone.is_set() or not self.guest.ready.is_set():
             raise LauncherError("sandbox_failed", "the guest of a container ended", "see: hutch doctor")
-        self.group.limit(spec.limits, self._blank.engine.processes)
         if attaches:
+            self.group.limit(spec.limits, self._blank.engine.processes)
             inside = self._blank.container.folder
             (inside / "hosts").write_bytes(hosts(spec.egress))
             covers = [Mount(inside / name, PurePosixPath(path)) for path, name in _covers()]

@@ -52,7 +52,7 @@ class Rooms:
 
 
 @asynccontextmanager
-async def launch(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+async def launch(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator["ContainerProcess"]:
     """As `Launcher.launch`."""
     if spec.command is None:
         raise LauncherError("command_invalid", "a launch needs a command; `keep` starts without one")
@@ -61,7 +61,7 @@ async def launch(rooms: Rooms, spec: SandboxSpec) -> AsyncGenerator[SandboxProce
     async with _dressed(rooms, spec) as dressed:
         kept = Kept(dressed.guest, dressed.group, lambda: _ended(dressed))
         async with kept.start(spec.command) as process:
-            yield _Process(process, dressed)
+            yield ContainerProcess(process, dressed)
 
 
 @asynccontextmanager
@@ -88,11 +88,16 @@ async def _ended(dressed: Dressed) -> ExitStatus:
     return dressed.group.mark(ExitStatus(code=None, signal=SIGKILL))
 
 
-class _Process:
+class ContainerProcess:
     """The one command of a container: its end is the container's."""
 
     def __init__(self, process: SandboxProcess, dressed: Dressed) -> None:
         self._process, self._dressed = process, dressed
+
+    @property
+    def has_group(self) -> bool:
+        """Whether its container has a control group of its own."""
+        return self._dressed.group.is_there
 
     @property
     def pid(self) -> int | None:

@@ -14,7 +14,7 @@ from hutch_launchers.ability_trials import Trials
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.containers.engine import Engine
 from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
-from hutch_launchers.launcher import KeptSandbox, LauncherError, Probe, SandboxProcess
+from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
@@ -28,6 +28,10 @@ _MECHANISMS = {
     Guarantee.SYSCALLS: "seccomp",
     Guarantee.DISK: "tmpfs sizes",
 }
+
+
+_GROUP = "the container's control group"
+_BY_GROUP = (Guarantee.MEMORY, Guarantee.CPU, Guarantee.PIDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,17 @@ class ContainerLauncher:
         probe = None if fresh else cache.get(key)
         if probe is None:
             bare = replace(rooms, warm=0, image="")
-            bench = Bench(
-                lambda spec: launch(bare, spec), "/usr/bin/python3", {}, _MECHANISMS, self.name, self.reap
-            )
+            groups: list[bool] = []
+
+            @asynccontextmanager
+            async def observed(spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+                async with launch(bare, spec) as process:
+                    groups.append(process.has_group)
+                    yield process
+
+            bench = Bench(observed, "/usr/bin/python3", {}, _MECHANISMS, self.name, self.reap)
             try:
-                evidence = await measure(bench)
+                evidence = _judged(await measure(bench), has_group=all(groups))
                 trials = Trials(
                     lambda spec: launch(bare, spec),
                     lambda spec: keep(bare, spec),
@@ -115,7 +125,7 @@ class ContainerLauncher:
 
     def mechanisms(self, limits: Limits) -> Mapping[Guarantee, str]:
         """What enforces what, for the run's record."""
-        return {**_MECHANISMS, **limit_mechanisms(limits)}
+        return {**_MECHANISMS, **dict.fromkeys(limit_mechanisms(limits), _GROUP)}
 
     async def _required(self, spec: SandboxSpec) -> Rooms:
         found = self.find()
@@ -125,6 +135,13 @@ class ContainerLauncher:
 
     def _rooms(self, found: Found) -> Rooms:
         return Rooms(found.engine, _places(self.name), self.readable, self.image, self.warm, found.user)
+
+
+def _judged(evidence: Mapping[Guarantee, Evidence], *, has_group: bool) -> Mapping[Guarantee, Evidence]:
+    """Without a group nothing holds these, though a busy host may show it so."""
+    lost = Evidence(held=False, mechanism="", detail="the engine gives its containers no control group")
+    by_group = {one: replace(evidence[one], mechanism=_GROUP) for one in _BY_GROUP if evidence[one].held}
+    return {**evidence, **(by_group if has_group else dict.fromkeys(_BY_GROUP, lost))}
 
 
 def _abilities(found: Found) -> frozenset[Ability]:

@@ -240,10 +240,12 @@ TRIALS = {f.__name__: f for f in (files, network, processes, syscalls, kernel, d
 
 
 def main() -> None:
-    """Run the trials that are asked for, in order, each with its answer on a line at once: one may end us."""
+    """Run the trials that are asked for; each tells its name and its answer at once: it may end us."""
     asked = json.load(sys.stdin)
     leave_groups()
     for name in asked["trials"]:
+        sys.stdout.write(json.dumps({"trial": name}) + "\n")
+        sys.stdout.flush()
         sys.stdout.write(json.dumps({name: TRIALS[name](asked)}) + "\n")
         sys.stdout.flush()
 

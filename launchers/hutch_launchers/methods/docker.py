@@ -55,7 +55,9 @@ def _find(program: str, host: str, _period: int) -> Found:
         user = (os.geteuid(), os.getegid())
     is_root = os.geteuid() == 0
     # by default Docker takes IPv6 from the loopback too
-    run_words = ("--sysctl", "net.ipv6.conf.all.disable_ipv6=0")
+    run_words: tuple[str, ...] = ("--sysctl", "net.ipv6.conf.all.disable_ipv6=0")
+    if not is_root:  # else it is covered later
+        run_words += ("--tmpfs", "/sys:ro,size=4k")
     return Found(CliEngine(words, run_words), version, doors=is_root, user=user)
 
 

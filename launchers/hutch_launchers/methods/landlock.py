@@ -7,9 +7,9 @@ only its own. The disk is not held. Whether a file of the host is there can be s
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -17,23 +17,20 @@ from typing import ClassVar, Literal
 import anyio.to_thread
 
 from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.device_shutter import may_shut_devices, shut_devices
 from hutch_launchers.file_attributes import Attendant
 from hutch_launchers.front import PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
-from hutch_launchers.landlock import READ, USE, WRITE, Rule, abi, make_ruleset, restrict_this_thread
+from hutch_launchers.host_view import DEVICES, HostView, without_system
+from hutch_launchers.landlock import OLDEST, abi, restrict_this_thread
 from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.limits import pins_cpus
-from hutch_launchers.own_paths import OwnPaths, make_own_paths, refuse_protected, remove_run_folder
+from hutch_launchers.own_paths import make_own_paths, refuse_protected, remove_run_folder
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.seccomp_listener import load_filter_with_listener
 from hutch_launchers.sources import check_target, open_sources
-from hutch_launchers.spec import Ability, Command, Guarantee, SandboxSpec
-from hutch_launchers.system_view import SystemView, look
+from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 from hutch_launchers.thread_confinement import drop_capabilities, start_confined
-
-_OLDEST = 3  # Linux 6.2: before, any file could be truncated
-_DEVICES = ("null", "zero", "full", "random", "urandom")
-_PLAIN_PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
 
 Popen = Callable[[], "subprocess.Popen[bytes]"]
 
@@ -60,19 +57,21 @@ class LandlockLauncher(FrontMethod):
     probe_cache: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.proc not in ("hidden", "visible"):
-            raise ValueError(f"'proc' is 'hidden' or 'visible', not {self.proc!r}")
+        HostView(self.system, self.readable, self.proc)
 
     async def find(self) -> Tool:
-        if abi() < _OLDEST:
+        if abi() < OLDEST:
             raise LauncherError(
                 "method_unavailable",
-                f"this kernel has no Landlock, or an old one (ABI {abi()}, {_OLDEST} is needed)",
+                f"this kernel has no Landlock, or an old one (ABI {abi()}, {OLDEST} is needed)",
                 "use Linux 6.2 or newer, with landlock in lsm= of the kernel's command line",
             )
         if seccomp_filter(is_lonely=True) is None:
             reason = f"no table of system calls for {platform.machine()}"
             raise LauncherError("method_unavailable", reason, "choose another method; see: hutch doctor")
+        if os.geteuid() == 0 and not may_shut_devices():
+            reason = "root without the right to have mounts of its own would open devices in what is mounted"
+            raise LauncherError("method_unavailable", reason, "run the daemon as an ordinary user")
         return Tool("/bin/sh", f"ABI {abi()}")
 
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
@@ -81,34 +80,16 @@ class LandlockLauncher(FrontMethod):
         sources = open_sources(spec.mounts, held)
         own = make_own_paths(spec.run_id, spec.mounts)
         held.callback(remove_run_folder, spec.run_id)
-        mounted = [
-            Rule(fd, WRITE if m.writable else READ) for fd, m in zip(sources, spec.mounts, strict=True)
-        ]
         program = seccomp_filter(pins_cpus=pins_cpus(spec.limits), is_lonely=True, asks=True)
         assert program is not None
-        with ExitStack() as opened:
-            rules = [*mounted, *self._rules(own, opened)]
-            ruleset = make_ruleset(rules)
+        ruleset = HostView(self.system, self.readable, self.proc).ruleset(own, sources)
         held.callback(os.close, ruleset)
         writable = [fd for fd, mount in zip(sources, spec.mounts, strict=True) if mount.writable]
         paths = [Path(f"/proc/self/fd/{fd}").readlink() for fd in writable]
         attendant = Attendant([*paths, own.home.resolve(), own.temporary.resolve()])
         held.callback(attendant.close)
         spawn = partial(_spawn, ruleset, program, attendant)
-        return Start((PLACE,), spec, spawn=spawn, adapt=lambda command: own.command(_without_system(command)))
-
-    def _rules(self, own: OwnPaths, opened: ExitStack) -> Iterator[Rule]:
-        """What everything inside may use; what is absent is left out."""
-        proc = ("/proc",) if self.proc == "visible" else tuple(f"/proc/{name}" for name in _PLAIN_PROC)
-        readable = (*system_paths(look(self.system)), *self.readable, *proc)
-        devices = (f"/dev/{name}" for name in _DEVICES)
-        private = (str(own.home), str(own.temporary))
-        for paths, access in ((readable, READ), (devices, USE), (private, WRITE)):
-            for path in paths:
-                with suppress(OSError):
-                    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-                    opened.callback(os.close, fd)
-                    yield Rule(fd, access)
+        return Start((PLACE,), spec, spawn=spawn, adapt=lambda command: own.command(without_system(command)))
 
     def check(self, spec: SandboxSpec) -> None:
         refuse_protected(self.name, spec.mounts)  # rules add up
@@ -125,18 +106,10 @@ class LandlockLauncher(FrontMethod):
         return await anyio.to_thread.run_sync(remove_run_folder, run_id) or found
 
 
-def _without_system(command: Command) -> Command:
-    """Git takes a configuration of the host that it may not read for an error; elsewhere there is none."""
-    return replace(command, env={"GIT_CONFIG_NOSYSTEM": "1", **command.env})
-
-
-def system_paths(view: SystemView) -> tuple[str, ...]:
-    """The host's paths that are in the view; links among them lead into its folders."""
-    return (*view.folders, *(path for path, _ in view.files))
-
-
 def _spawn(ruleset: int, program: bytes, attendant: Attendant, popen: Popen) -> "subprocess.Popen[bytes]":
     def confine() -> None:
+        if os.geteuid() == 0:  # who needs no right to open what is its own
+            shut_devices([path for path in DEVICES if Path(path).is_char_device()])
         drop_capabilities()
         restrict_this_thread(ruleset)
         attendant.listen(load_filter_with_listener(program))

@@ -27,6 +27,7 @@ _ENGINES = (
 _BUSES = (
     "/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket", "/run/user/0/bus", "/run/user/1000/bus",
     "/run/systemd/private", "/run/systemd/notify", "/run/systemd/journal/socket", "/dev/log",
+    "/run/host/notify",  # of systemd-nspawn
 )  # fmt: skip
 _DESKTOPS = ("/tmp/.X11-unix/X0", "/run/user/1000/wayland-0", "/run/user/0/wayland-0", "/tmp/.ICE-unix")
 _TERMINALS = (

@@ -1,9 +1,9 @@
 """The method `account`: each run under a dedicated account of the host that owns and reaches nothing.
 
 What it may read or write is granted by access lists for the length of the run; a rule of the host's
-firewall and a filter keep it from the network. It sees the host's files as any account does: what everybody
-may read, it reads. For a daemon of root's. The accounts are made once, by an explicit command: hutch method
-setup NAME.
+firewall and a filter keep it from the network. Where the kernel has Landlock it opens nothing else; without,
+what everybody may read, it reads. For a daemon of root's. The accounts are made once, by an explicit
+command: hutch method setup NAME.
 """
 
 import os
@@ -14,13 +14,15 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import anyio
 from anyio import to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.host_view import HostView, without_system
+from hutch_launchers.landlock import OLDEST, abi, restrict_this_thread
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import pins_cpus
 from hutch_launchers.methods.account import lending
@@ -44,8 +46,8 @@ class AccountLauncher(FrontMethod):
     traits: ClassVar[Traits] = Traits(
         mechanisms={
             Guarantee.NETWORK: "firewall rule of the account, seccomp",
-            Guarantee.FILESYSTEM: "access lists",
-            Guarantee.PROCESSES: "the account",
+            Guarantee.FILESYSTEM: "access lists, Landlock",
+            Guarantee.PROCESSES: "the account, Landlock",
             Guarantee.SYSCALLS: "seccomp",
         },
         abilities=frozenset({Ability.KEEP, Ability.FREEZE}),
@@ -56,9 +58,13 @@ class AccountLauncher(FrontMethod):
     prefix: str = "hutch"  # of the accounts' names: hutch-offline-0, hutch-offline-1, …
     accounts: int = 4  # how many the set-up makes: as many runs at once
     journals: Path = Path("/var/lib/hutch/accounts")
+    system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, to be read
+    readable: tuple[str, ...] = ()  # further host paths that the account may read, if it may at all
+    proc: Literal["hidden", "visible"] = "hidden"  # visible: all of /proc, the host's list of processes too
     probe_cache: Path | None = None
 
     def __post_init__(self) -> None:
+        HostView(self.system, self.readable, self.proc)
         if not _FEWEST <= self.accounts <= 1000:
             raise ValueError(f"'accounts' must be {_FEWEST} to 1000")
         if not self.prefix.isascii() or not self.prefix.isalnum() or not self.prefix.islower():
@@ -100,13 +106,21 @@ class AccountLauncher(FrontMethod):
         assert program is not None
         lent = lending.lend(self._found(), self.journals)
         held.callback(lent.give_back)
-        with ExitStack() as sources:
-            open_sources(spec.mounts, sources)
+        with ExitStack() as opened:
+            sources = open_sources(spec.mounts, opened)
             lent.prepare(spec.run_id, spec.mounts)
-        own = make_own_paths(spec.run_id, spec.mounts)
-        _hand_over(own, lent.account)
+            own = make_own_paths(spec.run_id, spec.mounts)
+            _hand_over(own, lent.account)
+            spawn = partial(_spawn, program, self._ruleset(own, sources, held))
         words = account_argv(tool.path, lent.account)
-        return Start(words, spec, spawn=partial(_spawn, program), adapt=own.command)
+        return Start(words, spec, spawn=spawn, adapt=lambda command: own.command(without_system(command)))
+
+    def _ruleset(self, own: OwnPaths, sources: Sequence[int], held: ExitStack) -> int | None:
+        if abi() < OLDEST:
+            return None
+        ruleset = HostView(self.system, self.readable, self.proc).ruleset(own, sources)
+        held.callback(os.close, ruleset)
+        return ruleset
 
     async def _prepared(self, spec: SandboxSpec, held: AsyncExitStack) -> Start:
         return await held.enter_async_context(self._in_a_thread(spec))
@@ -146,8 +160,13 @@ def account_argv(setpriv: str, account: Account) -> Sequence[str]:
     return [setpriv, *become, *drop, "--", "/bin/sh", "-c", f'umask {_UMASK}; exec "$@"', "hutch", PLACE]
 
 
-def _spawn(program: bytes, start: Callable[[], T]) -> T:
-    return start_confined(partial(load_filter, program), start)
+def _spawn(program: bytes, ruleset: int | None, start: Callable[[], T]) -> T:
+    def confine() -> None:
+        if ruleset is not None:
+            restrict_this_thread(ruleset)
+        load_filter(program)
+
+    return start_confined(confine, start)
 
 
 def _hand_over(own: OwnPaths, account: Account) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from hutch_launchers.spec import Mount, SandboxSpec
 from hutch_launchers.system_view import GID, HOSTNAME, PRIVATE, UID
 
-_NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "user")
+# the network is the runtime's own
+_NAMESPACES = ("pid", "ipc", "uts", "mount", "user")
 _NOBODYS = 100_000  # root inside is nobody outside
 
 

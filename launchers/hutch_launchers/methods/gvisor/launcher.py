@@ -16,6 +16,7 @@ from hutch_launchers.containers.engine import RUN
 from hutch_launchers.containers.skeleton import unpack_skeleton
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.hosts import hosts
 from hutch_launchers.interpreter import GUEST_SOURCE, Interpreter, find_interpreter
 from hutch_launchers.launcher import LauncherError, SandboxProcess
 from hutch_launchers.methods.gvisor.bundle import bundle
@@ -63,7 +64,7 @@ class GvisorLauncher(FrontMethod):
             Guarantee.DISK: "tmpfs sizes",
             Guarantee.KERNEL: "gVisor",
         },
-        abilities=frozenset({Ability.KEEP, Ability.NESTED, Ability.FREEZE}),
+        abilities=frozenset({Ability.KEEP, Ability.DOORS, Ability.NESTED, Ability.FREEZE}),
         processes=128,  # threads of gVisor itself
     )
 
@@ -103,8 +104,10 @@ class GvisorLauncher(FrontMethod):
         (inside / "filter").write_bytes(self._filter())
         (inside / "filtered.py").write_bytes(_FILTERED.read_bytes())
         (inside / "nothing").touch(mode=0o444)
+        (inside / "hosts").write_bytes(hosts(spec.egress))
         own = {path: Path(path) for path in (*view.folders, *self.readable)}
-        own |= {RUN: inside, "/dev/fuse": inside / "nothing"}  # gVisor puts a device there
+        own |= {RUN: inside, "/etc/hosts": inside / "hosts"}
+        own |= {"/dev/fuse": inside / "nothing"}  # gVisor puts a device there
         mounts = [*(Mount(path, PurePosixPath(target)) for target, path in own.items()), *spec.mounts]
         root = Mount(place / "root", PurePosixPath("/"))
         make_root(unpack_skeleton(view), root.source, mounts)
@@ -116,12 +119,17 @@ class GvisorLauncher(FrontMethod):
         python = self.interpreter().program
         content["process"]["args"] = [python, "-I", "-S", f"{RUN}/filtered.py", f"{RUN}/filter"]
         (place / "config.json").write_text(json.dumps(content), encoding="utf-8")
-        words = [tool.path, f"--root={place}/state", "--ignore-cgroups", "--network=none"]
-        words += ["--overlay2=none", *([f"--platform={self.platform}"] if self.platform else [])]
-        words += ["run", f"--bundle={place}", spec.run_id]
         opened = (f"{_ACCESS[mount.writable]}={fd}" for mount, fd in zip(every, sources, strict=True))
         start = [sys.executable, "-I", "-S", str(_START), str(place), *opened, "--"]
-        return Start([*start, *words, "--", PLACE], _outside(spec), pass_fds=sources)
+        words = [*start, *self._words(tool, spec, place), "--", PLACE]
+        return Start(words, _outside(spec), pass_fds=sources, is_in_network=True)
+
+    def _words(self, tool: Tool, spec: SandboxSpec, place: Path) -> list[str]:
+        # its own stack has no way out; with doors its sockets are those of the namespace around it
+        network = "host" if spec.egress and spec.egress.doors else "none"
+        words = [tool.path, f"--root={place}/state", "--ignore-cgroups", f"--network={network}"]
+        words += ["--overlay2=none", *([f"--platform={self.platform}"] if self.platform else [])]
+        return [*words, "run", f"--bundle={place}", spec.run_id]
 
     @asynccontextmanager
     async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:

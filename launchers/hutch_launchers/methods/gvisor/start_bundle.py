@@ -8,8 +8,10 @@ be overwritten is emptied before that is refused (release 20240729).
 """
 
 import ctypes
+import fcntl
 import json
 import os
+import socket
 import stat
 import struct
 import sys
@@ -20,7 +22,8 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _AT_FDCWD, _EMPTY_PATH, _RECURSIVE = -100, 0x1000, 0x8000
 _CLONE, _CLOEXEC, _FROM_EMPTY_PATH = 1, 0o2000000, 0x4
 _RDONLY, _NOSUID, _NODEV = 0x1, 0x2, 0x4
-_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
+_NEWNS, _NEWNET, _MS_REC, _MS_PRIVATE = 0x20000, 0x40000000, 0x4000, 0x40000
+_SET_FLAGS, _UP = 0x8914, 0x1  # SIOCSIFFLAGS, IFF_UP
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,6 +32,7 @@ def main(folder: str, *words: str) -> None:
     """Does not return. Raises OSError where the kernel refuses a mount."""
     end = words.index("--")
     _bind(words[:end], Path(folder, "mounts"))
+    _own_network()
     words = words[end + 1 :]
     end = words.index("--")
     file = Path(folder, "config.json")
@@ -51,6 +55,13 @@ def _bind(sources: tuple[str, ...], places: Path) -> None:
             place.touch()
         _done(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(place), _FROM_EMPTY_PATH))
         os.close(tree)
+
+
+def _own_network() -> None:
+    """A loopback and nothing else: what the runtime takes for the host's network, where it is to have any."""
+    _done(_libc.unshare(_NEWNET))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SET_FLAGS, struct.pack("16sh22x", b"lo", _UP))
 
 
 def _tree(access: str, number: str) -> int:
