@@ -126,7 +126,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class StarredPlace:
     """An absolute path in which `*` stands for any text without a slash."""
 
     def read(self, value: object) -> Path:

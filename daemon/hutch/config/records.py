@@ -16,9 +16,9 @@ from hutch.config.kinds import (
     Grants,
     Listen,
     Number,
-    Pattern,
     Place,
     Size,
+    StarredPlace,
     Text,
     Whole,
 )
@@ -124,7 +124,7 @@ class Policy:
     tier: Annotated[str, Text()] = ""
     readable: Annotated[tuple[Path, ...], Each(Place())] = ()
     writable: Annotated[tuple[Path, ...], Each(Place())] = ()
-    denied: Annotated[tuple[Path, ...], Each(Pattern())] = ()
+    denied: Annotated[tuple[Path, ...], Each(StarredPlace())] = ()
     workspaces: Annotated[tuple[Path, ...], Each(Place())] = ()
     workspace_modes: Annotated[tuple[str, ...], Each(Choice(_MODES))] = _MODES
     protected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
