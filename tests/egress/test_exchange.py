@@ -264,12 +264,13 @@ async def test_only_http_1_is_offered_and_only_for_the_judged_name() -> None:
         with pytest.raises((ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)):
             async with here.dial("a.example.org"):
                 pytest.fail("another name than the judged one was served")
-    assert here.exchanges.reads("a.example.org")
-    assert not here.exchanges.reads("example.org")
+    assert here.exchanges.reads("a.example.org", 443)
+    assert not here.exchanges.reads("a.example.org", 80)
+    assert not here.exchanges.reads("example.org", 443)
 
 
 async def test_clients_take_the_authority_for_its_own_hosts_alone() -> None:
-    authority = Authority("r-test", [HOST, "*.example.org"])
+    authority = Authority("r-test", [HOST, "example.org"])
     trust = ssl.create_default_context(cadata=authority.certificate.decode())
     for host in (HOST, "a.example.org"):
         shake_hands(authority, trust, host)

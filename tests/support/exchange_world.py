@@ -86,6 +86,12 @@ class World:
     bytes_out: int = 0
     bytes_in: int = 0
 
+    def sent(self, count: int) -> None:
+        self.bytes_out += count
+
+    def received(self, count: int) -> None:
+        self.bytes_in += count
+
     @asynccontextmanager
     async def dial(self, name: str = HOST, alpn: Sequence[str] = ()) -> AsyncIterator[ByteStream]:
         async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
@@ -118,12 +124,12 @@ async def read_all(stream: ByteStream) -> bytes:
 
 @asynccontextmanager
 async def world(
-    talk: Talk, steps: Sequence[Step], *, is_tls: bool = True, trusted: bool = True
+    talk: Talk, steps: Sequence[Step], *, is_tls: bool = True, trusted: bool = True, port: int = 0
 ) -> AsyncIterator[World]:
     real = Authority("the world", [HOST])
     trust = ssl.create_default_context(cadata=real.certificate.decode()) if trusted else None
     exchanges = Exchanges("r-test", steps, trust)
-    with _listener() as near, _listener() as far:
+    with _listener(port) as near, _listener() as far:
         here = World(near.getsockname()[1], exchanges, is_tls)
 
         async def dial() -> socket.socket:
@@ -149,8 +155,8 @@ async def world(
             tasks.cancel_scope.cancel()
 
 
-def _listener() -> socket.socket:
-    listener = socket.create_server(("127.0.0.1", 0))
+def _listener(port: int = 0) -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", port))
     listener.setblocking(False)
     return listener
 

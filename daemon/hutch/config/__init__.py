@@ -25,6 +25,7 @@ from hutch.config.records import (
     VolumeRules,
 )
 from hutch.config.salvage import salvage
+from hutch.config.secrets import Secret
 
 __all__ = [
     "OWNER",
@@ -39,6 +40,7 @@ __all__ = [
     "Principal",
     "Repository",
     "Retention",
+    "Secret",
     "Storage",
     "Tier",
     "VolumeRules",

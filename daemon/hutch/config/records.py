@@ -25,6 +25,7 @@ from hutch.config.kinds import (
 from hutch.config.narrowing import PROTECTED_NAME, TIERS, Tier
 from hutch.config.network_kinds import ByteBudgets, DeniedHosts, Hosts, HostService
 from hutch.config.protected import PROTECTED
+from hutch.config.secrets import SECRETS, Secret
 from hutch.destinations import Pattern
 from hutch_launchers.spec import Guarantee
 
@@ -236,4 +237,5 @@ class Config:
     tiers: Mapping[str, Tier] = field(default_factory=lambda: TIERS)
     volumes: VolumeRules = VolumeRules()
     retention: Retention = Retention()
+    secrets: Mapping[str, Secret] = field(default_factory=lambda: SECRETS)
     file: Path | None = None

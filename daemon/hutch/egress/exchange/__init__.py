@@ -2,7 +2,7 @@
 
     exchanges = Exchanges(run_id, steps)                 # of a run, for as long as it lives
     exchanges.certificate                                # PEM; the sandbox has to trust it
-    if exchanges.reads(host):                            # a judged name
+    if exchanges.reads(host, port):                      # that was judged
         await exchanges.serve(client, first, (host, port), dial, tally)     # UnreachedError
 
 `steps` says what a step is; the others carry requests and answers and change nothing of their own accord.

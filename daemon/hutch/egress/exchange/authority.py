@@ -20,7 +20,7 @@ _Key = ec.EllipticCurvePrivateKey
 
 
 class Authority:
-    """Vouches for the hosts of one run whose exchanges are read, and can vouch for no other."""
+    """Vouches for the hosts of one run whose exchanges are read, and names below them, and for no other."""
 
     def __init__(self, run_id: str, hosts: Sequence[str]) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -119,7 +119,7 @@ def _constraints(hosts: Sequence[str]) -> x509.NameConstraints:
     """
     permitted: list[x509.GeneralName] = []
     excluded: list[x509.GeneralName] = []
-    for host in dict.fromkeys(host.removeprefix("*.") for host in hosts):
+    for host in dict.fromkeys(hosts):
         address = _address(host)
         permitted.append(x509.IPAddress(ip_network(address)) if address else x509.DNSName(host))
     if not any(isinstance(name, x509.DNSName) for name in permitted):

@@ -15,6 +15,7 @@ from hutch.egress.exchange.heads import Place
 from hutch.egress.exchange.http import Conversation, UnreachedError
 from hutch.egress.exchange.steps import Step
 from hutch.egress.exchange.streams import SocketBytes, as_client, as_server, real_trust
+from hutch.origins import read_origin
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +26,10 @@ Dial = Callable[[], Awaitable[socket.socket]]  # the vetted address; raises Unre
 
 
 class Tally(Protocol):
-    """The bytes on the wire between us and the server."""
+    """Is told of the bytes on the wire between us and the server."""
 
-    bytes_out: int
-    bytes_in: int
+    def sent(self, count: int) -> None: ...
+    def received(self, count: int) -> None: ...
 
 
 class Exchanges:
@@ -37,18 +38,20 @@ class Exchanges:
     def __init__(self, run_id: str, steps: Sequence[Step], trust: ssl.SSLContext | None = None) -> None:
         self._run_id = run_id
         self._steps = tuple(steps)
-        self._hosts = tuple(dict.fromkeys(host for step in steps for host in step.hosts))
-        self._authority = Authority(run_id, self._hosts) if self._hosts else None
+        origins = {read_origin(host) for step in steps for host in step.hosts}
+        self._patterns = frozenset(origin.pattern for origin in origins)
+        proven = sorted(origin.pattern.host for origin in origins if origin.is_tls)
+        self._authority = Authority(run_id, proven) if proven else None
         self._trust = trust
 
     @property
     def certificate(self) -> bytes | None:
-        """What the sandbox has to trust, as PEM; None: nothing is read of this run."""
+        """What the sandbox has to trust, as PEM; None: nothing that is proven is read."""
         return self._authority.certificate if self._authority else None
 
-    def reads(self, host: str) -> bool:
-        """Whether connections to this judged host are read, and not only carried."""
-        return any(_is_meant(pattern, host) for pattern in self._hosts)
+    def reads(self, host: str, port: int) -> bool:
+        """Whether connections to this judged destination are read, and not only carried."""
+        return any(pattern.covers(host, port) for pattern in self._patterns)
 
     async def serve(
         self, client: socket.socket, first: bytes, where: tuple[str, int], dial: Dial, tally: Tally
@@ -57,10 +60,11 @@ class Exchanges:
 
         Raises UnreachedError once the client was told of it.
         """
-        assert self._authority is not None
         place = Place(*where, is_tls=first.startswith(_HANDSHAKE))
         near: ByteStream = SocketBytes(client, first)
         if place.is_tls:
+            if self._authority is None:
+                return
             try:
                 near = await as_server(near, self._authority.context(place.host))
             except _TLS_FAILED as error:
@@ -75,13 +79,7 @@ class Exchanges:
             await Conversation(near, place, self._steps, connect, self._note(place)).run()
 
     async def _far(self, sock: socket.socket, place: Place, tally: Tally) -> ByteStream:
-        def sent(size: int) -> None:
-            tally.bytes_out += size
-
-        def got(size: int) -> None:
-            tally.bytes_in += size
-
-        far = SocketBytes(sock, sent=sent, got=got)
+        far = SocketBytes(sock, sent=tally.sent, received=tally.received)
         if not place.is_tls:
             return far
         if self._trust is None:
@@ -97,7 +95,3 @@ class Exchanges:
             _log.info("run=%s egress: a request to %s was refused: %s", self._run_id, place.host, why)
 
         return note
-
-
-def _is_meant(pattern: str, host: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern

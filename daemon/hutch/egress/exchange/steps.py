@@ -111,7 +111,7 @@ class Step(Protocol):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Whose exchanges it needs to see: "api.x.org", or "*.x.org" for every name below it."""
+        """Whose exchanges it needs to see, as `read_origin` reads them: "api.x.org", "http://127.0.0.1:8787"."""
 
     async def begin(self, request: Request) -> Exchange | Answer:
         """Look at a request, whoever's host it goes to, before the server is asked."""

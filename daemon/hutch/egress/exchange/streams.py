@@ -20,12 +20,16 @@ class SocketBytes(ByteStream):
     """A socket that somebody else closes; `first` was read from it already."""
 
     def __init__(
-        self, sock: socket.socket, first: bytes = b"", sent: Count | None = None, got: Count | None = None
+        self,
+        sock: socket.socket,
+        first: bytes = b"",
+        sent: Count | None = None,
+        received: Count | None = None,
     ) -> None:
         self._sock = sock
         self._first = first
         self._sent = sent
-        self._got = got
+        self._received = received
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         if self._first:
@@ -37,8 +41,8 @@ class SocketBytes(ByteStream):
             raise BrokenResourceError from error
         if not data:
             raise EndOfStream
-        if self._got:
-            self._got(len(data))
+        if self._received:
+            self._received(len(data))
         return data
 
     async def send(self, item: bytes) -> None:

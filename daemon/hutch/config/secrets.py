@@ -1,0 +1,99 @@
+"""A secret's table: where its value comes from, where it may go, and the ones that everybody knows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from hutch.config.kinds import Each, Place, Text, WrongValueError
+from hutch.destinations import NotADestinationError
+from hutch.origins import Origin, read_origin
+
+_VARIABLE = Text(r"([A-Za-z_][A-Za-z0-9_]*)?", "the name of an environment variable, or empty")
+_METHOD = Text(r"[A-Z]{1,20}", "an HTTP method in capitals")
+_PATH = Text(r"(/[\x21-\x7e]*|\*)", 'a path such as "/v1/*"')
+_ENTRY = Text(r"([^/]+/.+)?", "SERVICE/USER, or empty")
+_LIKE = Text(r"[A-Za-z0-9_.-]{0,40}", "at most 40 of A-Z a-z 0-9 _ . -")
+_PLACE = Text(
+    r"header [A-Za-z0-9_-]+(: *[\x20-\x7e]*\{\}[\x20-\x7e]*)?|bearer|basic|query [^&=# ]+",
+    '"header NAME", "header NAME: Bearer {}", "bearer", "basic" or "query NAME"',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origins:
+    """One host or several, each "host", "host:port", "*.host" or "http://host:port"."""
+
+    def read(self, value: object) -> Origin:
+        if not isinstance(value, str):
+            raise WrongValueError("must be a string")
+        try:
+            return read_origin(value)
+        except NotADestinationError as error:
+            raise WrongValueError(f"cannot be {value!r}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A program and its arguments."""
+
+    def read(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(
+            isinstance(word, str) and "\0" not in word for word in value
+        ):
+            raise WrongValueError(f'must be a list such as ["pass", "show", "token"], not {value!r}')
+        return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneOrMore:
+    """A value of a kind, or a list of them."""
+
+    kind: Each
+
+    def read(self, value: object) -> tuple[object, ...]:
+        return self.kind.read(value if isinstance(value, list) else [value])
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to a value, and the only requests that get it. The value itself is never written here."""
+
+    from_env: Annotated[str, _VARIABLE] = ""
+    from_file: Annotated[Path, Place(may_be_empty=True)] = Path()
+    from_command: Annotated[tuple[str, ...], _Words()] = ()
+    from_keyring: Annotated[str, _ENTRY] = ""
+    hosts: Annotated[tuple[Origin, ...], Each(_Origins())] = ()
+    place: Annotated[tuple[str, ...], _OneOrMore(Each(_PLACE))] = ()
+    methods: Annotated[tuple[str, ...], Each(_METHOD)] = ()
+    paths: Annotated[tuple[str, ...], Each(_PATH)] = ()
+    env: Annotated[str, _VARIABLE] = ""
+    like: Annotated[str, _LIKE] = ""
+
+    @property
+    def sources(self) -> list[str]:
+        """The keys that say where its value comes from; it is to be one."""
+        said = {
+            "from_env": self.from_env,
+            "from_file": self.from_file != Path(),
+            "from_command": self.from_command,
+            "from_keyring": self.from_keyring,
+        }
+        return [key for key, value in said.items() if value]
+
+
+def _known(variable: str, hosts: str, place: str, like: str) -> Secret:
+    origins = tuple(read_origin(host) for host in hosts.split())
+    return Secret(from_env=variable, hosts=origins, place=tuple(place.split(", ")), env=variable, like=like)
+
+
+SECRETS = {
+    "anthropic": _known("ANTHROPIC_API_KEY", "api.anthropic.com", "header x-api-key", "sk-ant-api03-"),
+    "claude-login": _known("CLAUDE_CODE_OAUTH_TOKEN", "api.anthropic.com", "bearer", "sk-ant-oat01-"),
+    "openai": _known("OPENAI_API_KEY", "api.openai.com", "bearer", "sk-"),
+    "gemini": _known(
+        "GEMINI_API_KEY", "generativelanguage.googleapis.com", "header x-goog-api-key, query key", "AIza"
+    ),
+    "github": _known(
+        "GITHUB_TOKEN", "github.com api.github.com", "bearer, header authorization: token {}, basic", "ghp_"
+    ),
+}
