@@ -27,6 +27,7 @@ from hutch_launchers.kernels import look_at_kernel, own_kernel
 from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.measuring import clear_interrupted, noted
+from hutch_launchers.sizes import size
 from hutch_launchers.spec import Ability, Command, Guarantee, Limits, SandboxSpec
 from hutch_launchers.syscalls import MACHINES
 from hutch_launchers.system_view import HOME
@@ -240,7 +241,7 @@ def _judge(found: Observations) -> Mapping[Guarantee, tuple[str, str]]:
         ),
         Guarantee.SYSCALLS: (f"{len(_CALLS)} risky calls were refused", _listed(found, "syscalls")),
         Guarantee.KERNEL: kernel,
-        Guarantee.DISK: _bounded(found, "disk", _LIMITS.disk_bytes or 0, "bytes in private folders"),
+        Guarantee.DISK: _bounded(found, "disk", _LIMITS.disk_bytes or 0, "in private folders", size),
         Guarantee.PIDS: _bounded(found, "pids", _LIMITS.pids or 0, "processes at once"),
         Guarantee.CPU: _bounded(found, cpu, (_LIMITS.cpus or 0) * _SLACK, "CPUs used together"),
         Guarantee.MEMORY: _memory(found),
@@ -256,22 +257,20 @@ def _listed(found: Observations, trial: str) -> str:
     return "; ".join(found[trial][:5]) if trial in found else _unfinished(found, trial)
 
 
-def _bounded(found: Observations, trial: str, limit: float, what: str) -> tuple[str, str]:
+def _bounded(
+    found: Observations, trial: str, limit: float, what: str, told: Callable[[float], str] = "{:.3g}".format
+) -> tuple[str, str]:
     if trial not in found:
         return "", _unfinished(found, trial)
-    seen = f"{_figure(found[trial])} {what}, the limit being {_figure(limit)}"
+    seen = f"{told(found[trial])} {what}, the limit being {told(limit)}"
     return seen, "" if found[trial] <= limit else seen
-
-
-def _figure(value: float) -> str:
-    return f"{value / (1 << 20):.1f} Mi" if value >= 1 << 20 else f"{value:.3g}"
 
 
 def _memory(found: Observations) -> tuple[str, str]:
     end = found.get(_end("memory"))
     if end and end[_STATUS].limit is Guarantee.MEMORY:
         return "the sandbox was ended for its memory", ""
-    return _bounded(found, "memory", _LIMITS.memory_bytes or 0, "bytes held together")
+    return _bounded(found, "memory", _LIMITS.memory_bytes or 0, "held together", size)
 
 
 def is_finished(evidence: Mapping[Guarantee, Evidence], unable: Mapping[Ability, str]) -> bool:

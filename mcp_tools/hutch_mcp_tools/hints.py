@@ -12,6 +12,7 @@ _NAME = r"([\w.@/-]+)"
 _TOOLS = tuple(
     (re.compile(pattern), tool)
     for pattern, tool in (
+        (rf"`?hutch volume ls {_NAME} --at (\d+)`?", r'read_volume(volume="\1", snapshot="\2")'),
         (rf"`?hutch volume ls {_NAME}`?", r'read_volume(volume="\1")'),
         (r"`?hutch volume ls`?", "list_volumes()"),
         (rf"`?hutch volume (?:log|stat) {_NAME}`?", r'list_volumes(volume="\1")'),

@@ -53,9 +53,9 @@ def test_an_unknown_command_is_a_usage_error_that_names_the_nearest(
 
 
 def test_a_wrong_option_is_a_usage_error_that_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--memory", "2G", "true"]) == 2
+    assert main(["run", "--memory", "2Q", "true"]) == 2
     assert capsys.readouterr().err == (
-        "error: Invalid value for '--memory': '2G' is not a size such as 512MiB or 2GB\n"
+        "error: Invalid value for '--memory': '2Q' is not a size such as 512MiB or 2GB\n"
         "hint: hutch run --help\n"
     )
 

@@ -30,7 +30,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
         "not shown": ", ".join(f"/home/one/{n}" for n in range(6)) + " and 2 more",
         "may reach": "no network",
         "limits": (
-            "memory 2.0 GiB (cgroup v2)",
+            "memory 2 GiB (cgroup v2)",
             "processes 64 (not enforced here)",
             "open files 4096 (RLIMIT_NOFILE)",
             "time 2 min (the daemon, and its keeper)",

@@ -134,7 +134,7 @@ def test_going_back_is_a_snapshot_of_its_own(hutch: Hutch, service: FakeService,
 @pytest.mark.usefixtures("web")
 def test_a_fork_goes_its_own_way(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
     assert hutch("volume", "fork", "web", "try", "--at", "1") == 0
-    assert capfd.readouterr().err == "volume try: 3 files, 14 B, as in web\n"
+    assert capfd.readouterr().err == "volume try: 3 files, 14 B, as in web at 1\n"
     assert anyio.run(service.file, "try", "a.txt") == b"one\ntwo\n"
     assert hutch("volume", "fork", "web", "try") == 1
     assert capfd.readouterr().err.startswith("error: volume_exists: ")

@@ -20,12 +20,12 @@ from hutch.config import (
     Principal,
     Storage,
     parse,
-    parse_size,
 )
 from hutch.config.load import METHOD_KINDS
 from hutch.config.reader import Reader, keys_of
 from hutch.errors import HutchError
 from hutch_launchers.registry import KINDS
+from hutch_launchers.sizes import parse_size, size
 from hutch_launchers.spec import Guarantee
 from support.configured import ENV, refusal
 from support.networks import configured
@@ -144,12 +144,12 @@ def test_an_unknown_key_is_named_with_its_file_and_the_nearest_known_one(
         ("[policy.limits]\nwall_s = nan", "policy.limits.wall_s must be from 1 to 86400 seconds, not nan"),
         ("[policy.limits]\nwall_s = '2m'", "policy.limits.wall_s must be a number of seconds, not '2m'"),
         (
-            "[policy.limits]\nmemory = '2G'",
-            "policy.limits.memory must be a size such as \"512MiB\", not '2G'",
+            "[policy.limits]\nmemory = '2Q'",
+            "policy.limits.memory must be a size such as \"512MiB\", not '2Q'",
         ),
         (
             "[policy.limits]\nmemory = '1KB'",
-            "policy.limits.memory must be at least 16777216 bytes, not '1KB'",
+            "policy.limits.memory must be at least 16 MiB, not '1KB'",
         ),
         (
             "[policy.limits]\nmemory = '64GiB'",
@@ -214,19 +214,31 @@ def test_another_machine_reaches_the_daemon_only_if_that_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"),
+    ("text", "count"),
     [
         ("0B", 0),
         ("10GB", 10**10),
         ("512MiB", 512 << 20),
         ("1.5 KiB", 1536),
-        ("2G", None),
+        ("64M", 64 << 20),
+        ("64mb", 64 * 10**6),
+        ("64Mi", 64 << 20),
+        ("2Q", None),
+        ("64", None),
         ("", None),
         ("-1B", None),
     ],
 )
-def test_a_size_has_a_unit(text: str, size: int | None) -> None:
-    assert parse_size(text) == size
+def test_a_size_has_a_unit(text: str, count: int | None) -> None:
+    assert parse_size(text) == count
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (8 << 20, "8 MiB"), (3 << 29, "1.5 GiB"), (5 << 50, "5120 TiB")],
+)
+def test_a_size_is_told_in_its_largest_unit(count: int, text: str) -> None:
+    assert size(count) == text
 
 
 TOML_VALUES = st.recursive(

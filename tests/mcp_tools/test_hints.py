@@ -11,6 +11,7 @@ from hutch_mcp_tools.hints import hint_for_tools
         ("see: hutch volume ls", "see: list_volumes()"),
         ("see: hutch volume log team/web", 'see: list_volumes(volume="team/web")'),
         ("hutch volume ls web/a", 'read_volume(volume="web/a")'),
+        ("see: hutch volume ls web --at 3", 'see: read_volume(volume="web", snapshot="3")'),
         ("wait, or end it with: hutch stop r-abc2", 'wait, or end it with: stop_run(run_id="r-abc2")'),
         ("or end its turn with: hutch stop s-x", 'or end its turn with: stop_session(session_id="s-x")'),
         ("run in it with: hutch run --session s-x", 'run in it with: run_in_sandbox(session_id="s-x", …)'),

@@ -18,26 +18,24 @@ SECTIONS = {
     "Work": {
         "run": ("hutch.cli.run:run", "Run a command in a sandbox."),
         "agent": ("hutch.cli.agent:agent", "Give an agent a task in a sandbox."),
-    },
-    "What works, and what came of it": {
         "sessions": ("hutch.cli.sessions:sessions", "List the sessions."),
         "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
         "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
         "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
         "stop": ("hutch.cli.runs:stop", "End a run or session."),
-        "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
-        "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
     },
-    "Workspaces under review": {
+    "Files": {
+        "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
         "diff": ("hutch.cli.changes:diff", "Show what a sandbox changed in a workspace under review."),
         "apply": ("hutch.cli.changes:apply", "Make its changes in the real folder."),
         "discard": ("hutch.cli.changes:discard", "Forget its changes."),
     },
-    "Volumes": {
-        "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),
-    },
     "This host": {
         "doctor": ("hutch.cli.doctor:doctor", "Say what works on this host, and how to mend what does not."),
+    },
+    "Needed less often": {
+        "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
+        "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
         "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
         "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
         "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),

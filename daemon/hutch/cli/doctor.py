@@ -7,10 +7,11 @@ import click
 from hutch.cli.checks import LINE, fix, line
 from hutch.cli.invocation import Invocation
 from hutch.cli.methods_table import print_methods
-from hutch.cli.output import counted, json_option, print_json, size
+from hutch.cli.output import counted, json_option, print_json
 from hutch.cli.refusal import NO_SANDBOX
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.text import one_line
 
 Document = dict[str, Any]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from hutch.config import parse_size
+from hutch_launchers.sizes import parse_size
 
 WORKSPACE_MODES = ("ro", "rw", "review", "worktree")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
 def size(text: str) -> int:
-    """Read bytes, written "512MiB" or "2GB"."""
+    """Read bytes, written "512MiB", "512M" or "2GB"."""
     count = parse_size(text)
     if not count:
         raise click.BadParameter(f"{text!r} is not a size such as 512MiB or 2GB")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hutch.cli.output import duration, size
+from hutch.cli.output import duration
+from hutch_launchers.sizes import size
 
 _LIMITS = {  # of the record, what a person calls it, and the guarantee that holds it
     "memory_bytes": ("memory", "memory"),

@@ -15,10 +15,10 @@ from hutch.cli.output import (
     print_fields,
     print_json,
     print_table,
-    size,
     tokens,
 )
 from hutch.cli.policy_text import policy_fields
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from hutch.cli.output import size
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.service import Events, RunEvent
 
 _PATIENCE_S = 1.0  # what ends sooner needs no words

@@ -6,7 +6,7 @@
 Every key stands in config.example.toml with its default.
 """
 
-from hutch.config.kinds import Address, parse_size
+from hutch.config.kinds import Address
 from hutch.config.load import load, parse
 from hutch.config.narrowing import Repository, Tier
 from hutch.config.places import find
@@ -47,6 +47,5 @@ __all__ = [
     "find",
     "load",
     "parse",
-    "parse_size",
     "salvage",
 ]

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]i?)?B", re.ASCII)
-_POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
+from hutch_launchers.sizes import parse_size, size
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?", re.ASCII)
 _PATTERN = re.compile(r"([A-Za-z0-9._*-]{1,255}/)?[A-Za-z0-9._*-]{1,255}", re.ASCII)
 _DESTINATION = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", re.ASCII)
@@ -98,14 +98,14 @@ class Size:
     key: str = ""
 
     def read(self, value: object) -> int:
-        size = value if isinstance(value, int) and not isinstance(value, bool) else None
+        count = value if isinstance(value, int) and not isinstance(value, bool) else None
         if isinstance(value, str):
-            size = parse_size(value)
-        if size is None:
+            count = parse_size(value)
+        if count is None:
             raise WrongValueError(f'must be a size such as "512MiB", not {value!r}')
-        if size < self.least:
-            raise WrongValueError(f"must be at least {self.least} bytes, not {value!r}")
-        return size
+        if count < self.least:
+            raise WrongValueError(f"must be at least {size(self.least)}, not {value!r}")
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,16 +217,6 @@ class Listen:
         if not found or int(found[2]) > 65535 or not _is_literal(host):
             raise WrongValueError(f'must be an address and a port such as "127.0.0.1:8750", not {value!r}')
         return Address(host, int(found[2]))
-
-
-def parse_size(text: str) -> int | None:
-    """Bytes of "10GB" (powers of 1000), "512MiB" (of 1024) or "100B"; None: not a size."""
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        return None
-    number, unit = found[1], found[2] or ""
-    base = 1024 if unit.endswith("i") else 1000
-    return int(float(number) * base ** _POWER[unit[0]]) if unit else int(float(number))
 
 
 def _pattern(text: str) -> str:

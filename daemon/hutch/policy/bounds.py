@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from hutch.config import Limits as Bounds
 from hutch.errors import HutchError
 from hutch.policy.wish import Wish
+from hutch_launchers.sizes import size
 from hutch_launchers.spec import Limits
 
 _LEAST_MEMORY = (
@@ -29,11 +30,11 @@ def read_limits(wish: Wish, default: Bounds, most: Bounds) -> Limits:
     if wish.memory_bytes is not None and wish.memory_bytes < _LEAST_MEMORY:
         raise HutchError(
             "limit_exceeded",
-            f"{wish.memory_bytes} bytes of memory are under the bound of {_LEAST_MEMORY >> 20} MiB",
+            f"{size(wish.memory_bytes)} of memory are under the bound of {size(_LEAST_MEMORY)}",
             "no sandbox can be made with less",
         )
     return Limits(**asdict(default) | {name: value for name, value in asked.items() if value is not None})
 
 
 def _figure(name: str, value: float) -> str:
-    return f"{value / (1 << 20):g} MiB" if name.endswith("_bytes") else f"{value:g}"
+    return size(value) if name.endswith("_bytes") else f"{value:g}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from hutch.policy import Plan
-from hutch.runs.outcomes import amount
+from hutch_launchers.sizes import size
 from hutch_launchers.spec import Guarantee
 
 TAIL_BYTES = 4096  # of stderr: what failed stands at its end
@@ -32,7 +32,7 @@ def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
     """
     limit = plan.limits.memory_bytes
     if limit and "RLIMIT" in enforced.get(Guarantee.MEMORY, "") and _NO_MEMORY.search(stderr):
-        return f"an allocation failed: its memory limit of {amount(limit)} was probably met"
+        return f"an allocation failed: its memory limit of {size(limit)} was probably met"
     most = plan.limits.pids
     if most and "RLIMIT" in enforced.get(Guarantee.PIDS, "") and _NO_PROCESS.search(stderr):
         return f"a process was not started: its limit of {most} processes and threads was probably met"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hutch.supervisor import Ended
+from hutch_launchers.sizes import size
 from hutch_launchers.spec import Guarantee, Limits
 
 _GUARANTEES = {"oom": Guarantee.MEMORY, "pids": Guarantee.PIDS, "disk_full": Guarantee.DISK}
@@ -36,22 +37,11 @@ def explained(
 
 def _met(outcome: str, limits: Limits) -> str:
     if outcome == "oom":
-        return f"memory limit of {amount(limits.memory_bytes)}"
+        return f"memory limit of {size(limits.memory_bytes or 0)}"
     if outcome == "pids":
         return f"limit of {limits.pids} processes and threads"
-    return (
-        f"a private folder (/tmp, /dev/shm or home) is full: together they have {amount(limits.disk_bytes)}"
-    )
-
-
-def amount(count: int | None) -> str:
-    """Bytes for a person, in the units in which limits are written."""
-    left = float(count or 0)
-    for unit in ("B", "KiB", "MiB"):
-        if left < 1024:
-            return f"{left:.4g} {unit}"
-        left /= 1024
-    return f"{left:.4g} GiB"
+    room = size(limits.disk_bytes or 0)
+    return f"a private folder (/tmp, /dev/shm or home) is full: together they have {room}"
 
 
 def _is_full(folder: Path) -> bool:

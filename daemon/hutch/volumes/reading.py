@@ -213,7 +213,8 @@ def found(state: State, path: bytes) -> tuple[bytes, Node]:
             raise HutchError(
                 "not_a_folder", f"{quoted(parent)} is no folder in {where}", "links are not followed"
             )
-    raise HutchError("path_unknown", f"there is no {quoted(path)} in {where}", "list its folder first")
+    hint = f"see: hutch volume ls {state.name} --at {state.number}"
+    raise HutchError("path_unknown", f"there is no {quoted(path)} in {where}", hint)
 
 
 def _listed(state: State, path: bytes, folder: Folder, offset: int, limit: int) -> FolderList:

@@ -5,10 +5,11 @@ import sys
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import counted, json_option, note, print_json, size
+from hutch.cli.output import counted, json_option, note, print_json
 from hutch.cli.terminal import Sink
 from hutch.cli.volume.arguments import name_argument
 from hutch.cli.waiting import Waiting, shown_waiting
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import AGENTS_OWN, is_agents_own
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import one_line

@@ -5,9 +5,10 @@ import shlex
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import age, counted, json_option, note, print_json, print_table, size
+from hutch.cli.output import age, counted, json_option, note, print_json, print_table
 from hutch.cli.volume.arguments import at_option, name_argument
 from hutch.cli.waiting import shown_waiting
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import SnapshotRecord, TagRecord, VolumeRecord
@@ -116,7 +117,8 @@ def fork(invocation: Invocation, /, *, name: str, to: str, at: str | None, as_js
     if as_json:
         print_json(made)
     else:
-        note(f"volume {made.name}: {counted(made.files, 'file')}, {size(made.bytes)}, as in {name}")
+        began = f"{name} at {at}" if at else name
+        note(f"volume {made.name}: {counted(made.files, 'file')}, {size(made.bytes)}, as in {began}")
 
 
 def _snapshot(snapshot: SnapshotRecord) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import click
 
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import age, json_option, print_json, print_table, size
+from hutch.cli.output import age, json_option, print_json, print_table
 from hutch.cli.terminal import Sink
 from hutch.cli.volume.arguments import (
     at_option,
@@ -18,6 +18,7 @@ from hutch.cli.volume.arguments import (
     volume_names,
 )
 from hutch.errors import HutchError
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.volume_records import (

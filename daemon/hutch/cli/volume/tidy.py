@@ -6,9 +6,10 @@ import click
 
 from hutch.cli import kinds
 from hutch.cli.invocation import Invocation, asked
-from hutch.cli.output import json_option, note, print_json, print_table, size
+from hutch.cli.output import json_option, note, print_json, print_table
 from hutch.cli.volume.arguments import confirm, name_argument, volume_names, yes_option
 from hutch.cli.waiting import shown_waiting
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import CollectedRecord, KeepRules, ThinnedRecord
 

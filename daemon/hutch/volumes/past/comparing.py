@@ -23,7 +23,7 @@ def changes(old: State, new: State, prefix: str | bytes = "/") -> Iterator[TreeC
         raise HutchError(
             "path_unknown",
             f"there is no {quoted(top)} in snapshot {old.number} or {new.number} of '{new.name}'",
-            "list its folder first",
+            f"see: hutch volume ls {new.name} --at {new.number}",
         )
     return _changes(old, new, top, before, after)
 

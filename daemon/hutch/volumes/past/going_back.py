@@ -86,7 +86,7 @@ def _grafted(head: State, old: State, top: bytes) -> tuple[Folder, int]:
             raise HutchError(
                 "path_unknown",
                 f"there is no {quoted(top)} in snapshot {old.number} of volume '{old.name}', nor now",
-                "list its folder first",
+                f"see: hutch volume ls {old.name} --at {old.number}",
             )
         return without(head.tree, top), head.next_inode
     tree = head.tree
