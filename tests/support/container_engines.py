@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 if "HUTCH_TEST_ENGINES" not in os.environ:  # a child that imports this shall find the same engines
-    os.environ["HUTCH_TEST_ENGINES"] = tempfile.mkdtemp(prefix="hutch-engines-")
+    # a name of ours, as `mkdtemp` gives names that no method can have
+    os.environ["HUTCH_TEST_ENGINES"] = f"{tempfile.gettempdir()}/hutch-engines-{os.urandom(4).hex()}"
+    Path(os.environ["HUTCH_TEST_ENGINES"]).mkdir(mode=0o700)
     os.environ["HUTCH_TEST_ENGINES_OWNER"] = str(os.getpid())
     Path(os.environ["HUTCH_TEST_ENGINES"]).chmod(0o711)  # to the socket
 _FOLDER = Path(os.environ["HUTCH_TEST_ENGINES"])
