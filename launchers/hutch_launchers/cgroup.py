@@ -1,4 +1,4 @@
-"""Control groups for one run: made, filled, read, removed. Version 2 where a subtree is ours, else 1.
+"""Control groups for one run: made, filled, read, removed. Where they can be made: `hierarchy`.
 
 A group is named for its run, so that a later daemon finds it: `<root>/hutch/<run_id>`.
 """
@@ -10,45 +10,24 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from anyio import CancelScope, to_thread
 
 from hutch_launchers.freezer import Switch, find_switch, thaw
-from hutch_launchers.spawner import spawn_in
-from hutch_launchers.spec import Guarantee, Limits
+from hutch_launchers.hierarchy import FREEZER, Hierarchy, find_hierarchy, words_of
+from hutch_launchers.spawner import PLAIN, Spawner
+from hutch_launchers.spec import Limits
 
 T = TypeVar("T")
 
-CONTROLLERS: Mapping[Guarantee, str] = {
-    Guarantee.MEMORY: "memory",
-    Guarantee.PIDS: "pids",
-    Guarantee.CPU: "cpu",
-}
-_FREEZER = "freezer"  # a controller of its own in version 1; in version 2 every group can be frozen
 FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside and its init inside
 
-MOUNT = Path("/sys/fs/cgroup")
-_FOLDER = "hutch"
 _PERIOD_US = 100_000
 _ASK_AGAIN_S = 0.002
 _REMOVAL_S = 2.0  # an ended process leaves its group a moment after its end is seen
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
-    """Where groups can be made on this host, and for what."""
-
-    version: int
-    roots: Mapping[str, Path]  # controller -> the folder in which groups are made
-    homes: Mapping[str, Path]  # version 1: controller -> the group that this process is in
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(self.roots.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +37,13 @@ class Group:
     hierarchy: Hierarchy
     folders: Mapping[str, Path]
 
-    def spawn(self, start: Callable[[], T]) -> T:
+    def spawn(self, start: Callable[[], T], spawner: Spawner | None = None) -> T:
         """Run `start` so that what it starts is born in the group, where that can be done (version 1)."""
         if self.hierarchy.version == 1:
             homes = self.hierarchy.homes
-            return spawn_in({folder: homes[name] for name, folder in self.folders.items()}, start)
-        return start()
+            groups = {folder: homes[name] for name, folder in self.folders.items()}
+            return (spawner or PLAIN).run(start, groups)
+        return spawner.run(start) if spawner else start()
 
     def add(self, pid: int) -> None:
         """Move a held process into the group, where `spawn` could not (version 2)."""
@@ -93,7 +73,7 @@ class Group:
     def freezer(self) -> Switch | None:
         """How to freeze all in it; None: this host gives no way."""
         folders = self.folders
-        folder = folders.get(_FREEZER) if self.hierarchy.version == 1 else next(iter(folders.values()), None)
+        folder = folders.get(FREEZER) if self.hierarchy.version == 1 else next(iter(folders.values()), None)
         return find_switch(folder) if folder else None
 
     def kill(self) -> bool:
@@ -102,7 +82,7 @@ class Group:
         for folder in set(self.folders.values()):
             thaw(folder)
             with suppress(OSError):
-                for pid in _words(folder / "cgroup.procs"):
+                for pid in words_of(folder / "cgroup.procs"):
                     found = True
                     os.kill(int(pid), signal.SIGKILL)
         return found
@@ -134,7 +114,7 @@ def make_group(
     """
     if limits.pids is not None:
         limits = replace(limits, pids=limits.pids + front_processes)
-    wanted = {*_limited(limits), _FREEZER}
+    wanted = {*_limited(limits), FREEZER}
     folders = {name: root / run_id for name, root in hierarchy.roots.items() if name in wanted}
     made: list[Path] = []
     try:
@@ -206,79 +186,9 @@ def _rmdir(folder: Path) -> bool:
     return True
 
 
-@cache
-def find_hierarchy() -> Hierarchy | None:
-    """Where this process may make groups; None: nowhere. Asked once: it may move this process to a leaf."""
-    own = Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    for find in (find_v2, find_v1):
-        with suppress(OSError):
-            if found := find(own):
-                return found
-    return None
-
-
-def find_v2(own: str, mount: Path = MOUNT) -> Hierarchy | None:
-    """The nearest group at or above our own in which groups with controllers can be made."""
-    path = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), None)
-    if path is None or not (mount / "cgroup.controllers").exists():
-        return None
-    start = mount / path
-    for group in (start, *start.parents):
-        # without this right no process may be moved between here and below, so above it is pointless too
-        if not group.is_relative_to(mount) or not os.access(group / "cgroup.procs", os.W_OK):
-            return None
-        if names := _enable(group):
-            folder = group / _FOLDER
-            folder.mkdir(exist_ok=True)
-            _subtree(folder, names)
-            return Hierarchy(2, dict.fromkeys(names, folder), {})
-    return None
-
-
-def _enable(group: Path) -> list[str]:
-    """The controllers that children of `group` have, after asking for those that we use."""
-    wanted = [name for name in CONTROLLERS.values() if name in _words(group / "cgroup.controllers")]
-    if missing := [name for name in wanted if name not in _words(group / "cgroup.subtree_control")]:
-        with suppress(OSError):
-            if _words(group / "cgroup.procs") == [str(os.getpid())]:
-                # only a group without processes hands controllers down: this is a service's own
-                leaf = group / "daemon"
-                leaf.mkdir(exist_ok=True)
-                (leaf / "cgroup.procs").write_text("0", encoding="ascii")
-            _subtree(group, missing)
-    enabled = _words(group / "cgroup.subtree_control")
-    return [name for name in wanted if name in enabled]
-
-
-def _subtree(group: Path, names: list[str]) -> None:
-    for name in names:
-        (group / "cgroup.subtree_control").write_text(f"+{name}", encoding="ascii")
-
-
-def _words(path: Path) -> list[str]:
-    return path.read_text(encoding="ascii").split()
-
-
 def _read(path: str) -> str:
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more than the reading
         return file.read().decode("ascii")
-
-
-def find_v1(own: str, mount: Path = MOUNT) -> Hierarchy | None:
-    """A folder for each controller of its own hierarchy, at its top: only root may make one there."""
-    homes = {}
-    for line in own.splitlines():
-        _, names, path = line.split(":", 2)
-        for name in names.split(","):
-            if name in (*CONTROLLERS.values(), _FREEZER):
-                homes[name] = mount / name / path.lstrip("/")
-    roots = {}
-    for name in homes:
-        folder = mount / name / _FOLDER
-        if os.access(mount / name, os.W_OK):
-            folder.mkdir(exist_ok=True)
-            roots[name] = folder
-    return Hierarchy(1, roots, homes) if roots else None
 
 
 def thaw_group(run_id: str) -> None:

@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hutch_launchers.cgroup import CONTROLLERS, MOUNT, Group, Hierarchy, write_limits
+from hutch_launchers.cgroup import Group, write_limits
 from hutch_launchers.freezer import Freezer, thaw
+from hutch_launchers.hierarchy import CONTROLLERS, MOUNT, Hierarchy
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import ExitStatus, Limits
 from hutch_launchers.strikes import NONE, PrivateSpace, Strikes, marked

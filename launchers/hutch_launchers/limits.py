@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from hutch_launchers import proc
-from hutch_launchers.cgroup import CONTROLLERS, FRONT_PROCESSES, Group, find_hierarchy, make_group
+from hutch_launchers.cgroup import FRONT_PROCESSES, Group, make_group
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.freezer import Freezer
+from hutch_launchers.hierarchy import CONTROLLERS, find_hierarchy
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch
+from hutch_launchers.spawner import Spawner
 from hutch_launchers.spec import ExitStatus, Guarantee, Limits
 from hutch_launchers.strikes import NONE, PrivateSpace, Strikes, marked
 
@@ -100,9 +102,11 @@ class Confinement:
         """Whether the sandbox must be kept from choosing its CPUs, as the choice is its limit."""
         return pins_cpus(self._limits)
 
-    def spawn(self, start: Callable[[], T]) -> T:
-        """Run `start`, so that what it starts is confined from its birth where that can be done."""
-        return self._group.spawn(start) if self._group else start()
+    def spawn(self, start: Callable[[], T], spawner: Spawner | None = None) -> T:
+        """Run `start`, by `spawner` if given; what it starts is confined from its birth if it can be."""
+        if self._group:
+            return self._group.spawn(start, spawner)
+        return spawner.run(start) if spawner else start()
 
     def hold(self, pid: int, watch: PidWatch) -> None:
         """Apply all of it to a process that waits to become the sandbox. Raises OSError."""

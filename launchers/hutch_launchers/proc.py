@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,10 +37,14 @@ def program(pid: int) -> str | None:
     return None
 
 
-def mount_points() -> tuple[str, ...]:
-    """Where something is mounted in our own view, in order."""
-    lines = (_PROC / "self" / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return tuple(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines)
+def mount_points(kinds: Container[str] | None = None) -> tuple[str, ...]:
+    """Where something is mounted in our own view, in order; of these kinds of file systems, or of all."""
+    text = (_PROC / "self" / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    mounts = (line.partition(" - ") for line in text.splitlines())
+    points = [
+        mount.split(" ")[4] for mount, _, kind in mounts if kinds is None or kind.split(" ")[0] in kinds
+    ]
+    return tuple(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point) for point in points)
 
 
 def all_pids() -> Iterator[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from hutch.client import Client
 from hutch_launchers import proc
-from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.reaping import MARK
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
 from support.daemon import Daemon, daemon

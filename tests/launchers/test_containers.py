@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 import anyio
 import pytest
 
-from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.containers.cli import CliEngine, call, run_argv
 from hutch_launchers.containers.engine import Container
 from hutch_launchers.containers.launcher import ContainerLauncher
 from hutch_launchers.containers.pool import close_pools
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 import anyio
 import pytest
 
-from hutch_launchers.cgroup import find_hierarchy, reap_group
+from hutch_launchers.cgroup import reap_group
 from hutch_launchers.freezer import Freezer
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.spec import Limits, Mount
 from support.launcher_methods import LIMITS, available, read_line, sh, spec, without_limits
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.containers.launcher import ContainerLauncher
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import KeptSandbox, Launcher, LauncherError
 from hutch_launchers.methods.gvisor.launcher import GvisorLauncher
 from hutch_launchers.spec import Command, ExitStatus, Guarantee

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 import pytest
 
-from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, Guarantee, Mount
 from support.launcher_leftovers import no_new_fds

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hutch_launchers import limits as limits_module
-from hutch_launchers.cgroup import Hierarchy, find_hierarchy, find_v1, find_v2, make_group
+from hutch_launchers.cgroup import make_group
+from hutch_launchers.hierarchy import Hierarchy, find_hierarchy, find_v1, find_v2
 from hutch_launchers.limits import mechanisms
 from hutch_launchers.spec import ExitStatus, Guarantee, Limits
 from support.launcher_leftovers import groups_of

@@ -11,8 +11,8 @@ import pytest
 
 from hutch_launchers import probed
 from hutch_launchers.ability_trials import Trials
-from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.front import put_in_place
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.methods.wrapper import WrapperLauncher

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hutch_launchers.cgroup import find_hierarchy
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.proc import pids_with_environment
 from hutch_launchers.reaping import MARK
 

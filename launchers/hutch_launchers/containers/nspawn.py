@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hutch_launchers.cgroup import Group, find_hierarchy, make_group
+from hutch_launchers.cgroup import Group, make_group
 from hutch_launchers.containers.cli import private_folders
 from hutch_launchers.containers.engine import RUN, Container
 from hutch_launchers.containers.images import Image
 from hutch_launchers.containers.skeleton import Skeleton, root_of, unpack
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Limits, Mount
 from hutch_launchers.system_view import HOSTNAME, USER

@@ -16,11 +16,11 @@ from typing import ClassVar, Literal
 
 import anyio.to_thread
 
-from hutch_launchers.cgroup import find_hierarchy
 from hutch_launchers.device_shutter import may_shut_devices, shut_devices
 from hutch_launchers.file_attributes import Attendant
 from hutch_launchers.front import PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.host_view import DEVICES, HostView, without_system
 from hutch_launchers.landlock import OLDEST, abi, restrict_this_thread
 from hutch_launchers.launcher import Evidence, LauncherError

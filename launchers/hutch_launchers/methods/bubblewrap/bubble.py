@@ -24,6 +24,7 @@ from hutch_launchers.own_files import own_files
 from hutch_launchers.reaping import MARK
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
+from hutch_launchers.spawner import Spawner
 from hutch_launchers.spec import Command, ExitStatus, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 
@@ -46,6 +47,7 @@ class Start:
     command: Command
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # path inside -> content
     mounts: tuple[Mount, ...] = ()  # of ours, before those of the spec
+    spawner: Spawner | None = None
 
 
 class Bubble:
@@ -185,7 +187,7 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
                 env={MARK: spec.run_id},
                 stdio=stdio,
                 pass_fds=(args, *_inherited_fds(handles)),
-                spawn=start.confinement.spawn,
+                spawn=lambda popen: start.confinement.spawn(popen, start.spawner),
             )
         except BaseException:
             gate.close()

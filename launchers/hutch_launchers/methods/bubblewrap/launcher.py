@@ -23,11 +23,13 @@ from hutch_launchers.methods.bubblewrap.argv import Options
 from hutch_launchers.methods.bubblewrap.binary import find_bwrap
 from hutch_launchers.methods.bubblewrap.bubble import Bubble, Start, start_bubble
 from hutch_launchers.methods.bubblewrap.overlay import has_overlay
+from hutch_launchers.methods.bubblewrap.own_mounts import spawner_with
 from hutch_launchers.methods.bubblewrap.process import BubbleProcess
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.reaping import reap
 from hutch_launchers.root_owned import own_devices
+from hutch_launchers.spawner import Spawner
 from hutch_launchers.spec import Ability, Command, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from hutch_launchers.streams import PipeReader
 from hutch_launchers.system_view import look, private_proc_files
@@ -114,7 +116,8 @@ class BubblewrapLauncher:
         confinement = Confinement(spec.limits, spec.run_id)
         try:
             binary = await find_bwrap(self.bwrap)
-            start = Start(binary, self._options(), spec, confinement, spec.command, mounts=own)
+            options, spawner = self._host()
+            start = Start(binary, options, spec, confinement, spec.command, mounts=own, spawner=spawner)
             process = await _start_process(start)
             try:
                 yield process
@@ -129,14 +132,16 @@ class BubblewrapLauncher:
         confinement = Confinement(spec.limits, spec.run_id)
         try:
             python = find_interpreter(self.system)
+            options, spawner = self._host()
             start = Start(
                 binary=await find_bwrap(self.bwrap),
-                options=self._options(),
+                options=options,
                 spec=spec,
                 confinement=confinement,
                 command=Command((python.program, "-I", "-S", GUEST), PurePosixPath("/"), python.env),
                 files={GUEST: GUEST_SOURCE.read_bytes()},
                 mounts=python.mounts,
+                spawner=spawner,
             )
             async with _start_guest(start) as kept:
                 yield kept
@@ -150,19 +155,25 @@ class BubblewrapLauncher:
         """What enforces what, for the run's record."""
         return {**_MECHANISMS, **limit_mechanisms(limits)}
 
-    def _options(self) -> Options:
+    def _host(self) -> tuple[Options, Spawner | None]:
         return _look(self, int(time.monotonic() / _FRESH_S))
 
 
 @lru_cache(maxsize=8)
-def _look(method: BubblewrapLauncher, _period: int) -> Options:
-    """What the method shows of the host, looked at once a period: it costs half a bubblewrap."""
-    return Options(
+def _look(method: BubblewrapLauncher, _period: int) -> tuple[Options, Spawner | None]:
+    """What the method shows of the host, looked at once a period: it costs half a bubblewrap.
+
+    And what starts it: by a spawner that has the nodes of /dev in their place they need not be bound.
+    """
+    devices = own_devices()
+    spawner = spawner_with(devices)
+    options = Options(
         view=look(method.system),
         readable=method.readable,
         masked=private_proc_files() if os.geteuid() == 0 else (),
-        devices=own_devices(),
+        devices=() if spawner else devices,
     )
+    return options, spawner
 
 
 async def _start_process(start: Start) -> BubbleProcess:
