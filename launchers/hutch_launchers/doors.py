@@ -23,7 +23,7 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
 
     Raises LauncherError `sandbox_failed`.
     """
-    _check(egress)
+    check_doors(egress)
     request = json.dumps([[door.address, door.port] for door in egress.doors]).encode()
     argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(pid), str(egress.socket)]
     with ExitStack() as child_ends:
@@ -40,9 +40,9 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
             await child.wait()
         if child.exit_status.code != 0:
             last_words = pipes.stderr.read_rest().decode(errors="replace").strip().rpartition("\n")[2]
-            raise _failed(last_words)
+            raise failed(last_words)
     except (TimeoutError, anyio.BrokenResourceError) as error:
-        raise _failed("the egress did not answer") from error
+        raise failed("the egress did not answer") from error
     finally:
         with anyio.CancelScope(shield=True):
             await child.kill_and_reap()
@@ -50,14 +50,16 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
         pipes.close()
 
 
-def _check(egress: EgressEndpoint) -> None:
+def check_doors(egress: EgressEndpoint) -> None:
+    """Raise LauncherError `sandbox_failed` for a door that is none."""
     for door in egress.doors:
         if not _NAME.fullmatch(door.name):
-            raise _failed(f"{door.name!r} is not a host's name")
+            raise failed(f"{door.name!r} is not a host's name")
         address = ip_address(door.address)
         if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= door.port <= 65535):
-            raise _failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
+            raise failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
 
 
-def _failed(reason: str) -> LauncherError:
+def failed(reason: str) -> LauncherError:
+    """What the start of a sandbox without its doors is refused with."""
     return LauncherError("sandbox_failed", f"the sandbox's way out could not be opened: {reason}")

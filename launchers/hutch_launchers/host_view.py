@@ -1,7 +1,7 @@
 """What a sandbox without mounts of its own may open of the host, as a Landlock ruleset."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
@@ -26,13 +26,16 @@ class HostView:
         if self.proc not in ("hidden", "visible"):
             raise ValueError(f"'proc' is 'hidden' or 'visible', not {self.proc!r}")
 
-    def ruleset(self, own: OwnPaths, sources: Sequence[int]) -> int:
-        """With a run's mounts, open in `sources`, and its own folders; as a descriptor. Raises OSError."""
+    def ruleset(self, own: OwnPaths, sources: Sequence[int], ports: Iterable[int] = ()) -> int:
+        """With a run's mounts, open in `sources`, its own folders and its doors' ports; as a descriptor.
+
+        Raises OSError.
+        """
         mounted = [
             Rule(fd, WRITE if mount.writable else READ) for fd, mount in zip(sources, own.mounts, strict=True)
         ]
         with ExitStack() as opened:
-            return make_ruleset([*mounted, *self._rules(own, opened)])
+            return make_ruleset([*mounted, *self._rules(own, opened)], ports)
 
     def _rules(self, own: OwnPaths, opened: ExitStack) -> Iterator[Rule]:
         proc = ("/proc",) if self.proc == "visible" else tuple(f"/proc/{name}" for name in _PLAIN_PROC)

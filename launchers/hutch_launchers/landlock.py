@@ -15,7 +15,7 @@ from functools import cache
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 OLDEST = 3  # that is of use, of Linux 6.2: before, any file could be truncated
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
-_PATH_BENEATH = 1
+_PATH_BENEATH, _NET_PORT = 1, 2
 _PR_SET_NO_NEW_PRIVS = 38
 
 _EXECUTE, _WRITE, _READ, _READ_DIR = 1, 2, 4, 8
@@ -23,7 +23,7 @@ _REMOVE_DIR, _REMOVE_FILE, _CHARACTER, _FOLDER = 0x10, 0x20, 0x40, 0x80
 _REGULAR, _SOCKET, _FIFO, _BLOCK, _SYMLINK = 0x100, 0x200, 0x400, 0x800, 0x1000
 _REFER, _TRUNCATE, _IOCTL_DEV = 0x2000, 0x4000, 0x8000
 _OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _IOCTL_DEV
-_TCP = 3  # to bind and to connect
+_TCP, _CONNECT = 3, 2  # to bind and to connect
 _SCOPED = 3  # abstract unix sockets and signals
 
 READ = _EXECUTE | _READ | _READ_DIR
@@ -50,8 +50,11 @@ def abi() -> int:
     return max(0, int(answer))
 
 
-def make_ruleset(rules: Iterable[Rule]) -> int:
-    """A ruleset that allows what the rules say and nothing else, as a descriptor. Raises OSError."""
+def make_ruleset(rules: Iterable[Rule], ports: Iterable[int] = ()) -> int:
+    """A ruleset that allows what the rules say and nothing else, as a descriptor. Raises OSError.
+
+    `ports` are those to which TCP connections may be made, wherever.
+    """
     files = (1 << (13 + (abi() >= 2) + (abi() >= 3) + (abi() >= 5))) - 1
     attributes = struct.pack("=QQQ", files, _TCP, _SCOPED)[: 24 if abi() >= 6 else 16 if abi() >= 4 else 8]
     fd = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
@@ -61,6 +64,8 @@ def make_ruleset(rules: Iterable[Rule]) -> int:
             access = rule.access & files & (-1 if is_folder else _OF_FILES)
             beneath = struct.pack("=Qi", access, rule.fd)
             _checked(_libc.syscall(_ADD_RULE, fd, _PATH_BENEATH, beneath, 0))
+        for port in ports if abi() >= 4 else ():
+            _checked(_libc.syscall(_ADD_RULE, fd, _NET_PORT, struct.pack("=QQ", _CONNECT, port), 0))
     except BaseException:
         os.close(fd)
         raise

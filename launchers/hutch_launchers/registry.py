@@ -44,7 +44,7 @@ KINDS: Mapping[str, type[Any]] = {
 }
 
 _PATHS = ("bwrap", "journals", "nsjail", "probe_cache", "runsc")  # options that are one path
-_COUNTS, _MAX_COUNT = ("accounts", "warm"), 64  # options that are a whole number
+_COUNTS, _MAX_COUNT = ("accounts", "online", "warm"), 64  # options that are a whole number
 
 
 class OptionError(ValueError):

@@ -67,7 +67,7 @@ _SETUID_BIT = 0o4000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: only then an open's mode means anything
 _FORMAT, _CHARACTER, _BLOCK = 0o170000, 0o020000, 0o060000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
-_SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_KIND = 1, 5, 0xF
+_SOCK_STREAM, _SOCK_SEQPACKET, _SOCKET_KIND, _TCP = 1, 5, 0xF, 6
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)  # plain, 32 bit, either with UNAME26, "only ask"
 
@@ -159,6 +159,19 @@ _LONELY: Mapping[str, Refusal] = {
     "sched_setattr": _other(0),
     **dict.fromkeys(("setpriority", "ioprio_set"), _other(1)),
 }
+# Beside _LONELY, for what may reach its doors in the host's own network: TCP alone (MPTCP is another protocol
+# and passes Landlock by), and nothing that listens
+_CLIENT: Mapping[str, Refusal] = {
+    "socket": Refusal(
+        errno.EAFNOSUPPORT,
+        (
+            tuple(Test(0, family, equal=False) for family in (_AF_INET, _AF_INET6)),
+            (Test(1, _SOCK_STREAM, _SOCKET_KIND, equal=False),),
+            tuple(Test(2, protocol, equal=False) for protocol in (0, _TCP)),
+        ),
+    ),
+    **dict.fromkeys(("bind", "listen"), _EPERM),
+}
 # What belongs to a file by its path, which Landlock does not rule; `file_attributes` answers
 _ATTRIBUTES: Mapping[str, Refusal] = {
     **dict.fromkeys(("chmod", "fchmod"), replace(_setuid_mode(1), asks=True)),
@@ -172,26 +185,40 @@ _ATTRIBUTES: Mapping[str, Refusal] = {
 
 @cache
 def seccomp_filter(
-    machine: str = "", *, pins_cpus: bool = False, is_lonely: bool = False, asks: bool = False
+    machine: str = "",
+    *,
+    pins_cpus: bool = False,
+    is_lonely: bool = False,
+    is_client: bool = False,
+    asks: bool = False,
 ) -> bytes | None:
     """The filter for an `os.uname().machine` (default: this one); None: no table for it, so no guarantee.
 
     With `pins_cpus` a process cannot change the CPUs it may run on, so that they limit it. With `is_lonely`
-    it has no socket but pairs, and sets nothing of other processes: no namespaces would see to that.
+    it has no socket but pairs, and sets nothing of other processes: no namespaces would see to that. With
+    `is_client` besides it has sockets of TCP, to connect.
     With `asks` a listener answers what changes a file's attributes.
     """
     known = MACHINES.get(machine or os.uname().machine)
     if known is None:
         return None
-    refusals = refusals_of(known, pins_cpus=pins_cpus, is_lonely=is_lonely, asks=asks)
+    refusals = refusals_of(known, pins_cpus=pins_cpus, is_lonely=is_lonely, is_client=is_client, asks=asks)
     return assemble(_program(refusals, known))
 
 
 def refusals_of(
-    machine: Machine, *, pins_cpus: bool = False, is_lonely: bool = False, asks: bool = False
+    machine: Machine,
+    *,
+    pins_cpus: bool = False,
+    is_lonely: bool = False,
+    is_client: bool = False,
+    asks: bool = False,
 ) -> Mapping[int, Refusal]:
     """What is refused, by the numbers of a machine; as `seccomp_filter` says."""
-    named = {**REFUSALS, **(_LONELY if is_lonely else {}), **(_ATTRIBUTES if asks else {})}
+    chosen = ((_LONELY, is_lonely), (_CLIENT, is_client), (_ATTRIBUTES, asks))
+    named = dict(REFUSALS)
+    for more in (refusals for refusals, is_chosen in chosen if is_chosen):
+        named |= more
     if pins_cpus:
         named["sched_setaffinity"] = _EPERM
     return {number: named[name] for name, number in machine.numbers.items() if name in named}

@@ -43,7 +43,8 @@ _X86_64 = {
     "chown": 92, "fchown": 93, "lchown": 94, "utime": 132, "setxattr": 188, "lsetxattr": 189,
     "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utimes": 235,
     "fchownat": 260, "futimesat": 261, "utimensat": 280,
-    "shmget": 29, "shmat": 30, "shmctl": 31, "socketpair": 53, "semget": 64, "semop": 65, "semctl": 66,
+    "bind": 49, "listen": 50, "shmget": 29,
+    "shmat": 30, "shmctl": 31, "socketpair": 53, "semget": 64, "semop": 65, "semctl": 66,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "setpriority": 141, "sched_setparam": 142,
     "sched_setscheduler": 144, "semtimedop": 220, "mq_open": 240, "mq_unlink": 241, "ioprio_set": 251,
     "prlimit64": 302, "sched_setattr": 314,
@@ -65,7 +66,7 @@ _AARCH64 = {
     "ioprio_set": 30, "sched_setparam": 118, "sched_setscheduler": 119, "setpriority": 140, "mq_open": 180,
     "mq_unlink": 181, "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190,
     "semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196,
-    "socketpair": 199, "prlimit64": 261, "sched_setattr": 274,
+    "socketpair": 199, "bind": 200, "listen": 201, "prlimit64": 261, "sched_setattr": 274,
 }  # fmt: skip
 
 MACHINES: Mapping[str, Machine] = {  # by `os.uname().machine`

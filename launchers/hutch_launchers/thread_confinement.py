@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from hutch_launchers.launcher import LauncherError
+
 T = TypeVar("T")
 
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
@@ -25,13 +27,16 @@ class _Program(ctypes.Structure):  # struct sock_fprog
 
 
 def start_confined(confine: Callable[[], None], start: Callable[[], T]) -> T:
-    """Run `confine`, then `start`, in a thread that ends with them. Blocks. Raises what they raise."""
+    """Run `confine`, then `start`, in a thread that ends with them. Blocks.
+
+    Raises LauncherError `sandbox_failed` where the kernel refuses to confine, else what they raise.
+    """
     answers: list[T] = []
     errors: list[BaseException] = []
 
     def live() -> None:
         try:
-            confine()
+            _take_on(confine)
             answers.append(start())
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             errors.append(error)
@@ -42,6 +47,14 @@ def start_confined(confine: Callable[[], None], start: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     return answers[0]
+
+
+def _take_on(confine: Callable[[], None]) -> None:
+    try:
+        confine()
+    except OSError as error:
+        reason = f"the kernel refuses what is to confine the sandbox: {error}"
+        raise LauncherError("sandbox_failed", reason, "see: hutch doctor") from error
 
 
 def drop_capabilities() -> None:

@@ -1,7 +1,6 @@
 """The method `account`, by root: what it grants, what it shuts, and that nothing of it stays."""
 
 import os
-import pwd
 import signal
 import socket
 import subprocess
@@ -18,7 +17,6 @@ from hutch_launchers import proc
 from hutch_launchers.landlock import OLDEST, abi
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.account import acl, firewall
-from hutch_launchers.methods.account.accounts import find_accounts
 from hutch_launchers.methods.account.launcher import AccountLauncher, account_argv
 from hutch_launchers.spec import Guarantee, Mount
 from support.launcher_accounts import Accounts, accounts
@@ -154,10 +152,10 @@ async def test_it_gains_no_right_and_has_no_group_but_its_own(pool: Accounts) ->
 async def test_each_run_has_an_account_of_its_own_and_none_is_given_twice(pool: Accounts) -> None:
     async with AsyncExitStack() as stack:
         names = set()
-        for _ in pool.all:
+        for _ in pool.offline:
             process = await stack.enter_async_context(pool.launcher.launch(spec(sh("id -u; read x"))))
             names.add(await read_line(process.stdout))
-        assert names == {str(account.uid) for account in pool.all}
+        assert names == {str(account.uid) for account in pool.offline}
         with pytest.raises(LauncherError) as refused:
             await run(pool.launcher, spec(sh(":")))
         assert (refused.value.code, "in use" in refused.value.message) == ("method_unavailable", True)
@@ -177,7 +175,7 @@ async def test_whoever_hides_from_its_mark_is_ended_with_the_run(pool: Accounts)
     sandbox = spec(python(source))
     async with pool.launcher.launch(sandbox) as process:
         assert await read_line(process.stdout) == "ready"
-    assert [list(proc.pids_of_user(account.uid)) for account in pool.all] == [[], [], []]
+    assert [pid for account in pool.all for pid in proc.pids_of_user(account.uid)] == []
     assert nothing_left(sandbox.run_id)
 
 
@@ -228,32 +226,7 @@ async def test_what_a_killed_daemon_left_is_taken_back(pool: Accounts, folder: P
     (folder / "made").unlink()
     assert (state(folder), pool.tables, nothing_left(run_id)) == (before, [], True)
     assert not list(pool.launcher.journals.glob("*.json"))
-    assert [list(proc.pids_of_user(account.uid)) for account in pool.all] == [[], [], []]
-
-
-async def test_set_up_and_its_undoing_are_idempotent_and_touch_nobody_else(
-    pool: Accounts, tmp_path: Path
-) -> None:
-    own = AccountLauncher(prefix=pool.launcher.prefix + "x", accounts=2, journals=tmp_path / "journals")
-    everybody = {entry.pw_name for entry in pwd.getpwall()}
-    probe = await own.probe(fresh=True)
-    assert (probe.available, "hutch method setup account" in probe.fix) == (False, True)
-    assert len(await own.set_up()) == 3
-    assert await own.set_up() == ()
-    assert {entry.pw_shell for entry in map(pwd.getpwnam, (a.name for a in find_accounts(own.prefix)))} == {
-        "/usr/sbin/nologin"
-    }
-    assert len(await own.undo_set_up()) == 3
-    assert await own.undo_set_up() == ()
-    assert {entry.pw_name for entry in pwd.getpwall()} == everybody
-
-
-async def test_accounts_in_use_are_not_taken_away(pool: Accounts) -> None:
-    async with pool.launcher.launch(spec(sh("echo ready; read x"))) as process:
-        await read_line(process.stdout)
-        with pytest.raises(LauncherError) as refused:
-            await pool.launcher.undo_set_up()
-    assert "in use by a run" in refused.value.message
+    assert [pid for account in pool.all for pid in proc.pids_of_user(account.uid)] == []
 
 
 async def test_an_ordinary_user_is_told_that_it_takes_root(monkeypatch: pytest.MonkeyPatch) -> None:

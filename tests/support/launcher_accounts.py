@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from hutch_launchers.methods.account import firewall
-from hutch_launchers.methods.account.accounts import Account, find_accounts
+from hutch_launchers.methods.account.accounts import OFFLINE, Account, find_accounts
 from hutch_launchers.methods.account.launcher import AccountLauncher
 from support.needs import need
 
@@ -26,6 +26,10 @@ class Accounts:
     @property
     def all(self) -> tuple[Account, ...]:
         return find_accounts(self.launcher.prefix)
+
+    @property
+    def offline(self) -> tuple[Account, ...]:
+        return tuple(account for account in self.all if account.kind == OFFLINE)
 
     @property
     def tables(self) -> list[str]:
@@ -49,7 +53,7 @@ def need_account() -> None:
 def accounts(folder: Path, count: int = 3) -> Iterator[Accounts]:
     need_account()
     launcher = AccountLauncher(
-        prefix=f"hutchtest{secrets.token_hex(3)}", accounts=count, journals=folder / "journals"
+        prefix=f"hutchtest{secrets.token_hex(3)}", accounts=count, online=2, journals=folder / "journals"
     )
     try:
         anyio.run(launcher.set_up)

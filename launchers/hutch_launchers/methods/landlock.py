@@ -16,7 +16,6 @@ from typing import ClassVar, Literal
 
 import anyio.to_thread
 
-from hutch_launchers.device_shutter import may_shut_devices, shut_devices
 from hutch_launchers.file_attributes import Attendant
 from hutch_launchers.front import PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
@@ -31,6 +30,7 @@ from hutch_launchers.seccomp_listener import load_filter_with_listener
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 from hutch_launchers.thread_confinement import drop_capabilities, start_confined
+from hutch_launchers.thread_mounts import may_have_own_mounts, shut_devices
 
 Popen = Callable[[], "subprocess.Popen[bytes]"]
 
@@ -69,7 +69,7 @@ class LandlockLauncher(FrontMethod):
         if seccomp_filter(is_lonely=True) is None:
             reason = f"no table of system calls for {platform.machine()}"
             raise LauncherError("method_unavailable", reason, "choose another method; see: hutch doctor")
-        if os.geteuid() == 0 and not may_shut_devices():
+        if os.geteuid() == 0 and not may_have_own_mounts():
             reason = "root without the right to have mounts of its own would open devices in what is mounted"
             raise LauncherError("method_unavailable", reason, "run the daemon as an ordinary user")
         return Tool("/bin/sh", f"ABI {abi()}")

@@ -9,12 +9,12 @@ command: hutch method setup NAME.
 import os
 import platform
 import shutil
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 import anyio
 from anyio import to_thread
@@ -22,18 +22,26 @@ from anyio import to_thread
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.host_view import HostView, without_system
+from hutch_launchers.hosts import hosts
 from hutch_launchers.landlock import OLDEST, abi, restrict_this_thread
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import pins_cpus
 from hutch_launchers.methods.account import lending
-from hutch_launchers.methods.account.accounts import Account, find_accounts, make_accounts, remove_accounts
+from hutch_launchers.methods.account.accounts import (
+    OFFLINE,
+    ONLINE,
+    Account,
+    find_accounts,
+    make_accounts,
+    remove_accounts,
+)
+from hutch_launchers.methods.account.doors import make_doors
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, refuse_protected
 from hutch_launchers.seccomp import seccomp_filter
 from hutch_launchers.sources import check_target, open_sources
-from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.spec import Ability, EgressEndpoint, Guarantee, SandboxSpec
 from hutch_launchers.thread_confinement import load_filter, start_confined
-
-T = TypeVar("T")
+from hutch_launchers.thread_mounts import exchange
 
 _UMASK = "077"
 _FEWEST = 2  # the probe has two sandboxes at once
@@ -50,13 +58,14 @@ class AccountLauncher(FrontMethod):
             Guarantee.PROCESSES: "the account, Landlock",
             Guarantee.SYSCALLS: "seccomp",
         },
-        abilities=frozenset({Ability.KEEP, Ability.FREEZE}),
+        abilities=frozenset({Ability.KEEP, Ability.DOORS, Ability.FREEZE}),
         processes=0,  # setpriv becomes the command
     )
 
     name: str = "account"
     prefix: str = "hutch"  # of the accounts' names: hutch-offline-0, hutch-offline-1, …
     accounts: int = 4  # how many the set-up makes: as many runs at once
+    online: int = 2  # how many besides, for runs with doors: hutch-online-0, …
     journals: Path = Path("/var/lib/hutch/accounts")
     system: tuple[str, ...] = ("/usr",)  # host folders that hold programs, to be read
     readable: tuple[str, ...] = ()  # further host paths that the account may read, if it may at all
@@ -65,8 +74,8 @@ class AccountLauncher(FrontMethod):
 
     def __post_init__(self) -> None:
         HostView(self.system, self.readable, self.proc)
-        if not _FEWEST <= self.accounts <= 1000:
-            raise ValueError(f"'accounts' must be {_FEWEST} to 1000")
+        if not _FEWEST <= self.accounts <= 1000 or not 0 <= self.online <= 1000:
+            raise ValueError(f"'accounts' must be {_FEWEST} to 1000, 'online' 0 to 1000")
         if not self.prefix.isascii() or not self.prefix.isalnum() or not self.prefix.islower():
             raise ValueError("'prefix' must be of a-z and 0-9")
 
@@ -87,7 +96,7 @@ class AccountLauncher(FrontMethod):
         if seccomp_filter(is_lonely=True) is None:
             reason = f"no table of system calls for {platform.machine()}"
             raise LauncherError("method_unavailable", reason, "choose another method; see: hutch doctor")
-        if len(found := self._found()) < _FEWEST:
+        if len(found := [one for one in self._found() if one.kind == OFFLINE]) < _FEWEST:
             raise LauncherError(
                 "method_unavailable",
                 f"there are {len(found)} accounts called {self.prefix}-offline-N, {_FEWEST} are needed",
@@ -102,25 +111,56 @@ class AccountLauncher(FrontMethod):
         """Blocks; `_prepared` calls it in a thread."""
         for mount in spec.mounts:
             check_target(mount.target)
-        program = seccomp_filter(pins_cpus=pins_cpus(spec.limits), is_lonely=True)
-        assert program is not None
-        lent = lending.lend(self._found(), self.journals)
+        egress = spec.egress if spec.egress and spec.egress.doors else None
+        lent = lending.lend(self._found(), ONLINE if egress else OFFLINE, self.journals)
         held.callback(lent.give_back)
         with ExitStack() as opened:
             sources = open_sources(spec.mounts, opened)
-            lent.prepare(spec.run_id, spec.mounts)
+            doors = make_doors(egress, opened) if egress else None
+            lent.prepare(spec.run_id, spec.mounts, doors.openings if doors else ())
             own = make_own_paths(spec.run_id, spec.mounts)
             _hand_over(own, lent.account)
-            spawn = partial(_spawn, program, self._ruleset(own, sources, held))
+            if doors:
+                doors.open()
+            confine = self._confinement(spec, own, sources, egress, held)
         words = account_argv(tool.path, lent.account)
-        return Start(words, spec, spawn=spawn, adapt=lambda command: own.command(without_system(command)))
+        return Start(
+            words,
+            replace(spec, egress=None),  # its doors are open
+            spawn=partial(start_confined, confine),
+            adapt=lambda command: own.command(without_system(command)),
+        )
 
-    def _ruleset(self, own: OwnPaths, sources: Sequence[int], held: ExitStack) -> int | None:
-        if abi() < OLDEST:
-            return None
-        ruleset = HostView(self.system, self.readable, self.proc).ruleset(own, sources)
-        held.callback(os.close, ruleset)
-        return ruleset
+    def _confinement(
+        self,
+        spec: SandboxSpec,
+        own: OwnPaths,
+        sources: Sequence[int],
+        egress: EgressEndpoint | None,
+        held: ExitStack,
+    ) -> Callable[[], None]:
+        """What a thread takes on before it starts the run."""
+        names = _write_names(own, egress) if egress else {}
+        program = seccomp_filter(
+            pins_cpus=pins_cpus(spec.limits), is_lonely=True, is_client=egress is not None
+        )
+        assert program is not None
+        ruleset = None
+        if abi() >= OLDEST:
+            readable = (*self.readable, *(str(file) for file in names.values()))
+            view = HostView(self.system, readable, self.proc)
+            ports = {door.port for door in egress.doors} if egress else ()
+            ruleset = view.ruleset(own, sources, ports)
+            held.callback(os.close, ruleset)
+
+        def confine() -> None:
+            if names:
+                exchange(names)
+            if ruleset is not None:
+                restrict_this_thread(ruleset)
+            load_filter(program)
+
+        return confine
 
     async def _prepared(self, spec: SandboxSpec, held: AsyncExitStack) -> Start:
         return await held.enter_async_context(self._in_a_thread(spec))
@@ -143,11 +183,15 @@ class AccountLauncher(FrontMethod):
 
     async def set_up(self) -> Sequence[str]:
         """As `NeedsSetUp`."""
-        return await to_thread.run_sync(make_accounts, self.prefix, self.accounts, self.journals)
+        return await to_thread.run_sync(make_accounts, self.prefix, self._counts, self.journals)
 
     async def undo_set_up(self) -> Sequence[str]:
         """As `NeedsSetUp`."""
         return await to_thread.run_sync(remove_accounts, self.prefix, self.journals)
+
+    @property
+    def _counts(self) -> Mapping[str, int]:
+        return {OFFLINE: self.accounts, ONLINE: self.online}
 
     def _found(self) -> tuple[Account, ...]:
         return find_accounts(self.prefix)
@@ -160,13 +204,15 @@ def account_argv(setpriv: str, account: Account) -> Sequence[str]:
     return [setpriv, *become, *drop, "--", "/bin/sh", "-c", f'umask {_UMASK}; exec "$@"', "hutch", PLACE]
 
 
-def _spawn(program: bytes, ruleset: int | None, start: Callable[[], T]) -> T:
-    def confine() -> None:
-        if ruleset is not None:
-            restrict_this_thread(ruleset)
-        load_filter(program)
-
-    return start_confined(confine, start)
+def _write_names(own: OwnPaths, egress: EgressEndpoint) -> Mapping[str, Path]:
+    """What is to be at paths of the host, so that the names of the doors are known."""
+    nowhere_else = b"passwd: files\ngroup: files\nhosts: files\n"
+    written = {}
+    for path, content in (("/etc/hosts", hosts(egress)), ("/etc/nsswitch.conf", nowhere_else)):
+        written[path] = own.folder / path.rpartition("/")[2]
+        written[path].write_bytes(content)
+        written[path].chmod(0o444)
+    return written
 
 
 def _hand_over(own: OwnPaths, account: Account) -> None:

@@ -24,6 +24,7 @@ from hutch_launchers import proc
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.account import firewall
 from hutch_launchers.methods.account.accounts import Account
+from hutch_launchers.methods.account.firewall import Opening
 from hutch_launchers.methods.account.grants import Grantee, grant, withdraw
 from hutch_launchers.own_paths import remove_run_folder
 from hutch_launchers.spec import Mount
@@ -42,11 +43,14 @@ class Lending:
     journals: Path
     lock: int
 
-    def prepare(self, run_id: str, mounts: Sequence[Mount]) -> None:
-        """Write down what is to be granted, shut the network, and grant it. Raises LauncherError."""
+    def prepare(self, run_id: str, mounts: Sequence[Mount], openings: Sequence[Opening] = ()) -> None:
+        """Write down what is to be granted, shut the network but for openings, and grant it.
+
+        Raises LauncherError.
+        """
         grantee = Grantee(self.account.uid, self.pool)
         _write(self._journal, {"run_id": run_id, "sources": [str(mount.source) for mount in mounts]})
-        firewall.apply(firewall.shut_rules(self.account.uid))
+        firewall.apply(firewall.shut_rules(self.account.uid, openings))
         grant(mounts, grantee)
 
     def give_back(self) -> bool:
@@ -64,11 +68,12 @@ class Lending:
         return self.journals / f"{self.account.name}.json"
 
 
-def lend(accounts: Sequence[Account], journals: Path) -> Lending:
-    """The first account that is free, as clean as new. Raises LauncherError `method_unavailable`."""
+def lend(accounts: Sequence[Account], kind: str, journals: Path) -> Lending:
+    """The first free account of a kind, as clean as new. Raises LauncherError `method_unavailable`."""
     pool = frozenset(account.uid for account in accounts)
     problem = ""
-    for account in accounts:
+    wanted = [account for account in accounts if account.kind == kind]
+    for account in wanted:
         if (held := _hold(account, pool, journals)) is None:
             continue
         try:
@@ -80,8 +85,8 @@ def lend(accounts: Sequence[Account], journals: Path) -> Lending:
             return held
     raise LauncherError(
         "method_unavailable",
-        problem or f"all {len(accounts)} accounts are in use, each by one run",
-        "wait for a run to end, or make more: hutch method setup NAME, with a larger `accounts`",
+        problem or f"all {len(wanted)} {kind} accounts are in use, each by one run",
+        "wait for a run to end, or make more: hutch method setup NAME, with a larger `accounts` or `online`",
     )
 
 
