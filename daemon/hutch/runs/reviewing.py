@@ -13,6 +13,7 @@ from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
 from hutch.runs.repository import protected_in
 from hutch.runs.runs import Runs
 from hutch.runs.workspaces import shown
+from hutch.workspaces.around import named_by_git
 from hutch.workspaces.review.applying import Transaction
 from hutch.workspaces.review.changes import Change
 from hutch.workspaces.review.choosing import Choice, called_out, chosen, conflicts, contents_of
@@ -113,7 +114,8 @@ class Reviewing:
         changes = review.changes()
         reviews = self._runs.rooms.reviews
         with reviews.real(review) as real:
-            picked = chosen(changes, choice, real, self._names(review))
+            named = named_by_git(review.folder, (change.path for change in changes))
+            picked = chosen(changes, choice, real, (*self._names(review), *named))
             base = review.base()
             for change in picked:
                 if conflicts(change, base, real):
@@ -147,6 +149,7 @@ def _told(
     page: list[WorkspaceChange] = []
     room, number = _PATCH_BYTES, request.offset
     base = review.base()
+    names = (*names, *named_by_git(review.folder, (change.path for change in wanted)))
     with reviews.real(review) as real:
         for change in wanted[request.offset :]:
             if len(page) == request.limit or room <= 0:

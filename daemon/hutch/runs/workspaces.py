@@ -18,6 +18,7 @@ from hutch.policy import Plan
 from hutch.runs.repository import protected_in
 from hutch.runs.rooms import Rooms
 from hutch.workspaces import GrantedWorkspace, Mode
+from hutch.workspaces.around import why_obeyed
 from hutch.workspaces.executable import runs_on_host
 from hutch.workspaces.guarding import Guard, guard_of, inside, masks
 from hutch.workspaces.look import Look, look_over
@@ -75,7 +76,7 @@ class Workspace:
 
 
 def refuse_workspace(plan: Plan, config: Config) -> None:
-    """Raise HutchError `workspace_denied` if the workspace is not the folder that its path says.
+    """Raise HutchError `workspace_denied` if the workspace is not the folder of its path, or is obeyed.
 
     A repository can carry a link, and the path through it still begins with the granted folder. The granted
     folder itself may be reached through links: its owner made those.
@@ -88,6 +89,14 @@ def refuse_workspace(plan: Plan, config: Config) -> None:
             "workspace_denied",
             f"{folder} leads through a symbolic link",
             "name the folder itself; the daemon's owner lists what may be mounted in policy.workspaces",
+        )
+    if plan.workspace.mode in (Mode.RW, Mode.REVIEW) and (
+        why := why_obeyed(folder, config.policy.workspaces, protected_in(folder, config))
+    ):
+        raise HutchError(
+            "workspace_denied",
+            f"this machine would obey what is written into {folder}: {why}",
+            "have the folder above it, in which this is protected, or this one to read: :ro",
         )
     own = (config.daemon.state, config.daemon.cache, config.daemon.socket.parent)
     for place in (path.resolve() for path in own):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hutch.errors import HutchError
+from hutch.workspaces.around import repositories_around
 from hutch.workspaces.git import Missing, guarded, linked_worktree, named_in_configuration, pointed_at
 from hutch.workspaces.look import Look
 
@@ -41,6 +42,8 @@ def guard_of(top: Path, look: Look, names: Collection[str]) -> Guard:
     guard.read_only |= {top / path for path in (*look.protected, *look.pointers, *look.linked_out)}
     for path in look.repositories:
         _add_repository(guard, top / path, top)
+    for repository, home in repositories_around(top.parent):
+        _add_named(guard, repository, home, top)
     homes = {top, *((top / path).parent for path in look.repositories if path.endswith(".git"))}
     for home in homes:
         _add_missing(guard, home, names)
@@ -53,6 +56,7 @@ def guard_of(top: Path, look: Look, names: Collection[str]) -> Guard:
         git = pointed_at(top / path)
         if git is not None and git.is_relative_to(top):
             _add_repository(guard, git, top)
+            _add_named(guard, git, (top / path).parent, top)
             _add_looked_for(guard, git, top, None)
     _drop_nested(guard)
     _refuse_unguardable(guard, top)
@@ -69,7 +73,13 @@ def _add_repository(guard: Guard, repository: Path, top: Path) -> None:
         there, missing = guarded(repository)
         guard.read_only |= {repository / path for path in there}
         guard.missing |= {repository / each.path: each.content for each in missing}
-    for path, content in named_in_configuration(repository, top):
+    is_inner = repository.name == ".git" and repository.is_relative_to(top)
+    _add_named(guard, repository, repository.parent if is_inner else top, top)
+
+
+def _add_named(guard: Guard, repository: Path, home: Path, top: Path) -> None:
+    """Protect what of the workspace the configuration of a repository names, whose top is `home`."""
+    for path, content in named_in_configuration(repository, home):
         if path != top and path.is_relative_to(top) and not repository.is_relative_to(path):
             if os.path.lexists(path):
                 guard.read_only.add(path)

@@ -42,13 +42,13 @@ def look_over(root: Path, names: Collection[str]) -> Look:
     found = Look()
     links: dict[tuple[int, int], list[str]] = {}
     counts: dict[tuple[int, int], int] = {}
-    inner = {name.rpartition("/")[2]: name for name in names if "/" in name}
+    inner = tuple(f"/{name}" for name in names if "/" in name)
     plain = {name for name in names if "/" not in name}
     for path, status in _walk(root, found):
         found.stamps[path] = stamp_of(status)
         name = path.rpartition("/")[2]
         mode = status.st_mode
-        if name in plain or (name in inner and f"/{path}".endswith(f"/{inner[name]}")):
+        if name in plain or f"/{path}".endswith(inner):
             found.protected.append(path)
         elif name == ".git" and not stat.S_ISDIR(mode):
             found.pointers.append(path)
