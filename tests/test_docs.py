@@ -13,11 +13,13 @@ import pytest
 from hutch.cli import COMMANDS, hutch
 from hutch.config import (
     Agent,
+    Budget,
     Config,
     Daemon,
     Limits,
     Network,
     Policy,
+    Price,
     Principal,
     Retention,
     Storage,
@@ -107,6 +109,8 @@ SECTIONS = {
     "[principals.NAME]": Principal,
     "[volumes]": VolumeRules,
     "[retention]": Retention,
+    '[prices."MODEL"]': Price,
+    "[budgets.NAME]": Budget,
 }
 
 

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from hutch import __version__
 from hutch.access import Access, AccessTokens
 from hutch.agents import Agent, ClaudeCode
+from hutch.budgets import Accounts, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
 from hutch.config import Agent as AgentConfig
@@ -113,6 +114,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         await volumes.make_room(_STATE_BYTES)
         async with open_state(state / "state.db") as opened:
             with closing(Deadlines(config.methods, daemon_file(config))) as deadlines:
+                prices = prices_of(config)
                 yield Rooms(
                     config=config,
                     launchers=launchers_of(config),
@@ -120,6 +122,8 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     volumes=volumes,
                     state=opened,
                     access=Access(config, opened),
+                    prices=prices,
+                    accounts=Accounts(opened, prices),
                     agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
                     logs=state / "runs",
                     private=private_folder(config),

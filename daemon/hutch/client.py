@@ -34,6 +34,7 @@ from hutch_mcp_tools.service import (
     SessionPage,
     SessionRecord,
     SessionStatus,
+    TurnBounds,
 )
 
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
@@ -76,10 +77,21 @@ class Client(VolumeClient):
         return await self._call("start_agent", SessionRecord, events, request=request, wait_s=wait_s)
 
     async def send_to_agent(
-        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+        self,
+        session_id: str,
+        message: str,
+        wait_s: float = 0,
+        events: Events | None = None,
+        bounds: TurnBounds | None = None,
     ) -> SessionRecord:
         return await self._call(
-            "send_to_agent", SessionRecord, events, session_id=session_id, message=message, wait_s=wait_s
+            "send_to_agent",
+            SessionRecord,
+            events,
+            session_id=session_id,
+            message=message,
+            wait_s=wait_s,
+            bounds=bounds,
         )
 
     async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:

@@ -15,7 +15,9 @@ from hutch_launchers.spec import ExitStatus, Guarantee
 
 Stream = Literal["stdout", "stderr"]
 Sink = Callable[[Stream, bytes], None]  # takes output at once, never blocks for long
-Outcome = Literal["exited", "timed_out", "oom", "pids", "disk_full", "output_limit", "killed", "cancelled"]
+Outcome = Literal[
+    "exited", "timed_out", "oom", "pids", "disk_full", "output_limit", "budget", "killed", "cancelled"
+]
 
 _DRAIN_S = 0.5  # a descendant may hold the pipe; its output is not ours to wait for
 _STDIN_CHUNK = 64 * 1024  # bytes; what a pipe holds

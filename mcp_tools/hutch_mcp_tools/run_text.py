@@ -17,6 +17,7 @@ _HINTS = {
     "oom": 'it had not enough memory; give it more by limits={"memory_bytes": …}',
     "pids": 'it was refused another process or thread; allow more by limits={"pids": …}, or run less at once',
     "disk_full": 'work in a volume, or give /tmp and the home folder more by limits={"disk_bytes": …}',
+    "budget": "its budget was spent; go on with a new one by budget_usd",
     "output_limit": "it wrote more than its limit; write large output into a file of a volume",
 }
 

@@ -49,6 +49,7 @@ RunStatus = Literal[
     "pids",
     "disk_full",
     "output_limit",
+    "budget",
     "killed",
     "cancelled",
     "failed",
@@ -80,7 +81,15 @@ class ServiceError(Exception):
 # Requests ------------------------------------------------------------
 
 
-class RunLimits(Wire):
+class Budget(Wire):
+    """What one run may spend on models, where its network is metered."""
+
+    budget_usd: Annotated[float, Field(gt=0)] | None = None
+    budget_tokens: Annotated[int, Field(gt=0)] | None = None
+    budget_requests: Annotated[int, Field(gt=0)] | None = None
+
+
+class RunLimits(Budget):
     """Limits of one sandbox; what is not asked for is the configured one."""
 
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
@@ -112,7 +121,13 @@ class RunRequest(RunLimits):
     volume_wait_s: VolumeWaitS = 0
 
 
-class AgentRequest(Wire):
+class TurnBounds(Budget):
+    """The bounds of one turn of an agent."""
+
+    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
+
+
+class AgentRequest(TurnBounds):
     """An agent's first turn in a new session, or, on a volume that holds one already, its next turn."""
 
     agent: str
@@ -129,8 +144,6 @@ class AgentRequest(Wire):
     instructions: str | None = None  # added to the agent's system prompt for this run
     skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
     resume: bool = True  # False: a new conversation though the volume holds one
-    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
-    budget_usd: Annotated[float, Field(gt=0)] | None = None
     volume_wait_s: VolumeWaitS = 0
 
 
@@ -154,6 +167,16 @@ class Usage(Wire):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     cost_usd: float | None = None
+
+
+class ModelUsage(Usage):
+    """What one model was seen to use, outside the sandbox; `cost_usd` None: nobody knows its price."""
+
+    host: str
+    model: str
+    requests: int = 0
+    incomplete: int = 0  # of these, answers that broke off or did not say all: the figures are a lower bound
+    web_searches: int = 0
 
 
 class RunRecord(Wire):
@@ -183,7 +206,9 @@ class RunRecord(Wire):
         str, JsonValue
     ] = {}  # its folder, mode, what changed in it, what of that the host would run
     refused: dict[str, str] = {}  # "host:port" that it may reach and did not -> why
-    usage: Usage | None = None
+    usage: Usage | None = None  # as the agent itself reports it
+    metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
+    budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
     principal: str = "owner"  # who started it
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
 
@@ -216,7 +241,8 @@ class SessionRecord(Wire):
     turns: int = 0  # runs so far
     run_id: str | None = None  # the newest run
     principal: str = "owner"  # who began it
-    usage: Usage = Usage()  # over all its runs
+    usage: Usage = Usage()  # over all its runs, as the agent itself reports it
+    metered: list[ModelUsage] = []  # over all its runs, as it was seen outside the sandbox
     note: str = ""  # what its run is at, while one works
     last_message: str | None = None  # the agent's, of its newest turn
     error: str | None = None
@@ -271,7 +297,12 @@ class SandboxService(Protocol):
         self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
     ) -> SessionRecord: ...
     async def send_to_agent(
-        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+        self,
+        session_id: str,
+        message: str,
+        wait_s: float = 0,
+        events: Events | None = None,
+        bounds: TurnBounds | None = None,
     ) -> SessionRecord: ...
     async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord: ...
     async def list_sessions(

@@ -64,8 +64,8 @@ def test_a_session_goes_on_with_what_it_began_with(
     assert hutch("agent", "echo", "second", "--session", session.session_id, "--detach") == 0
     assert service.sessions[session.session_id].last_message == "second"
     capfd.readouterr()
-    assert hutch("agent", "echo", "third", "--session", session.session_id, "--max-minutes", "5") == 2
-    assert "--max-minutes goes with --volume" in capfd.readouterr().err
+    assert hutch("agent", "echo", "third", "--session", session.session_id, "--model", "m") == 2
+    assert "--model goes with --volume" in capfd.readouterr().err
     assert hutch("agent", "claude", "third", "--session", session.session_id) == 1
     assert capfd.readouterr().err.startswith(
         f"error: session_invalid: session {session.session_id} is one of 'echo', not of 'claude'"

@@ -38,6 +38,7 @@ pass_env = ["ANTHROPIC_API_KEY"]
 
 [network.model]
 host_services = ["{address}"]
+metered = ["{url}"]
 """
 
 

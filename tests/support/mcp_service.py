@@ -29,6 +29,7 @@ from hutch_mcp_tools.service import (
     SessionRecord,
     SessionStatus,
     Stream,
+    TurnBounds,
 )
 from support.mcp_access import FakeAccess
 from support.mcp_changes import FakeChanges
@@ -218,7 +219,12 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges):
         return await self.send_to_agent(session.session_id, request.prompt, wait_s, events)
 
     async def send_to_agent(
-        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+        self,
+        session_id: str,
+        message: str,
+        wait_s: float = 0,
+        events: Events | None = None,
+        bounds: TurnBounds | None = None,
     ) -> SessionRecord:
         session = self._session(session_id)
         run_id = self.put_run(stdout=message.encode())

@@ -18,7 +18,14 @@ from hutch.cli.run import Collecting, exit_code
 from hutch.cli.story import READINGS, Story
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import AgentRequest, Events, RunRecord, SandboxService, SessionRecord
+from hutch_mcp_tools.service import (
+    AgentRequest,
+    Events,
+    RunRecord,
+    SandboxService,
+    SessionRecord,
+    TurnBounds,
+)
 
 # \b: click keeps the lines as they are
 _EXAMPLES = """\b
@@ -60,7 +67,7 @@ Examples:
 @click.option(
     "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
 )
-@click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend.")
+@kinds.budget_options
 @kinds.wait_volume_option
 @click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
 @json_option
@@ -114,6 +121,7 @@ class _NextTask:
     agent: str
     session_id: str
     prompt: str
+    bounds: TurnBounds
 
     async def begin(self, service: SandboxService, wait_s: float, events: Events | None) -> SessionRecord:
         session = await service.get_session(self.session_id)
@@ -124,20 +132,21 @@ class _NextTask:
                 f"session {session.session_id} is one of {whose!r}, not of {self.agent!r}",
                 "see: hutch sessions",
             )
-        return await service.send_to_agent(self.session_id, self.prompt, wait_s, events)
+        return await service.send_to_agent(self.session_id, self.prompt, wait_s, events, self.bounds)
 
 
 def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTask:
     session = options.pop("session")
     if prompt == "-":
         prompt = sys.stdin.read()
+    bounds = {name: options.pop(name) for name in TurnBounds.model_fields}
     if session:
         if given := [option for option, value in options.items() if value]:
             word = given[0].replace("_", "-")
             raise click.UsageError(
                 f"--session repeats what the session began with; --{word} goes with --volume"
             )
-        return _NextTask(name, session, prompt)
+        return _NextTask(name, session, prompt, asked(TurnBounds, **bounds))
     instructions, skills = options["instructions"], options["skills"]
     request = asked(
         AgentRequest,
@@ -154,8 +163,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         instructions=_text(instructions) if instructions else None,
         skills=_skills(skills) if skills else {},
         resume=not options["new"],
-        max_minutes=options["max_minutes"],
-        budget_usd=options["budget_usd"],
+        **bounds,
         volume_wait_s=options["wait_volume"] or 0,
     )
     return _NewTask(request)

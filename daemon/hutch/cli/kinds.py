@@ -3,11 +3,15 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from hutch_launchers.sizes import parse_size
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 WORKSPACE_MODES = ("ro", "rw", "review", "worktree")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
@@ -73,3 +77,16 @@ def workspace(text: str) -> str:
             raise click.BadParameter(f"{word!r} is no mode: {', '.join(WORKSPACE_MODES)}")
         raise click.BadParameter(f"{folder!r} is not a folder")
     return os.path.normpath(Path(folder).absolute()) + mode
+
+
+def budget_options(command: Command) -> Command:
+    """Add what a run may spend on models."""
+    for option in (
+        click.option("--budget-requests", type=click.IntRange(1), help="The most requests to models."),
+        click.option("--budget-tokens", type=click.IntRange(1), help="The most tokens it may use."),
+        click.option(
+            "--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend on models."
+        ),
+    ):
+        command = option(command)
+    return command

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, TypeAdapter
 
-from hutch_mcp_tools.service import Usage
+from hutch_mcp_tools.service import ModelUsage, Usage
 from hutch_mcp_tools.text import one_line
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -83,6 +83,18 @@ def tokens(usage: Usage | None) -> str:
 def cost(usage: Usage | None) -> str:
     """Dollars, where they are known."""
     return "" if usage is None or usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+
+
+def metered(used: Sequence[ModelUsage]) -> str:
+    """What models were seen to use, model by model."""
+    return "; ".join(_of_model(usage) for usage in used)
+
+
+def _of_model(usage: ModelUsage) -> str:
+    least = "at least " if usage.incomplete else ""
+    price = cost(usage) or "of unknown price"
+    parts = [counted(usage.requests, "request"), f"{least}{tokens(usage) or 'no tokens'}", price]
+    return f"{usage.model or 'a model without a name'} at {usage.host}: {', '.join(parts)}"
 
 
 def _short(count: int) -> str:

@@ -27,6 +27,7 @@ _HINTS = {
     "oom": "give it more: --memory 8GiB",
     "pids": "give it more: --pids 1024",
     "disk_full": "give its private folders more: --disk 4GiB; work in a volume; or free what is full",
+    "budget": "give it more: --budget-usd 5; or see [budgets] in the configuration",
     "output_limit": "give it more: --output 16GiB; large output belongs into a volume",
     "lost": "the daemon went away while it ran; its log has the reason",
 }
@@ -106,6 +107,7 @@ class Collecting:
 @click.option("--disk", type=kinds.size, metavar="SIZE", help="The most in /tmp, /dev/shm and home: 4GiB.")
 @click.option("--open-files", type=click.IntRange(min=16), help="The most open files of a process.")
 @click.option("--output", type=kinds.size, metavar="SIZE", help="The most it may write to its output: 1GiB.")
+@kinds.budget_options
 @kinds.wait_volume_option
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
@@ -161,6 +163,9 @@ def _request(options: dict[str, Any]) -> RunRequest:
         disk_bytes=options["disk"],
         open_files=options["open_files"],
         output_bytes=options["output"],
+        budget_usd=options["budget_usd"],
+        budget_tokens=options["budget_tokens"],
+        budget_requests=options["budget_requests"],
         volume_wait_s=options["wait_volume"] or 0,
     )
 

@@ -11,6 +11,7 @@ from hutch.cli.output import (
     cost,
     duration,
     json_option,
+    metered,
     note,
     print_fields,
     print_json,
@@ -212,6 +213,10 @@ def _run(run: RunRecord) -> dict[str, object]:
         "refused": "; ".join(f"{where}: {why}" for where, why in run.refused.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),
+        "metered": metered(run.metered),
+        "budgets": "; ".join(
+            f"{budget['name']} (per {budget['per']}): {budget['spent']}" for budget in run.budgets
+        ),
         **policy_fields(run.policy),
     }
 
@@ -234,5 +239,6 @@ def _session(session: SessionRecord) -> dict[str, object]:
         "updated": f"{age(session.updated_at)} ago",
         "tokens": tokens(session.usage),
         "cost": cost(session.usage),
+        "metered": metered(session.metered),
         "last message": session.last_message,
     }

@@ -26,17 +26,21 @@ from hutch.config.records import (
 )
 from hutch.config.salvage import salvage
 from hutch.config.secrets import Secret
+from hutch.config.spending import Budget, Per, Price
 
 __all__ = [
     "OWNER",
     "Address",
     "Agent",
+    "Budget",
     "Config",
     "Daemon",
     "Limits",
     "Method",
     "Network",
+    "Per",
     "Policy",
+    "Price",
     "Principal",
     "Repository",
     "Retention",

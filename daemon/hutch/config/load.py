@@ -27,6 +27,7 @@ from hutch.config.records import (
     Storage,
     VolumeRules,
 )
+from hutch.config.spending import Budget, check_budgets, read_prices
 from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
 
@@ -64,6 +65,8 @@ _SECTIONS = (
     "tiers",
     "volumes",
     "retention",
+    "prices",
+    "budgets",
 )
 _SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
 
@@ -117,6 +120,8 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         tiers=_named(reader, Tier, document.get("tiers", {}), "tiers", TIERS),
         volumes=reader.record(VolumeRules, document.get("volumes", {}), "volumes", VolumeRules()),
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
+        prices=read_prices(reader, document.get("prices", {})),
+        budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
         file=file,
     )
     _check_daemon(reader, config.daemon)
@@ -124,6 +129,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     _check_policy(reader, config)
     _check_agents(reader, config)
     check_tiers(reader, config)
+    check_budgets(reader, config.budgets, {OWNER: None, **config.principals})
     return config
 
 

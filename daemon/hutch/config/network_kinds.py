@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 from hutch.config.kinds import Size, WrongValueError
 from hutch.destinations import NotADestinationError, Pattern, is_address, read_bound, read_pattern
+from hutch.origins import Origin, read_origin
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,14 @@ class HostService:
 
 
 @dataclass(frozen=True, slots=True)
+class Origins:
+    """Hosts whose requests are read: as `Hosts`, of https, or "http://host:port"."""
+
+    def read(self, value: object) -> Origin:
+        return _read(read_origin, value, "api.example.org")
+
+
+@dataclass(frozen=True, slots=True)
 class ByteBudgets:
     """A table from patterns of hosts to the bytes, both ways together, that may pass to them in one run."""
 
@@ -51,7 +63,7 @@ class ByteBudgets:
         return MappingProxyType(budgets)
 
 
-def _read(reader: Callable[[str], Pattern], value: object, example: str) -> Pattern:
+def _read(reader: Callable[[str], R], value: object, example: str) -> R:
     why = ""
     if isinstance(value, str):
         try:

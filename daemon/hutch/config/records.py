@@ -23,10 +23,12 @@ from hutch.config.kinds import (
     Whole,
 )
 from hutch.config.narrowing import PROTECTED_NAME, TIERS, Tier
-from hutch.config.network_kinds import ByteBudgets, DeniedHosts, Hosts, HostService
+from hutch.config.network_kinds import ByteBudgets, DeniedHosts, Hosts, HostService, Origins
 from hutch.config.protected import PROTECTED
 from hutch.config.secrets import SECRETS, Secret
+from hutch.config.spending import Budget, Price
 from hutch.destinations import Pattern
+from hutch.origins import Origin
 from hutch_launchers.spec import Guarantee
 
 OWNER = "owner"  # the principal who has the daemon's own token; it may do all
@@ -186,6 +188,7 @@ class Network:
     deny: Annotated[tuple[Pattern, ...], Each(DeniedHosts())] = ()
     host_services: Annotated[tuple[Pattern, ...], Each(HostService())] = ()
     max_bytes: Annotated[Mapping[Pattern, int], ByteBudgets()] = field(default_factory=dict)
+    metered: Annotated[tuple[Origin, ...], Each(Origins())] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,4 +241,6 @@ class Config:
     volumes: VolumeRules = VolumeRules()
     retention: Retention = Retention()
     secrets: Mapping[str, Secret] = field(default_factory=lambda: SECRETS)
+    prices: Mapping[str, Price] = field(default_factory=dict)  # by the names of models
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
     file: Path | None = None

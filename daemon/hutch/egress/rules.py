@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hutch.config import Network as Configured
 from hutch.destinations import TLS_PORT, Pattern
+from hutch.origins import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Network:
     allow: tuple[Rule, ...] = ()
     deny: tuple[Rule, ...] = ()
     max_bytes: Mapping[Pattern, int] = field(default_factory=dict)  # both ways together, for the whole run
+    metered: tuple[Origin, ...] = ()  # where models answer, whose usage is counted
     known: Mapping[str, Configured] = field(default_factory=dict, repr=False, compare=False)  # for advice
 
     def __bool__(self) -> bool:
@@ -88,6 +90,7 @@ def union(names: Iterable[str], known: Mapping[str, Configured], hosts: Iterable
         allow=tuple(sorted(dict.fromkeys(allow), key=lambda rule: rule.pattern.is_below)),
         deny=tuple(Rule(pattern, name) for name, n in chosen.items() for pattern in n.deny),
         max_bytes=budgets,
+        metered=tuple(dict.fromkeys(origin for each in chosen.values() for origin in each.metered)),
         known=known,
     )
 

@@ -1,6 +1,7 @@
 """What a request may have: request + configuration -> plan -> spec. Pure, and it denies by default."""
 
 from hutch.policy.bounds import read_limits
+from hutch.policy.budgets import grant_budgets
 from hutch.policy.commands import command_for, shown
 from hutch.policy.decide import decide
 from hutch.policy.modes import bounded_workspace, folder_of
@@ -17,6 +18,7 @@ __all__ = [
     "command_for",
     "decide",
     "folder_of",
+    "grant_budgets",
     "read_limits",
     "shown",
     "widens",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hutch.budgets import Limit
 from hutch.config import Limits as Bounds
 from hutch.egress import Network
 from hutch.mounts import VolumeMount
@@ -27,6 +28,7 @@ class Plan:
     needs: frozenset[Guarantee]
     requested: Mapping[str, object]
     granted: Mapping[str, object]
+    budgets: tuple[Limit, ...] = ()  # what it may spend on models
     volume_wait_s: float = 0
     narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
     image: str | None = None

@@ -25,4 +25,7 @@ class Wish:
     disk_bytes: int | None = None
     open_files: int | None = None
     output_bytes: int | None = None
+    budget_usd: float | None = None  # of this run
+    budget_tokens: int | None = None
+    budget_requests: int | None = None
     volume_wait_s: float = 0  # for a volume that someone else writes

@@ -21,7 +21,7 @@ from hutch.runs.runs import Runs
 from hutch.runs.turn import AgentWork
 from hutch.state import Session
 from hutch_launchers.launcher import AgentLauncher, Launcher
-from hutch_mcp_tools.service import AgentRequest
+from hutch_mcp_tools.service import AgentRequest, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
@@ -53,7 +53,7 @@ class AgentSessions:
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
         return await self._turn(session, request, fork)
 
-    async def send(self, session: Session, message: str) -> Session:
+    async def send(self, session: Session, message: str, bounds: TurnBounds) -> Session:
         """Give an agent its next prompt."""
         if session.kind != "agent":
             raise HutchError(
@@ -62,7 +62,7 @@ class AgentSessions:
                 f"run in it with: hutch run --session {session.id}",
             )
         said = {"agent": session.agent, "prompt": message, "volume": session.volume}
-        request = AgentRequest.model_validate({**session.request, **said})
+        request = AgentRequest.model_validate({**session.request, **bounds.model_dump(), **said})
         return await self._turn(session, request)
 
     def turn_of(self, session_id: str) -> LiveRun | None:
@@ -176,6 +176,9 @@ class AgentSessions:
             volume_wait_s=request.volume_wait_s,
             network=request.network or settings.network,
             wall_s=request.max_minutes and request.max_minutes * 60,
+            budget_usd=request.budget_usd,
+            budget_tokens=request.budget_tokens,
+            budget_requests=request.budget_requests,
         )
         config = replace(config, policy=replace(config.policy, limits=own))
         return await plan_for(
@@ -206,6 +209,6 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: La
         model=request.model or settings.model or None,
         instructions=request.instructions or "",
         skills=request.skills,
-        budget_usd=request.budget_usd,
+        budget_usd=None if plan.budgets else request.budget_usd,  # what we watch, it need not
         protects_itself=isinstance(launcher, AgentLauncher) and launcher.is_agents_own,
     )

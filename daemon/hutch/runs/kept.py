@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from hutch.budgets import Purse, Whose
 from hutch.egress import InForce
 from hutch.errors import HutchError
 from hutch.policy import Plan
@@ -28,6 +29,7 @@ from hutch.runs.path import (
 )
 from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import Rooms
+from hutch.runs.spending import metering, over_budget, steps_of
 from hutch.runs.suspending import keep_deadline, suspend
 from hutch.runs.workspaces import Workspace, workspace_of
 from hutch.supervisor import Standstill, supervise
@@ -46,6 +48,7 @@ class Kept:
     """A kept sandbox. Owned by the task in `keep`; others wait for `ready`, then run commands in it."""
 
     session_id: str
+    principal: str
     plan: Plan
     idle_s: float  # without a command for so long, it ends
     ready: anyio.Event = field(default_factory=anyio.Event)  # it takes commands, or `error` says why not
@@ -58,6 +61,7 @@ class Kept:
     workspace: Workspace | None = None
     running: dict[str, LiveRun] = field(default_factory=dict)
     standstill: Standstill = field(default_factory=Standstill)
+    purse: Purse | None = None  # where something of its network is metered
     network: InForce = field(init=False)  # what it may reach now
     _unsynced: list[LiveRun] = field(default_factory=list)  # that ended while the store was away
     _stop: anyio.Event = field(default_factory=anyio.Event)
@@ -104,12 +108,13 @@ class Kept:
             with rooms.deadlines.held(live.id, method, self.session_id, in_s=wall_s):
                 async with self.sandbox.start(work.command) as process:
                     running(live, wall_s)
-                    live.standstill = self.standstill
+                    live.standstill, live.purse = self.standstill, self.purse
                     live.behind = self.folders.behind
                     ended = await supervise(
                         process, work.stdin, live.sink, wall_s, live.stop, self.standstill
                     )
             ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
+            ended = over_budget(ended, live.over_budget)
             live.change(workspace=await self.workspace.told())
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
             if live.record.unsynced:
@@ -128,7 +133,10 @@ class Kept:
             held = workspace_of(rooms, self.plan, self.session_id, logger.info, self.stop_at_once)
             async with held as workspace:
                 with private_folder(rooms, self.session_id) as private:
-                    async with self._way_out(rooms, private) as endpoint:
+                    async with (
+                        self._metering(rooms) as self.purse,
+                        self._way_out(rooms, private) as endpoint,
+                    ):
                         self.policy = await policy_record(launcher, self.plan)
                         spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
                         with self._without_us(rooms):
@@ -164,7 +172,13 @@ class Kept:
     def _way_out(
         self, rooms: Rooms, private: PrivateFolder
     ) -> AbstractAsyncContextManager[EgressEndpoint | None]:
-        return way_out(rooms, self.session_id, private, self.network, self._reached)
+        steps = steps_of(self.purse, self.plan.network)
+        return way_out(rooms, self.session_id, private, self.network, self._reached, steps)
+
+    def _metering(self, rooms: Rooms) -> AbstractAsyncContextManager[Purse | None]:
+        whose = Whose(self.session_id, self.session_id, self.principal)
+        at_work = self.running.values
+        return metering(rooms, self.plan.network, self.plan.budgets, whose, lambda: list(at_work()))
 
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""

@@ -40,7 +40,7 @@ class KeptSessions:
             updated_at=now,
             principal=principal,
         )
-        kept = self._kept[session.id] = Kept(session.id, plan, config.policy.kept_idle_s)
+        kept = self._kept[session.id] = Kept(session.id, principal, plan, config.policy.kept_idle_s)
         await self._rooms.state.put_session(session)
         self._runs.tasks.start_soon(self._keep, session, kept)
         await kept.ready.wait()

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import anyio
 
+from hutch.budgets import Purse
 from hutch.egress import InForce, Network
 from hutch.errors import HutchError
 from hutch.runs.log import RunLog
@@ -32,6 +33,8 @@ class LiveRun:
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
     process: object | None = None  # while it runs in a sandbox of its own
     standstill: Standstill = field(default_factory=Standstill)
+    over_budget: str = ""  # why it was refused another answer of a model
+    purse: Purse | None = None  # where something of its network is metered
     network: InForce = field(default_factory=lambda: InForce(Network()))  # what it may reach now
     wall_s: float = 0
     began_at: float = 0  # monotonic
@@ -85,7 +88,7 @@ class LiveRun:
 
     def view(self) -> Run:
         """Return the record as it stands, with what the log and the store hold by now."""
-        logged: Any = self._logged()
+        logged: Any = self._logged() | self.spent()
         if not self.record.is_ended:
             logged["unsynced"] = self.behind()
             logged |= {"status": "suspended"} if self.standstill.holds else {}
@@ -94,7 +97,11 @@ class LiveRun:
     def end(self, **values: Any) -> Run:
         """Make the record final, with what the log came to; the caller stores it, then announces it."""
         self.log.close()
-        return self.change(ended_at=time.time(), **self._logged(), **values)
+        return self.change(ended_at=time.time(), **self._logged(), **self.spent(), **values)
+
+    def spent(self) -> dict[str, Any]:
+        """Return its budgets as they stand, for its record."""
+        return {"budgets": tuple(self.purse.state())} if self.purse else {}
 
     def _logged(self) -> dict[str, int]:
         return {

@@ -7,7 +7,7 @@ import errno
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -15,8 +15,11 @@ from typing import Any, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from hutch.budgets import Whose
 from hutch.egress import Connection as Passed
 from hutch.egress import InForce, Network, open_ways
+from hutch.egress.carrying import carrying
+from hutch.egress.exchange import Exchanges, Step
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.advice import TAIL_BYTES, advice
@@ -25,6 +28,7 @@ from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
 from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import Rooms
+from hutch.runs.spending import metering, over_budget, refuse_unmetered, steps_of
 from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, State
 from hutch.supervisor import Ended, Sink, supervise
@@ -191,7 +195,15 @@ async def _in_sandbox(
     live.say("starting its sandbox")
     network = Network() if isinstance(launcher, AgentLauncher) else plan.network
     live.network = InForce(network)
-    async with way_out(rooms, live.id, private, live.network, live.reached) as endpoint:
+    if not network:
+        refuse_unmetered(plan.budgets, plan.method)
+    whose = Whose(live.id, live.record.session_id, live.record.principal)
+    async with (
+        metering(rooms, network, plan.budgets, whose, lambda: [live]) as live.purse,
+        way_out(
+            rooms, live.id, private, live.network, live.reached, steps_of(live.purse, network)
+        ) as endpoint,
+    ):
         spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
@@ -204,7 +216,8 @@ async def _in_sandbox(
                     process, start.stdin, start.sink, live.wall_s, live.stop, live.standstill
                 )
                 live.process = None
-        return explained(ended, plan.limits, live.enforced, folders.writables)
+        ended = explained(ended, plan.limits, live.enforced, folders.writables)
+        return over_budget(ended, live.over_budget)
 
 
 def _launched(
@@ -218,7 +231,12 @@ def _launched(
 
 @asynccontextmanager
 async def way_out(
-    rooms: Rooms, run_id: str, private: PrivateFolder, network: InForce, reached: Reached
+    rooms: Rooms,
+    run_id: str,
+    private: PrivateFolder,
+    network: InForce,
+    reached: Reached,
+    steps: Sequence[Step],
 ) -> AsyncGenerator[EgressEndpoint | None]:
     """Open the granted ways out, within the run's private folder, and keep a log of what passes."""
     if not network.network:
@@ -229,7 +247,8 @@ async def way_out(
         async with anyio.create_task_group() as group:
             group.start_soon(_store_connections, rooms.state, passed, reached)
             with sender:
-                async with open_ways(network, run_id, private.make(), sender.send_nowait) as endpoint:
+                carry = carrying(Exchanges(run_id, steps))
+                async with open_ways(network, run_id, private.make(), sender.send_nowait, carry) as endpoint:
                     yield endpoint
 
 

@@ -17,6 +17,7 @@ from hutch.policy import (
     bounded_workspace,
     decide,
     folder_of,
+    grant_budgets,
     with_repository,
     with_tier,
 )
@@ -40,7 +41,7 @@ async def plan_for(
     """Return what a principal's request gets; `own_networks` are those of the agent that is to be started.
 
     Raises what `decide` raises, and HutchError `tier_unknown`, `tier_denied`, `path_denied`,
-    `repository_file_invalid`, `repository_widens`.
+    `repository_file_invalid`, `repository_widens`, `budget_unmetered`.
     """
     config = config or rooms.config
     rights = await rooms.access.rights(principal)
@@ -58,7 +59,8 @@ async def plan_for(
     if base.config.policy.writable:
         policy = base.config.policy
         await to_thread.run_sync(refuse_unprotected, policy.writable, policy.protected_names)
-    return replace(plan, narrowed=base.narrowed, masks=hidden)
+    budgets = grant_budgets(wish, config, principal, plan.network, is_agent=bool(own_networks))
+    return replace(plan, narrowed=base.narrowed, masks=hidden, budgets=budgets)
 
 
 def tier_of(config: Config, asked: str | None, principal: str) -> str | None:

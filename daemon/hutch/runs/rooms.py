@@ -7,8 +7,10 @@ from pathlib import Path
 
 from hutch.access import Access, read_name
 from hutch.agents import Agent
+from hutch.budgets import Accounts
 from hutch.config import Config
 from hutch.deadlines import Deadlines
+from hutch.egress.meter import Prices
 from hutch.state import State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch.workspaces import Placeholders
@@ -30,6 +32,8 @@ class Rooms:
     volumes: Volumes
     state: State
     access: Access
+    prices: Prices
+    accounts: Accounts  # of budgets
     agents: Mapping[str, Callable[[], Agent]]  # each raises HutchError `agent_missing`
     logs: Path  # <run id>/stdout and stderr
     private: Path  # short and 0700: a folder per run for sockets, gone with the run

@@ -34,6 +34,7 @@ from hutch_mcp_tools.service import (
     SessionPage,
     SessionRecord,
     SessionStatus,
+    TurnBounds,
 )
 
 _MAX_PAGE = 200
@@ -124,9 +125,15 @@ class Service(VolumeService, Granting, Reviewing):
 
     @answers
     async def send_to_agent(
-        self, session_id: str, message: str, wait_s: float = 0, events: Events | None = None
+        self,
+        session_id: str,
+        message: str,
+        wait_s: float = 0,
+        events: Events | None = None,
+        bounds: TurnBounds | None = None,
     ) -> SessionRecord:
-        session = await self._agents.send(await self._session(session_id), message)
+        session = await self._session(session_id)
+        session = await self._agents.send(session, message, bounds or TurnBounds())
         return await self._watch_session(session, wait_s, events)
 
     @answers
@@ -194,7 +201,9 @@ class Service(VolumeService, Granting, Reviewing):
         return await self._told(live.view())
 
     async def _told(self, run: Run) -> RunRecord:
-        return run_record(run, await self._state.refused(run) if _has_network(run) else {})
+        if not _has_network(run):
+            return run_record(run, {}, [])
+        return run_record(run, await self._state.refused(run), await self._state.usage(run_id=run.id))
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):
@@ -205,7 +214,8 @@ class Service(VolumeService, Granting, Reviewing):
         live = self._agents.turn_of(session.id)
         if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
             session = replace(session, status="suspended")
-        return session_record(session, await self._state.totals(session.id), live.note if live else "")
+        totals, used = await self._state.totals(session.id), await self._state.usage(session_id=session.id)
+        return session_record(session, totals, used, live.note if live else "")
 
 
 def _has_network(run: Run) -> bool:
@@ -233,6 +243,9 @@ def _wish(request: RunRequest) -> Wish:
         disk_bytes=request.disk_bytes,
         open_files=request.open_files,
         output_bytes=request.output_bytes,
+        budget_usd=request.budget_usd,
+        budget_tokens=request.budget_tokens,
+        budget_requests=request.budget_requests,
         volume_wait_s=request.volume_wait_s,
     )
 

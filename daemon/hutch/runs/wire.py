@@ -1,20 +1,21 @@
 """Turns the daemon's records into those of the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import cast
 
 from pydantic import JsonValue
 
 from hutch.access import Share
 from hutch.egress import Refusal
-from hutch.state import AccessToken, Run, Session, Tokens
+from hutch.state import AccessToken, Run, Session, Tokens, UsageRow
 from hutch.state.records import SessionTotals
 from hutch_mcp_tools.access_records import ShareRecord, TokenRecord
-from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
+from hutch_mcp_tools.service import ModelUsage, RunRecord, SessionRecord, Usage
 
 
-def run_record(run: Run, refused: Mapping[str, str]) -> RunRecord:
+def run_record(run: Run, refused: Mapping[str, str], used: Sequence[UsageRow]) -> RunRecord:
     """A run, without its output; `refused` has the destinations that it did not reach, and why."""
     return RunRecord(
         run_id=run.id,
@@ -38,12 +39,16 @@ def run_record(run: Run, refused: Mapping[str, str]) -> RunRecord:
         workspace=cast("dict[str, JsonValue]", dict(run.workspace)),
         refused={where: Refusal(why).told for where, why in refused.items()},
         usage=_usage(run.tokens) if run.tokens else None,
+        metered=metered(used),
+        budgets=cast("list[dict[str, JsonValue]]", [dict(budget) for budget in run.budgets]),
         principal=run.principal,
         policy=dict(run.policy),
     )
 
 
-def session_record(session: Session, totals: SessionTotals, note: str) -> SessionRecord:
+def session_record(
+    session: Session, totals: SessionTotals, used: Sequence[UsageRow], note: str
+) -> SessionRecord:
     """A session, with what its runs add up to and what the one is at that works now."""
     return SessionRecord(
         session_id=session.id,
@@ -60,9 +65,38 @@ def session_record(session: Session, totals: SessionTotals, note: str) -> Sessio
         run_id=totals.newest_run,
         principal=session.principal,
         usage=_usage(totals.tokens),
+        metered=metered(used),
         note=note,
         last_message=session.last_message,
         error=session.error,
+    )
+
+
+def metered(used: Sequence[UsageRow]) -> list[ModelUsage]:
+    """What models used, summed over runs and days, the dearest first."""
+    sums: dict[tuple[str, str], list[UsageRow]] = {}
+    for row in used:
+        sums.setdefault((row.host, row.model), []).append(row)
+    records = [_model_usage(rows) for rows in sums.values()]
+    return sorted(records, key=lambda record: (-(record.cost_usd or 0), record.host, record.model))
+
+
+def _model_usage(rows: Sequence[UsageRow]) -> ModelUsage:
+    def total(name: str) -> int:
+        return sum(getattr(row, name) for row in rows)
+
+    cost = None if total("unpriced") else float(sum((row.cost_usd for row in rows), Decimal(0)))
+    return ModelUsage(
+        host=rows[0].host,
+        model=rows[0].model,
+        requests=total("requests"),
+        incomplete=total("incomplete"),
+        input_tokens=total("input_tokens"),
+        output_tokens=total("output_tokens"),
+        cache_read_tokens=total("cache_read_tokens"),
+        cache_write_tokens=total("cache_write_tokens"),
+        web_searches=total("web_searches"),
+        cost_usd=cost,
     )
 
 

@@ -1,9 +1,20 @@
-"""What the daemon remembers: runs, sessions, connections, tokens and shares, in one SQLite file.
+"""What the daemon remembers: runs, sessions, connections, usage, tokens and shares, in one SQLite file.
 
 Holds no content of volumes.
 """
 
 from hutch.state.records import AccessToken, Connection, Run, RunStatus, Session, SessionStatus, Tokens
 from hutch.state.store import State
+from hutch.state.usage import UsageRow
 
-__all__ = ["AccessToken", "Connection", "Run", "RunStatus", "Session", "SessionStatus", "State", "Tokens"]
+__all__ = [
+    "AccessToken",
+    "Connection",
+    "Run",
+    "RunStatus",
+    "Session",
+    "SessionStatus",
+    "State",
+    "Tokens",
+    "UsageRow",
+]

@@ -16,6 +16,7 @@ RunStatus = Literal[
     "pids",
     "disk_full",
     "output_limit",
+    "budget",
     "killed",
     "cancelled",
     "failed",
@@ -62,7 +63,8 @@ class Run:
         default_factory=dict
     )  # volume -> why the store has not yet what changed
     workspace: Mapping[str, object] = field(default_factory=dict)  # folder, mode, what changed in it
-    tokens: Tokens | None = None
+    tokens: Tokens | None = None  # as the agent itself reports
+    budgets: tuple[Mapping[str, object], ...] = ()  # as they stood at its end
     principal: str = OWNER
 
     @property

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import aiosqlite
 
-from hutch.errors import HutchError
+from hutch.state.database import failed
 from hutch.state.migrate import migrate
 from hutch.state.records import AccessToken, Connection, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.usage import UsageRows
 
 Table = Literal["runs", "sessions"]
 
@@ -29,11 +30,8 @@ _TOKENS = {
 }
 
 
-class State:
+class State(UsageRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
-
-    def __init__(self, db: aiosqlite.Connection) -> None:
-        self._db = db
 
     async def put_run(self, run: Run) -> None:
         """Insert or replace the whole row."""
@@ -205,18 +203,6 @@ class State:
             *row.values(),
         )
 
-    async def _execute(self, sql: str, *values: object) -> None:
-        try:
-            await self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise _failed(error) from error
-
-    async def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        try:
-            return list(await self._db.execute_fetchall(sql, values))
-        except sqlite3.Error as error:
-            raise _failed(error) from error
-
 
 @asynccontextmanager
 async def open_state(path: Path) -> AsyncGenerator[State]:
@@ -232,16 +218,8 @@ async def open_state(path: Path) -> AsyncGenerator[State]:
             await db.execute("PRAGMA foreign_keys = ON")
             await migrate(db)
         except sqlite3.Error as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         yield State(db)
-
-
-def _failed(error: sqlite3.Error) -> HutchError:
-    return HutchError(
-        "state_failed",
-        f"the state database could not be used: {error}",
-        "free space on its disk, then try again; nothing was started",
-    )
 
 
 def _values(record: Connection | AccessToken) -> list[object]:
@@ -252,7 +230,7 @@ def _run_row(run: Run) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "tokens"}
     row |= {
         name: json.dumps(row[name])
-        for name in ("policy", "volumes", "snapshots", "changed", "unsynced", "workspace")
+        for name in ("policy", "volumes", "snapshots", "changed", "unsynced", "workspace", "budgets")
     }
     tokens = asdict(run.tokens) if run.tokens else {}
     return row | {column: tokens.get(name) for name, column in _TOKENS.items()}
@@ -264,7 +242,8 @@ def _run(row: sqlite3.Row) -> Run:
     known = counted["input"] is not None
     for name in ("policy", "snapshots", "changed", "unsynced", "workspace"):
         values[name] = json.loads(values[name])
-    values["volumes"] = tuple(json.loads(values["volumes"]))
+    for name in ("volumes", "budgets"):
+        values[name] = tuple(json.loads(values[name]))
     values["changed"] = {name: tuple(lines) for name, lines in values["changed"].items()}
     return Run(**values, tokens=Tokens(**counted) if known else None)
 

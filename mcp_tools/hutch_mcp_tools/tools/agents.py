@@ -8,7 +8,7 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
 from hutch_mcp_tools.progress import Pace, Progress
-from hutch_mcp_tools.service import AgentRequest, SandboxService, WaitS
+from hutch_mcp_tools.service import AgentRequest, SandboxService, TurnBounds, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
 from hutch_mcp_tools.tools.runs import Image, Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
@@ -36,7 +36,8 @@ Skills = Annotated[
 NO_SKILLS: Mapping[str, Mapping[str, str]] = {}
 Resume = Annotated[bool, Field(description="False: a new conversation though the volume holds one.")]
 MaxMinutes = Annotated[float | None, Field(gt=0, le=1440)]
-BudgetUsd = Annotated[float | None, Field(gt=0)]
+BudgetUsd = Annotated[float | None, Field(gt=0, description="It ends when it has spent so much on models.")]
+BudgetTokens = Annotated[int | None, Field(gt=0)]
 TurnWaitS = Annotated[WaitS, Field(description="Wait so long for the turn to end; 0 answers at once.")]
 
 
@@ -72,6 +73,7 @@ class AgentTools:
         resume: Resume = True,
         max_minutes: MaxMinutes = None,
         budget_usd: BudgetUsd = None,
+        budget_tokens: BudgetTokens = None,
         wait_s: TurnWaitS = 0.0,
     ) -> SessionAnswer:
         """Start a coding agent on a task, unattended, in a sandbox of its own; answers with a session id.
@@ -96,6 +98,7 @@ class AgentTools:
             resume=resume,
             max_minutes=max_minutes,
             budget_usd=budget_usd,
+            budget_tokens=budget_tokens,
         )
         progress = Progress(ctx, self._pace)
         session = await progress.during(lambda events: self._service.start_agent(request, wait_s, events))
@@ -107,11 +110,15 @@ class AgentTools:
         *,
         session_id: SessionId,
         message: Annotated[str, Field(min_length=1)],
+        max_minutes: MaxMinutes = None,
+        budget_usd: BudgetUsd = None,
+        budget_tokens: BudgetTokens = None,
         wait_s: TurnWaitS = 0.0,
     ) -> SessionAnswer:
         """Give an agent its next message; it remembers the conversation. Its turn before must have ended."""
+        bounds = TurnBounds(max_minutes=max_minutes, budget_usd=budget_usd, budget_tokens=budget_tokens)
         progress = Progress(ctx, self._pace)
         session = await progress.during(
-            lambda events: self._service.send_to_agent(session_id, message, wait_s, events)
+            lambda events: self._service.send_to_agent(session_id, message, wait_s, events, bounds)
         )
         return session_answer(session)

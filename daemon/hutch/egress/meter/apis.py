@@ -4,8 +4,11 @@ import json
 import re
 from enum import StrEnum
 
-_GOOGLE = re.compile(r"/models/[^/]+:\w+$")
-_FREE = re.compile(r"(/count_tokens|/input_tokens|:countTokens)/?$")
+_GOOGLE = re.compile(r"/models/([^/]+):\w+$")
+_FREE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+(/count_tokens|/input_tokens|:countTokens)/?")
+_DEFERRED = re.compile(
+    r"/batches\b|/batch\b|:batch|:asyncBatch|/fine_tuning/|/realtime\b|:predictLongRunning"
+)
 
 
 class Api(StrEnum):
@@ -33,7 +36,18 @@ def api_of(path: str) -> Api | None:
 
 def is_free(path: str) -> bool:
     """Whether a request to this path only counts what another one would use."""
-    return _FREE.search(path) is not None
+    return _FREE.fullmatch(path) is not None
+
+
+def is_deferred(path: str) -> bool:
+    """Whether a request to this path is answered later, elsewhere, so that nobody reads what it used."""
+    return _DEFERRED.search(path) is not None
+
+
+def model_in(path: str) -> str:
+    """Return the model that a path names, as Google's do; empty: none."""
+    found = _GOOGLE.search(path)
+    return found[1] if found else ""
 
 
 def refusal(api: Api | None, message: str) -> bytes:

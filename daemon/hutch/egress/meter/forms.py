@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 _NAME = 200  # characters of a model's name
-_MOST = 1 << 48  # no count is larger
+_MOST = 1 << 40  # no count is larger
 _NULL = msgspec.Raw(b"null")
 _ENDS = ("message_delta", "response.completed", "response.incomplete", "response.failed")
 
@@ -52,8 +52,8 @@ def said_in(data: bytes) -> Said:
     answer = event
     if kind == "message_start":
         answer = _decoded(event.message)
-    elif kind.startswith("response."):
-        answer = _decoded(event.response)
+    elif kind.startswith("response.") or not (kind or event.model):  # Google wraps its own for some clients
+        answer = _decoded(event.response) if event.response != _NULL else event
     return Said(
         model=_text(answer.model) or _text(answer.model_version),
         counts=_counts(answer, kind),

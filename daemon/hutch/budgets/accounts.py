@@ -1,0 +1,109 @@
+"""What was spent per run, session, day and principal, by every run that shares it."""
+
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+import anyio
+
+from hutch.budgets.limits import Limit, Spent
+from hutch.config import Per
+from hutch.egress.meter import Prices, Used
+from hutch.state import State, UsageRow
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which account: of one run, session or principal, or of a principal's one day."""
+
+    per: Per
+    of: str
+    day: str = ""
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Account:
+    """All that is known of it. Changed in the event loop alone, never across a wait."""
+
+    spent: Spent = field(default_factory=Spent)
+    dearest: Spent | None = None  # of the answers so far; None: nobody knows what one costs
+    unpriced: set[str] = field(default_factory=set)  # models that nobody knows a price of
+    in_flight: list[Spent] = field(default_factory=list)  # what is held back for each
+    changed: anyio.Event = field(default_factory=anyio.Event)
+
+    def is_open_to_another(self, limit: Limit) -> bool:
+        """Whether one more request fits beside those in flight, as far as anybody can tell."""
+        if not self.in_flight:
+            return True
+        if self.dearest is None:
+            return limit.usd is None and limit.tokens is None and not limit.reached(self.with_held_back)
+        return not limit.reached(self.with_held_back)
+
+    @property
+    def with_held_back(self) -> Spent:
+        return sum(self.in_flight, self.spent)
+
+    def hold_back(self) -> Spent:
+        """Take note of a request that is let through; return what `settle` gives back."""
+        held = Spent(requests=1) if self.dearest is None else self.dearest
+        self.in_flight.append(held)
+        return held
+
+    def settle(self, held: Spent, came_to: Spent | None, unpriced: str = "") -> None:
+        """Take note of an answer; `came_to` None: the model was never asked, or refused."""
+        self.in_flight.remove(held)
+        if came_to is not None:
+            self.spent += came_to
+            self.dearest = came_to.most(self.dearest or came_to)
+        if unpriced:
+            self.unpriced.add(unpriced)
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class Accounts:
+    """Every account that some run needs now; what nobody needs is read from the ledger again."""
+
+    def __init__(self, state: State, prices: Prices) -> None:
+        self._state = state
+        self._prices = prices
+        self._known: WeakValueDictionary[Key, Account] = WeakValueDictionary()
+        self._reading = anyio.Lock()
+
+    async def account(self, key: Key) -> Account:
+        """Return it with all that the ledger has. Raises HutchError `state_failed`."""
+        async with self._reading:  # two that read at once would each begin one of their own
+            if (account := self._known.get(key)) is None:
+                account = self._known[key] = self._read(await self._rows(key))
+            return account
+
+    async def _rows(self, key: Key) -> list[UsageRow]:
+        if key.per == "run":
+            return await self._state.usage(run_id=key.of)
+        if key.per == "session":
+            return await self._state.usage(session_id=key.of)
+        return await self._state.usage(principal=key.of, day=key.day or None)
+
+    def _read(self, rows: list[UsageRow]) -> Account:
+        account = Account()
+        for row in rows:
+            usd = row.charged_usd
+            if row.unpriced:  # perhaps the owner has given a price since
+                known = self._prices.cost_usd(_used(row), row.host)
+                usd = usd if known is None else max(usd, known)
+                account.unpriced |= {row.model} if known is None else set()
+            account.spent += Spent(usd, row.charged_tokens, row.requests)
+        if answers := account.spent.requests:
+            account.dearest = Spent(account.spent.usd / answers, account.spent.tokens // answers, 1)
+        return account
+
+
+def _used(row: UsageRow) -> Used:
+    return Used(
+        row.model,
+        row.input_tokens,
+        row.output_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.cache_write_1h_tokens,
+        row.web_searches,
+    )

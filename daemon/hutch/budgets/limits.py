@@ -1,0 +1,86 @@
+"""What may be spent, what was, and how the two compare. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hutch.config import Budget, Per
+
+ASKED = "asked"  # the name of the limit that the caller itself gave
+SOFT = Decimal("0.8")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What answers of models came to."""
+
+    usd: Decimal = Decimal(0)
+    tokens: int = 0
+    requests: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.usd + other.usd, self.tokens + other.tokens, self.requests + other.requests)
+
+    def most(self, other: "Spent") -> "Spent":
+        """Return the greater of each."""
+        return Spent(
+            max(self.usd, other.usd), max(self.tokens, other.tokens), max(self.requests, other.requests)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that may be spent per run, session, day or principal; None: without a bound."""
+
+    name: str
+    per: Per
+    usd: Decimal | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    soft: Decimal = SOFT
+
+    def bounds(self, spent: Spent) -> Iterator[tuple[Decimal | int, Decimal | int, str]]:
+        """Yield each bound, what is spent of it, and both for a person."""
+        if self.usd is not None:
+            yield self.usd, spent.usd, f"{dollars(spent.usd)} of {dollars(self.usd)}"
+        if self.tokens is not None:
+            yield self.tokens, spent.tokens, f"{spent.tokens:,} of {self.tokens:,} tokens"
+        if self.requests is not None:
+            yield self.requests, spent.requests, f"{spent.requests:,} of {self.requests:,} requests"
+
+    def reached(self, spent: Spent) -> str:
+        """Return which bound is reached, for a person; empty: none."""
+        return next((told for bound, used, told in self.bounds(spent) if used >= bound), "")
+
+    def nearly(self, spent: Spent) -> str:
+        """Return which bound is nearly reached, for a person; empty: none."""
+        return next((told for bound, used, told in self.bounds(spent) if used >= bound * self.soft), "")
+
+    @property
+    def whose(self) -> str:
+        """Which budget it is, for a person."""
+        if self.name == ASKED:
+            return "the budget of this run"
+        return f"budget {self.name!r} (per {self.per})"
+
+
+def limits_of(budgets: Mapping[str, Budget], principal: str, asked: Limit | None = None) -> tuple[Limit, ...]:
+    """Return what bounds a run of `principal`'s: the owner's budgets, and what was asked for."""
+    own = (
+        Limit(
+            name,
+            budget.per,
+            usd=Decimal(str(budget.usd)) if budget.usd else None,
+            tokens=budget.tokens or None,
+            requests=budget.requests or None,
+            soft=Decimal(str(budget.soft)),
+        )
+        for name, budget in budgets.items()
+        if not budget.principals or principal in budget.principals
+    )
+    return (*own, *([asked] if asked else []))
+
+
+def dollars(amount: Decimal) -> str:
+    """Return dollars for a person, to the cent, or as exactly as less needs."""
+    return f"${amount:.2f}" if amount >= 1 or amount == round(amount, 2) else f"${amount:.4f}"

@@ -1,0 +1,107 @@
+"""The step of a run's exchanges that meters: it asks the purse first, then reads what the answer used."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hutch.budgets.purse import Purse, Refused, Ticket
+from hutch.egress.exchange import Answer, Exchange, Reply, Request
+from hutch.egress.meter import Api, Reader, Used, api_of, is_deferred, is_free, model_in, refusal
+from hutch.origins import Origin
+
+# Bytes to a token at most, of requests and of the events of answers: what budgets count where an answer does
+# not say what it used
+_SENT_BYTES = 8
+_RECEIVED_BYTES = 400
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+_HEAD = 64 << 10  # bytes of a request, in which its model is looked for
+
+
+class Meter:
+    """Counts what models at metered hosts use, and refuses what there is no money for."""
+
+    def __init__(self, purse: Purse, metered: Sequence[Origin]) -> None:
+        self._purse = purse
+        self._metered = tuple(metered)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(str(origin) for origin in self._metered)
+
+    async def begin(self, request: Request) -> Exchange | Answer:
+        where = request.host, request.port
+        if not any(origin.covers(*where, is_tls=request.is_tls) for origin in self._metered):
+            return Exchange(request)
+        if request.values(b"sec-websocket-key"):  # without one no server agrees to it (RFC 6455 §4.2.1)
+            return _refused(request, f"{request.host} is metered, and a websocket to it cannot be")
+        if request.method != "POST" or is_free(request.path):
+            return Exchange(request)
+        if self._purse.limits and is_deferred(request.path):
+            return _refused(request, "there is a budget, and what is answered later cannot be metered")
+        admitted = await self._purse.admit()
+        if isinstance(admitted, Refused):
+            return _refused(request, admitted.why)
+        return _Metered(request, self._purse, admitted)
+
+
+class _Metered(Exchange):
+    """One request that was let through, until its answer is settled."""
+
+    def __init__(self, request: Request, purse: Purse, ticket: Ticket) -> None:
+        super().__init__(request.with_header(b"accept-encoding", b"identity"))
+        self._purse = purse
+        self._ticket = ticket
+        self._reader = Reader()
+        self._status: int | None = None
+        self._is_readable = True
+        self._sent = 0
+        self._asked = bytearray()
+        self._received = 0
+
+    def send(self, data: bytes) -> bytes:
+        self._sent += len(data)
+        if len(self._asked) < _HEAD:
+            self._asked += data[:_HEAD]
+        return data
+
+    def reply(self, reply: Reply) -> Reply:
+        self._status = reply.status
+        self._is_readable = all(coding == b"identity" for coding in reply.values(b"content-encoding"))
+        return reply
+
+    def receive(self, data: bytes) -> bytes:
+        self._received += len(data)
+        if self._is_readable:
+            self._reader.feed(data)
+        return data
+
+    def end(self, *, is_whole: bool) -> None:
+        used = self._used(is_whole=is_whole)
+        least = None
+        if used is not None and not used.is_complete:
+            used = replace(used, model=used.model or self._model())
+            least = Used(used.model, self._sent // _SENT_BYTES, self._received // _RECEIVED_BYTES)
+        self._purse.settle(self._ticket, self.request.host, used, least)
+
+    def _used(self, *, is_whole: bool) -> Used | None:
+        """Return what the answer used; None: no model was at work."""
+        is_asked = self._sent > 0 if self._status is None else self._status < 300
+        if not is_asked:
+            return None
+        if used := self._reader.finish(is_whole=is_whole):
+            return used
+        if api_of(self.request.path) is None:
+            return None  # something else than a question to a model, as far as anybody can tell
+        return Used("", is_complete=False)
+
+    def _model(self) -> str:
+        """Return the model that is asked, as far as the request tells."""
+        found = _MODEL.search(self._asked)
+        return model_in(self.request.path) or (found[1].decode("utf-8", "replace") if found else "")
+
+
+def _refused(request: Request, why: str) -> Answer:
+    api = api_of(request.path)
+    if api is None and request.values(b"anthropic-version"):
+        api = Api.MESSAGES
+    return Answer(400, refusal(api, f"hutch: {why}"), b"application/json", why)

@@ -1,0 +1,225 @@
+"""One run's money: every request to a model is judged here, every answer is put into the ledger from here."""
+
+import logging
+import math
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from hutch.budgets.accounts import Account, Accounts, Key
+from hutch.budgets.limits import Limit, Spent
+from hutch.egress.meter import Prices, Used
+from hutch.errors import HutchError, unwrapped
+from hutch.state import State, UsageRow
+from hutch.state.usage import pico_usd, today
+
+MODELS = 32  # of one run that are told apart; their names are the answers' own
+OTHERS = "(others)"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose run it is."""
+
+    run_id: str  # or the session's of a kept sandbox
+    session_id: str | None
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told, in plain words, once each: that a budget is nearly spent, that a request was refused."""
+
+    nearly: Callable[[str], None]
+    spent: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that must not be sent on, and why, for a person."""
+
+    why: str
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request that was let through."""
+
+    day: str
+    held: list[tuple[Account, Spent]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Purse:
+    """Owned by the run's exchanges."""
+
+    whose: Whose
+    limits: tuple[Limit, ...]
+    accounts: Accounts
+    prices: Prices
+    told: Told
+    ledger: MemoryObjectSendStream[UsageRow]
+    _held: dict[Key, Account] = field(default_factory=dict)
+    _warned: set[Limit] = field(default_factory=set)
+    _models: set[str] = field(default_factory=set)
+
+    async def refuse_spent(self) -> None:
+        """Raise HutchError `budget_spent` where not even a first request would be let through."""
+        day = today()
+        for limit in self.limits:
+            if spent := limit.reached((await self._account(limit, day)).spent):
+                later = " or wait for the next day, by UTC" if limit.per == "day" else ""
+                raise HutchError(
+                    "budget_spent",
+                    f"{limit.whose} is spent: {spent}",
+                    f"ask the daemon's owner for more{later}",
+                )
+
+    async def admit(self) -> Ticket | Refused:
+        """Judge one more request; wait while those in flight may use what is left."""
+        while True:
+            day = today()
+            accounts = [await self._account(limit, day) for limit in self.limits]
+            judged = list(zip(self.limits, accounts, strict=True))
+            if refused := _refusal(judged):
+                self.told.spent(refused.why)
+                return refused
+            if (busy := _busy(judged)) is None:
+                # Each account once, though several limits may bound it
+                return Ticket(day, [(account, account.hold_back()) for account in _each(accounts)])
+            await busy.changed.wait()
+
+    def settle(self, ticket: Ticket, host: str, used: Used | None, least: Used | None = None) -> None:
+        """Take note of an answer; `used` None: no model was at work; `least`: what it used at least."""
+        if used is None:
+            for account, held in ticket.held:
+                account.settle(held, None)
+            return
+        cost = self.prices.cost_usd(used, host)
+        charged = Spent(cost or Decimal(0), used.tokens, 1)
+        if least is not None:  # an answer that does not say all must not be cheaper for that
+            charged = charged.most(Spent(self.prices.cost_usd(least, host) or Decimal(0), least.tokens))
+        unpriced = used.model if cost is None and used.model else ""
+        for account, held in ticket.held:
+            account.settle(held, charged, unpriced)
+        self.ledger.send_nowait(self._row(ticket.day, host, used, cost, charged))
+        self._warn(ticket.day)
+
+    def state(self) -> list[dict[str, object]]:
+        """Return each budget as it stands, for the run's record."""
+        day = today()
+        told: list[dict[str, object]] = []
+        for limit in self.limits:
+            account = self._held.get(self._key(limit, day))
+            spent = account.spent if account else Spent()
+            told.append(
+                {
+                    "name": limit.name,
+                    "per": limit.per,
+                    "spent": "; ".join(text for _, _, text in limit.bounds(spent)),
+                    "is_spent": bool(limit.reached(spent)),
+                }
+            )
+        return told
+
+    def _row(self, day: str, host: str, used: Used, cost: Decimal | None, charged: Spent) -> UsageRow:
+        model = used.model
+        if model not in self._models:
+            model = model if len(self._models) < MODELS else OTHERS
+            self._models.add(model)
+        return UsageRow(
+            run_id=self.whose.run_id,
+            day=day,
+            host=host,
+            model=model,
+            session_id=self.whose.session_id,
+            principal=self.whose.principal,
+            requests=1,
+            incomplete=int(not used.is_complete),
+            unpriced=int(cost is None and bool(used.model)),
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cache_read_tokens=used.cache_read_tokens,
+            cache_write_tokens=used.cache_write_tokens,
+            cache_write_1h_tokens=used.cache_write_1h_tokens,
+            web_searches=used.web_searches,
+            cost_pico_usd=pico_usd(cost or Decimal(0)),
+            charged_tokens=charged.tokens,
+            charged_pico_usd=pico_usd(charged.usd),
+        )
+
+    def _warn(self, day: str) -> None:
+        for limit in self.limits:
+            account = self._held.get(self._key(limit, day))
+            if account and limit not in self._warned and (near := limit.nearly(account.spent)):
+                self._warned.add(limit)
+                self.told.nearly(f"{limit.whose}: {near} are spent")
+
+    async def _account(self, limit: Limit, day: str) -> Account:
+        key = self._key(limit, day)
+        if key not in self._held:
+            self._held[key] = await self.accounts.account(key)
+        return self._held[key]
+
+    def _key(self, limit: Limit, day: str) -> Key:
+        whose = self.whose
+        if limit.per == "run":
+            return Key("run", whose.run_id)
+        if limit.per == "session":  # a run without one is a piece of work by itself
+            return Key("session", whose.session_id) if whose.session_id else Key("run", whose.run_id)
+        return Key(limit.per, whose.principal, day if limit.per == "day" else "")
+
+
+@asynccontextmanager
+async def open_purse(
+    state: State, accounts: Accounts, prices: Prices, whose: Whose, limits: Sequence[Limit], told: Told
+) -> AsyncGenerator[Purse]:
+    """Give a run its purse; what was used is in the ledger when the block has ended.
+
+    Raises:
+        HutchError: `budget_spent` where nothing is left to begin with, `state_failed`.
+    """
+    sender, rows = anyio.create_memory_object_stream[UsageRow](math.inf)  # one a request that was answered
+    purse = Purse(whose, tuple(limits), accounts, prices, told, sender)
+    with unwrapped():
+        async with anyio.create_task_group() as group:
+            group.start_soon(_store, state, rows, whose.run_id)
+            with sender:
+                await purse.refuse_spent()
+                yield purse
+
+
+async def _store(state: State, rows: MemoryObjectReceiveStream[UsageRow], run_id: str) -> None:
+    with anyio.CancelScope(shield=True), rows:  # what was used is written down also when the run is cut short
+        async for row in rows:
+            try:
+                await state.add_usage(row)
+            except HutchError as error:
+                logger.warning("run=%s usage is not stored: %s: %s", run_id, error.message, row)
+
+
+def _refusal(judged: Sequence[tuple[Limit, Account]]) -> Refused | None:
+    for limit, account in judged:
+        if reached := limit.reached(account.spent):
+            return Refused(f"{limit.whose} is spent: {reached}")
+        if limit.usd is not None and account.unpriced:
+            model = min(account.unpriced)
+            return Refused(
+                f"{limit.whose} is in dollars, and nobody knows what model {model!r} costs; "
+                f"the daemon's owner gives it a price under [prices.{model!r}]"
+            )
+    return None
+
+
+def _busy(judged: Sequence[tuple[Limit, Account]]) -> Account | None:
+    return next((account for limit, account in judged if not account.is_open_to_another(limit)), None)
+
+
+def _each(accounts: Sequence[Account]) -> list[Account]:
+    return list({id(account): account for account in accounts}.values())

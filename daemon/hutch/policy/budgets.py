@@ -1,0 +1,30 @@
+"""What a run may spend on models: the owner's budgets, and what the caller gives itself. Pure."""
+
+from decimal import Decimal
+
+from hutch.budgets import ASKED, Limit, Spent, limits_of
+from hutch.config import Config
+from hutch.egress import Network
+from hutch.errors import HutchError
+from hutch.policy.wish import Wish
+
+
+def grant_budgets(
+    wish: Wish, config: Config, principal: str, network: Network, *, is_agent: bool
+) -> tuple[Limit, ...]:
+    """Return what bounds a run of `principal`'s; nothing where nothing of its network is metered.
+
+    An agent watches a budget in dollars itself where we cannot. Raises HutchError `budget_unmetered`.
+    """
+    usd = Decimal(str(wish.budget_usd)) if wish.budget_usd else None
+    asked = Limit(ASKED, "run", usd, wish.budget_tokens, wish.budget_requests)
+    if not network.metered:
+        if asked.tokens or asked.requests or (usd and not is_agent):
+            raise HutchError(
+                "budget_unmetered",
+                "a budget was asked for, and no host of this run's network is metered",
+                "ask for a network that is, as --net anthropic; or let the daemon's owner name hosts under "
+                "network.NAME.metered",
+            )
+        return ()
+    return limits_of(config.budgets, principal, asked if any(asked.bounds(Spent())) else None)

@@ -1,0 +1,91 @@
+"""A run's purse: opened where something of its network is metered, and what follows when it is empty."""
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import anyio
+
+from hutch.budgets import Limit, Meter, Purse, Told, Whose, open_purse
+from hutch.egress import Network
+from hutch.egress.exchange import Step
+from hutch.errors import HutchError, unwrapped
+from hutch.runs.live import LiveRun
+from hutch.runs.rooms import Rooms
+from hutch.supervisor import Ended
+
+PATIENCE_S = 5.0  # for what was refused another answer to end by itself, and to write down what it has
+GRACE_S = 5.0  # then, to end when it is asked to
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def metering(
+    rooms: Rooms,
+    network: Network,
+    limits: Sequence[Limit],
+    whose: Whose,
+    runs: Callable[[], Sequence[LiveRun]],
+) -> AsyncGenerator[Purse | None]:
+    """Meter what a sandbox asks models; `runs` are those that are in it.
+
+    Raises HutchError `budget_spent`.
+    """
+    if not network.metered:
+        yield None
+        return
+    empty = anyio.Event()
+
+    def nearly(said: str) -> None:
+        logger.warning("run=%s %s", whose.run_id, said)
+        for live in runs():
+            live.say(said)
+
+    def spent(said: str) -> None:
+        logger.warning("run=%s a request to a model was refused: %s", whose.run_id, said)
+        for live in runs():
+            live.over_budget = live.over_budget or said
+            live.say(said)
+        empty.set()
+
+    with unwrapped():
+        async with (
+            open_purse(
+                rooms.state, rooms.accounts, rooms.prices, whose, limits, Told(nearly, spent)
+            ) as purse,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(_end, empty, runs)
+            yield purse
+            group.cancel_scope.cancel()
+
+
+def steps_of(purse: Purse | None, network: Network) -> Sequence[Step]:
+    """Return what is done to a sandbox's exchanges."""
+    return [Meter(purse, network.metered)] if purse else []
+
+
+def over_budget(ended: Ended, why: str) -> Ended:
+    """Return how it ended: what was refused an answer of a model ended for that, whatever it made of it."""
+    if why and ended.outcome in ("exited", "killed"):
+        return replace(ended, outcome="budget", reason=why)
+    return ended
+
+
+def refuse_unmetered(limits: Sequence[Limit], method: str) -> None:
+    """Refuse budgets where nothing passes through us. Raises HutchError `budget_unmetered`."""
+    if limits:
+        raise HutchError(
+            "budget_unmetered",
+            f"{limits[0].whose} cannot be held: method {method} does not let us see what is asked of models",
+            "use another method; see: hutch doctor",
+        )
+
+
+async def _end(empty: anyio.Event, runs: Callable[[], Sequence[LiveRun]]) -> None:
+    await empty.wait()
+    await anyio.sleep(PATIENCE_S)
+    for live in runs():
+        live.stop.ask(live.over_budget, GRACE_S, "budget")

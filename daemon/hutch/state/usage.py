@@ -1,0 +1,85 @@
+"""The ledger of what models used: one row a run, day, host and model, to which every answer adds."""
+
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from hutch.state.database import Database
+
+_PICO = Decimal(10) ** 12
+_MOST = 10**17  # of one answer: a sum of them has to fit into 64 bits
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What answers of one model at one host used in one run on one day; the columns of `usage`, in order."""
+
+    run_id: str
+    day: str
+    host: str
+    model: str
+    session_id: str | None
+    principal: str
+    requests: int = 0
+    incomplete: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+    cost_pico_usd: int = 0
+    charged_tokens: int = 0
+    charged_pico_usd: int = 0
+
+    @property
+    def cost_usd(self) -> Decimal:
+        return self.cost_pico_usd / _PICO
+
+    @property
+    def charged_usd(self) -> Decimal:
+        return self.charged_pico_usd / _PICO
+
+
+_COLUMNS = [f.name for f in fields(UsageRow)]
+_SUMS = _COLUMNS[_COLUMNS.index("requests") :]
+_ADD = (
+    f"INSERT INTO usage VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - the names are ours
+    " ON CONFLICT (run_id, day, host, model)"
+    f" DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
+)
+
+
+class UsageRows(Database):
+    """The part of the state that counts what models used."""
+
+    async def add_usage(self, row: UsageRow) -> None:
+        """Add to what its run used of its model so far."""
+        await self._execute(_ADD, *astuple(row))
+
+    async def usage(
+        self,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        principal: str | None = None,
+        day: str | None = None,
+    ) -> list[UsageRow]:
+        """Return the rows that fit all that is given, which must be something."""
+        given = {"run_id": run_id, "session_id": session_id, "principal": principal, "day": day}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        assert wanted
+        where = " AND ".join(f"{name} = ?" for name in wanted)
+        rows = await self._all(f"SELECT * FROM usage WHERE {where}", *wanted.values())  # noqa: S608
+        return [UsageRow(*row) for row in rows]
+
+
+def pico_usd(amount: Decimal) -> int:
+    """Return dollars as the ledger holds them."""
+    return min(int((amount * _PICO).to_integral_value()), _MOST)
+
+
+def today() -> str:
+    """Return the day that it is, in UTC, as the ledger names days."""
+    return datetime.now(UTC).date().isoformat()

@@ -1,0 +1,150 @@
+"""What models use, counted outside the sandbox, and budgets: the real Claude Code on the scripted model."""
+
+import json
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.service import AgentRequest, RunRecord, ServiceError, SessionRecord
+from support.daemon import daemon, model_config, output, run, scripted_model, turn
+
+pytestmark = pytest.mark.slow
+
+KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
+USAGE = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}
+COST = 0.00519  # of one answer with that usage, by the list price of the model
+STEP = {"shell": "echo step >> /workspace/steps", "usage": USAGE}
+FOREVER = f"Work. SCRIPT: {json.dumps([STEP] * 100)}"
+SHORT = f"Go on. SCRIPT: {json.dumps([STEP, {'text': 'Done.', 'usage': USAGE}])}"
+ENDLESS_SHELL = r"""
+exec 3<>/dev/null
+for n in $(seq 50); do
+  exec 3<>/dev/tcp/127.0.0.1/%s
+  body='{"model":"claude-opus-5-5","messages":[{"role":"user","content":"hi"}]}'
+  printf 'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n' >&3
+  printf 'Content-Length: %%s\r\n\r\n%%s' "${#body}" "$body" >&3
+  head -1 <&3
+done
+"""
+
+
+async def run_of(client: Client, session: SessionRecord) -> RunRecord:
+    assert session.run_id is not None
+    return await client.get_run(session.run_id)
+
+
+async def test_what_is_metered_agrees_with_the_agents_own_report(tmp_path: Path) -> None:
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        first = await turn(client, SHORT, "work")
+        record = await run_of(client, first)
+        (metered,) = record.metered
+        assert record.usage is not None
+        assert (metered.model, metered.requests, metered.incomplete) == ("claude-opus-5-5", 2, 0)
+        assert metered.input_tokens == record.usage.input_tokens == 2000
+        assert metered.output_tokens == record.usage.output_tokens == 100
+        assert metered.cache_read_tokens == record.usage.cache_read_tokens == 400
+        assert metered.cache_write_tokens == record.usage.cache_write_tokens == 60
+        assert metered.cost_usd == pytest.approx(record.usage.cost_usd) == pytest.approx(2 * COST)
+        second = await turn(client, SHORT, "work")
+        assert [used.requests for used in second.metered] == [4]
+        assert second.metered[0].cost_usd == pytest.approx(second.usage.cost_usd)
+
+
+async def test_an_agent_that_would_run_for_ever_stops_at_its_budget_and_goes_on_with_another(
+    tmp_path: Path,
+) -> None:
+    async with (
+        scripted_model(tmp_path / "log") as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        session = await turn(client, FOREVER, "work", budget_usd=0.02)
+        record = await run_of(client, session)
+        assert (record.status, record.metered[0].requests) == ("budget", 4)
+        assert record.reason == "the budget of this run is spent: $0.0208 of $0.02"
+        assert record.budgets == [
+            {"name": "asked", "per": "run", "spent": "$0.0208 of $0.02", "is_spent": True}
+        ]
+        assert len((tmp_path / "log").read_text().splitlines()) == 4
+        assert "work" in record.snapshots
+        kept = await run(client, "wc -l < steps", volumes=["work"])
+        assert (await output(client, kept))[0].strip() == "4"
+        again = await turn(client, SHORT, "work", budget_usd=0.02)
+        assert (again.session_id, again.status, again.last_message) == (session.session_id, "idle", "Done.")
+        assert again.agent_session_id == session.agent_session_id
+
+
+async def test_an_agent_within_an_agent_is_counted(tmp_path: Path) -> None:
+    nested = 'exe=$(readlink /proc/$PPID/exe); "$exe" -p "Hello." --model claude-haiku-5-5 < /dev/null'
+    prompt = f"Delegate. SCRIPT: {json.dumps([{'shell': nested}, {'text': 'Done.'}])}"
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        record = await run_of(client, await turn(client, prompt, "work"))
+        assert record.usage is not None
+        assert record.usage.input_tokens == 2000
+        used = {each.model: each.requests for each in record.metered}
+        assert used["claude-opus-5-5"] == 2
+        assert used["claude-haiku-5-5"] >= 1
+
+
+async def test_a_run_that_is_killed_is_counted_as_a_lower_bound(tmp_path: Path) -> None:
+    hang = f"Wait. SCRIPT: {json.dumps([STEP, {'hang': 60}])}"
+    async with (
+        scripted_model(tmp_path / "log") as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        request = AgentRequest(agent="claude", prompt=hang, volume="work", model="claude-opus-5-5")
+        session = await client.start_agent(request)
+        assert session.run_id is not None
+        (tmp_path / "log").touch()
+        with anyio.fail_after(30):
+            while len((tmp_path / "log").read_text().splitlines()) < 2:
+                await anyio.sleep(0.05)
+        record = await client.stop_run(session.run_id, 0)
+        assert record.usage is None or not record.usage.cost_usd  # it could not tell
+        (metered,) = record.metered
+        assert (metered.requests, metered.incomplete) == (2, 1)
+        assert (metered.input_tokens, metered.output_tokens) == (1000, 50)
+
+
+async def test_a_days_budget_holds_for_every_run_and_over_a_restart(tmp_path: Path) -> None:
+    async with scripted_model(tmp_path / "log") as url:
+        port = url.rpartition(":")[2]
+        shell = ENDLESS_SHELL % (port, port)
+        config = model_config(url) + '\n[budgets.daily]\nper = "day"\nrequests = 7\n'
+        config += '\n[policy]\nnetworks = ["model"]\n'
+        async with daemon(tmp_path / "d", config, env=KEY) as made:
+            async with made.client() as client:
+                session = await turn(client, SHORT, "work")
+                assert session.status == "idle"
+            await made.end(signal.SIGKILL)
+            await made.start()
+            async with made.client() as client:
+                record = await run(client, shell, network="model")
+                stdout, _ = await output(client, record)
+                assert stdout.count("HTTP/1.1 200") == 5
+                assert (record.status, record.reason) == (
+                    "budget",
+                    "budget 'daily' (per day) is spent: 7 of 7 requests",
+                )
+                with pytest.raises(ServiceError, match="is spent") as refused:
+                    await turn(client, SHORT, "work")
+                assert refused.value.code == "budget_spent"
+
+
+async def test_a_budget_where_nothing_is_metered_is_refused(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        with pytest.raises(ServiceError) as refused:
+            await run(client, "true", budget_usd=1)
+        assert refused.value.code == "budget_unmetered"
