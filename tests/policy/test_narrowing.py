@@ -1,5 +1,6 @@
 """Tiers and a repository's own file: whatever they say, a run gets no more than without them."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -195,6 +196,21 @@ def test_a_file_that_cannot_be_understood_is_refused(text: str) -> None:
 def test_any_text_is_read_or_refused(text: bytes) -> None:
     read = lambda _: parse_repository(text, "/w/.hutch.toml")  # noqa: E731
     or_refused(read, BASE, "repository_file_invalid", "repository_widens")
+
+
+def test_a_wrong_key_is_named_with_the_one_that_was_meant() -> None:
+    with pytest.raises(HutchError) as refused:
+        parse_repository(b'workspce = "ro"', "/w/.hutch.toml")
+    assert refused.value.message == "/w/.hutch.toml: workspce is not a key"
+    assert "'workspace'" in refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["a.{}b = 1", "[a.{}b]", "a = {{a.{}b = 1}}"])
+def test_a_key_of_many_parts_takes_no_time(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(HutchError):
+        parse_repository(text.format("a." * 30_000).encode(), "/w/.hutch.toml")
+    assert time.process_time() - began < 1
 
 
 def test_what_narrowed_is_said() -> None:

@@ -1,5 +1,6 @@
 """A sandbox works over a real folder, which stays as it is until a person applies what changed."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -241,3 +242,18 @@ async def test_without_overlays_the_sandbox_works_in_a_copy(here: House, method:
             await client.apply_changes(ApplyRequest(id=record.run_id, agreed=True))
         assert other.listing() == ["a", "new"]
         assert (other.folder / "a").read_text() == "one\ntwo\n"
+
+
+async def test_what_is_denied_is_in_no_diff(here: House) -> None:
+    here.write(".hutch.toml", 'denied = ["a/in/secret", "a/.env*"]\n')
+    here.write("a/in/secret/key", "TOP\n")
+    here.write("a/.env.local", "TOP\n")
+    if here.who.uid == 0:  # an overlay cannot make files of others: the sandbox has a copy
+        os.chown(here.folder, 1, 1)
+    record = await here.run("cd /workspace; mv a b; mkdir -p a/in; mv a/in b; cat b/in/secret/key", "review")
+    assert record.workspace["how"] == ("copy" if here.who.uid == 0 else "overlay")
+    os.chown(here.folder, here.who.uid, here.who.uid)
+    told = await changes(here, record.run_id)
+    assert "TOP" not in told.model_dump_json()
+    assert {"a/in/secret/key", "a/.env.local"}.isdisjoint({each.path for each in told.changes})
+    await here.client.discard_changes(record.run_id)

@@ -54,7 +54,7 @@ class Reader:
         values = {key.field: getattr(defaults, key.field) for key in keys.values()}
         for name, value in table.items():
             key = keys[name]
-            here = f"{where}.{name}"
+            here = _below(where, name)
             if key.kind is None:
                 values[key.field] = self.record(key.record, value, here, values[key.field])
             else:
@@ -72,7 +72,7 @@ class Reader:
             if name not in known:
                 nearest = get_close_matches(name, known, 1, cutoff=0.5)
                 meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-                raise self.error(f"{where}.{name}" if where else name, "is not a key", meant + _EVERY_KEY)
+                raise self.error(_below(where, name), "is not a key", meant + _EVERY_KEY)
 
     def error(self, where: str, what: str, hint: str = "") -> HutchError:
         return HutchError("config_invalid", f"{self.source}: {where} {what}", hint)
@@ -82,3 +82,7 @@ class Reader:
             return kind.read(value)
         except WrongValueError as error:
             raise self.error(where, str(error), _EVERY_KEY) from None
+
+
+def _below(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name

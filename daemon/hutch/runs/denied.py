@@ -45,6 +45,20 @@ def masks(
     return tuple(mounts.values())
 
 
+def held_in_copy(masks: Iterable[Mount], copy: Path, target: PurePosixPath) -> tuple[Mount, ...]:
+    """Return the folders of a copy that are above a mask, mounted onto themselves, outer ones first.
+
+    Renamed, they would take the mask along, and what it hides would have another name in the copy.
+    """
+    inner = [mask.target.relative_to(target) for mask in masks if mask.target.is_relative_to(target)]
+    above = {parent for path in inner for parent in path.parents[:-1]}
+    return tuple(
+        Mount(copy / path, target / path, writable=True)
+        for path in sorted(above, key=lambda path: len(path.parts))
+        if (copy / path).is_dir() and (copy / path).resolve() == copy.resolve() / path
+    )
+
+
 def _mask(config: Config, grant: Mount, path: Path) -> Iterator[Mount]:
     if grant.writable:
         for parent in reversed(path.parents[:-1]):

@@ -14,6 +14,7 @@ from hutch.policy import widens
 
 NAME = ".hutch.toml"
 _MAX_BYTES = 64 * 1024
+_MAX_DOTS = 2000  # a key of 30,000 parts fits into the file, and keeps the parser busy for half a minute
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not blocked by a FIFO
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNERS = frozenset(
@@ -47,6 +48,8 @@ def protected_in(folder: Path, config: Config) -> tuple[str, ...]:
 
 def parse_repository(text: bytes, source: str) -> Repository:
     """Read the text of the file `source`. Pure. Raises HutchError as `read_repositories`."""
+    if text.count(b".") > _MAX_DOTS:
+        raise _invalid(source, f"has more than {_MAX_DOTS} dots")
     try:
         document = tomllib.loads(text.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -55,15 +58,10 @@ def parse_repository(text: bytes, source: str) -> Repository:
     for key in document:
         if key in owners:
             raise widens(source, key, "only the daemon's owner may say this")
-    reader = Reader(source)
     try:
-        return reader.record(Repository, document, "key", Repository())
+        return Reader(source).record(Repository, document, "", Repository())
     except HutchError as error:
-        raise HutchError(
-            "repository_file_invalid",
-            error.message,
-            "docs/configuration.md lists every key of a repository's file",
-        ) from None
+        raise HutchError("repository_file_invalid", error.message, error.hint) from None
 
 
 def _read(folder: Path) -> bytes | None:

@@ -15,6 +15,7 @@ from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
 from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
+from hutch.runs.denied import held_in_copy
 from hutch.runs.repository import protected_in
 from hutch.runs.rooms import Rooms
 from hutch.workspaces import GrantedWorkspace, Mode
@@ -168,10 +169,12 @@ async def _reviewed(
         review = await to_thread.run_sync(open_review)
         if review.how == "overlay":
             mount = Mount(top.folder, WORKSPACE, upper=review.upper, work=review.work, identity=top.identity)
+            held: tuple[Mount, ...] = ()
         else:
             mount = Mount(review.copy, WORKSPACE, writable=True)
+            held = held_in_copy(plan.masks, review.copy, WORKSPACE)
         try:
-            yield Workspace(granted, top.here, (mount,), review=review)
+            yield Workspace(granted, top.here, (mount, *held), review=review)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(rooms.reviews.drop_if_empty, review)
