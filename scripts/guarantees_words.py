@@ -45,8 +45,7 @@ TAIL = """## What does not hold yet
   the same user, so what it says of its own sandbox's commands is no more than the sandbox's word.
 - **A sandbox of root's daemon** has a user that is the host's root without any of its rights. Prefer an
   ordinary user.
-- **`pass_env`** hands values *into* the sandbox; the agent and every command that it runs can read them.
-  Credentials that are added outside come with the allow-list proxy.
+- **`pass_env`** and `--secret NAME:env` hand values *into* the sandbox; every command inside can read them.
 - **Network rules** are whole destinations (`host:port`), one listener each. Rules by host pattern, path
   and method come with the allow-list proxy.
 - **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown,

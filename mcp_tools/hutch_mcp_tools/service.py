@@ -117,6 +117,7 @@ class RunRequest(RunLimits):
     env: dict[str, str] = {}
     stdin: bytes = b""
     network: str | None = None  # "none", or names of configured networks, and allow:HOST last
+    secrets: list[str] = []  # names; "name:env" for the value itself, where that is granted
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     volume_wait_s: VolumeWaitS = 0
 
@@ -141,6 +142,7 @@ class AgentRequest(TurnBounds):
     image: str | None = None  # the root of the sandbox, one that the owner allows
     tier: str | None = None
     network: str | None = None
+    secrets: list[str] = []  # beside the agent's own
     instructions: str | None = None  # added to the agent's system prompt for this run
     skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
     resume: bool = True  # False: a new conversation though the volume holds one

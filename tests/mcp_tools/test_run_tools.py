@@ -246,10 +246,10 @@ async def test_what_became_of_the_workspace_is_told_and_how_to_look_at_it(
 
 
 async def test_wrong_arguments_are_named_and_nothing_runs(client: Client, service: FakeService) -> None:
-    error = await error_of(client, "run_in_sandbox", command="true", wait_s=99, memory="1g", secrets=["x"])
+    error = await error_of(client, "run_in_sandbox", command="true", wait_s=99, memory="1g", passwords=["x"])
     assert error.startswith(
         "error: arguments_invalid: wait_s: Input should be less than or equal to 50; "
-        "memory: no such parameter; secrets: no such parameter\nhint: the parameters are command, "
+        "memory: no such parameter; passwords: no such parameter\nhint: the parameters are command, "
     )
     assert service.requests == []
 

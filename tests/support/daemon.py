@@ -34,7 +34,6 @@ MODEL = """
 [agents.claude]
 base_url = "{url}"
 network = "model"
-pass_env = ["ANTHROPIC_API_KEY"]
 
 [network.model]
 host_services = ["{address}"]

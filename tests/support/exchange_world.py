@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 import h11
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, TaskStatus
 from anyio.streams.tls import TLSStream
 
 from hutch.egress.exchange import Exchanges, Step
@@ -85,9 +85,13 @@ class World:
     is_tls: bool
     bytes_out: int = 0
     bytes_in: int = 0
+    refused: list[str] = field(default_factory=list)
 
     def sent(self, count: int) -> None:
         self.bytes_out += count
+
+    def refuse(self, told: str) -> None:
+        self.refused.append(told)
 
     def received(self, count: int) -> None:
         self.bytes_in += count
@@ -153,6 +157,24 @@ async def world(
             tasks.start_soon(_accept, far, answer)
             yield here
             tasks.cancel_scope.cancel()
+
+
+async def serve_tls(talk: Talk, *, task_status: TaskStatus[tuple[int, bytes]]) -> None:
+    """Serve what a real certificate proves; tells its port and the certificate to trust."""
+    real = Authority("the world", [HOST])
+
+    async def answer(sock: socket.socket) -> None:
+        with sock:
+            context = real.context(HOST)
+            await talk(
+                await TLSStream.wrap(
+                    SocketBytes(sock), server_side=True, ssl_context=context, standard_compatible=False
+                )
+            )
+
+    with _listener() as listener:
+        task_status.started((listener.getsockname()[1], real.certificate))
+        await _accept(listener, answer)
 
 
 def _listener(port: int = 0) -> socket.socket:

@@ -59,6 +59,7 @@ Examples:
 )
 @click.option("--model", metavar="NAME", help="The model to ask.")
 @click.option("--net", metavar="NAME,…", help="Networks of the configuration instead of the agent's own.")
+@kinds.secret_option
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(
@@ -160,6 +161,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         image=options["image"],
         tier=options["tier"],
         network=options["net"],
+        secrets=list(options["secret"]),
         instructions=_text(instructions) if instructions else None,
         skills=_skills(skills) if skills else {},
         resume=not options["new"],

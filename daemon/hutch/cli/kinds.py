@@ -58,6 +58,12 @@ def _no_json(word: str) -> None:
     raise ValueError(word)
 
 
+secret_option = click.option(
+    "--secret",
+    multiple=True,
+    metavar="NAME[:env]",
+    help="A secret that policy.secrets grants, used and not seen; with :env its value itself goes inside.",
+)
 wait_volume_option = click.option(
     "--wait-volume",
     type=duration,

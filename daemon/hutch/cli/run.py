@@ -85,6 +85,7 @@ class Collecting:
 @click.option(
     "--net", metavar="NAME,…", help="Networks of the configuration, allow:HOST last; none unless asked for."
 )
+@kinds.secret_option
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
 @click.option(
@@ -156,6 +157,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         env=dict(options["env"]),
         stdin=_piped_input(),
         network=options["net"],
+        secrets=list(options["secret"]),
         timeout_s=options["timeout"],
         memory_bytes=options["memory"],
         cpus=options["cpus"],

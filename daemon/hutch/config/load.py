@@ -27,6 +27,8 @@ from hutch.config.records import (
     Storage,
     VolumeRules,
 )
+from hutch.config.secret_checks import check_secrets
+from hutch.config.secrets import SECRETS, Secret
 from hutch.config.spending import Budget, check_budgets, read_prices
 from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
@@ -67,6 +69,7 @@ _SECTIONS = (
     "retention",
     "prices",
     "budgets",
+    "secrets",
 )
 _SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
 
@@ -122,6 +125,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         prices=read_prices(reader, document.get("prices", {})),
         budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
+        secrets=_named(reader, Secret, document.get("secrets", {}), "secrets", SECRETS),
         file=file,
     )
     _check_daemon(reader, config.daemon)
@@ -130,6 +134,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     _check_agents(reader, config)
     check_tiers(reader, config)
     check_budgets(reader, config.budgets, {OWNER: None, **config.principals})
+    check_secrets(reader, config)
     return config
 
 

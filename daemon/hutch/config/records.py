@@ -46,6 +46,7 @@ _NAME = r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
 _HOST = Text(_NAME, "a host name without a port")
 _ORIGIN = Text(rf"https?://{_NAME}(:[0-9]{{1,5}})?", "an origin such as https://hutch.example.org")
 _IMAGE = Text(r"[A-Za-z0-9*][A-Za-z0-9._/:@*-]{0,254}", "an image's name with its tag, or a pattern with *")
+_GRANTED_SECRET = Text(r"[a-z0-9_-]+(:env)?", "the name of a secret, or NAME:env for its value itself")
 _VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
 _URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
 _STORE = Text(
@@ -134,6 +135,7 @@ class Policy:
     unprotected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
     review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
     agents_may_apply: Annotated[bool, Flag()] = False
+    secrets: Annotated[tuple[str, ...], Each(_GRANTED_SECRET)] = ()
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
     network_hosts: Annotated[tuple[Pattern, ...], Each(Hosts())] = ()
     images: Annotated[tuple[str, ...], Each(_IMAGE)] = ()
@@ -171,7 +173,8 @@ class Agent:
     model: Annotated[str, Text()] = ""  # "": the agent's own default
     network: Annotated[str, Text()] = "anthropic"  # names, with commas between them
     base_url: Annotated[str, _URL] = ""  # "": the agent's own
-    pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ("ANTHROPIC_API_KEY",)
+    secrets: Annotated[tuple[str, ...], Each(Text())] = ("anthropic",)
+    pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
     max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
 
@@ -197,6 +200,7 @@ class Principal:
 
     volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
     tiers: Annotated[tuple[str, ...], Each(Text())] = ()
+    secrets: Annotated[tuple[str, ...], Each(_GRANTED_SECRET)] = ()
 
 
 _BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40)), ("max_history_bytes", Size(0))))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from hutch.config.kinds import Each, Place, Text, WrongValueError
-from hutch.destinations import NotADestinationError
+from hutch.config.network_kinds import Origins
 from hutch.origins import Origin, read_origin
 
 _VARIABLE = Text(r"([A-Za-z_][A-Za-z0-9_]*)?", "the name of an environment variable, or empty")
@@ -17,19 +17,6 @@ _PLACE = Text(
     r"header [A-Za-z0-9_-]+(: *[\x20-\x7e]*\{\}[\x20-\x7e]*)?|bearer|basic|query [^&=# ]+",
     '"header NAME", "header NAME: Bearer {}", "bearer", "basic" or "query NAME"',
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Origins:
-    """One host or several, each "host", "host:port", "*.host" or "http://host:port"."""
-
-    def read(self, value: object) -> Origin:
-        if not isinstance(value, str):
-            raise WrongValueError("must be a string")
-        try:
-            return read_origin(value)
-        except NotADestinationError as error:
-            raise WrongValueError(f"cannot be {value!r}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +49,17 @@ class Secret:
     from_file: Annotated[Path, Place(may_be_empty=True)] = Path()
     from_command: Annotated[tuple[str, ...], _Words()] = ()
     from_keyring: Annotated[str, _ENTRY] = ""
-    hosts: Annotated[tuple[Origin, ...], Each(_Origins())] = ()
+    hosts: Annotated[tuple[Origin, ...], Each(Origins())] = ()
     place: Annotated[tuple[str, ...], _OneOrMore(Each(_PLACE))] = ()
     methods: Annotated[tuple[str, ...], Each(_METHOD)] = ()
     paths: Annotated[tuple[str, ...], Each(_PATH)] = ()
     env: Annotated[str, _VARIABLE] = ""
     like: Annotated[str, _LIKE] = ""
+
+    @property
+    def variable(self) -> str:
+        """The variable inside that its value itself is put into, where that is granted."""
+        return self.env or self.from_env
 
     @property
     def sources(self) -> list[str]:

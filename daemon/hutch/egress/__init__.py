@@ -7,7 +7,8 @@
         network.replace(other)                               # connections whose rule is gone are cut
 
 Every connection is *named* (host and port), *judged* by `judge`, a pure function of the network in force, and
-then *carried*: `open_ways(..., carry=)` takes a function of a judged `Passage`; by default `tunnel`, blindly.
+then *carried*: `open_ways(..., carry=)` takes a function of a judged `Passage`; by default `tunnel`, blindly;
+`carrying(exchanges)` reads what the steps of a run ask for, as HTTP.
 
 `folder` exists, is private to us (0700) and short: a unix socket's path has at most 107 bytes. The socket in
 it is removed when the block ends, and no connection outlives the block. `log` is called in the event loop
@@ -18,6 +19,7 @@ A name that resolves to a private, loopback, link-local or metadata address is r
 unless its rule is a host service. On port 443 the client must say the granted name (SNI).
 """
 
+from hutch.egress.carrying import carrying
 from hutch.egress.in_force import InForce
 from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
@@ -36,6 +38,7 @@ __all__ = [
     "Refusal",
     "RefusedError",
     "Rule",
+    "carrying",
     "judge",
     "open_ways",
     "tunnel",

@@ -58,6 +58,7 @@ class Passage:
     bytes_out: int = 0
     bytes_in: int = 0
     refused: Refusal | None = None
+    told: str = ""  # of what was refused on it, where that is more than its kind
     scope: CancelScope = field(default_factory=CancelScope)
 
     async def run(self, carry: "Carry") -> None:
@@ -72,6 +73,10 @@ class Passage:
         if self.refused is None:
             self.refused = why
         self.scope.cancel()
+
+    def refuse(self, told: str) -> None:
+        """Note that a request on it was not sent on; the connection may go on."""
+        self.refused, self.told = Refusal.HTTP, told
 
     def sent(self, count: int) -> None:
         """Count bytes out of the sandbox, and end it where a budget is used up."""

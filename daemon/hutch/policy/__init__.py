@@ -7,18 +7,22 @@ from hutch.policy.decide import decide
 from hutch.policy.modes import bounded_workspace, folder_of
 from hutch.policy.narrowing import Allowed, allowed, widens, with_repository, with_tier
 from hutch.policy.plan import Plan
+from hutch.policy.secrets import GrantedSecret, agents_secrets, grant_secrets
 from hutch.policy.wish import Wish
 
 __all__ = [
     "Allowed",
+    "GrantedSecret",
     "Plan",
     "Wish",
+    "agents_secrets",
     "allowed",
     "bounded_workspace",
     "command_for",
     "decide",
     "folder_of",
     "grant_budgets",
+    "grant_secrets",
     "read_limits",
     "shown",
     "widens",

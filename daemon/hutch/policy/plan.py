@@ -8,6 +8,7 @@ from hutch.budgets import Limit
 from hutch.config import Limits as Bounds
 from hutch.egress import Network
 from hutch.mounts import VolumeMount
+from hutch.policy.secrets import GrantedSecret
 from hutch.workspaces import GrantedWorkspace
 from hutch_launchers.spec import Command, EgressEndpoint, Guarantee, Limits, Mount, SandboxSpec
 
@@ -32,6 +33,7 @@ class Plan:
     volume_wait_s: float = 0
     narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
     image: str | None = None
+    secrets: tuple[GrantedSecret, ...] = ()
     masks: tuple[Mount, ...] = ()  # over what is denied below the granted folders
 
     def spec(

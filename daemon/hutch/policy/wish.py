@@ -18,6 +18,7 @@ class Wish:
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: str | None = None
+    secrets: Sequence[str] = ()  # "name", or "name:env" for its value itself
     wall_s: float | None = None
     memory_bytes: int | None = None
     cpus: float | None = None

@@ -25,7 +25,7 @@ from hutch_mcp_tools.service import AgentRequest, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
-_STORED = ("model", "method", "image", "tier", "network", "workspace")
+_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets")
 
 BESIDE = "/session"  # the volume of an agent that has a workspace
 
@@ -49,7 +49,7 @@ class AgentSessions:
         if request.volume and request.resume:
             known = await self._rooms.state.newest_agent_session(request.volume, request.agent, principal)
         session = known or await self._new(request, principal)
-        changes = {name: getattr(request, name) for name in _STORED if getattr(request, name) is not None}
+        changes = {name: getattr(request, name) for name in _STORED if getattr(request, name)}
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
         return await self._turn(session, request, fork)
 
@@ -175,15 +175,14 @@ class AgentSessions:
             tier=request.tier,
             volume_wait_s=request.volume_wait_s,
             network=request.network or settings.network,
+            secrets=request.secrets,
             wall_s=request.max_minutes and request.max_minutes * 60,
             budget_usd=request.budget_usd,
             budget_tokens=request.budget_tokens,
             budget_requests=request.budget_requests,
         )
         config = replace(config, policy=replace(config.policy, limits=own))
-        return await plan_for(
-            self._rooms, wish, session.principal, config=config, own_networks=settings.networks
-        )
+        return await plan_for(self._rooms, wish, session.principal, config=config, agent=settings)
 
 
 def _own_limits(settings: AgentConfig, default: Limits, most: Limits) -> Limits:

@@ -1,9 +1,10 @@
-"""Whether an agent has a credential: what the daemon hands into its sandbox."""
+"""Whether an agent has a credential: a secret, or what the daemon hands into its sandbox."""
 
 import os
+from pathlib import Path
 
 from hutch.agents import Agent
-from hutch.config import Config
+from hutch.config import Config, Secret
 from hutch.errors import HutchError
 
 
@@ -11,16 +12,24 @@ def keyless(config: Config, name: str, agent: Agent) -> HutchError | None:
     """Why the agent called `name` has none, unless its volume holds a login; None: it has one."""
     settings = config.agents[name]
     there = [variable for variable in agent.secrets if variable in os.environ]
-    if settings.base_url or set(there) & set(settings.pass_env):
+    own = [config.secrets[secret] for secret in settings.secrets]
+    if settings.base_url or set(there) & set(settings.pass_env) or any(map(_is_there, own)):
         return None
     if there:
         return HutchError(
             "agent_keyless",
-            f"{agent.name} has no credential: {there[0]} is set, and agents.{name}.pass_env does not name it",
-            f'let it in with pass_env = ["{there[0]}"] in [agents.{name}], then: hutch stop --daemon',
+            f"{agent.name} has no credential: {there[0]} is set, and no secret of agents.{name} takes it",
+            f'name its secret in [agents.{name}], as in secrets = ["anthropic"], then: hutch stop --daemon',
         )
     return HutchError(
         "agent_keyless",
         f"{agent.name} has no credential: the daemon's environment has none of {', '.join(agent.secrets)}",
         "set one, then let the daemon take it up: hutch stop --daemon, and try again",
     )
+
+
+def _is_there(secret: Secret) -> bool:
+    """Whether a value is likely there; programs and keyrings are asked when a run begins."""
+    if secret.from_env:
+        return secret.from_env in os.environ
+    return secret.from_file == Path() or secret.from_file.is_file()

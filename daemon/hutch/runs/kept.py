@@ -3,16 +3,18 @@
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
 from hutch.budgets import Purse, Whose
 from hutch.egress import InForce
+from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError
 from hutch.policy import Plan
+from hutch.runs.exchanging import Exchanging, exchanging
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
@@ -56,6 +58,7 @@ class Kept:
     error: HutchError | None = None
     reason: str = ""  # why it ended
     policy: dict[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # of every command, beneath its own
     sandbox: KeptSandbox | None = None
     folders: Folders | None = None
     workspace: Workspace | None = None
@@ -106,7 +109,8 @@ class Kept:
             live.change(policy=self.policy)
             method, wall_s = self.plan.method, limits.wall_s
             with rooms.deadlines.held(live.id, method, self.session_id, in_s=wall_s):
-                async with self.sandbox.start(work.command) as process:
+                command = replace(work.command, env={**self.env, **work.command.env})
+                async with self.sandbox.start(command) as process:
                     running(live, wall_s)
                     live.standstill, live.purse = self.standstill, self.purse
                     live.behind = self.folders.behind
@@ -135,10 +139,13 @@ class Kept:
                 with private_folder(rooms, self.session_id) as private:
                     async with (
                         self._metering(rooms) as self.purse,
-                        self._way_out(rooms, private) as endpoint,
+                        self._exchanging(private) as own,
+                        self._way_out(rooms, private, own.exchanges) as endpoint,
                     ):
+                        self.env = own.env
                         self.policy = await policy_record(launcher, self.plan)
-                        spec = self.plan.spec(self.session_id, folders.paths, endpoint, workspace.mounts)
+                        mounts = (*own.mounts, *workspace.mounts)
+                        spec = self.plan.spec(self.session_id, folders.paths, endpoint, mounts)
                         with self._without_us(rooms):
                             async with launcher.keep(spec) as sandbox:
                                 self.folders, self.workspace, self.sandbox = folders, workspace, sandbox
@@ -170,10 +177,12 @@ class Kept:
         rooms.deadlines.set(self.session_id, method, self.session_id, after_s=after_s)
 
     def _way_out(
-        self, rooms: Rooms, private: PrivateFolder
+        self, rooms: Rooms, private: PrivateFolder, exchanges: Exchanges
     ) -> AbstractAsyncContextManager[EgressEndpoint | None]:
-        steps = steps_of(self.purse, self.plan.network)
-        return way_out(rooms, self.session_id, private, self.network, self._reached, steps)
+        return way_out(rooms, self.session_id, private, self.network, self._reached, exchanges)
+
+    def _exchanging(self, private: PrivateFolder) -> AbstractAsyncContextManager[Exchanging]:
+        return exchanging(self.session_id, self.plan, private, steps_of(self.purse, self.plan.network))
 
     def _metering(self, rooms: Rooms) -> AbstractAsyncContextManager[Purse | None]:
         whose = Whose(self.session_id, self.session_id, self.principal)

@@ -131,6 +131,7 @@ def _refuse_fixed(wish: Wish) -> None:
         "image": wish.image,
         "tier": wish.tier,
         "network": wish.network,
+        "secrets": wish.secrets,
         "memory_bytes": wish.memory_bytes,
         "cpus": wish.cpus,
         "pids": wish.pids,

@@ -7,7 +7,7 @@ import errno
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -17,12 +17,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from hutch.budgets import Whose
 from hutch.egress import Connection as Passed
-from hutch.egress import InForce, Network, open_ways
-from hutch.egress.carrying import carrying
-from hutch.egress.exchange import Exchanges, Step
+from hutch.egress import InForce, Network, carrying, open_ways
+from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.advice import TAIL_BYTES, advice
+from hutch.runs.exchanging import exchanging
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
@@ -197,14 +197,16 @@ async def _in_sandbox(
     live.network = InForce(network)
     if not network:
         refuse_unmetered(plan.budgets, plan.method)
+        plan = replace(plan, secrets=tuple(each for each in plan.secrets if each.is_value_inside))
     whose = Whose(live.id, live.record.session_id, live.record.principal)
     async with (
         metering(rooms, network, plan.budgets, whose, lambda: [live]) as live.purse,
-        way_out(
-            rooms, live.id, private, live.network, live.reached, steps_of(live.purse, network)
-        ) as endpoint,
+        exchanging(live.id, plan, private, steps_of(live.purse, network)) as own,
+        way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
-        spec = plan.with_command(start.command).spec(live.id, folders.paths, endpoint, start.mounts)
+        command = replace(start.command, env={**own.env, **start.command.env})
+        mounts = (*own.mounts, *start.mounts)
+        spec = plan.with_command(command).spec(live.id, folders.paths, endpoint, mounts)
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
             launched = _launched(launcher, start.agent, spec)
@@ -236,7 +238,7 @@ async def way_out(
     private: PrivateFolder,
     network: InForce,
     reached: Reached,
-    steps: Sequence[Step],
+    exchanges: Exchanges,
 ) -> AsyncGenerator[EgressEndpoint | None]:
     """Open the granted ways out, within the run's private folder, and keep a log of what passes."""
     if not network.network:
@@ -247,8 +249,8 @@ async def way_out(
         async with anyio.create_task_group() as group:
             group.start_soon(_store_connections, rooms.state, passed, reached)
             with sender:
-                carry = carrying(Exchanges(run_id, steps))
-                async with open_ways(network, run_id, private.make(), sender.send_nowait, carry) as endpoint:
+                log, carry = sender.send_nowait, carrying(exchanges)
+                async with open_ways(network, run_id, private.make(), log, carry) as endpoint:
                     yield endpoint
 
 

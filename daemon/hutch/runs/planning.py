@@ -6,18 +6,20 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
-from hutch.config import Config
+from hutch.config import OWNER, Agent, Config
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE
 from hutch.policy import (
     Allowed,
     Plan,
     Wish,
+    agents_secrets,
     allowed,
     bounded_workspace,
     decide,
     folder_of,
     grant_budgets,
+    grant_secrets,
     with_repository,
     with_tier,
 )
@@ -36,13 +38,14 @@ async def plan_for(
     principal: str,
     *,
     config: Config | None = None,
-    own_networks: frozenset[str] = frozenset(),
+    agent: Agent | None = None,
 ) -> Plan:
-    """Return what a principal's request gets; `own_networks` are those of the agent that is to be started.
+    """Return what a principal's request gets; `agent` is the one that is to be started.
 
     Raises what `decide` raises, and HutchError `tier_unknown`, `tier_denied`, `path_denied`,
-    `repository_file_invalid`, `repository_widens`, `budget_unmetered`.
+    `repository_file_invalid`, `repository_widens`, `budget_unmetered`, `secret_denied`, `secret_unreachable`.
     """
+    own_networks = agent.networks if agent else frozenset()
     config = config or rooms.config
     rights = await rooms.access.rights(principal)
     base = allowed(config, config.policy.networks, own_networks)
@@ -59,7 +62,8 @@ async def plan_for(
     if base.config.policy.writable:
         policy = base.config.policy
         await to_thread.run_sync(refuse_unprotected, policy.writable, policy.protected_names)
-    budgets = grant_budgets(wish, config, principal, plan.network, is_agent=bool(own_networks))
+    budgets = grant_budgets(wish, config, principal, plan.network, is_agent=agent is not None)
+    plan = _with_secrets(plan, wish, base.config, principal, agent)
     return replace(plan, narrowed=base.narrowed, masks=hidden, budgets=budgets)
 
 
@@ -73,6 +77,22 @@ def tier_of(config: Config, asked: str | None, principal: str) -> str | None:
             "tier_denied", f"tier {asked!r} is not granted to you", f"granted: {', '.join(known.tiers)}"
         )
     return asked or known.tiers[0]
+
+
+def _with_secrets(plan: Plan, wish: Wish, config: Config, principal: str, agent: Agent | None) -> Plan:
+    others = config.principals.get(principal)
+    granted = others.secrets if others else config.policy.secrets if principal == OWNER else ()
+    secrets = grant_secrets(wish.secrets, config, granted, plan.network)
+    if agent:
+        asked = {secret.name for secret in secrets}
+        own = agents_secrets(agent, config, plan.network)
+        secrets += tuple(secret for secret in own if secret.name not in asked)
+    return replace(
+        plan,
+        secrets=secrets,
+        requested={**plan.requested, "secrets": list(wish.secrets)},
+        granted={**plan.granted, "secrets": [str(secret) for secret in secrets]},
+    )
 
 
 def _with_repositories(base: Allowed, folder: Path, own_networks: frozenset[str]) -> Allowed:

@@ -236,6 +236,7 @@ def _wish(request: RunRequest) -> Wish:
         cwd=request.cwd,
         env=request.env,
         network=request.network,
+        secrets=request.secrets,
         wall_s=request.timeout_s,
         memory_bytes=request.memory_bytes,
         cpus=request.cpus,

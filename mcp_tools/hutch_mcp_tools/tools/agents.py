@@ -10,7 +10,7 @@ from pydantic import Field
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import AgentRequest, SandboxService, TurnBounds, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
-from hutch_mcp_tools.tools.runs import Image, Tier, Workspace
+from hutch_mcp_tools.tools.runs import Image, Secrets, Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
 
 Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
@@ -68,6 +68,7 @@ class AgentTools:
         image: Image = "",
         tier: Tier = "",
         network: Network = "",
+        secrets: Secrets = (),
         instructions: Instructions = "",
         skills: Skills = NO_SKILLS,
         resume: Resume = True,
@@ -93,6 +94,7 @@ class AgentTools:
             image=image or None,
             tier=tier or None,
             network=network or None,
+            secrets=list(secrets),
             instructions=instructions or None,
             skills=skills,
             resume=resume,

@@ -72,6 +72,13 @@ Network = Annotated[
         "where that is granted."
     ),
 ]
+Secrets = Annotated[
+    Sequence[str],
+    Field(
+        description="Secrets that the owner grants, by name: a variable inside holds a placeholder, which "
+        "becomes the secret on its way to its own hosts."
+    ),
+]
 TimeoutS = Annotated[
     float | None,
     Field(
@@ -126,6 +133,7 @@ class RunTools:
         env: Environment = NO_VARIABLES,
         stdin: str = "",
         network: Network = "",
+        secrets: Secrets = (),
         timeout_s: TimeoutS = None,
         limits: Limits = DEFAULT_LIMITS,
         wait_s: RunWaitS = DEFAULT_WAIT_S,
@@ -149,6 +157,7 @@ class RunTools:
             env=dict(env),
             stdin=stdin.encode(),
             network=network or None,
+            secrets=list(secrets),
             timeout_s=timeout_s,
             **limits.model_dump(exclude_none=True),
         )

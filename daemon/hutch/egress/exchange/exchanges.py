@@ -25,11 +25,12 @@ _HANDSHAKE = b"\x16"
 Dial = Callable[[], Awaitable[socket.socket]]  # the vetted address; raises UnreachedError
 
 
-class Tally(Protocol):
-    """Is told of the bytes on the wire between us and the server."""
+class Watch(Protocol):
+    """Is told of the bytes on the wire between us and the server, and of requests that were not sent on."""
 
     def sent(self, count: int) -> None: ...
     def received(self, count: int) -> None: ...
+    def refuse(self, told: str) -> None: ...
 
 
 class Exchanges:
@@ -54,7 +55,7 @@ class Exchanges:
         return any(pattern.covers(host, port) for pattern in self._patterns)
 
     async def serve(
-        self, client: socket.socket, first: bytes, where: tuple[str, int], dial: Dial, tally: Tally
+        self, client: socket.socket, first: bytes, where: tuple[str, int], dial: Dial, watch: Watch
     ) -> None:
         """Serve a client's connection, of which `first` was read and is not empty, to its end.
 
@@ -74,12 +75,12 @@ class Exchanges:
 
             async def connect() -> ByteStream:
                 sock = dialled.enter_context(await dial())
-                return await self._far(sock, place, tally)
+                return await self._far(sock, place, watch)
 
-            await Conversation(near, place, self._steps, connect, self._note(place)).run()
+            await Conversation(near, place, self._steps, connect, watch.refuse).run()
 
-    async def _far(self, sock: socket.socket, place: Place, tally: Tally) -> ByteStream:
-        far = SocketBytes(sock, sent=tally.sent, received=tally.received)
+    async def _far(self, sock: socket.socket, place: Place, watch: Watch) -> ByteStream:
+        far = SocketBytes(sock, sent=watch.sent, received=watch.received)
         if not place.is_tls:
             return far
         if self._trust is None:
@@ -89,9 +90,3 @@ class Exchanges:
         except _TLS_FAILED as error:
             why = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "it hung up"
             raise UnreachedError(f"{place.host} did not prove who it is: {why}") from error
-
-    def _note(self, place: Place) -> Callable[[str], None]:
-        def note(why: str) -> None:
-            _log.info("run=%s egress: a request to %s was refused: %s", self._run_id, place.host, why)
-
-        return note

@@ -35,7 +35,7 @@ DRAIN_BYTES = 8 << 20
 _CONTINUE, _SWITCHING = 100, 101
 
 Connect = Callable[[], Awaitable[ByteStream]]  # raises UnreachedError
-Note = Callable[[str], None]  # told of every request that is not sent on
+Note = Callable[[str], None]  # told why, of every request that is not sent on
 
 
 class UnreachedError(Exception):

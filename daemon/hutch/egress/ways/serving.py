@@ -161,5 +161,5 @@ def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: flo
         bytes_in=passage.bytes_in,
         refused=passage.refused,
         rule=str(passage.rule),
-        told=passage.refused.told if passage.refused else "",
+        told=passage.told or (passage.refused.told if passage.refused else ""),
     )
