@@ -129,7 +129,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
                     private=private_folder(config),
                     deadlines=deadlines,
                     placeholders=Placeholders(state / "workspaces", config.policy.roots),
-                    reviews=Reviews(state / "reviews", config.policy.roots),
+                    reviews=Reviews(state / "reviews", config.policy.roots, config.policy.reviews_max_bytes),
                     worktrees=Worktrees(state / "worktrees", config.policy.roots),
                     shell=next(shell for shell in _SHELLS if Path(shell).exists()),
                 )

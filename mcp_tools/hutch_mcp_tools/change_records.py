@@ -41,6 +41,7 @@ class WorkspaceChanges(Wire):
     folder: str
     how: Literal["overlay", "copy"]
     changes: list[WorkspaceChange]
+    count: int  # of all pages
     next: int | None = None  # the offset of the next page
 
 
@@ -50,6 +51,7 @@ class ReviewRecord(Wire):
     review: str
     folder: str
     changes: int | None  # None: a sandbox is at work on it
+    bytes: int | None  # that it takes on the disk of the daemon's state
     created_at: datetime
 
 
@@ -69,5 +71,6 @@ class AppliedRecord(Wire):
 
     review: str
     folder: str
-    applied: list[str]  # "A path", "M path", "D path"
+    applied: list[str]  # "A path", "M path", "D path": the first of them
+    count: int  # of all
     waiting: int

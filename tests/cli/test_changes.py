@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -31,6 +32,13 @@ class Place:
         assert done.returncode == code, done
         return (done.stderr if code else done.stdout).decode()
 
+    async def told(self, *words: str) -> str:
+        """What it says besides its result."""
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "HUTCH_CONFIG": str(self.config)}
+        command = [sys.executable, "-m", "hutch", *words]
+        done = await anyio.run_process(command, env=env, stdin=subprocess.DEVNULL)
+        return done.stderr.decode()
+
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncGenerator[Place]:
@@ -49,6 +57,10 @@ async def place(tmp_path: Path) -> AsyncGenerator[Place]:
 async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) -> None:
     shown = await place.hutch("diff", place.run_id)
     assert "-2\n+two\n" in shown
+    assert re.findall(r"^@@ .* @@ hunk (\d)$", shown.partition("--- a/gone")[0], re.MULTILINE) == ["1", "2"]
+    patch = "".join(line for line in shown.splitlines(keepends=True) if not line.startswith("A "))
+    checked = ["git", "apply", "--check", "-"]
+    await anyio.run_process(checked, input=patch.encode(), cwd=place.folder)
     assert "--- a/gone\n+++ /dev/null" in shown
     assert "A .envrc  (an agent, an editor, a hook or a shell would obey it)" in shown
     assert "A binary  (binary)" in shown
@@ -59,16 +71,17 @@ async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) ->
 
     listed = json.loads(await place.hutch("diff", "--json"))
     assert [(each["review"], each["changes"]) for each in listed] == [(place.run_id, len(stat.splitlines()))]
-    assert f"{place.run_id}  4 " in await place.hutch("diff")
     said = await place.hutch("show", place.run_id)
     assert f"{place.folder}:review, 4 changes, to review: hutch diff {place.run_id}" in said
+    assert re.search(rf"{place.run_id} +4 +\d+ KiB", await place.hutch("diff"))
 
     assert "change_called_out" in await place.hutch("apply", place.run_id, code=1)
     assert await place.hutch("apply", place.run_id, "--hunk", "a:2") == "M a\n"
     assert "27\n" not in (place.folder / "a").read_text()
     assert "\n2\n" in (place.folder / "a").read_text()
     assert await place.hutch("apply", place.run_id, "gone", "binary") == "A binary\nD gone\n"
-    await place.hutch("discard", place.run_id)
+    assert "nothing has waited so long" in await place.told("discard", "--older-than", "1h")
+    assert place.run_id in await place.told("discard", "--older-than", "1s")
     assert sorted(path.name for path in place.folder.iterdir()) == ["a", "binary"]
     assert "changes_unknown" in await place.hutch("diff", place.run_id, code=1)
     assert json.loads(await place.hutch("diff", "--json")) == []
@@ -87,6 +100,15 @@ async def test_a_refusal_tells_of_a_configuration_that_the_daemon_has_not_read(p
     assert unread not in await place.hutch("diff", "r-none", code=1)
     place.config.write_text(f"{place.config.read_text()}# more\n")
     assert unread in await place.hutch("diff", "r-none", code=1)
+
+
+async def test_a_session_tells_its_workspace(place: Place) -> None:
+    async with place.daemon.client() as client:
+        folder = f"{place.folder}:review"
+        record = await run(client, "touch /workspace/new", session_id="new", workspace=folder)
+        await client.stop_session(record.session_id or "")
+    said = await place.hutch("show", record.session_id or "")
+    assert f"{place.folder}:review, 1 change, to review: hutch diff {record.session_id}" in said
 
 
 async def test_a_hunk_has_its_form(place: Place) -> None:

@@ -30,20 +30,24 @@ class FakeChanges:
 
     async def list_reviews(self) -> list[ReviewRecord]:
         count = len(self.changes)
-        return [ReviewRecord(review="s-review", folder="/src/app", changes=count, created_at=_BEGAN)]
+        return [
+            ReviewRecord(review="s-review", folder="/src/app", changes=count, bytes=4096, created_at=_BEGAN)
+        ]
 
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:
         if request.id != "s-review":
             raise ServiceError("changes_unknown", f"{request.id} has no changes to look at")
         page = self.changes[request.offset : request.offset + request.limit]
-        return WorkspaceChanges(review="s-review", folder="/src/app", how="overlay", changes=page)
+        return WorkspaceChanges(
+            review="s-review", folder="/src/app", how="overlay", changes=page, count=len(self.changes)
+        )
 
     async def apply_changes(self, request: ApplyRequest) -> AppliedRecord:
         if not (request.agreed or self.agents_may_apply):
             raise ServiceError("apply_denied", "changes are applied by their owner")
         self.asked.append(request)
         lines = [f"{change.kind} {change.path}" for change in self.changes]
-        return AppliedRecord(review="s-review", folder="/src/app", applied=lines, waiting=0)
+        return AppliedRecord(review="s-review", folder="/src/app", applied=lines, count=len(lines), waiting=0)
 
     async def discard_changes(self, of: str) -> WorkspaceChanges:
         return await self.get_changes(ChangesRequest(id=of))

@@ -3,14 +3,17 @@
 import re
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import click
 from pydantic import JsonValue
 
 from hutch.cli.invocation import Invocation, asked
+from hutch.cli.kinds import duration
 from hutch.cli.output import age, counted, json_option, note, print_json, print_table
 from hutch.cli.refusal import report
 from hutch.cli.terminal import Sink
+from hutch_launchers.sizes import size
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.service import RunRecord, SandboxService
 from hutch_mcp_tools.text import one_line
@@ -84,20 +87,47 @@ def apply(
         return
     for line in done.applied:
         click.secho(one_line(line, 400), fg=_COLOURS[line[0]])
-    note(f"{counted(len(done.applied), 'change')} applied to {done.folder}" + _rest(done.waiting, id))
+    if done.count > len(done.applied):
+        note(f"and {done.count - len(done.applied)} more")
+    note(f"{counted(done.count, 'change')} applied to {done.folder}" + _rest(done.waiting, id))
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", required=False, default="")
+@click.option("--older-than", type=duration, metavar="AGE", help="All that wait since then: 30d.")
 @json_option
 @click.pass_obj
-def discard(invocation: Invocation, /, *, id: str, as_json: bool) -> None:  # noqa: A002
+def discard(
+    invocation: Invocation,
+    /,
+    *,
+    id: str,  # noqa: A002
+    older_than: float | None,
+    as_json: bool,
+) -> None:
     """Forget what the run or session ID changed and was not applied. The real folder stays as it is."""
-    found = invocation.call(lambda service: service.discard_changes(id))
-    if as_json:
-        print_json(found)
+    if bool(id) == (older_than is not None):
+        raise click.UsageError("give the ID of a run or session, or --older-than")
+    if older_than is None:
+        found = [invocation.call(lambda service: service.discard_changes(id))]
     else:
-        note(f"{counted(len(found.changes), 'change')} of {found.folder} discarded")
+        found = invocation.call(lambda service: _discard_old(service, timedelta(seconds=older_than)))
+    if as_json:
+        print_json(found if older_than is not None else found[0])
+        return
+    for each in found:
+        note(f"{counted(each.count, 'change')} of {each.folder} discarded: {each.review}")
+    if not found:
+        note("nothing has waited so long")
+
+
+async def _discard_old(service: SandboxService, age_: timedelta) -> list[WorkspaceChanges]:
+    """Those at work wait for nothing yet."""
+    listed = await service.list_reviews()
+    old = [
+        each for each in listed if each.changes is not None and datetime.now(UTC) - each.created_at >= age_
+    ]
+    return [await service.discard_changes(each.review) for each in old]
 
 
 def tell_workspace(record: RunRecord) -> None:
@@ -141,12 +171,13 @@ def _list(invocation: Invocation, *, as_json: bool) -> None:
         (
             each.review,
             "at work" if each.changes is None else str(each.changes),
+            "" if each.bytes is None else size(each.bytes),
             age(each.created_at),
             each.folder,
         )
         for each in found
     ]
-    print_table(("REVIEW", "CHANGES", "AGE", "FOLDER"), rows)
+    print_table(("REVIEW", "CHANGES", "SIZE", "AGE", "FOLDER"), rows)
 
 
 def _rest(waiting: int, review: str) -> str:
@@ -177,8 +208,19 @@ def _print_patches(found: WorkspaceChanges) -> None:
     for change in found.changes:
         if not change.patch or change.called_out or change.refused or change.conflict:
             sink.write(f"{_line(change)}\n".encode())
-        sink.write((change.patch or "").encode())
+        sink.write(_numbered(change.patch or "").encode())
     sink.end()
+
+
+def _numbered(patch: str) -> str:
+    """A patch whose hunks say their numbers, as --hunk takes them, where git has a function's name."""
+    file, *hunks = patch.split("\n@@ ")
+    if len(hunks) == 1:
+        return patch
+    for number, hunk in enumerate(hunks, 1):
+        where, mark, lines = hunk.partition(" @@\n")
+        file += f"\n@@ {where} @@ hunk {number}\n{lines}" if mark else f"\n@@ {hunk}"
+    return file
 
 
 def _print_lines(found: WorkspaceChanges) -> None:

@@ -56,14 +56,16 @@ def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> 
 def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
     """Show the record of a run or session; ID may be the beginning of one, or a session's name."""
 
-    async def work(service: SandboxService) -> Record:
-        return await find(service, id_)
+    async def work(service: SandboxService) -> tuple[Record, RunRecord | None]:
+        found = await find(service, id_)
+        newest = found.run_id if isinstance(found, SessionRecord) else None
+        return found, await service.get_run(newest) if newest else None
 
-    record = invocation.call(work)
+    record, newest = invocation.call(work)
     if as_json:
         print_json(record)
     else:
-        print_fields(_run(record) if isinstance(record, RunRecord) else _session(record))
+        print_fields(_run(record) if isinstance(record, RunRecord) else _session(record, newest))
 
 
 @click.command()
@@ -221,7 +223,7 @@ def _run(run: RunRecord) -> dict[str, object]:
     }
 
 
-def _session(session: SessionRecord) -> dict[str, object]:
+def _session(session: SessionRecord, newest: RunRecord | None) -> dict[str, object]:
     return {
         "session": session.session_id,
         "name": session.name,
@@ -232,6 +234,7 @@ def _session(session: SessionRecord) -> dict[str, object]:
         "its own id": session.agent_session_id,
         "method": session.method,
         "volume": session.volume,
+        **workspace_fields(newest.workspace if newest else {}),
         "turns": session.turns,
         "newest run": session.run_id,
         "principal": session.principal,

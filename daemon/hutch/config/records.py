@@ -134,6 +134,7 @@ class Policy:
     protected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
     unprotected: Annotated[tuple[str, ...], Each(PROTECTED_NAME)] = ()
     review_copy_max_bytes: Annotated[int, Size(0, key="review_copy_max")] = 4 * _GIB
+    reviews_max_bytes: Annotated[int, Size(0, key="reviews_max")] = 32 * _GIB
     agents_may_apply: Annotated[bool, Flag()] = False
     secrets: Annotated[tuple[str, ...], Each(_GRANTED_SECRET)] = ()
     networks: Annotated[tuple[str, ...], Each(Text())] = ()

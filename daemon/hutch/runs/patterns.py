@@ -19,11 +19,21 @@ def found(base: Path, pattern: PurePath) -> Iterator[Path]:
     yield from places
 
 
+def may_lie_in(folder: Path, pattern: PurePath) -> bool:
+    """Whether `pattern`, an absolute path, can be of something below `folder`, there or not. Pure."""
+    pairs = zip(folder.parts, pattern.parts, strict=False)
+    return len(pattern.parts) > len(folder.parts) and all(_like(part).fullmatch(name) for name, part in pairs)
+
+
 def _named(folder: Path, pattern: str) -> Iterator[Path]:
     if "*" not in pattern:
         if os.path.lexists(folder / pattern):
             yield folder / pattern
         return
-    like = re.compile("[^/]*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    like = _like(pattern)
     with suppress(OSError), os.scandir(folder) as entries:
         yield from (Path(entry.path) for entry in entries if like.fullmatch(entry.name))
+
+
+def _like(pattern: str) -> re.Pattern[str]:
+    return re.compile("[^/]*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

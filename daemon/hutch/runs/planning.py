@@ -24,6 +24,7 @@ from hutch.policy import (
     with_tier,
 )
 from hutch.runs.denied import masks
+from hutch.runs.patterns import may_lie_in
 from hutch.runs.repository import read_repositories
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import refuse_workspace
@@ -110,13 +111,18 @@ def _granted(config: Config, plan: Plan) -> tuple[Mount, ...]:
 
 
 def _masks(base: Allowed, plan: Plan, granted: Sequence[Mount]) -> tuple[Mount, ...]:
-    if base.denied and plan.workspace and plan.workspace.mode is Mode.WORKTREE:
+    workspace = plan.workspace
+    found = masks(base.config, granted, base.denied)
+    if workspace is None or workspace.mode is not Mode.WORKTREE:
+        return found
+    patterns = [pattern for pattern in base.config.policy.denied if may_lie_in(workspace.folder, pattern)]
+    if base.denied or patterns or any(mount.target.is_relative_to(WORKSPACE) for mount in found):
         raise HutchError(
             "path_denied",
-            f"what {plan.workspace.folder} denies cannot be hidden in a checkout, whose commits hold it",
-            f"have it as {plan.workspace.folder}:review instead",
+            f"what is denied in {workspace.folder} cannot be hidden in a checkout, whose commits may hold it",
+            f"have it as {workspace.folder}:review instead",
         )
-    return masks(base.config, granted, base.denied)
+    return found
 
 
 def _of_method(config: Config, method: str) -> list[Mount]:

@@ -30,8 +30,11 @@ from hutch_mcp_tools.change_records import (
     WorkspaceChange,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.text import one_line
 
 _PATCH_BYTES = 1 << 20  # of patches in one answer
+_APPLIED = 1000  # paths in one
+_NAME = 4096  # characters of a path
 
 
 class Reviewing:
@@ -90,11 +93,13 @@ class Reviewing:
         return await to_thread.run_sync(rooms.reviews.find, review_id)
 
     async def _listed(self, review: Review) -> ReviewRecord:
-        is_used = self._runs.rooms.reviews.is_used(review.id)
+        reviews = self._runs.rooms.reviews
+        is_used = reviews.is_used(review.id)
         return ReviewRecord(
             review=review.id,
             folder=str(review.folder),
             changes=None if is_used else len(await to_thread.run_sync(review.changes)),
+            bytes=None if is_used else await to_thread.run_sync(reviews.size, review.id),
             created_at=datetime.fromtimestamp(review.created_at, UTC),
         )
 
@@ -133,7 +138,8 @@ class Reviewing:
         return AppliedRecord(
             review=review.id,
             folder=str(review.folder),
-            applied=shown([f"{change.kind} {change.path}" for change in picked]),
+            applied=shown([f"{change.kind} {change.path}" for change in picked[:_APPLIED]]),
+            count=len(picked),
             waiting=len(review.changes()),
         )
 
@@ -177,6 +183,7 @@ def _told(
         folder=str(review.folder),
         how=review.how,
         changes=page,
+        count=len(wanted),
         next=number if number < len(wanted) else None,
     )
 
@@ -193,7 +200,7 @@ def _patch(change: Change, real: Tree) -> PatchText:
         after = _content(change.after, lambda: source.read_bytes() if source else b"")
     except OSError:
         return PatchText(note="not readable")
-    made = patch_text(f"/{shown([change.path])[0]}", before, after)
+    made = patch_text(f"/{one_line(shown([change.path])[0], _NAME)}", before, after)
     is_new_mode = change.before and change.after and change.before.mode != change.after.mode
     if is_new_mode and change.before and change.after and not made.text:
         return PatchText(note=f"mode {change.before.mode:o} to {change.after.mode:o}")

@@ -1,5 +1,6 @@
 """A folder of the host that is changed: every path beneath it by descriptors, no link followed."""
 
+import ctypes
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from types import TracebackType
 from hutch.workspaces.look import Stamp, stamp_of
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _on() -> None:
@@ -117,6 +121,11 @@ class Tree:
         """See that the names in the folder that holds `path` are on the disk."""
         with self.parent(path) as (fd, _):
             os.fsync(fd)
+
+    def sync_all(self) -> None:
+        """See that the whole filesystem is on the disk."""
+        if _libc.syncfs(self._fd):
+            raise OSError(number := ctypes.get_errno(), os.strerror(number))
 
     @contextmanager
     def new_file(self, path: str, *, syncs: bool = True) -> Iterator[int]:

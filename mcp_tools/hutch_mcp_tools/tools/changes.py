@@ -16,6 +16,8 @@ from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
 
 _SHOWN = 20  # paths in the question
+_ALL = 100_000  # that it counts
+_APPLIED = 200  # paths in an answer
 
 Id = Annotated[str, Field(description="The id of the run or session whose workspace was under review.")]
 Paths = Annotated[Sequence[str], Field(description="Only these files, or folders with all in them.")]
@@ -115,7 +117,7 @@ async def _question(
     *,
     include_executable: bool,
 ) -> str:
-    found = await service.get_changes(ChangesRequest(id=review, patch=False))
+    found = await service.get_changes(ChangesRequest(id=review, patch=False, limit=_ALL))
     wanted = [
         change
         for change in found.changes
@@ -124,9 +126,12 @@ async def _question(
     lines = [f"{change.kind} {one_line(change.path, 200)}" for change in wanted[:_SHOWN]]
     if len(wanted) > _SHOWN:
         lines.append(f"and {len(wanted) - _SHOWN} more")
+    if found.next is not None:
+        lines.append("and others, which are too many to be counted")
     runs = [one_line(change.path, 200) for change in wanted if change.called_out]
     if include_executable and runs:
-        lines.append(f"This machine would run, or obey: {', '.join(runs)}")
+        more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+        lines.append(f"This machine would run, or obey: {', '.join(runs[:_SHOWN])}{more}")
     return f"Apply {len(wanted)} changes of {review} to {found.folder}?\n" + "\n".join(lines)
 
 
@@ -135,8 +140,12 @@ def _is_in(path: str, folders: Sequence[str]) -> bool:
 
 
 def _applied(done: AppliedRecord) -> CallToolResult:
-    lines = [f"applied {len(done.applied)} changes to {done.folder}; {done.waiting} wait", *done.applied]
+    lines = [f"applied {done.count} changes to {done.folder}; {done.waiting} wait", *done.applied[:_APPLIED]]
+    if done.count > _APPLIED:
+        lines.append(f"and {done.count - _APPLIED} more")
     return CallToolResult(
         content=[TextContent(type="text", text="\n".join(one_line(line, 1024) for line in lines))],
-        structured_content=done.model_dump(mode="json"),
+        structured_content=done.model_copy(update={"applied": done.applied[:_APPLIED]}).model_dump(
+            mode="json"
+        ),
     )

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from hutch.workspaces.look import Stamp, stamp_of
-from hutch.workspaces.review.entries import Entry, entry_at, is_opaque, is_same, is_whiteout
+from hutch.workspaces.review.entries import Entry, entry_at, is_marked, is_opaque, is_same, is_whiteout
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Change:
     @property
     def refused(self) -> str:
         """Why it is never applied; empty: it may be."""
+        if self.source is not None and is_marked(self.source):
+            return "what an overlay only refers to"
         if self.after is None or self.after.kind == "file" or self.after.is_open:
             return ""
         if self.after.kind == "folder":

@@ -9,6 +9,7 @@ from typing import Literal
 
 _CHUNK = 1 << 20  # bytes compared at a time
 _MODE = 0o777  # setuid, setgid and sticky bits mean nothing here
+_ELSEWHERE = frozenset({"metacopy", "redirect", "whiteout"})
 _OURS = "user.overlay."  # the kernel's own marks in an upper folder
 
 EntryKind = Literal["file", "folder", "link", "other"]
@@ -71,6 +72,14 @@ def is_opaque(folder: Path) -> bool:
         with suppress(OSError):
             if os.getxattr(folder, name, follow_symlinks=False) == b"y":
                 return True
+    return False
+
+
+def is_marked(path: Path) -> bool:
+    """Whether something of an upper tree says that it, or its content, is elsewhere: ours never does."""
+    with suppress(OSError):
+        names = os.listxattr(path, follow_symlinks=False)
+        return any(name.partition(".overlay.")[2] in _ELSEWHERE for name in names)
     return False
 
 

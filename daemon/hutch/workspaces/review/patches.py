@@ -8,7 +8,7 @@ _AROUND = 3  # lines of context, as `difflib.unified_diff` has
 
 def hunk_count(patch: str) -> int:
     """Return how many hunks a unified diff has."""
-    return sum(line.startswith("@@ ") for line in patch.splitlines())
+    return f"\n{patch}".count("\n@@ ")
 
 
 def take_hunks(before: bytes, after: bytes, wanted: Collection[int]) -> bytes | None:

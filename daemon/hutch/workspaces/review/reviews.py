@@ -12,10 +12,12 @@ import logging
 import os
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +71,9 @@ class Reviews:
 
     folder: Path
     roots: Collection[Path] = ()  # that are granted
+    most_bytes: int = sys.maxsize  # of all of them together
     _used: set[str] = field(default_factory=set)
+    _sizes: dict[str, int] = field(default_factory=dict)  # of those that nobody has
 
     def find(self, review_id: str) -> Review:
         """Raises HutchError `changes_unknown`."""
@@ -88,6 +92,27 @@ class Reviews:
         """Of all reviews."""
         return [path.parent.name for path in self.folder.glob("*/review.json")]
 
+    def size(self, review_id: str) -> int:
+        """Return the bytes that a review takes on the disk."""
+        if review_id not in self._sizes:
+            place = self.folder / review_id
+            entries = (Path(folder, name) for folder, *names in os.walk(place) for name in chain(*names))
+            size = sum(_blocks(entry) for entry in entries)
+            if review_id in self._used:
+                return size
+            self._sizes[review_id] = size
+        return self._sizes[review_id]
+
+    def _refuse_full(self) -> None:
+        taken = sum(map(self.size, self.ids()))
+        if taken >= self.most_bytes:
+            raise HutchError(
+                "reviews_full",
+                f"what waits in reviews takes {taken >> 20} MiB of the {self.most_bytes >> 20} that it may",
+                "apply or discard some: hutch diff lists them, hutch discard --older-than 30d; or raise "
+                "policy.reviews_max",
+            )
+
     def is_used(self, review_id: str) -> bool:
         """Whether somebody has it now."""
         return review_id in self._used
@@ -102,6 +127,7 @@ class Reviews:
                 "wait for its end, or stop it",
             )
         self._used.add(review_id)
+        self._sizes.pop(review_id, None)
         try:
             yield
         finally:
@@ -112,8 +138,10 @@ class Reviews:
     ) -> Review:
         """Begin a review, or go on with it; of files that it has not changed it sees the newest state.
 
-        Raises HutchError `workspace_too_large`, `workspace_denied` where it is of another folder; OSError.
+        Raises HutchError `reviews_full`, `workspace_too_large`, `workspace_denied` where it is of another
+        folder; OSError.
         """
+        self._refuse_full()
         with pinned(real, self.roots) as held:
             look = look_over(held.here, ())
             if not (self.folder / review_id / "review.json").exists():
@@ -223,6 +251,12 @@ class Reviews:
         if stamps:
             _store(review.place / "base.json", base)
         self.journal(review).unlink(missing_ok=True)
+
+
+def _blocks(path: Path) -> int:
+    with suppress(OSError):
+        return path.lstat().st_blocks * 512
+    return 0
 
 
 def _store(path: Path, value: Mapping[str, Any]) -> None:
