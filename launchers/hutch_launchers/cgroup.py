@@ -89,8 +89,9 @@ class Group:
 
     async def remove(self) -> None:
         """End what is left in the group and remove it; what stays beyond a bound is logged, for `reap`."""
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self._remove)  # it waits for a lock of the kernel's, and others go on
+        if not all(_rmdir(folder) for folder in set(self.folders.values())):
+            with CancelScope(shield=True):
+                await to_thread.run_sync(self._remove)
 
     def _remove(self) -> None:
         deadline = time.monotonic() + _REMOVAL_S

@@ -14,10 +14,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 _LOOK_S = 0.5
+_NAP_S = 0.1
+_MOST = 1 << 20  # bytes; what the pipe holds
 
 
 def main() -> None:
@@ -26,9 +29,7 @@ def main() -> None:
     kept: dict[str, dict[str, object]] = {}
     with os.fdopen(int(sys.argv[2]), "rb") as known:
         lines = known.readlines()
-    for line in itertools.chain(lines, sys.stdin.buffer):
-        if not line.endswith(b"\n"):
-            break  # it died in the middle of a word
+    for line in itertools.chain(lines, _heard()):
         item = json.loads(line)
         if len(item) == 1:
             kept.pop(item["id"], None)
@@ -36,6 +37,15 @@ def main() -> None:
             kept[item["id"]] = item
     if kept:
         _act(kept, file)
+
+
+def _heard() -> Iterator[bytes]:
+    """The lines of the input, some at a time: to be woken for each would be a part of each run's cost."""
+    rest = b""  # at the end: the daemon died in the middle of a word
+    while data := os.read(sys.stdin.fileno(), _MOST):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+        time.sleep(_NAP_S)
 
 
 def _act(kept: dict[str, dict[str, object]], file: Path) -> None:

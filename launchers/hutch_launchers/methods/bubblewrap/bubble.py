@@ -176,7 +176,7 @@ def _spawn(start: Start, stdio: Stdio) -> Bubble:
             hold = Hold((mount.source for mount in looked_up), inherited) if looked_up else None
             handles = _open_handles(start, inherited, (status_writer, block.fileno(), gate.fileno()), hold)
             flags = bwrap_argv(start.options, handles, start.command, spec.limits.disk_bytes)
-            args = _data("".join(f"{word}\0" for word in flags).encode(errors="surrogateescape"), inherited)
+            args = _data("\0".join([*flags, ""]).encode(errors="surrogateescape"), inherited)
             if len(flags) > _MAX_ARGS:
                 raise LauncherError(
                     "command_invalid", "its environment and mounts are more than bubblewrap takes"
