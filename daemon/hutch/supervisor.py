@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import anyio
@@ -30,19 +31,26 @@ class Stop:
     reason: str = ""
     grace_s: float = 5.0
     outcome: Outcome = "cancelled"  # what its end is to be called
-    _asked: anyio.Event = field(default_factory=anyio.Event)
+    is_asked: bool = False
+    _waiting: anyio.CancelScope | None = None
 
     def ask(self, reason: str, grace_s: float, outcome: Outcome = "cancelled") -> None:
-        if not self._asked.is_set():
+        if not self.is_asked:
             self.reason, self.grace_s, self.outcome = reason, grace_s, outcome
-            self._asked.set()
+            self.is_asked = True
+            if self._waiting is not None:
+                self._waiting.cancel()
 
-    @property
-    def is_asked(self) -> bool:
-        return self._asked.is_set()
-
-    async def wait(self) -> None:
-        await self._asked.wait()
+    @contextmanager
+    def ends(self, waiting: anyio.CancelScope) -> Generator[None]:
+        """Within the block `waiting` is cancelled as soon as somebody asks, or has asked."""
+        self._waiting = waiting
+        if self.is_asked:
+            waiting.cancel()
+        try:
+            yield
+        finally:
+            self._waiting = None
 
 
 @dataclass(slots=True)
@@ -52,7 +60,7 @@ class Standstill:
     thaw: Callable[[], None] = lambda: None
     _since: float | None = None
     _before_s: float = 0.0
-    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _set_deadline: Callable[[], None] = lambda: None
 
     @property
     def holds(self) -> bool:
@@ -66,25 +74,28 @@ class Standstill:
     def begin(self) -> None:
         if self._since is None:
             self._since = time.monotonic()
-            self._tell()
+            self._set_deadline()
 
     def end(self) -> None:
         if self._since is not None:
             self._before_s, self._since = self.total_s, None
             self.thaw()
-            self._tell()
+            self._set_deadline()
 
-    async def let_pass(self, wall_s: float) -> None:
-        """Return when `wall_s` seconds have passed in which it did not stand still."""
-        began_at, before_s = time.monotonic(), self.total_s
-        while (left_s := wall_s - (time.monotonic() - began_at) + self.total_s - before_s) > 0:
-            changed = self._changed
-            with anyio.move_on_after(math.inf if self.holds else left_s):
-                await changed.wait()
+    @contextmanager
+    def bounds(self, waiting: anyio.CancelScope, wall_s: float) -> Generator[None]:
+        """Within the block `waiting` is cancelled after `wall_s` seconds in which it did not stand still."""
+        ends_at = anyio.current_time() + wall_s - self.total_s
 
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        def set_deadline() -> None:
+            waiting.deadline = math.inf if self.holds else ends_at + self.total_s
+
+        set_deadline()
+        self._set_deadline = set_deadline
+        try:
+            yield
+        finally:
+            self._set_deadline = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,10 @@ async def supervise(
     ended: Ended | None = None
     with unwrapped():  # hostile code can end a kept sandbox; that error must reach its run by its own name
         async with anyio.create_task_group() as pumps:
-            pumps.start_soon(_feed, process.stdin, stdin)
+            if stdin:
+                pumps.start_soon(_feed, process.stdin, stdin)
+            else:
+                await _feed(process.stdin, stdin)  # at once: it only closes
             pumps.start_soon(_pump, process.stdout, "stdout", sink, pumped[0])
             pumps.start_soon(_pump, process.stderr, "stderr", sink, pumped[1])
             ended = await _end(process, wall_s, stop, standstill or Standstill())
@@ -131,24 +145,8 @@ async def _end(process: SandboxProcess, wall_s: float, stop: Stop, standstill: S
     """Wait for the first of: its own end, the deadline, a request to stop."""
     status: ExitStatus | None = None
     started = time.monotonic()
-
-    async def wait() -> None:
-        nonlocal status
+    with anyio.CancelScope() as waiting, stop.ends(waiting), standstill.bounds(waiting, wall_s):
         status = await process.wait()
-        race.cancel_scope.cancel()
-
-    async def until_asked() -> None:
-        await stop.wait()
-        race.cancel_scope.cancel()
-
-    async def until_late() -> None:
-        await standstill.let_pass(wall_s)
-        race.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as race:
-        race.start_soon(wait)
-        race.start_soon(until_asked)
-        race.start_soon(until_late)
     if status is not None:
         return Ended(_outcome(status), status, time.monotonic() - started, _limit(status))
     asked = stop.is_asked
