@@ -26,15 +26,15 @@ class Pattern:
     is_below: bool = False  # every name below `host`, and not `host` itself; of the empty one every name
 
     def covers(self, host: str, port: int) -> bool:
-        return self.port in (None, port) and self._covers_host(host)
+        return self.port in (None, port) and self.covers_host(host)
 
     def includes(self, other: "Pattern") -> bool:
         """Whether all that `other` covers is covered."""
         is_same = (self.host, self.is_below) == (other.host, other.is_below)
-        has_hosts = is_same or (self.is_below and self._covers_host(other.host))
+        has_hosts = is_same or (self.is_below and self.covers_host(other.host))
         return has_hosts and self.port in (None, other.port)
 
-    def _covers_host(self, host: str) -> bool:
+    def covers_host(self, host: str) -> bool:
         if not self.is_below:
             return host == self.host
         return not is_address(host) and (not self.host or host.endswith(f".{self.host}"))

@@ -11,7 +11,7 @@ import anyio
 
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import Child, open_pipes
-from hutch_launchers.spec import EgressEndpoint
+from hutch_launchers.spec import EVERY_ADDRESS, EgressEndpoint
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,253}", re.ASCII)  # what cannot spoil /etc/hosts
 _SCRIPT = Path(__file__).parent / "guest" / "make_doors.py"
@@ -24,7 +24,7 @@ async def open_doors(pid: int, egress: EgressEndpoint) -> None:
     Raises LauncherError `sandbox_failed`.
     """
     check_doors(egress)
-    request = json.dumps([[door.address, door.port] for door in egress.doors]).encode()
+    request = json.dumps([[each.address, each.port, each.is_udp] for each in egress.made]).encode()
     argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(pid), str(egress.socket)]
     with ExitStack() as child_ends:
         pipes = open_pipes(child_ends)
@@ -55,9 +55,16 @@ def check_doors(egress: EgressEndpoint) -> None:
     for door in egress.doors:
         if not _NAME.fullmatch(door.name):
             raise failed(f"{door.name!r} is not a host's name")
-        address = ip_address(door.address)
-        if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= door.port <= 65535):
-            raise failed(f"{door.address}:{door.port} is not a port of the sandbox's own loopback")
+        _check_port(door.address, door.port)
+    for listener in egress.made:
+        if listener.address != EVERY_ADDRESS:
+            _check_port(listener.address, listener.port)
+
+
+def _check_port(text: str, port: int) -> None:
+    address = ip_address(text)
+    if not (isinstance(address, IPv4Address) and address.is_loopback and 1 <= port <= 65535):
+        raise failed(f"{text}:{port} is not a port of the sandbox's own loopback")
 
 
 def failed(reason: str) -> LauncherError:

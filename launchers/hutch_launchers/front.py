@@ -124,7 +124,7 @@ class Front:
         self.inner = next(self._find_inside(), None)
         egress = self.start.spec.egress
         in_network = self.child.pid if self.start.is_in_network else self.inner
-        has_doors = egress is not None and bool(egress.doors)
+        has_doors = egress is not None and bool(egress.made)
         if self.inner is not None:
             self.confinement.space.hold(self.inner)
             if self._counts_apart:

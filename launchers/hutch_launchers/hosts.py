@@ -1,9 +1,22 @@
-"""The names that a sandbox knows."""
+"""The names that a sandbox knows, and whom it asks for others."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 
 from hutch_launchers.spec import EgressEndpoint
 from hutch_launchers.system_view import HOSTNAME
+
+
+def name_files(egress: EgressEndpoint | None) -> Mapping[str, bytes]:
+    """The files of /etc by which names are resolved, by their paths inside."""
+    resolver = egress.resolver if egress else ""
+    asked = f"nameserver {resolver}" if resolver else "# names are resolved by /etc/hosts alone"
+    sources = "files dns" if resolver else "files"
+    return {
+        "/etc/hosts": hosts(egress),
+        "/etc/nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {sources}\n".encode(),
+        "/etc/resolv.conf": f"{asked}\noptions timeout:1 attempts:{2 if resolver else 1}\n".encode(),
+    }
 
 
 def hosts(egress: EgressEndpoint | None) -> bytes:

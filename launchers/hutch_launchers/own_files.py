@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hutch_launchers.hosts import hosts
+from hutch_launchers.hosts import name_files
 from hutch_launchers.spec import EgressEndpoint
 from hutch_launchers.system_view import HOSTNAME, SystemView, group, passwd
 
@@ -13,8 +13,6 @@ def own_files(view: SystemView, egress: EgressEndpoint | None) -> Mapping[str, b
         **dict(view.files),
         "/etc/passwd": passwd(),
         "/etc/group": group(),
-        "/etc/hosts": hosts(egress),
+        **name_files(egress),
         "/etc/hostname": f"{HOSTNAME}\n".encode(),
-        "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
-        "/etc/resolv.conf": b"# names are resolved by /etc/hosts alone\noptions timeout:1 attempts:1\n",
     }

@@ -71,17 +71,34 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket to be made inside: TCP that listens, or UDP."""
+
+    address: str  # loopback address inside, 127.0.0.0/8; or `EVERY_ADDRESS`
+    port: int  # 1-65535
+    is_udp: bool = False
+
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a sandbox that has none but its own loopback
+
+
+@dataclass(frozen=True, slots=True)
 class EgressEndpoint:
     """The only way out of a sandbox.
 
-    The launcher makes a listening TCP socket for every door *inside* the sandbox's network namespace
-    and sends each, by SCM_RIGHTS with its door's index as 4 bytes big-endian, over one connection to the
-    host unix socket `socket`; the egress answers one byte when it serves them all. Only then may the
-    command start.
+    The launcher makes the sockets of `made` *inside* the sandbox's network namespace and sends each, by
+    SCM_RIGHTS with its index as 4 bytes big-endian, over one connection to the host unix socket `socket`;
+    the egress answers one byte when it serves them all. Only then may the command start.
     """
 
     socket: Path
     doors: tuple[Door, ...]
+    listeners: tuple[Listener, ...] = ()  # empty: one at each door
+    resolver: str = ""  # the address of a name server inside; empty: /etc/hosts knows all names
+
+    @property
+    def made(self) -> tuple[Listener, ...]:
+        return self.listeners or tuple(Listener(door.address, door.port) for door in self.doors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +132,7 @@ class SandboxSpec:
         """The abilities without which it cannot be started as it stands."""
         used = {
             Ability.KEEP: self.command is None,
-            Ability.DOORS: self.egress is not None and bool(self.egress.doors),
+            Ability.DOORS: self.egress is not None and bool(self.egress.made),
             Ability.NESTED: any(_is_nested(mount, self.mounts[:n]) for n, mount in enumerate(self.mounts)),
             Ability.OVERLAY: any(mount.upper for mount in self.mounts),
             Ability.IMAGE: self.image is not None,

@@ -6,21 +6,34 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 
 from hutch.egress import InForce, open_ways
+from hutch.egress.ways.handover import listen, receive_listeners
 from hutch.errors import HutchError
-from hutch_launchers.spec import EgressEndpoint
+from hutch_launchers.spec import EgressEndpoint, Listener
 from support.egress_launcher import connect, free_port, hand_over, listeners, message, send
 from support.networks import network
 
 
 @pytest.fixture
 async def endpoint(tmp_path: Path) -> AsyncIterator[EgressEndpoint]:
-    granted = network(services=[f"127.0.0.1:{free_port()}" for _ in range(2)])
-    async with open_ways(InForce(granted), "r", tmp_path, lambda _: None) as endpoint:
-        yield endpoint
+    """Two listeners and a UDP socket are waited for, and taken once."""
+    wanted = tuple(Listener("127.0.0.1", free_port(), is_udp) for is_udp in (False, False, True))
+    endpoint = EgressEndpoint(tmp_path / "egress.sock", (), wanted)
+
+    async def take() -> None:
+        for sock in await receive_listeners(listener, wanted):
+            sock.close()
+        listener.close()
+
+    with listen(endpoint.socket) as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take)
+            yield endpoint
+            tasks.cancel_scope.cancel()
 
 
 async def test_the_socket_is_for_its_owner_alone(endpoint: EgressEndpoint) -> None:
@@ -43,7 +56,7 @@ Misbehaviour = Callable[[socket.socket, list[socket.socket]], None]
 
 
 def wrong_index(launcher: socket.socket, brought: list[socket.socket]) -> None:
-    send(launcher, 2, brought[0])
+    send(launcher, 3, brought[0])
 
 
 def huge_index(launcher: socket.socket, brought: list[socket.socket]) -> None:
@@ -53,10 +66,6 @@ def huge_index(launcher: socket.socket, brought: list[socket.socket]) -> None:
 def twice_the_same(launcher: socket.socket, brought: list[socket.socket]) -> None:
     send(launcher, 0, brought[0])
     send(launcher, 0, brought[0])
-
-
-def swapped(launcher: socket.socket, brought: list[socket.socket]) -> None:
-    send(launcher, 0, brought[1])
 
 
 def two_descriptors(launcher: socket.socket, brought: list[socket.socket]) -> None:
@@ -90,6 +99,10 @@ def not_listening(launcher: socket.socket, _: list[socket.socket]) -> None:
         send(launcher, 0, idle)
 
 
+def of_another_kind(launcher: socket.socket, brought: list[socket.socket]) -> None:
+    send(launcher, 2, brought[0])
+
+
 def itself(launcher: socket.socket, _: list[socket.socket]) -> None:
     send(launcher, 0, launcher)
 
@@ -106,12 +119,11 @@ def hangs_up(launcher: socket.socket, brought: list[socket.socket]) -> None:
             wrong_index,
             huge_index,
             twice_the_same,
-            swapped,
             two_descriptors,
             fifty_descriptors,
             no_descriptor,
         ),
-        *(extra_data, half_an_index, a_file, not_listening, itself, hangs_up),
+        *(extra_data, half_an_index, a_file, not_listening, of_another_kind, itself, hangs_up),
     ],
     ids=lambda one: str(one.__name__),
 )
@@ -121,7 +133,7 @@ async def test_who_breaks_the_protocol_is_hung_up_on_and_the_next_one_served(
     before = open_descriptors()
 
     def try_it() -> bytes:
-        with connect(endpoint) as launcher, listeners(endpoint.doors) as brought:
+        with connect(endpoint) as launcher, listeners(endpoint.made) as brought:
             misbehave(launcher, brought)
             try:
                 return launcher.recv(1)

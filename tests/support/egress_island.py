@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from hutch.egress import Connection, InForce, open_ways, tunnel
+from hutch_launchers.spec import EgressEndpoint, Listener
 from support.egress_launcher import hand_over
 from support.networks import network
 
@@ -40,8 +42,42 @@ def leave() -> None:
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     with socket.socket() as any_socket:
         address = struct.pack("16sH2x4s8x", b"lo:1", socket.AF_INET, socket.inet_aton(PUBLIC))
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+        raise_loopback()
         fcntl.ioctl(any_socket, SIOCSIFADDR, address)
+
+
+def raise_loopback() -> None:
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
+class Inside:
+    """A network namespace for the clients, as a sandbox has one: what its one thread makes is in there."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._thread.submit(self._enter).result()
+
+    def _enter(self) -> None:
+        assert ctypes.CDLL(None).unshare(NEWNET) == 0
+        raise_loopback()
+
+    async def bring(self, endpoint: EgressEndpoint) -> None:
+        """Hand its sockets over, as a launcher does."""
+        brought = self._thread.submit(lambda: [self._made(each) for each in endpoint.made]).result()
+        await hand_over(endpoint, brought)
+
+    async def dial(self, address: str, port: int) -> SocketStream:
+        client = self._thread.submit(socket.create_connection, (address, port)).result()
+        return await SocketStream.from_socket(client)
+
+    @staticmethod
+    def _made(each: Listener) -> socket.socket:
+        if not each.is_udp:
+            return socket.create_server((each.address, each.port))
+        made = socket.socket(type=socket.SOCK_DGRAM)
+        made.bind((each.address, each.port))
+        return made
 
 
 async def shout(stream: TLSStream) -> None:
@@ -90,15 +126,16 @@ async def main(folder: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
     granted = InForce(network("api.example.org", "rebinds.example.org"))
+    inside = Inside()
     plain = await anyio.create_tcp_listener(local_host=PUBLIC, local_port=443)
     listener = TLSListener(plain, context, standard_compatible=False)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, counted)
         async with open_ways(granted, "r", folder, log.append, ask=ask) as endpoint:
-            await hand_over(endpoint)
+            await inside.bring(endpoint)
 
             async def dial(n: int = 0) -> SocketStream:
-                return await anyio.connect_tcp(endpoint.doors[n].address, 443)
+                return await inside.dial(endpoint.doors[n].address, 443)
 
             seen = {
                 "granted name": await over_tls(await dial(), "api.example.org"),

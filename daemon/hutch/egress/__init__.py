@@ -25,7 +25,8 @@ from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
 from hutch.egress.rules import Missing, Network, Rule, judge, union
 from hutch.egress.tunnel import tunnel
-from hutch.egress.ways.serving import open_ways
+from hutch.egress.ways.doors import proxy_variables
+from hutch.egress.ways.opening import open_ways
 
 __all__ = [
     "Carry",
@@ -41,6 +42,7 @@ __all__ = [
     "carrying",
     "judge",
     "open_ways",
+    "proxy_variables",
     "tunnel",
     "union",
 ]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hutch.destinations import Pattern
 from hutch.egress.records import Refusal
-from hutch.egress.rules import Missing, Network, Rule, judge
+from hutch.egress.rules import Missing, Network, Rule, has_name, judge
 
 
 class Cuttable(Protocol):
@@ -40,6 +40,9 @@ class InForce:
 
     def judge(self, host: str, port: int) -> Rule | Missing:
         return judge(self._network, host, port)
+
+    def has_name(self, host: str) -> bool:
+        return has_name(self._network, host)
 
     @contextmanager
     def watching(self, connection: Cuttable) -> Iterator[None]:

@@ -73,6 +73,12 @@ def judge(network: Network, host: str, port: int) -> Rule | Missing:
     return Missing(host, port, granting=_granting(network.known, host, port))
 
 
+def has_name(network: Network, host: str) -> bool:
+    """Whether some port of this host is let through."""
+    ports = {rule.pattern.port or TLS_PORT for rule in network.allow if rule.pattern.covers_host(host)}
+    return any(isinstance(judge(network, host, port), Rule) for port in ports)
+
+
 def union(names: Iterable[str], known: Mapping[str, Configured], hosts: Iterable[Pattern] = ()) -> Network:
     """Return what the configured networks of these names, and further single hosts, make together.
 

@@ -6,10 +6,14 @@ anyio's own streams hold sent data back in the process and drop it when they are
 import errno
 import os
 import socket
+import struct
 
 from anyio import lowlevel, wait_readable, wait_writable
 
 CHUNK = 64 << 10  # bytes
+
+_SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h
+_SOCKADDR_IN = struct.Struct("!2xH4s8x")
 
 
 async def accept(listener: socket.socket) -> socket.socket:
@@ -22,6 +26,16 @@ async def accept(listener: socket.socket) -> socket.socket:
             continue
         client.settimeout(0)
         return client
+
+
+def dialled(client: socket.socket) -> tuple[str, int]:
+    """Return the address that a client connected to, before a firewall led it here."""
+    try:
+        port, address = _SOCKADDR_IN.unpack(client.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
+    except OSError:  # it was not led anywhere
+        address, port = client.getsockname()
+        return address, port
+    return socket.inet_ntoa(address), port
 
 
 async def receive(sock: socket.socket) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from hutch.budgets import Purse, Whose
-from hutch.egress import InForce
+from hutch.egress import InForce, proxy_variables
 from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError
 from hutch.policy import Plan
@@ -109,8 +109,8 @@ class Kept:
             live.change(policy=self.policy)
             method, wall_s = self.plan.method, limits.wall_s
             with rooms.deadlines.held(live.id, method, self.session_id, in_s=wall_s):
-                command = replace(work.command, env={**self.env, **work.command.env})
-                async with self.sandbox.start(command) as process:
+                env = {**proxy_variables(self.plan.network), **self.env, **work.command.env}
+                async with self.sandbox.start(replace(work.command, env=env)) as process:
                     running(live, wall_s)
                     live.standstill, live.purse = self.standstill, self.purse
                     live.behind = self.folders.behind

@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from hutch.budgets import Whose
 from hutch.egress import Connection as Passed
-from hutch.egress import InForce, Network, carrying, open_ways
+from hutch.egress import InForce, Network, carrying, open_ways, proxy_variables
 from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
@@ -204,7 +204,7 @@ async def _in_sandbox(
         exchanging(live.id, plan, private, steps_of(live.purse, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
-        command = replace(start.command, env={**own.env, **start.command.env})
+        command = replace(start.command, env={**proxy_variables(network), **own.env, **start.command.env})
         mounts = (*own.mounts, *start.mounts)
         spec = plan.with_command(command).spec(live.id, folders.paths, endpoint, mounts)
         live.change(policy=await policy_record(launcher, plan))
@@ -259,7 +259,7 @@ async def _store_connections(
 ) -> None:
     with passed:
         async for c in passed:
-            reached(f"{c.host}:{c.port}", c.told or None)
+            reached(f"{c.host}:{c.port}" if c.port else c.host or "the proxy", c.told or None)
             await state.add_connection(
                 Connection(
                     run_id=c.run_id,

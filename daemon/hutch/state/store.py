@@ -187,7 +187,7 @@ class State(UsageRows):
             run.created_at,
             run.ended_at,
         )
-        return {f"{host}:{port}": refused for host, port, refused in rows}
+        return {f"{host}:{port}" if port else host: refused for host, port, refused in rows}
 
     async def connections(self, run_id: str) -> list[Connection]:
         rows = await self._all("SELECT * FROM connections WHERE run_id = ? ORDER BY at", run_id)

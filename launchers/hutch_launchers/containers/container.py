@@ -27,7 +27,7 @@ from hutch_launchers.containers.engine import Container, Engine
 from hutch_launchers.doors import open_doors
 from hutch_launchers.foreign_group import ForeignGroup
 from hutch_launchers.guest_link import Guest
-from hutch_launchers.hosts import hosts
+from hutch_launchers.hosts import name_files
 from hutch_launchers.interpreter import GUEST_SOURCE
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import PidWatch, wait_for_death
@@ -94,7 +94,7 @@ def _covers() -> tuple[tuple[str, str], ...]:
     files = {*private_proc_files(), "/proc/keys", "/proc/timer_list", "/proc/kcore", "/proc/sched_debug"}
     folders = ("/sys", "/run/host", "/proc/pressure", "/proc/acpi", "/proc/scsi")
     masks = [(path, "nothing") for path in sorted(files)] + [(path, "empty") for path in folders]
-    return (("/etc/hosts", "hosts"), *masks)
+    return (*((path, PurePosixPath(path).name) for path in name_files(None)), *masks)
 
 
 def _fill(inside: Path) -> None:
@@ -154,7 +154,8 @@ class Dressed:
         if attaches:
             self.group.limit(spec.limits, self._blank.engine.processes)
             inside = self._blank.container.folder
-            (inside / "hosts").write_bytes(hosts(spec.egress))
+            for path, content in name_files(spec.egress).items():
+                (inside / PurePosixPath(path).name).write_bytes(content)
             covers = [Mount(inside / name, PurePosixPath(path)) for path, name in _covers()]
             volumes = self._blank.container.volumes
             sizes = [
@@ -162,7 +163,7 @@ class Dressed:
             ]
             attach(self.pid, self._blank.owner, covers, spec.mounts, sizes)
         self.group.space.hold(self.pid)
-        if spec.egress is not None and spec.egress.doors:
+        if spec.egress is not None and spec.egress.made:
             await open_doors(self.pid, spec.egress)
 
     async def wait(self) -> None:

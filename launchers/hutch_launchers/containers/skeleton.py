@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hutch_launchers.hosts import name_files
 from hutch_launchers.system_view import HOME, HOSTNAME, SystemView, group, passwd
 
 SKELETON = "hutch/skeleton"  # what its name begins with, as an image
@@ -38,10 +39,8 @@ def make_skeleton(view: SystemView) -> Skeleton:
         **dict(view.files),
         "/etc/passwd": passwd(),
         "/etc/group": group(),
-        "/etc/hosts": f"127.0.0.1 localhost {HOSTNAME}\n".encode(),
+        **name_files(None),
         "/etc/hostname": f"{HOSTNAME}\n".encode(),
-        "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
-        "/etc/resolv.conf": b"# names are resolved by /etc/hosts alone\noptions timeout:1 attempts:1\n",
     }
     made: set[str] = set()
     with tarfile.open(fileobj=content, mode="w") as archive:

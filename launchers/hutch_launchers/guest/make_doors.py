@@ -2,7 +2,7 @@
 
 Started as a process of its own: only one with a single thread may enter a user namespace. It keeps the
 host's files and reads nothing from inside. Arguments: the sandbox's pid, the egress's socket. Standard input:
-a JSON list of [address, port]. Exit status 0: the egress serves every door.
+a JSON list of [address, port, whether UDP]. Exit status 0: the egress serves them all.
 """
 
 import ctypes
@@ -21,17 +21,23 @@ _PATIENCE_S = 10.0  # for the egress
 
 def main(pid: str, egress: str) -> None:
     """Connect to the egress while the rights are still the daemon's, then enter."""
-    doors = json.load(sys.stdin)
+    wanted = json.load(sys.stdin)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_PATIENCE_S)
     connection.connect(egress)
     _enter_network(pid)
-    for index, (address, port) in enumerate(doors):
-        listener = socket.create_server((address, port), backlog=_BACKLOG)
-        socket.send_fds(connection, [struct.pack(">I", index)], [listener.fileno()])
-        listener.close()
+    for index, (address, port, is_udp) in enumerate(wanted):
+        made = _bound(address, port) if is_udp else socket.create_server((address, port), backlog=_BACKLOG)
+        socket.send_fds(connection, [struct.pack(">I", index)], [made.fileno()])
+        made.close()
     if connection.recv(1) == b"":
         sys.exit("the egress hung up")
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((address, port))
+    return made
 
 
 def _enter_network(pid: str) -> None:

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits, without_affinity
-from hutch_launchers.hosts import hosts
+from hutch_launchers.hosts import name_files
 from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.own_paths import make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
@@ -24,10 +24,16 @@ from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
 from hutch_launchers.user_namespaces import find_obstacle
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts", "cgroup", "mount")
-# Without `ip` there is no loopback. Programs find doors by the names that the file $1 gives.
-_SET_UP = (
-    'ip link set lo up 2>/dev/null; [ -z "$1" ] || mount --bind "$1" /etc/hosts || exit 1; shift; exec "$@"'
-)
+# Without `ip` there is no loopback. Programs find doors by the names that the files in the folder $1 give.
+_SET_UP = """
+ip link set lo up 2>/dev/null
+[ -z "$1" ] || for file in "$1"/*; do
+  place=/etc/${file##*/}
+  [ ! -e "$place" ] || mount --bind "$file" "$place" || exit 1
+done
+shift
+exec "$@"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,12 @@ class PidLauncher(FrontMethod):
         own = make_own_paths(spec.run_id, spec.mounts)
         held.callback(remove_run_folder, spec.run_id)
         names = ""
-        if spec.egress is not None and spec.egress.doors:
-            file = own.folder / "hosts"
-            file.write_bytes(hosts(spec.egress))
-            names = str(file)
+        if spec.egress is not None and spec.egress.made:
+            folder = own.folder / "names"
+            folder.mkdir()
+            for path, content in name_files(spec.egress).items():
+                (folder / Path(path).name).write_bytes(content)
+            names = str(folder)
         return Start(pid_argv(tool.path, names), spec, adapt=own.command)
 
     def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
@@ -84,7 +92,7 @@ class PidLauncher(FrontMethod):
 
 
 def pid_argv(unshare: str, names: str = "") -> Sequence[str]:
-    """The words around a command; `names` is a file to be its /etc/hosts."""
+    """The words around a command; `names` is a folder of files that replace those of /etc."""
     namespaces = [f"--{name}" for name in _NAMESPACES]
     make = [unshare, *namespaces, "--map-current-user", "--mount-proc", "--fork", "--kill-child", "--"]
     drop = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--"]

@@ -1,4 +1,4 @@
-"""How the listeners that wait inside a sandbox come to us: by descriptor, over a unix socket of the host."""
+"""How the sockets that wait inside a sandbox come to us: by descriptor, over a unix socket of the host."""
 
 import array
 import logging
@@ -6,15 +6,16 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from anyio import wait_readable
 
 from hutch.egress.sockets import accept
 from hutch.errors import HutchError
-from hutch_launchers.spec import Door
+from hutch_launchers.spec import Listener
 
-SERVED = b"\x01"  # what is answered once every door is served
+SERVED = b"\x01"  # what is answered once every socket is served
 
 _log = logging.getLogger(__name__)
 _INDEX = struct.Struct(">I")
@@ -46,8 +47,8 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-async def receive_listeners(listener: socket.socket, doors: Sequence[Door]) -> list[socket.socket]:
-    """Wait for a launcher to bring a listening socket for every door; return them in the doors' order.
+async def receive_listeners(listener: socket.socket, wanted: Sequence[Listener]) -> list[socket.socket]:
+    """Wait for a launcher to bring every socket that is wanted; return them in this order.
 
     It has been answered when this returns. Whoever does not keep to the protocol is hung up on without an
     answer, and the next one is waited for.
@@ -57,23 +58,23 @@ async def receive_listeners(listener: socket.socket, doors: Sequence[Door]) -> l
             brought: dict[int, socket.socket] = {}
             try:
                 _check_peer(launcher)
-                while len(brought) < len(doors):
-                    await _take_one(launcher, doors, brought)
+                while len(brought) < len(wanted):
+                    await _take_one(launcher, wanted, brought)
                 launcher.send(SERVED)
             except (HandoverError, OSError) as error:
-                _log.warning("egress: a handover of doors was refused: %s", error)
+                _log.warning("egress: a handover of sockets was refused: %s", error)
             except BaseException:
                 _close(brought)
                 raise
             else:
-                return [brought[index] for index in range(len(doors))]
+                return [brought[index] for index in range(len(wanted))]
             _close(brought)
 
 
 async def _take_one(
-    launcher: socket.socket, doors: Sequence[Door], brought: dict[int, socket.socket]
+    launcher: socket.socket, wanted: Sequence[Listener], brought: dict[int, socket.socket]
 ) -> None:
-    """Receive one message, an index and its listener; the kernel never joins two that bring descriptors."""
+    """Receive one message, an index and its socket; the kernel never joins two that bring descriptors."""
     await wait_readable(launcher)
     fds = array.array("i")
     data, ancillary, flags, _ = launcher.recvmsg(
@@ -88,7 +89,7 @@ async def _take_one(
         raise HandoverError(f"a message of {len(data)} bytes with {len(fds)} descriptors")
     sock = socket.socket(fileno=fds[0])
     try:
-        index = _checked(_INDEX.unpack(data)[0], sock, doors, brought)
+        index = _checked(_INDEX.unpack(data)[0], sock, wanted, brought)
     except BaseException:
         sock.close()
         raise
@@ -96,15 +97,19 @@ async def _take_one(
 
 
 def _checked(
-    index: int, sock: socket.socket, doors: Sequence[Door], brought: dict[int, socket.socket]
+    index: int, sock: socket.socket, wanted: Sequence[Listener], brought: dict[int, socket.socket]
 ) -> int:
-    if index >= len(doors) or index in brought:
-        raise HandoverError(f"door {index} of {len(doors)}, or for the second time")
-    if sock.family != socket.AF_INET or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise HandoverError(f"door {index} is not a listening TCP socket")
-    door = doors[index]
-    if sock.getsockname() != (door.address, door.port):
-        raise HandoverError(f"door {index} listens at {sock.getsockname()}")
+    if index >= len(wanted) or index in brought:
+        raise HandoverError(f"socket {index} of {len(wanted)}, or for the second time")
+    each = wanted[index]
+    kind = socket.SOCK_DGRAM if each.is_udp else socket.SOCK_STREAM
+    listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if (sock.family, sock.type, listens) != (socket.AF_INET, kind, not each.is_udp):
+        raise HandoverError(f"socket {index} is not of its kind")
+    address, port = sock.getsockname()
+    is_own = (address, port) == (each.address, each.port)
+    if not (is_own or IPv4Address(address).is_loopback):  # where the account's firewall leads to
+        raise HandoverError(f"socket {index} is bound to {address}:{port}")
     sock.settimeout(0)
     return index
 

@@ -1,152 +1,127 @@
-"""The ways out of one run, open as long as their block: who comes is named, judged, and then carried."""
+"""Whoever comes to a run's ways is named, judged, carried, and logged; so many at once, and no more."""
 
 import logging
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 
 import anyio
-from anyio.abc import TaskGroup
 
+from hutch.destinations import TLS_PORT, NotADestinationError, read_host
 from hutch.egress.in_force import InForce
-from hutch.egress.ledger import FLUSH_S, Ledger, Log
+from hutch.egress.ledger import Ledger
 from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
-from hutch.egress.resolver import Ask, Resolver, ask_host
+from hutch.egress.resolver import Resolver
 from hutch.egress.rules import Missing
 from hutch.egress.sockets import accept
-from hutch.egress.tunnel import tunnel
-from hutch.egress.ways.doors import allot_doors
-from hutch.egress.ways.handover import listen, receive_listeners
-from hutch_launchers.spec import Door, EgressEndpoint
+from hutch.egress.ways.names import Names
 
 CONNECTIONS = 128  # of one run at once; each costs two descriptors of the daemon
 PAUSE_S = 0.05  # after every so many refusals: a flood must not become the event loop's only work
 REFUSALS = 32
 
+_SHOWN = 253  # characters of what was asked for and is no name
+_NAMES = 1000  # refused ones that are logged, each once
+
 _log = logging.getLogger(__name__)
 
-
-@asynccontextmanager
-async def open_ways(
-    network: InForce, run_id: str, folder: Path, log: Log, carry: Carry = tunnel, ask: Ask = ask_host
-) -> AsyncGenerator[EgressEndpoint]:
-    """Serve what `network` allows until the block ends; the package says what that means.
-
-    `carry` takes every connection that was judged; `ask` resolves names.
-    """
-    doors = allot_doors(network.network)
-    path = folder / "egress.sock"
-    ledger = Ledger(run_id, log)
-    ways = _Ways(run_id, network, ledger, Resolver(ask), carry)
-    failure: Exception | None = None
-    try:
-        with listen(path) as listener:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(ways.serve, listener, doors)
-                try:
-                    yield EgressEndpoint(path, doors)
-                except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
-                    failure = error
-                tasks.cancel_scope.cancel()
-    finally:
-        path.unlink(missing_ok=True)
-        ledger.flush()
-    if failure is not None:
-        raise failure
+Serve = Callable[[socket.socket], Awaitable[None]]
 
 
-class _Ways:
+class Serving:
+    """What all ways of one run have in common."""
+
     def __init__(
-        self, run_id: str, network: InForce, ledger: Ledger, resolver: Resolver, carry: Carry
+        self, run_id: str, network: InForce, names: Names, ledger: Ledger, resolver: Resolver, carry: Carry
     ) -> None:
         self._run_id = run_id
         self._network = network
+        self._names = names
         self._ledger = ledger
         self._resolver = resolver
         self._carry = carry
         self._open = 0
+        self._unknown: set[str] = set()
 
-    async def serve(self, listener: socket.socket, doors: tuple[Door, ...]) -> None:
-        listeners = await receive_listeners(listener, doors)
-        listener.close()  # nobody else has a reason to come
-        with ExitStack() as held:
-            for sock in listeners:
-                held.enter_context(sock)
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._flush)
-                for sock, door in zip(listeners, doors, strict=True):
-                    tasks.start_soon(self._accept, sock, self._door(door), tasks)
-
-    def _door(self, door: Door) -> Callable[[socket.socket], Awaitable[None]]:
-        async def serve(client: socket.socket) -> None:
-            await self.pass_on(Client(client), door.name, door.port)
-
-        return serve
-
-    async def _accept(
-        self, listener: socket.socket, serve: Callable[[socket.socket], Awaitable[None]], tasks: TaskGroup
-    ) -> None:
-        """Take whoever comes, as many at once as a run may have."""
+    async def accept(self, listener: socket.socket, serve: Serve) -> None:
+        """Have whoever comes served, as many at once as a run may have."""
         refusals = 0
-        while True:
-            try:
-                client = await accept(listener)
-            except OSError as error:  # the daemon has no descriptors left
-                _log.warning("run=%s egress: no connection is accepted: %s", self._run_id, error)
-                await anyio.sleep(PAUSE_S)
-                continue
-            if self._open < CONNECTIONS:
-                self._open += 1
-                tasks.start_soon(self._serve, serve, client)
-                continue
-            address, port = client.getsockname()
-            client.close()
-            self._refuse(address, port, Refusal.TOO_MANY)
-            refusals += 1
-            if refusals % REFUSALS == 0:
-                await anyio.sleep(PAUSE_S)
+        async with anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    client = await accept(listener)
+                except OSError as error:  # the daemon has no descriptors left
+                    _log.warning("run=%s egress: no connection is accepted: %s", self._run_id, error)
+                    await anyio.sleep(PAUSE_S)
+                    continue
+                if self._open < CONNECTIONS:
+                    self._open += 1
+                    tasks.start_soon(self._serve, serve, client)
+                    continue
+                address, port = client.getsockname()
+                client.close()
+                self._refuse(self._names.name_at(address, port) or address, port, Refusal.TOO_MANY)
+                refusals += 1
+                if refusals % REFUSALS == 0:
+                    await anyio.sleep(PAUSE_S)
 
-    async def _serve(self, serve: Callable[[socket.socket], Awaitable[None]], client: socket.socket) -> None:
+    async def _serve(self, serve: Serve, client: socket.socket) -> None:
         try:
-            with client:
+            with client, suppress(OSError):  # a client that has gone
                 await serve(client)
         finally:
             self._open -= 1
 
-    async def pass_on(self, client: Client, host: str, port: int) -> None:
-        """Judge what a client asks for, and carry it to its end or tell it why not."""
-        judged = self._network.judge(host, port)
-        if isinstance(judged, Missing):
-            self._refuse(host, port, Refusal.RULE, judged)
-            with suppress(OSError):
-                await client.refused(Refusal.RULE, judged.told)
+    async def ask(self, client: Client, host: str, port: int) -> None:
+        """Judge what a client asks for, a name or an address inside; carry it, or tell it why not."""
+        try:
+            name = self._names.name_at(host, port) or read_host(host)
+        except NotADestinationError as error:
+            shown = host.encode("unicode_escape").decode()[:_SHOWN]
+            told = f"{shown}: {error}"
+            self._refuse(shown, port, Refusal.NAME, told=told)
+            await client.refused(Refusal.NAME, told)
             return
+        judged = self._network.judge(name, port)
+        if isinstance(judged, Missing):
+            self._refuse(name, port, Refusal.RULE, judged.rule, judged.told)
+            await client.refused(Refusal.RULE, judged.told)
+            return
+        await self._pass(Passage(client, name, port, judged, self._network, self._resolver))
+
+    async def _pass(self, passage: Passage) -> None:
         started_at, start = datetime.now(UTC), monotonic()
-        passage = Passage(client, host, port, judged, self._network, self._resolver)
         try:
             await passage.run(self._carry)
         except RefusedError as error:
+            where = f"{passage.host}:{passage.port}"
             passage.refused = error.why
-            _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, error.why)
+            _log.info("run=%s egress: %s refused: %s", self._run_id, where, error.why)
             with suppress(OSError):
-                await client.refused(error.why, f"{host}:{port}: {error.why.told}")
+                await passage.client.refused(error.why, f"{where}: {error.why.told}")
         finally:
             self._ledger.add(_record(self._run_id, passage, started_at, monotonic() - start))
 
-    def _refuse(self, host: str, port: int, why: Refusal, missing: Missing | None = None) -> None:
-        _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, why)
-        rule, told = (missing.rule, missing.told) if missing else ("", why.told)
-        at = datetime.now(UTC)
-        self._ledger.add(Connection(self._run_id, host, port, None, at, 0.0, 0, 0, why, rule=rule, told=told))
+    def refuse_name(self, host: str) -> None:
+        """Log a name that was asked for and is not there: once, as programs ask again and again."""
+        if host not in self._unknown and len(self._unknown) < _NAMES:
+            self._unknown.add(host)
+            missing = self._network.judge(host, TLS_PORT)
+            rule, told = (missing.rule, missing.told) if isinstance(missing, Missing) else ("", "")
+            self._refuse(host, 0, Refusal.RULE, rule, told)
 
-    async def _flush(self) -> None:
-        while True:
-            await anyio.sleep(FLUSH_S)
-            self._ledger.flush()
+    def refuse_request(self, why: Refusal, told: str) -> None:
+        """Log a request to the proxy that was not read to its end."""
+        self._refuse("", 0, why, told=told)
+
+    def _refuse(self, host: str, port: int, why: Refusal, rule: str = "", told: str = "") -> None:
+        _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, why)
+        at = datetime.now(UTC)
+        told = told or why.told
+        self._ledger.add(Connection(self._run_id, host, port, None, at, 0.0, 0, 0, why, rule=rule, told=told))
 
 
 def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: float) -> Connection:

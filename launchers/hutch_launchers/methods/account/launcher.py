@@ -111,7 +111,7 @@ class AccountLauncher(FrontMethod):
         """Blocks; `_prepared` calls it in a thread."""
         for mount in spec.mounts:
             check_target(mount.target)
-        egress = spec.egress if spec.egress and spec.egress.doors else None
+        egress = spec.egress if spec.egress and spec.egress.made else None
         lent = lending.lend(self._found(), ONLINE if egress else OFFLINE, self.journals)
         held.callback(lent.give_back)
         with ExitStack() as opened:
@@ -149,7 +149,7 @@ class AccountLauncher(FrontMethod):
         if abi() >= OLDEST:
             readable = (*self.readable, *(str(file) for file in names.values()))
             view = HostView(self.system, readable, self.proc)
-            ports = {door.port for door in egress.doors} if egress else ()
+            ports = {each.port for each in egress.made if not each.is_udp} if egress else ()
             ruleset = view.ruleset(own, sources, ports)
             held.callback(os.close, ruleset)
 

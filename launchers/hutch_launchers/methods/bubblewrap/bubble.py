@@ -144,7 +144,7 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader) -> Bu
             await bubble.arrive()
             assert bubble.init is not None
             start.confinement.hold(bubble.init_pid, bubble.init)
-            if start.spec.egress is not None and start.spec.egress.doors:
+            if start.spec.egress is not None and start.spec.egress.made:
                 await open_doors(bubble.init_pid, start.spec.egress)
             await bubble.let_go()
             start.confinement.space.hold(bubble.init_pid)

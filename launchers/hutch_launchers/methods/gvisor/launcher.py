@@ -16,7 +16,7 @@ from hutch_launchers.containers.engine import RUN
 from hutch_launchers.containers.skeleton import unpack_skeleton
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
-from hutch_launchers.hosts import hosts
+from hutch_launchers.hosts import name_files
 from hutch_launchers.interpreter import GUEST_SOURCE, Interpreter, find_interpreter
 from hutch_launchers.launcher import LauncherError, SandboxProcess
 from hutch_launchers.methods.gvisor.bundle import bundle
@@ -104,9 +104,11 @@ class GvisorLauncher(FrontMethod):
         (inside / "filter").write_bytes(self._filter())
         (inside / "filtered.py").write_bytes(_FILTERED.read_bytes())
         (inside / "nothing").touch(mode=0o444)
-        (inside / "hosts").write_bytes(hosts(spec.egress))
+        names = {path: inside / PurePosixPath(path).name for path in name_files(spec.egress)}
+        for path, text in name_files(spec.egress).items():
+            names[path].write_bytes(text)
         own = {path: Path(path) for path in (*view.folders, *self.readable)}
-        own |= {RUN: inside, "/etc/hosts": inside / "hosts"}
+        own |= {RUN: inside, **names}
         own |= {"/dev/fuse": inside / "nothing"}  # gVisor puts a device there
         mounts = [*(Mount(path, PurePosixPath(target)) for target, path in own.items()), *spec.mounts]
         root = Mount(place / "root", PurePosixPath("/"))
@@ -126,7 +128,7 @@ class GvisorLauncher(FrontMethod):
 
     def _words(self, tool: Tool, spec: SandboxSpec, place: Path) -> list[str]:
         # its own stack has no way out; with doors its sockets are those of the namespace around it
-        network = "host" if spec.egress and spec.egress.doors else "none"
+        network = "host" if spec.egress and spec.egress.made else "none"
         words = [tool.path, f"--root={place}/state", "--ignore-cgroups", f"--network={network}"]
         words += ["--overlay2=none", *([f"--platform={self.platform}"] if self.platform else [])]
         return [*words, "run", f"--bundle={place}", spec.run_id]
