@@ -1,46 +1,232 @@
 """Secrets in real sandboxes: used there by real clients, and there to be found nowhere."""
 
+import json
+import os
+import subprocess
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 import pytest
+from anyio import to_thread
 
 from hutch_mcp_tools.service import ServiceError
-from support.daemon import daemon, output, run
-from support.secret_host import PLANTED, secret_host
+from hutch_mcp_tools.volume_records import ExportRequest
+from support.container_engines import start_engine
+from support.contract_methods import METHODS
+from support.daemon import daemon, output, run, scripted_model, turn
+from support.exchange_world import Server
+from support.kept_methods import named
+from support.mcp_clients import codex
+from support.needs import need
+from support.planted import found_below, found_inside, sandboxed
+from support.secret_host import PLANTED, Files, Relay, secret_host
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.slow
 
 
+def hello() -> Server:
+    return Server(headers=[("Content-Length", "5")])
+
+
 async def test_a_command_uses_a_secret_that_it_never_has(tmp_path: Path) -> None:
     async with (
-        secret_host(tmp_path) as host,
+        secret_host(tmp_path, server := hello()) as host,
         daemon(tmp_path / "d", host.config(), env=host.env) as house,
         house.client() as client,
     ):
-        command = f'curl -sS -H "x-api-key: $KEY" {host.url}/v1; echo; echo $KEY; env'
-        record = await run(client, command, network="near", secrets=["key"])
-        told, wrong = await output(client, record)
-        assert (record.exit_code, told[:5]) == (0, "hello"), (told, wrong, house.log())
-        assert "hutch" in told
-        assert PLANTED not in told
-        assert host.server.seen[0].headers["x-api-key"] == PLANTED
+        command = f'curl -sS -H "x-api-key: $KEY" {host.url}/v1; echo; env; sleep 3'
+        record = await looked_into(run(client, command, network="near", secrets=["key"]))
+        assert record.exit_code == 0
         assert f"key: header x-api-key at localhost:{host.port}" in record.model_dump_json()
+        told, _ = await output(client, record)
+        assert told.startswith("hello\n")
+        assert server.seen[0].headers["x-api-key"] == PLANTED
+        assert PLANTED not in told + record.model_dump_json()
+    assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
+
+
+@pytest.mark.parametrize("method", ["nsjail", "pid", "docker"])
+async def test_other_methods_trust_the_runs_authority_too(tmp_path: Path, method: str) -> None:
+    start_engine(method)
+    toml = next((one.toml for one in METHODS if one.name == method), f'kind = "{method}"')
+    async with (
+        secret_host(tmp_path, server := hello()) as host,
+        daemon(
+            tmp_path / "d",
+            host.config(more=f"needs = []\nforce_sandbox = false\n[methods.{named(method)}]\n{toml}"),
+            env=host.env,
+        ) as house,
+        house.client() as client,
+    ):
+        (found,) = [one for one in (await client.doctor())["methods"] if one["name"] == named(method)]
+        need(method, found["available"], f"the method {method} ({found['reason']})", found["fix"])
+        program = (
+            "import os, urllib.request as u; "
+            f"print(u.urlopen(u.Request('{host.url}', headers={{'x-api-key': os.environ['KEY']}})).read())"
+        )
+        work = run(client, ["python3", "-c", program], network="near", secrets=["key"], method=named(method))
+        record = await looked_into(work)
+        assert await output(client, record) == ("b'hello'\n", "")
+        assert server.seen[0].headers["x-api-key"] == PLANTED
+
+
+async def test_git_and_queries_get_it_too_and_clients_without_variables_trust_the_authority(
+    tmp_path: Path,
+) -> None:
+    repository = tmp_path / "repository"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "-q", "-b", "main", repository], check=True)
+    for words in (["commit", "-q", "--allow-empty", "-m", "one"], ["update-server-info"]):
+        subprocess.run([*git, "-C", repository, *words], check=True)
+    async with (
+        secret_host(tmp_path, server := Files(repository)) as host,
+        daemon(tmp_path / "d", host.config("basic"), env=host.env) as house,
+        house.client() as client,
+    ):
+        address = f"localhost:{host.port}"
+        command = (
+            f"git clone -q https://me:$KEY@{address}/.git /tmp/c && git -C /tmp/c log --format=%s"
+            f" && env -i KEY=$KEY PATH=$PATH wget -qO- --user=me --password=$KEY https://{address}/.git/HEAD"
+        )
+        record = await run(client, command, network="near", secrets=["key"])
+        assert await output(client, record) == ("one\nref: refs/heads/main\n", "")
+        assert set(server.pairs) == {f"me:{PLANTED}"}
+
+
+async def test_claude_codes_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
+    async with (
+        scripted_model() as url,
+        secret_host(tmp_path, relay := Relay(url.removeprefix("http://"))) as host,
+    ):
+        agent = f'[agents.claude]\nbase_url = "{host.url}"\nnetwork = "near"'
+        env = {**host.env, "ANTHROPIC_API_KEY": PLANTED}
+        async with (
+            daemon(tmp_path / "d", host.config(more=agent), env=env) as house,
+            house.client() as client,
+        ):
+            script = [{"shell": "env; cat /proc/*/environ; sleep 3"}, {"text": "done"}]
+            work = turn(client, f"SCRIPT: {json.dumps(script)}", "home")
+            session = await looked_into(work)
+            assert (session.status, session.last_message) == ("idle", "done"), session.error
+            assert f"x-api-key: {PLANTED}\r\n".lower().encode() in relay.said.lower()
+            exported = await client.export_volume(ExportRequest(volume="home"))
+            assert PLANTED not in f"{session.model_dump_json()} {exported!r}"
+        assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
+
+
+async def test_codex_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
+    program = codex()
+    async with (
+        scripted_model() as url,
+        secret_host(tmp_path, relay := Relay(url.removeprefix("http://"))) as host,
+    ):
+        more = f'readable = ["{program.parent}"]\n\n[secrets.openai]\nhosts = ["localhost:{host.port}"]'
+        env = {**host.env, "OPENAI_API_KEY": PLANTED}
+        provider = f'{{name="s", base_url="{host.url}/v1", env_key="OPENAI_API_KEY", wire_api="responses"}}'
+        options = [
+            "-c",
+            "model_provider=s",
+            "-c",
+            f"model_providers.s={provider}",
+            "-c",
+            "analytics.enabled=false",
+        ]
+        words = [
+            str(program),
+            "exec",
+            "--json",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+        ]
+        prompt = f"SCRIPT: {json.dumps([{'shell': 'sleep 3'}, {'text': 'done'}])}"
+        async with daemon(tmp_path / "d", host.config(more=more), env=env) as house, house.client() as client:
+            command = [*words, *options, "-c", "features.plugins=false", prompt]
+            work = run(client, command, network="near", secrets=["openai"], env={"CODEX_SQLITE_HOME": "/tmp"})
+            record = await looked_into(work)
+            told, wrong = await output(client, record)
+            assert record.exit_code == 0, wrong
+            assert '"text":"done"' in told
+            assert f"Bearer {PLANTED}".encode() in relay.said
+            assert PLANTED not in told + wrong + record.model_dump_json()
+        assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
+
+
+async def test_the_placeholder_of_a_run_that_has_ended_is_refused_at_once(tmp_path: Path) -> None:
+    async with (
+        secret_host(tmp_path, server := hello()) as host,
+        daemon(tmp_path / "d", host.config(), env=host.env) as house,
+        house.client() as client,
+    ):
+        record = await run(client, "echo $KEY", network="near", secrets=["key"])
+        phantom, _ = await output(client, record)
+        command = f'curl -s -w %{{http_code}} -H "x-api-key: {phantom.strip()}" {host.url}'
+        record = await run(client, command, network="near", secrets=["key"])
+        told, _ = await output(client, record)
+        assert told.endswith("403")
+        assert "one that has ended" in told
+        assert list(record.refused) == [f"localhost:{host.port}"]
+        assert server.seen == []
+
+
+async def test_a_value_itself_goes_inside_only_where_that_is_granted_and_is_told(tmp_path: Path) -> None:
+    async with (
+        secret_host(tmp_path, hello()) as host,
+        daemon(tmp_path / "d", host.config().replace('["key",', '["key:env",'), env=host.env) as house,
+        house.client() as client,
+    ):
+        work = run(client, "echo $KEY; sleep 2", secrets=["key:env"])
+        record = await looked_into(work, holds_it=True)
+        assert await output(client, record) == (f"{PLANTED}\n", "")
+        assert "key: its value itself is inside, in KEY" in record.model_dump_json()
+        assert "secret=key: its value itself goes into the sandbox" in house.log()
         assert PLANTED not in house.log()
+
+
+async def test_a_kept_sandbox_has_its_secrets_for_every_command(tmp_path: Path) -> None:
+    async with (
+        secret_host(tmp_path, server := hello()) as host,
+        daemon(tmp_path / "d", host.config(), env=host.env) as house,
+        house.client() as client,
+    ):
+        command = f'curl -sS -H "x-api-key: $KEY" {host.url}'
+        record = await run(client, command, network="near", secrets=["key"], session_id="new")
+        again = await run(client, command, session_id=record.session_id)
+        assert [await output(client, each) for each in (record, again)] == [("hello", "")] * 2
+        assert [seen.headers["x-api-key"] for seen in server.seen] == [PLANTED] * 2
 
 
 async def test_a_secret_is_granted_by_name_and_of_use_only_where_its_host_is_reached(tmp_path: Path) -> None:
     async with (
-        secret_host(tmp_path) as host,
+        secret_host(tmp_path, hello()) as host,
         daemon(tmp_path / "d", host.config(), env=host.env) as house,
         house.client() as client,
     ):
-        cases = {
-            "openai": "secret_denied",
-            "none": "secret_denied",
-            "key:env": "secret_denied",
-            "key": "secret_unreachable",
-        }
-        for name, code in cases.items():
+        cases = {"github": "secret_denied", "none": "secret_denied", "key:env": "secret_denied"}
+        for name, code in {**cases, "key": "secret_unreachable"}.items():
             with pytest.raises(ServiceError) as refused:
                 await run(client, "true", secrets=[name])
             assert refused.value.code == code
+
+
+async def looked_into(work: Coroutine[object, object, T], *, holds_it: bool = False) -> T:
+    """Do the work, and look meanwhile for what was planted into every sandbox of this host."""
+    found: list[str] = []
+    answer: list[T] = []
+
+    async def do() -> None:
+        answer.append(await work)
+        looking.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as looking:
+        looking.start_soon(do)
+        while True:
+            for entry in sandboxed():
+                found += await to_thread.run_sync(found_inside, entry, PLANTED.encode())
+            await anyio.sleep(0.2)
+    if os.geteuid() == 0:  # nobody else sees into another's processes
+        assert bool(found) == holds_it, found
+    return answer[0]

@@ -1,0 +1,85 @@
+"""Looks for a planted word, byte by byte, in what sandboxes of this host hold: memory, environment, files."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_PIECE = 4 << 20
+_FOLDERS = ("home", "tmp", "workspace", "opt", "etc", "run", "var", "dev/shm")
+_LARGEST = 64 << 20  # of a file: programs are larger, and have no business with secrets
+
+
+def sandboxed() -> list[Path]:
+    """Folders in /proc of the processes of this host that are in a namespace of processes of their own."""
+    own = Path("/proc/self/ns/pid").readlink()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "ns/pid").readlink() != own:
+                found.append(entry)
+    return found
+
+
+def found_inside(entry: Path, word: bytes) -> list[str]:
+    """Where a process, or the files that it sees, hold the word."""
+    found = [f"{entry}/{name}" for name in ("environ", "cmdline") if word in _read(entry / name)]
+    found += [f"{entry}/mem at {start:x}" for start in _memory_with(entry, word)]
+    return found + found_below(*(entry / "root" / name for name in _FOLDERS), word=word)
+
+
+def found_below(*folders: Path, word: bytes) -> list[str]:
+    """Files below these folders that hold the word."""
+    return [str(path) for folder in folders for path in _files(folder) if word in _read(path)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = Path(at, name)
+            with suppress(OSError):
+                if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST:
+                    yield path
+
+
+def _memory_with(entry: Path, word: bytes) -> Iterator[int]:
+    """Yield the beginning of every resident region that holds the word."""
+    try:
+        with (entry / "mem").open("rb", buffering=0) as memory:
+            for start, end in _resident(entry):
+                if _holds(memory.fileno(), start, end, word):
+                    yield start
+    except OSError:
+        return  # it has ended
+
+
+def _resident(entry: Path) -> Iterator[tuple[int, int]]:
+    start = end = 0
+    is_read = False
+    for line in (entry / "smaps").read_text().splitlines():
+        first = line.split()[0]
+        if "-" in first and not first.endswith(":"):
+            start, end = (int(side, 16) for side in first.split("-"))
+            is_read = line.split()[1].startswith("rw")  # what is not written holds nothing that came in
+        elif first == "Rss:" and is_read and int(line.split()[1]):
+            yield start, end
+
+
+def _holds(memory: int, start: int, end: int, word: bytes) -> bool:
+    kept = b""
+    for at in range(start, end, _PIECE):
+        try:
+            piece = os.pread(memory, min(_PIECE, end - at), at)
+        except (OSError, OverflowError):
+            return False
+        if word in kept + piece:
+            return True
+        kept = piece[-len(word) :]
+    return False
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
