@@ -143,6 +143,29 @@ async def test_a_days_budget_holds_for_every_run_and_over_a_restart(tmp_path: Pa
                 assert refused.value.code == "budget_spent"
 
 
+async def test_budgets_in_bytes_and_minutes_hold_where_nothing_is_metered(tmp_path: Path) -> None:
+    async with scripted_model() as url:
+        address = url.removeprefix("http://")
+        config = (
+            f'[policy]\nnetworks = ["near"]\n[network.near]\nhost_services = ["{address}"]\n'
+            '[budgets.bytes]\negress = "20KB"\n[budgets.time]\nper = "principal"\nminutes = 0.05\n'
+        )
+        async with daemon(tmp_path / "d", config) as made, made.client() as client:
+            host, port = address.split(":")
+            pour = f"exec 3<>/dev/tcp/{host}/{port}; head -c 200000 /dev/zero >&3; cat <&3"
+            poured = await run(client, ["bash", "-c", pour], network="near")
+            assert poured.status == "budget"
+            assert (poured.reason or "").startswith("budget 'bytes' (per day) is spent: ")
+            slept = await run(client, ["sleep", "60"])
+            assert (slept.status, slept.reason) == (
+                "budget",
+                "budget 'time' (per principal) is spent: 0.05 minutes",
+            )
+            with pytest.raises(ServiceError) as refused:
+                await run(client, "true")
+            assert refused.value.code == "budget_spent"
+
+
 async def test_a_budget_where_nothing_is_metered_is_refused(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d") as made, made.client() as client:
         with pytest.raises(ServiceError) as refused:

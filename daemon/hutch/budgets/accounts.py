@@ -74,7 +74,15 @@ class Accounts:
         async with self._reading:  # two that read at once would each begin one of their own
             if (account := self._known.get(key)) is None:
                 account = self._known[key] = self._read(await self._rows(key))
+                account.spent += Spent(egress_bytes=await self._bytes(key))
             return account
+
+    async def _bytes(self, key: Key) -> int:
+        if key.per == "run":
+            return await self._state.bytes_passed(run_id=key.of)
+        if key.per == "session":
+            return await self._state.bytes_passed(session_id=key.of)
+        return await self._state.bytes_passed(principal=key.of, day=key.day or None)
 
     async def _rows(self, key: Key) -> list[UsageRow]:
         if key.per == "run":

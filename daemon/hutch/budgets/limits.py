@@ -1,7 +1,7 @@
 """What may be spent, what was, and how the two compare. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from hutch.config import Budget, Per
@@ -12,19 +12,28 @@ SOFT = Decimal("0.8")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What answers of models came to."""
+    """What answers of models came to, and the bytes that passed to and from the network."""
 
     usd: Decimal = Decimal(0)
     tokens: int = 0
     requests: int = 0
+    egress_bytes: int = 0
 
     def __add__(self, other: "Spent") -> "Spent":
-        return Spent(self.usd + other.usd, self.tokens + other.tokens, self.requests + other.requests)
+        return Spent(
+            self.usd + other.usd,
+            self.tokens + other.tokens,
+            self.requests + other.requests,
+            self.egress_bytes + other.egress_bytes,
+        )
 
     def most(self, other: "Spent") -> "Spent":
         """Return the greater of each."""
         return Spent(
-            max(self.usd, other.usd), max(self.tokens, other.tokens), max(self.requests, other.requests)
+            max(self.usd, other.usd),
+            max(self.tokens, other.tokens),
+            max(self.requests, other.requests),
+            max(self.egress_bytes, other.egress_bytes),
         )
 
 
@@ -37,6 +46,8 @@ class Limit:
     usd: Decimal | None = None
     tokens: int | None = None
     requests: int | None = None
+    egress_bytes: int | None = None
+    minutes: Decimal | None = None  # held by the deadlines of runs, and not by what is spent here
     soft: Decimal = SOFT
 
     def bounds(self, spent: Spent) -> Iterator[tuple[Decimal | int, Decimal | int, str]]:
@@ -47,6 +58,9 @@ class Limit:
             yield self.tokens, spent.tokens, f"{spent.tokens:,} of {self.tokens:,} tokens"
         if self.requests is not None:
             yield self.requests, spent.requests, f"{spent.requests:,} of {self.requests:,} requests"
+        if self.egress_bytes is not None:
+            told = f"{spent.egress_bytes:,} of {self.egress_bytes:,} bytes to and from the network"
+            yield self.egress_bytes, spent.egress_bytes, told
 
     def reached(self, spent: Spent) -> str:
         """Return which bound is reached, for a person; empty: none."""
@@ -55,6 +69,15 @@ class Limit:
     def nearly(self, spent: Spent) -> str:
         """Return which bound is nearly reached, for a person; empty: none."""
         return next((told for bound, used, told in self.bounds(spent) if used >= bound * self.soft), "")
+
+    @property
+    def unmetered(self) -> "Limit":
+        """What of it holds also where no model is seen."""
+        return replace(self, usd=None, tokens=None, requests=None)
+
+    @property
+    def is_empty(self) -> bool:
+        return self.minutes is None and not any(self.bounds(Spent()))
 
     @property
     def whose(self) -> str:
@@ -73,6 +96,8 @@ def limits_of(budgets: Mapping[str, Budget], principal: str, asked: Limit | None
             usd=Decimal(str(budget.usd)) if budget.usd else None,
             tokens=budget.tokens or None,
             requests=budget.requests or None,
+            egress_bytes=budget.egress_bytes or None,
+            minutes=Decimal(str(budget.minutes)) if budget.minutes else None,
             soft=Decimal(str(budget.soft)),
         )
         for name, budget in budgets.items()

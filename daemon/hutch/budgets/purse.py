@@ -66,14 +66,15 @@ class Purse:
     told: Told
     ledger: MemoryObjectSendStream[UsageRow]
     _held: dict[Key, Account] = field(default_factory=dict)
+    _judged: list[tuple[Limit, Account]] = field(default_factory=list)  # of the day that it is
     _warned: set[Limit] = field(default_factory=set)
     _models: set[str] = field(default_factory=set)
 
     async def refuse_spent(self) -> None:
         """Raise HutchError `budget_spent` where not even a first request would be let through."""
-        day = today()
-        for limit in self.limits:
-            if spent := limit.reached((await self._account(limit, day)).spent):
+        await self._look(today())
+        for limit, account in self._judged:
+            if spent := limit.reached(account.spent):
                 later = " or wait for the next day, by UTC" if limit.per == "day" else ""
                 raise HutchError(
                     "budget_spent",
@@ -85,14 +86,12 @@ class Purse:
         """Judge one more request; wait while those in flight may use what is left."""
         while True:
             day = today()
-            accounts = [await self._account(limit, day) for limit in self.limits]
-            judged = list(zip(self.limits, accounts, strict=True))
-            if refused := _refusal(judged):
+            await self._look(day)
+            if refused := _refusal(self._judged):
                 self.told.spent(refused.why)
                 return refused
-            if (busy := _busy(judged)) is None:
-                # Each account once, though several limits may bound it
-                return Ticket(day, [(account, account.hold_back()) for account in _each(accounts)])
+            if (busy := _busy(self._judged)) is None:
+                return Ticket(day, [(account, account.hold_back()) for account in self._accounts()])
             await busy.changed.wait()
 
     def settle(self, ticket: Ticket, host: str, used: Used | None, least: Used | None = None) -> None:
@@ -109,24 +108,31 @@ class Purse:
         for account, held in ticket.held:
             account.settle(held, charged, unpriced)
         self.ledger.send_nowait(self._row(ticket.day, host, used, cost, charged))
-        self._warn(ticket.day)
+        self._warn()
+
+    def pass_bytes(self, count: int) -> bool:
+        """Take note of bytes to or from the network; whether no more may pass."""
+        for account in self._accounts():
+            account.spent += Spent(egress_bytes=count)
+        self._warn()
+        for limit, account in self._judged:
+            if limit.egress_bytes is not None and account.spent.egress_bytes >= limit.egress_bytes:
+                self.told.spent(f"{limit.whose} is spent: {limit.reached(account.spent)}")
+                return True
+        return False
 
     def state(self) -> list[dict[str, object]]:
         """Return each budget as it stands, for the run's record."""
-        day = today()
-        told: list[dict[str, object]] = []
-        for limit in self.limits:
-            account = self._held.get(self._key(limit, day))
-            spent = account.spent if account else Spent()
-            told.append(
-                {
-                    "name": limit.name,
-                    "per": limit.per,
-                    "spent": "; ".join(text for _, _, text in limit.bounds(spent)),
-                    "is_spent": bool(limit.reached(spent)),
-                }
-            )
-        return told
+        return [
+            {
+                "name": limit.name,
+                "per": limit.per,
+                "spent": "; ".join(told for _, _, told in limit.bounds(account.spent)),
+                "is_spent": bool(limit.reached(account.spent)),
+            }
+            for limit, account in self._judged
+            if any(limit.bounds(account.spent))
+        ]
 
     def _row(self, day: str, host: str, used: Used, cost: Decimal | None, charged: Spent) -> UsageRow:
         model = used.model
@@ -154,18 +160,21 @@ class Purse:
             charged_pico_usd=pico_usd(charged.usd),
         )
 
-    def _warn(self, day: str) -> None:
-        for limit in self.limits:
-            account = self._held.get(self._key(limit, day))
-            if account and limit not in self._warned and (near := limit.nearly(account.spent)):
+    def _warn(self) -> None:
+        for limit, account in self._judged:
+            if limit not in self._warned and (near := limit.nearly(account.spent)):
                 self._warned.add(limit)
                 self.told.nearly(f"{limit.whose}: {near} are spent")
 
-    async def _account(self, limit: Limit, day: str) -> Account:
-        key = self._key(limit, day)
-        if key not in self._held:
+    async def _look(self, day: str) -> None:
+        """Have the accounts of this day at hand."""
+        for key in {self._key(limit, day) for limit in self.limits} - self._held.keys():
             self._held[key] = await self.accounts.account(key)
-        return self._held[key]
+        self._judged = [(limit, self._held[self._key(limit, day)]) for limit in self.limits]
+
+    def _accounts(self) -> list[Account]:
+        """Return each account once, though several limits may bound it."""
+        return list({id(account): account for _, account in self._judged}.values())
 
     def _key(self, limit: Limit, day: str) -> Key:
         whose = self.whose
@@ -219,7 +228,3 @@ def _refusal(judged: Sequence[tuple[Limit, Account]]) -> Refused | None:
 
 def _busy(judged: Sequence[tuple[Limit, Account]]) -> Account | None:
     return next((account for limit, account in judged if not account.is_open_to_another(limit)), None)
-
-
-def _each(accounts: Sequence[Account]) -> list[Account]:
-    return list({id(account): account for account in accounts}.values())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
-from hutch.config.kinds import Choice, Each, Number, Text, Whole
+from hutch.config.kinds import Choice, Each, Number, Size, Text, Whole
 from hutch.config.reader import Reader
 
 Per = Literal["run", "session", "day", "principal"]
@@ -32,6 +32,8 @@ class Budget:
     usd: Annotated[float, Number(0, 1e6, "dollars")] = 0.0
     tokens: Annotated[int, Whole(0, 1 << 50)] = 0
     requests: Annotated[int, Whole(0, 1 << 50)] = 0
+    egress_bytes: Annotated[int, Size(0, key="egress")] = 0
+    minutes: Annotated[float, Number(0, 1e7, "minutes")] = 0.0
     soft: Annotated[float, Number(0, 1)] = 0.8  # of it; from there on the run is told
 
 
@@ -51,8 +53,10 @@ def read_prices(reader: Reader, value: object) -> Mapping[str, Price]:
 def check_budgets(reader: Reader, budgets: Mapping[str, Budget], principals: Mapping[str, object]) -> None:
     """Raise HutchError `config_invalid` for a budget that bounds nothing, or is for nobody."""
     for name, budget in budgets.items():
-        if not (budget.usd or budget.tokens or budget.requests):
-            raise reader.error(f"budgets.{name}", "bounds nothing", "give usd, tokens or requests")
+        if not any((budget.usd, budget.tokens, budget.requests, budget.egress_bytes, budget.minutes)):
+            raise reader.error(
+                f"budgets.{name}", "bounds nothing", "give usd, tokens, requests, egress or minutes"
+            )
         for principal in budget.principals:
             if principal not in principals:
                 known = f"known: {', '.join(sorted(principals))}"

@@ -1,6 +1,6 @@
 """The network of a run while it lives: one object, whose rules its owner may replace."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -24,6 +24,8 @@ class InForce:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
+        self._is_over = False
         self._used: dict[Pattern, int] = {}
         self._open: dict[int, Cuttable] = {}
 
@@ -56,12 +58,14 @@ class InForce:
     def spent(self, host: str, port: int) -> bool:
         """Whether a byte budget of this destination is used up."""
         budgets = self._network.max_bytes
-        return any(self._used.get(p, 0) >= budgets[p] for p in budgets if p.covers(host, port))
+        return self._is_over or any(
+            self._used.get(p, 0) >= budgets[p] for p in budgets if p.covers(host, port)
+        )
 
     def spend(self, host: str, port: int, count: int) -> bool:
         """Count bytes that have passed, either way; return whether a budget is used up by now."""
-        if not self._network.max_bytes:
-            return False
+        if self.also_spend is not None:
+            self._is_over = self.also_spend(count)
         for pattern in self._network.max_bytes:
             if pattern.covers(host, port):
                 self._used[pattern] = self._used.get(pattern, 0) + count

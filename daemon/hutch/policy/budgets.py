@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from hutch.budgets import ASKED, Limit, Spent, limits_of
+from hutch.budgets import ASKED, Limit, limits_of
 from hutch.config import Config
 from hutch.egress import Network
 from hutch.errors import HutchError
@@ -12,7 +12,7 @@ from hutch.policy.wish import Wish
 def grant_budgets(
     wish: Wish, config: Config, principal: str, network: Network, *, is_agent: bool
 ) -> tuple[Limit, ...]:
-    """Return what bounds a run of `principal`'s; nothing where nothing of its network is metered.
+    """Return what bounds a run of `principal`'s; of budgets for models nothing where none is metered.
 
     An agent watches a budget in dollars itself where we cannot. Raises HutchError `budget_unmetered`.
     """
@@ -26,5 +26,6 @@ def grant_budgets(
                 "ask for a network that is, as --net anthropic; or let the daemon's owner name hosts under "
                 "network.NAME.metered",
             )
-        return ()
-    return limits_of(config.budgets, principal, asked if any(asked.bounds(Spent())) else None)
+        limits = (limit.unmetered for limit in limits_of(config.budgets, principal))
+        return tuple(limit for limit in limits if not limit.is_empty)
+    return limits_of(config.budgets, principal, None if asked.is_empty else asked)

@@ -29,7 +29,8 @@ class Plan:
     needs: frozenset[Guarantee]
     requested: Mapping[str, object]
     granted: Mapping[str, object]
-    budgets: tuple[Limit, ...] = ()  # what it may spend on models
+    budgets: tuple[Limit, ...] = ()  # what it may spend
+    time_budget: str = ""  # which of them leaves it no more time than `limits` has
     volume_wait_s: float = 0
     narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
     image: str | None = None

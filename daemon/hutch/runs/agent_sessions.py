@@ -18,6 +18,7 @@ from hutch.runs.live import LiveRun
 from hutch.runs.planning import plan_for
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
+from hutch.runs.time_left import within_time
 from hutch.runs.turn import AgentWork
 from hutch.state import Session
 from hutch_launchers.launcher import AgentLauncher, Launcher
@@ -124,6 +125,7 @@ class AgentSessions:
             )
         agent, settings = self._agent(request.agent)
         plan = await self._plan(session, request, settings)
+        plan = await within_time(self._rooms, plan, session.principal, session.id)
         if fork:
             (mount,) = plan.volumes
             plan = replace(plan, volumes=(replace(mount, source=fork.source, at=fork.at),))
@@ -200,6 +202,7 @@ def _volume(text: str, *, has_workspace: bool) -> str:
 
 
 def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: Launcher) -> AgentTurn:
+    is_metered = bool(plan.network.metered) and not isinstance(launcher, AgentLauncher)
     return AgentTurn(
         prompt=request.prompt,
         session_id="",  # settled once the volume is there
@@ -208,6 +211,6 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: La
         model=request.model or settings.model or None,
         instructions=request.instructions or "",
         skills=request.skills,
-        budget_usd=None if plan.budgets else request.budget_usd,  # what we watch, it need not
+        budget_usd=None if is_metered else request.budget_usd,  # what we watch, it need not
         protects_itself=isinstance(launcher, AgentLauncher) and launcher.is_agents_own,
     )

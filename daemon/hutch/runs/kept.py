@@ -118,7 +118,7 @@ class Kept:
                         process, work.stdin, live.sink, wall_s, live.stop, self.standstill
                     )
             ended = explained(ended, self.plan.limits, live.enforced, self.folders.writables)
-            ended = over_budget(ended, live.over_budget)
+            ended = over_budget(ended, live)
             live.change(workspace=await self.workspace.told())
             await end(rooms.state, live, work, **await finished(live, work, self.folders, ended))
             if live.record.unsynced:
@@ -187,7 +187,7 @@ class Kept:
     def _metering(self, rooms: Rooms) -> AbstractAsyncContextManager[Purse | None]:
         whose = Whose(self.session_id, self.session_id, self.principal)
         at_work = self.running.values
-        return metering(rooms, self.plan.network, self.plan.budgets, whose, lambda: list(at_work()))
+        return metering(rooms, self.network, self.plan.budgets, whose, lambda: list(at_work()))
 
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""

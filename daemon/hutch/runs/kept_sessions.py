@@ -15,6 +15,7 @@ from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
+from hutch.runs.time_left import time_left
 from hutch.state import Session
 from hutch_launchers.spec import Limits
 
@@ -60,9 +61,16 @@ class KeptSessions:
         _refuse_fixed(wish)
         rights = await self._rooms.access.rights(session.principal)
         refuse_ungranted(kept.plan.volumes, self._rooms.config, rights)
-        limits = read_limits(wish, *kept.plan.bounds)
+        limits, time_budget = await time_left(
+            self._rooms,
+            read_limits(wish, *kept.plan.bounds),
+            kept.plan.budgets,
+            session.principal,
+            session.id,
+        )
         command = command_for(wish, kept.plan, self._rooms.shell)
         live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
+        live.time_budget = time_budget
         work = OneCommand(live, kept.plan, command, stdin)
         self._runs.tasks.start_soon(self._follow, kept, live, work, limits)
         return live

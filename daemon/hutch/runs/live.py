@@ -33,6 +33,7 @@ class LiveRun:
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
     process: object | None = None  # while it runs in a sandbox of its own
     standstill: Standstill = field(default_factory=Standstill)
+    time_budget: str = ""  # the one that has set its deadline
     over_budget: str = ""  # why it was refused another answer of a model
     purse: Purse | None = None  # where something of its network is metered
     network: InForce = field(default_factory=lambda: InForce(Network()))  # what it may reach now

@@ -195,12 +195,13 @@ async def _in_sandbox(
     live.say("starting its sandbox")
     network = Network() if isinstance(launcher, AgentLauncher) else plan.network
     live.network = InForce(network)
-    if not network:
+    if isinstance(launcher, AgentLauncher):
         refuse_unmetered(plan.budgets, plan.method)
+    if not network:
         plan = replace(plan, secrets=tuple(each for each in plan.secrets if each.is_value_inside))
     whose = Whose(live.id, live.record.session_id, live.record.principal)
     async with (
-        metering(rooms, network, plan.budgets, whose, lambda: [live]) as live.purse,
+        metering(rooms, live.network, plan.budgets, whose, lambda: [live]) as live.purse,
         exchanging(live.id, plan, private, steps_of(live.purse, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
@@ -219,7 +220,7 @@ async def _in_sandbox(
                 )
                 live.process = None
         ended = explained(ended, plan.limits, live.enforced, folders.writables)
-        return over_budget(ended, live.over_budget)
+        return over_budget(ended, live)
 
 
 def _launched(

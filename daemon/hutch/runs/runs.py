@@ -54,6 +54,7 @@ class Runs:
         await self.rooms.state.put_run(record)
         log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
         live = self._live[record.id] = LiveRun(record, log, plan.limits.output_bytes)
+        live.time_budget = plan.time_budget
         return live
 
     async def follow(self, live: LiveRun, plan: Plan, work: Work) -> None:

@@ -19,6 +19,7 @@ from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.reviewing import Reviewing
 from hutch.runs.runs import Runs
+from hutch.runs.time_left import within_time
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
@@ -183,6 +184,7 @@ class Service(VolumeService, Granting, Reviewing):
 
     async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
         plan = await plan_for(self._rooms, wish, self._principal)
+        plan = await within_time(self._rooms, plan, self._principal, None)
         live = await self._runs.admit(plan, shown(wish.command), self._principal)
         work = OneCommand(live, plan, plan.command, stdin)
         self._runs.tasks.start_soon(self._runs.follow, live, plan, work)

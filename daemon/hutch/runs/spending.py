@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import anyio
 
-from hutch.budgets import Limit, Meter, Purse, Told, Whose, open_purse
-from hutch.egress import Network
+from hutch.budgets import ASKED, Limit, Meter, Purse, Told, Whose, open_purse
+from hutch.egress import InForce, Network
 from hutch.egress.exchange import Step
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.live import LiveRun
@@ -24,16 +24,17 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def metering(
     rooms: Rooms,
-    network: Network,
+    network: InForce,
     limits: Sequence[Limit],
     whose: Whose,
     runs: Callable[[], Sequence[LiveRun]],
 ) -> AsyncGenerator[Purse | None]:
-    """Meter what a sandbox asks models; `runs` are those that are in it.
+    """Meter what a sandbox asks models and what passes to its network; `runs` are those that are in it.
 
     Raises HutchError `budget_spent`.
     """
-    if not network.metered:
+    counts_bytes = any(limit.egress_bytes for limit in limits)
+    if not network.network.metered and not counts_bytes:
         yield None
         return
     empty = anyio.Event()
@@ -44,7 +45,7 @@ async def metering(
             live.say(said)
 
     def spent(said: str) -> None:
-        logger.warning("run=%s a request to a model was refused: %s", whose.run_id, said)
+        logger.warning("run=%s it is over its budget: %s", whose.run_id, said)
         for live in runs():
             live.over_budget = live.over_budget or said
             live.say(said)
@@ -57,6 +58,8 @@ async def metering(
             ) as purse,
             anyio.create_task_group() as group,
         ):
+            if counts_bytes:
+                network.also_spend = purse.pass_bytes
             group.start_soon(_end, empty, runs)
             yield purse
             group.cancel_scope.cancel()
@@ -64,22 +67,30 @@ async def metering(
 
 def steps_of(purse: Purse | None, network: Network) -> Sequence[Step]:
     """Return what is done to a sandbox's exchanges."""
-    return [Meter(purse, network.metered)] if purse else []
+    return [Meter(purse, network.metered)] if purse and network.metered else []
 
 
-def over_budget(ended: Ended, why: str) -> Ended:
+def over_budget(ended: Ended, live: LiveRun) -> Ended:
     """Return how it ended: what was refused an answer of a model ended for that, whatever it made of it."""
-    if why and ended.outcome in ("exited", "killed"):
-        return replace(ended, outcome="budget", reason=why)
+    if live.over_budget and ended.outcome in ("exited", "killed"):
+        return replace(ended, outcome="budget", reason=live.over_budget)
+    if live.time_budget and ended.outcome == "timed_out":
+        return replace(ended, outcome="budget", reason=live.time_budget)
     return ended
 
 
 def refuse_unmetered(limits: Sequence[Limit], method: str) -> None:
-    """Refuse budgets where nothing passes through us. Raises HutchError `budget_unmetered`."""
-    if limits:
+    """Refuse budgets where nothing passes through us, but for dollars that the agent watches itself.
+
+    Raises HutchError `budget_unmetered`.
+    """
+    for limit in limits:
+        counted = replace(limit, minutes=None, usd=None if limit.name == ASKED else limit.usd)
+        if counted.is_empty:
+            continue
         raise HutchError(
             "budget_unmetered",
-            f"{limits[0].whose} cannot be held: method {method} does not let us see what is asked of models",
+            f"{limit.whose} cannot be held: method {method} does not let us see what is asked of models",
             "use another method; see: hutch doctor",
         )
 

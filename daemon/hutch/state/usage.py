@@ -1,5 +1,6 @@
 """The ledger of what models used: one row a run, day, host and model, to which every answer adds."""
 
+import time
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -73,6 +74,48 @@ class UsageRows(Database):
         where = " AND ".join(f"{name} = ?" for name in wanted)
         rows = await self._all(f"SELECT * FROM usage WHERE {where}", *wanted.values())  # noqa: S608
         return [UsageRow(*row) for row in rows]
+
+    async def bytes_passed(
+        self,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        principal: str | None = None,
+        day: str | None = None,
+    ) -> int:
+        """Return the bytes of connections that have ended, both ways together, of those that fit."""
+        rows = await self._all(
+            "SELECT coalesce(sum(sent + received), 0) FROM connections c"
+            " LEFT JOIN runs r ON r.id = c.run_id LEFT JOIN sessions s ON s.id = c.run_id"
+            " WHERE (?1 IS NULL OR c.run_id = ?1)"
+            " AND (?2 IS NULL OR coalesce(r.session_id, s.id) = ?2)"
+            " AND (?3 IS NULL OR coalesce(r.principal, s.principal) = ?3)"
+            " AND (?4 IS NULL OR c.at >= ?4)",
+            run_id,
+            session_id,
+            principal,
+            day and _begin(day),
+        )
+        return int(rows[0][0])
+
+    async def seconds_run(
+        self, *, session_id: str | None = None, principal: str | None = None, day: str | None = None
+    ) -> float:
+        """Return how long processes of runs worked, those that do so now until now, of those that fit."""
+        rows = await self._all(
+            "SELECT coalesce(sum(coalesce(duration_s, iif(ended_at IS NULL, ?4 - created_at, 0))), 0)"
+            " FROM runs WHERE (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR principal = ?2)"
+            " AND (?3 IS NULL OR created_at >= ?3)",
+            session_id,
+            principal,
+            day and _begin(day),
+            time.time(),
+        )
+        return float(rows[0][0])
+
+
+def _begin(day: str) -> float:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
 def pico_usd(amount: Decimal) -> int:
