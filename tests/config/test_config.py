@@ -24,6 +24,7 @@ from hutch.config import (
 from hutch.config.load import METHOD_KINDS
 from hutch.config.reader import Reader, keys_of
 from hutch.errors import HutchError
+from hutch.origins import read_origin
 from hutch_launchers.registry import KINDS
 from hutch_launchers.sizes import parse_size, size
 from hutch_launchers.spec import Guarantee
@@ -68,7 +69,8 @@ def test_without_a_file_the_defaults_are_complete() -> None:
     assert config.policy.limits == Limits(120.0, 2 << 30, 512, 2.0, 1 << 30)
     assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
     assert config.agents == {"claude": Agent()}
-    assert config.networks["anthropic"] == configured("api.anthropic.com")
+    assert config.networks["anthropic"].allow == configured("api.anthropic.com").allow
+    assert config.networks["anthropic"].metered == (read_origin("api.anthropic.com"),)
     assert {"openai", "python", "node", "rust", "go", "debian", "github", "full"} <= config.networks.keys()
 
 

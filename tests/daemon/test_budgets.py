@@ -10,6 +10,7 @@ import pytest
 from hutch.client import Client
 from hutch_mcp_tools.service import AgentRequest, RunRecord, ServiceError, SessionRecord
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
+from support.model_tls import behind_tls
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,18 @@ async def test_what_is_metered_agrees_with_the_agents_own_report(tmp_path: Path)
         second = await turn(client, SHORT, "work")
         assert [used.requests for used in second.metered] == [4]
         assert second.metered[0].cost_usd == pytest.approx(second.usage.cost_usd)
+
+
+async def test_an_agent_is_metered_through_tls(tmp_path: Path) -> None:
+    async with scripted_model() as near, behind_tls(near, tmp_path) as (url, authority):
+        env = KEY | authority
+        async with daemon(tmp_path / "d", model_config(url), env=env) as made, made.client() as client:
+            session = await turn(client, SHORT, "work", budget_usd=1.0)
+            assert (session.status, session.error) == ("idle", None)
+            record = await run_of(client, session)
+            assert [used.requests for used in record.metered] == [2]
+            assert record.metered[0].host == "localhost"
+            assert record.metered[0].cost_usd == pytest.approx(2 * COST)
 
 
 async def test_an_agent_that_would_run_for_ever_stops_at_its_budget_and_goes_on_with_another(

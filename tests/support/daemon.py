@@ -157,7 +157,7 @@ async def scripted_model(log: Path | None = None) -> AsyncGenerator[str]:
 
 def model_config(url: str) -> str:
     """Configuration that sends Claude Code to the scripted model."""
-    return MODEL.format(url=url, address=url.removeprefix("http://"))
+    return MODEL.format(url=url, address=url.partition("://")[2])
 
 
 async def run(client: Client, command: str | list[str], wait_s: float = 45, **values: object) -> RunRecord:

@@ -70,10 +70,10 @@ class Limit:
         """Return which bound is nearly reached, for a person; empty: none."""
         return next((told for bound, used, told in self.bounds(spent) if used >= bound * self.soft), "")
 
-    @property
-    def unmetered(self) -> "Limit":
-        """What of it holds also where no model is seen."""
-        return replace(self, usd=None, tokens=None, requests=None)
+    def left(self, *, bytes_pass: bool) -> "Limit":
+        """Return what of it can be spent where no model is seen, and where bytes pass or do not."""
+        egress_bytes = self.egress_bytes if bytes_pass else None
+        return replace(self, usd=None, tokens=None, requests=None, egress_bytes=egress_bytes)
 
     @property
     def is_empty(self) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from hutch.config.records import Network
 from hutch.destinations import EVERY, read_pattern
+from hutch.origins import read_origin
 
 _GITHUB_FILES = ("raw", "objects", "release-assets", "media")
 
-_HOSTS: Mapping[str, tuple[str, ...]] = {
-    # The models' providers
+# The models' providers; what is used there is metered
+_MODELS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("api.anthropic.com",),
     "openai": ("api.openai.com",),
     "chatgpt": ("chatgpt.com", "auth.openai.com"),  # Codex, logged in by an account instead of a key
@@ -23,6 +24,9 @@ _HOSTS: Mapping[str, tuple[str, ...]] = {
     "deepseek": ("api.deepseek.com",),
     "xai": ("api.x.ai",),
     "groq": ("api.groq.com",),
+}
+
+_HOSTS: Mapping[str, tuple[str, ...]] = {
     # Package registries
     "python": ("pypi.org", "files.pythonhosted.org"),
     "conda": ("conda.anaconda.org", "repo.anaconda.com"),
@@ -54,6 +58,10 @@ _HOSTS: Mapping[str, tuple[str, ...]] = {
 }
 
 NETWORKS: Mapping[str, Network] = {
+    **{
+        name: Network(allow=tuple(map(read_pattern, hosts)), metered=tuple(map(read_origin, hosts)))
+        for name, hosts in _MODELS.items()
+    },
     **{name: Network(allow=tuple(map(read_pattern, hosts))) for name, hosts in _HOSTS.items()},
     "full": Network(allow=(EVERY,)),  # every public host, by every port
 }

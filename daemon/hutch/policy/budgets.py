@@ -12,7 +12,7 @@ from hutch.policy.wish import Wish
 def grant_budgets(
     wish: Wish, config: Config, principal: str, network: Network, *, is_agent: bool
 ) -> tuple[Limit, ...]:
-    """Return what bounds a run of `principal`'s; of budgets for models nothing where none is metered.
+    """Return what bounds a run of `principal`'s; of each what can be spent in this network.
 
     An agent watches a budget in dollars itself where we cannot. Raises HutchError `budget_unmetered`.
     """
@@ -26,6 +26,6 @@ def grant_budgets(
                 "ask for a network that is, as --net anthropic; or let the daemon's owner name hosts under "
                 "network.NAME.metered",
             )
-        limits = (limit.unmetered for limit in limits_of(config.budgets, principal))
+        limits = (limit.left(bytes_pass=bool(network)) for limit in limits_of(config.budgets, principal))
         return tuple(limit for limit in limits if not limit.is_empty)
     return limits_of(config.budgets, principal, None if asked.is_empty else asked)
