@@ -3,6 +3,8 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .PHONY: help setup dev demo test check fmt clean
 export PYTHON
+# Processes of the tests: they wait for sandboxes and servers more than half of their time
+JOBS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -23,7 +25,7 @@ demo: setup  ## see it work: an agent in a sandbox, its session in a volume, all
 
 test: dev  ## check, and all tests; FAST=1 leaves the slow ones out, ARGS="-k name" chooses
 	@scripts/check && checked=0 || { checked=1; echo "check: failed; the tests run all the same"; }; \
-	.venv/bin/python -m pytest -n $(or $(JOBS),auto) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
+	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
 
 check:  ## formatting, lint, types, architecture
 	@scripts/setup runtime dev

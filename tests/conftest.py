@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from support.azurite import PROGRAM, AzureServer, azurite, node
 from support.ceph import S3Server, gateway, programs
 from support.needs import need
+from support.shared_server import shared_server
 
 # How long an example takes says more of what else this machine does than of what is tested
 settings.register_profile("hutch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -28,23 +29,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    """A test's file; of the contract its column, which is dear to start."""
+    """A test's file, or of one that says so a column of it; of the contract a column of several files."""
     folder = item.path.parent.name
-    user = item.callspec.params.get("sandbox") if hasattr(item, "callspec") else None
-    return f"{folder}/{user}" if user else f"{folder}/{item.path.stem}"
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if "sandbox" in params:  # dear to start
+        return f"{folder}/{params['sandbox']}"
+    apart = item.get_closest_marker("apart")
+    columns = [params[name] for name in apart.args if name in params] if apart else []
+    return "/".join([folder, item.path.stem, *(str(getattr(value, "name", value)) for value in columns)])
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Ceph's RADOS gateway with an empty bucket."""
+    """Ceph's RADOS gateway with a bucket, in which a test takes a prefix of its own."""
     need("s3", programs() is not None, "Ceph's RADOS gateway", "scripts/install-store-servers")
-    with gateway(tmp_path_factory.mktemp("ceph")) as server:
+    with shared_server("ceph", S3Server, gateway, tmp_path_factory) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
-    """Azurite with an empty container."""
+    """Azurite with a container, in which a test takes a prefix of its own."""
     need("azure", PROGRAM.exists() and node() is not None, "Azurite", "scripts/install-node-tools")
-    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+    with shared_server("azurite", AzureServer, azurite, tmp_path_factory) as server:
         yield server

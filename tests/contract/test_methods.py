@@ -21,7 +21,11 @@ from support.launcher_accounts import accounts
 from support.needs import need
 from support.rootless import as_rootless
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first test of a method runs all of its cases
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.apart("method", "user"),
+    pytest.mark.timeout(400),
+]  # the first test of a method runs all of its cases
 
 
 def _test(method: Method, user_name: str) -> tuple[int, str, str]:

@@ -46,7 +46,7 @@ async def two_hosts(
     machine: tuple[str, ...], folder: Path, config: str
 ) -> AsyncGenerator[tuple[Daemon, Daemon]]:
     async with (
-        daemon(folder / "a", config, env=KEY, python=machine) as lost,
+        daemon(folder / "a", config, env=KEY, starter=machine) as lost,
         daemon(folder / "b", config, env=KEY) as heir,
     ):
         yield lost, heir

@@ -25,7 +25,7 @@ from support.daemon import Daemon, run
 from support.kept_methods import PLACES, daemon_with, label
 from support.left_behind import left_behind, marked, saying
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(limit_s(120, long=3000))]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(limit_s(120, long=3000))]
 
 _AT_ONCE = 5
 _RUNS = {"bubblewrap": (60, 500), "nsjail": (30, 500)}  # in CI, and where there is time

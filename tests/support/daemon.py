@@ -48,20 +48,23 @@ class Daemon:
     folder: Path
     config: Config
     env: Mapping[str, str]
-    python: Sequence[str] = ()  # empty: forked from a process that has imported everything, which is quicker
+    python: Sequence[str] = ()  # by which it runs, and so as whom; empty: ours
+    starter: Sequence[
+        str
+    ] = ()  # starts it by itself; empty: it is forked from a process of `python`, quickly
     process: Process | ForkedDaemon | None = field(default=None, init=False)
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
         env = {"HUTCH_CONFIG": str(self.folder / "config.toml"), **self.env}
-        with (self.folder / "log").open("ab") as log:
-            if self.python:
-                words = [*self.python, "-m", "hutch", "serve"]
+        if self.starter:
+            words = [*self.starter, "-m", "hutch", "serve"]
+            with (self.folder / "log").open("ab") as log:
                 self.process = await anyio.open_process(
                     words, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=env, start_new_session=True
                 )
-            else:
-                self.process = fork_daemon(env, self.folder / "log")
+        else:
+            self.process = fork_daemon(env, self.folder / "log", self.python)
         with anyio.fail_after(_UP_S):
             while True:
                 try:
@@ -109,16 +112,18 @@ async def daemon(
     *,
     env: Mapping[str, str] | None = None,
     python: Sequence[str] = (),
+    starter: Sequence[str] = (),
 ) -> AsyncGenerator[Daemon]:
-    """A running daemon, configured by `more` on top of folders of its own."""
+    """A running daemon, configured by `more` on top of folders of its own, as the owner of `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.toml"
     path.write_text(BASE.format(folder=folder) + more)
     probes = folder / "cache/probes"
-    if not python:
-        _give_probes(probes)
+    owner = folder.stat().st_uid
+    if not starter:
+        _give_probes(probes, owner)
     given = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **(env or {})}
-    made = Daemon(folder, load(path, given), given, python)
+    made = Daemon(folder, load(path, given), given, python, starter)
     await made.start()
     try:
         yield made
@@ -126,19 +131,21 @@ async def daemon(
         with anyio.CancelScope(shield=True):
             if made.process is not None:
                 await made.end()
-        _probes.update({file.name: file.read_bytes() for file in probes.glob("*.json")})
+        _probes.setdefault(owner, {}).update({file.name: file.read_bytes() for file in probes.glob("*.json")})
 
 
-_probes: dict[str, bytes] = {}  # what daemons of this process measured of methods, for those to come
+_probes: dict[int, dict[str, bytes]] = {}  # what each user's daemons measured of methods, for those to come
 
 
-def _give_probes(folder: Path) -> None:
+def _give_probes(folder: Path, owner: int) -> None:
     """Each is valid for a user, a boot and a method's options, which it names: a daemon tells by itself."""
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
     with suppress(OSError):  # some tests are about disks without room
-        for name, content in _probes.items():
+        for made in (folder.parent, folder):
+            made.mkdir(mode=0o700, exist_ok=True)
+            os.chown(made, owner, owner)
+        for name, content in _probes.get(owner, {}).items():
             (folder / name).write_bytes(content)
+            os.chown(folder / name, owner, owner)
 
 
 @asynccontextmanager

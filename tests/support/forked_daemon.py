@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 class ForkedDaemon:
     """One of them, as a test holds it; what `anyio.abc.Process` has under the same names."""
 
+    server: "subprocess.Popen[str]"
     pid: int
     _pidfd: int = field(init=False)
     _code: int | None = field(default=None, init=False)
@@ -37,7 +38,7 @@ class ForkedDaemon:
     def returncode(self) -> int | None:
         """How it ended, if it has."""
         if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
-            self._code = ask(_server(), {"reap": self.pid})
+            self._code = ask(self.server, {"reap": self.pid})
         return self._code
 
     def send_signal(self, number: int) -> None:
@@ -53,27 +54,31 @@ class ForkedDaemon:
         os.close(self._pidfd)
 
 
-def fork_daemon(env: Mapping[str, str], log: Path) -> ForkedDaemon:
-    """`hutch serve` with this environment; it appends what it says to `log`."""
-    return ForkedDaemon(ask(_server(), {"env": dict(env), "log": str(log)}))
+def fork_daemon(env: Mapping[str, str], log: Path, python: Sequence[str]) -> ForkedDaemon:
+    """`hutch serve` by `python`, with this environment; it appends what it says to `log`."""
+    words = tuple(python) or (sys.executable,)
+    server = _server(words, "" if words == (sys.executable,) else env.get("PYTHONPATH", ""))
+    return ForkedDaemon(server, ask(server, {"env": dict(env), "log": str(log)}))
 
 
 @cache
-def _server() -> "subprocess.Popen[str]":
-    """One for all tests of this process; it ends with it, as nobody asks any more."""
+def _server(python: tuple[str, ...], import_paths: str) -> "subprocess.Popen[str]":
+    """One for all tests of this process and each user; it ends with it, as nobody asks any more."""
     return subprocess.Popen(
-        [sys.executable, "-m", "support.forked_daemon"],
+        [*python, "-m", "support.forked_daemon"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT / "tests",
+        env={**os.environ, "PYTHONPATH": import_paths},
     )
 
 
 def _be_daemon(question: dict[str, Any]) -> None:
     os.setsid()
     os.chdir(ROOT)
-    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(question["log"], os.O_WRONLY | os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, stands_for)
     os.closerange(3, max(nothing, output) + 1)

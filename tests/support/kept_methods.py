@@ -60,9 +60,7 @@ async def daemon_with(method: str, user: Who, more: str = "") -> AsyncGenerator[
             made.mkdir()
             os.chown(made, user.uid, user.uid)
         config = _CONFIG.format(method=named(method), work=work, toml=toml)
-        # an ordinary user's daemon cannot be forked from a process of root's
-        python = user.python if user.prefix else ()
-        async with daemon(folder, config + more, env=user.env, python=python) as running:
+        async with daemon(folder, config + more, env=user.env, python=user.python) as running:
             async with running.client() as client:
                 methods = (await client.doctor())["methods"]
             (found,) = [one for one in methods if one["name"] == named(method)]

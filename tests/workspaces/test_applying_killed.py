@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_killed_at_random_it_is_whole_after_the_next_start_also_when_that_is_kil
     reviews.apply(review, transaction(reviews, review))
     whole_s = time.monotonic() - began_at
     dice, ends = random.Random(4), []
-    for n in range(TRIES):
+    for n in count():  # ever later, until one was done in time: a busy machine is slow by turns
         reviews, review = many(tmp_path / str(n))
         before, after = picture(review.folder), picture(review.copy)
         waiting, doing = len(review.changes()), transaction(reviews, review)
@@ -70,8 +71,9 @@ def test_killed_at_random_it_is_whole_after_the_next_start_also_when_that_is_kil
         assert is_there or now == after
         assert not is_there or len(review.changes()) == (0 if now == after else waiting)
         ends.append(now == after)
+        if n >= TRIES and True in ends:
+            break
     assert False in ends
-    assert True in ends
 
 
 def test_killed_while_it_takes_back_it_goes_on_taking_back(
