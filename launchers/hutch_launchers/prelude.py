@@ -9,10 +9,12 @@ import re
 import secrets
 import shlex
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from hutch_launchers.commands import check_command
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Command
+from hutch_launchers.system_view import HOME
 
 # A shell reads a pipe byte by byte, so what follows the last line is left to the command.
 _READ = 'while IFS= read -r _hutch_line && [ -n "$_hutch_line" ]; do eval "$_hutch_line" || exit 126; done; '
@@ -61,7 +63,7 @@ def command_prelude(command: Command, *, with_words: bool = False, without: Sequ
     check_command(command)
     if bad := [name for name in command.env if not _NAME.fullmatch(name)]:
         raise LauncherError("command_invalid", f"a shell cannot set the variable {bad[0]!r}")
-    lines = [f"cd -- {_quote(str(command.cwd))} || exit 126", "_hutch_newline=$(printf '\\nx')"]
+    lines = [_enter(command.cwd), "_hutch_newline=$(printf '\\nx')"]
     lines += ["_hutch_newline=${_hutch_newline%x}", " ".join(("unset PATH PWD OLDPWD", *without))]
     lines += [f"export {name}={_quote(value)}" for name, value in command.env.items()]
     if with_words:
@@ -77,3 +79,10 @@ def command_prelude(command: Command, *, with_words: bool = False, without: Sequ
 def _quote(text: str) -> str:
     """As one shell word on one line."""
     return '"$_hutch_newline"'.join(shlex.quote(part) for part in text.split("\n"))
+
+
+def _enter(folder: PurePosixPath) -> str:
+    """The home is where a command starts for which no folder was asked, and a wrapper may not have it."""
+    if folder == PurePosixPath(HOME):
+        return f"cd -- {_quote(HOME)} 2>/dev/null || cd /tmp || exit 126"
+    return f"cd -- {_quote(str(folder))} || exit 126"

@@ -21,7 +21,7 @@ from hutch_launchers.probed import require, require_for
 from hutch_launchers.registry import OptionError, build_launcher
 from hutch_launchers.spec import Ability, Guarantee, Mount, SandboxSpec
 from support.launcher_leftovers import no_new_fds
-from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, run, sh, spec
+from support.launcher_methods import LAUNCHERS, WRAPPED_BWRAP, code, run, sh, spec
 
 ISOLATION = {Guarantee.FILESYSTEM, Guarantee.NETWORK, Guarantee.PROCESSES, Guarantee.SYSCALLS, Guarantee.DISK}
 BY_GROUPS = {Guarantee.MEMORY, Guarantee.PIDS, Guarantee.CPU}
@@ -129,6 +129,12 @@ async def test_a_wrapper_refuses_mounts_that_it_cannot_show(tmp_path: Path) -> N
         assert refused.value.code == "sandbox_failed"
     mount = Mount(Path("/srv/x"), sh("", cwd="/data/x").cwd)
     assert (await run(wrapper, spec(sh("echo on"), mounts=(mount,)))).out == b"on\n"
+
+
+async def test_a_wrapper_without_the_home_starts_in_tmp_unless_a_folder_is_asked_for() -> None:
+    wrapper = LAUNCHERS["wrapper"]
+    assert (await run(wrapper, spec(sh("pwd", cwd="/home/agent")))).out == b"/tmp\n"
+    assert (await run(wrapper, spec(sh("pwd", cwd="/home/agent/x")))).status == code(126)
 
 
 def test_options_make_a_method_or_name_what_is_wrong() -> None:

@@ -57,6 +57,7 @@ async def test_what_is_written_waits_and_is_then_applied(here: House) -> None:
     )
     assert here.listing() == before
     assert (here.folder / "keep").read_text() == "one\ntwo\n"
+    assert run_id in {each.review for each in await here.client.list_reviews()}
     found = await changes(here, run_id)
     assert lines(found) == [
         "D gone", "M keep", "A link", "A new", "A new/deep", "A new/deep/n",
@@ -72,6 +73,7 @@ async def test_what_is_written_waits_and_is_then_applied(here: House) -> None:
     assert (here.folder / "link").readlink() == Path("keep")
     assert (here.folder / "new/deep/n").stat().st_uid == here.who.uid
     assert lines(await changes(here, run_id)) == []
+    assert run_id not in {each.review for each in await here.client.list_reviews()}  # nothing waits
 
 
 async def test_a_folder_that_was_made_anew_hides_what_it_held(here: House) -> None:

@@ -53,7 +53,8 @@ class Reviewing:
                 if error.code not in ("run_unknown", "session_unknown", "changes_unknown"):
                     raise
         waiting.sort(key=lambda review: review.created_at, reverse=True)
-        return [await self._listed(review) for review in waiting]
+        listed = [await self._listed(review) for review in waiting]
+        return [each for each in listed if each.changes != 0]  # all of it was applied
 
     @answers
     async def get_changes(self, request: ChangesRequest) -> WorkspaceChanges:

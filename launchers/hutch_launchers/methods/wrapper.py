@@ -82,7 +82,8 @@ class WrapperLauncher(FrontMethod):
                 raise LauncherError(
                     "sandbox_failed",
                     f"{self.name} cannot show {mount.source} at {mount.target}",
-                    f"name it in the method's paths, or mount it at {self._inside(mount.source)}",
+                    f"let the wrapper show it there, and say so in the method's paths: "
+                    f'paths = {{"{mount.source}" = "{mount.target}"}}',
                 )
             if not mount.writable and Guarantee.FILESYSTEM in spec.needs:
                 raise LauncherError(
