@@ -5,14 +5,13 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -50,7 +49,7 @@ from hutch.web.guard import Guard, caller, owner_only
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
 from hutch.web.listeners import listeners, url_of
 from hutch.web.mcp_servers import McpServers
-from hutch.web.peer import PeerCheckedProtocol
+from hutch.web.server import Server, http_config
 from hutch.workspaces import Placeholders
 from hutch.workspaces.review.reviews import Reviews
 from hutch.workspaces.worktrees import Worktrees
@@ -61,7 +60,6 @@ from hutch_mcp_tools.service import SandboxService
 
 logger = logging.getLogger(__name__)
 
-_ANSWER_S = 2  # for open answers, once every run has ended
 _STATE_BYTES = 4 << 20  # the database opens with less; on a full disk a cached volume makes way for it
 _SHELLS = ("/bin/bash", "/bin/sh")
 
@@ -180,7 +178,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     mcp = McpServers(services, version=__version__)
     leave = partial(_leave, runs, kept)
     app = build_app(services, rooms, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http))
-    http = _Server(_http_config(app), partial(_announce, rooms.config, url_of(sockets)))
+    http = Server(http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(rooms.volumes.tend_cache)
@@ -196,7 +194,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
         helpers.cancel_scope.cancel()
 
 
-async def _end_on_signal(http: "_Server", runs: Runs, kept: KeptSessions) -> None:
+async def _end_on_signal(http: Server, runs: Runs, kept: KeptSessions) -> None:
     """At the first signal end the work and then the server, so that whoever waits gets an answer."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -209,7 +207,7 @@ async def _end_on_signal(http: "_Server", runs: Runs, kept: KeptSessions) -> Non
     http.should_exit = True
 
 
-def _leave(runs: Runs, kept: KeptSessions, http: "_Server") -> None:
+def _leave(runs: Runs, kept: KeptSessions, http: Server) -> None:
     """Begin to end; a second call changes nothing."""
     if not runs.is_closing:
         systemd.notify("STOPPING=1")
@@ -217,7 +215,7 @@ def _leave(runs: Runs, kept: KeptSessions, http: "_Server") -> None:
         runs.tasks.start_soon(_end_work, http, runs, kept)
 
 
-async def _end_work(http: "_Server", runs: Runs, kept: KeptSessions) -> None:
+async def _end_work(http: Server, runs: Runs, kept: KeptSessions) -> None:
     await runs.close(runs.rooms.config.daemon.stop_grace_s)
     await kept.close()
     http.should_exit = True
@@ -228,36 +226,6 @@ async def _warm_up(launchers: Mapping[str, Launcher]) -> None:
     for launcher in launchers.values():
         probe = await launcher.probe()
         logger.info("method=%s available=%s %s", probe.method, probe.available, probe.reason)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: its own way of ending skips what must follow it."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
-
-
-def _http_config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=PeerCheckedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_ANSWER_S,
-    )
 
 
 def _announce(config: Config, url: str | None) -> None:
