@@ -57,9 +57,13 @@ def options(doc: str | None, **choices: Sequence[str]) -> Options:
 
 
 def report(
-    title: str, rows: Sequence[Row], ratios: Mapping[str, float], given: Options, missing: Sequence[str] = ()
+    title: str,
+    rows: Sequence[Row],
+    ratios: Mapping[str, float],
+    given: Options,
+    missing: Mapping[str, str] | None = None,
 ) -> None:
-    """Print the figures. `missing` names peers that are not installed here."""
+    """Print the figures. `missing` says of what could not be measured here why."""
     if given.json:
         document = {
             "title": title,
@@ -67,7 +71,7 @@ def report(
             "machine": machine(),
             "rows": [asdict(row) for row in rows],
             "ratios": dict(ratios),
-            "missing": list(missing),
+            "missing": dict(missing or {}),
         }
         print(json.dumps(document, indent=2))
         return
@@ -81,8 +85,8 @@ def report(
     print()
     for name, ratio in ratios.items():
         print(f"{name:{width}}  {ratio:9.2f}")
-    for peer in missing:
-        print(f"not installed here: {peer}")
+    for name, why in (missing or {}).items():
+        print(f"missing: {name}: {why}")
 
 
 def machine() -> dict[str, str]:

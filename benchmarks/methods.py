@@ -1,9 +1,10 @@
 """What does a sandbox cost, by every method that runs here: its start, starts a second, an idle one's memory?
 
-    .venv/bin/python benchmarks/methods.py [--quick] [--json] [--part start|rate|idle]
+    .venv/bin/python benchmarks/methods.py [--quick] [--json] [--part start|rate|idle] [--as report|table]
 
 Beside the methods stand the bare tool and the peers that are installed: Codex's sandbox command and srt. All
-rows of a part run in one call, so that they share the machine's moods; what counts are the ratios.
+rows of a part run in one call, so that they share the machine's moods; what counts are the ratios. What
+cannot be measured here is named, and why. `--as table` is the table of docs/methods.md.
 """
 
 import sys
@@ -16,7 +17,8 @@ from tempfile import TemporaryDirectory
 import anyio
 
 from _measure import Row, options, report
-from _methods import bare_tools, methods, peers, start_true
+from _methods import bare_of, bare_tools, methods, peers, start_true, that_run
+from _methods_table import table
 from _proc import available_bytes, proportional_bytes
 from hutch_launchers.launcher import Launcher
 from hutch_mcp_tools.service import RunRequest
@@ -31,18 +33,21 @@ _SLOW_S = 0.1  # what takes longer than this is measured less often
 
 
 async def main() -> None:
-    given = options(__doc__, part=("all", "start", "rate", "idle"))
+    given = options(__doc__, part=("all", "start", "rate", "idle"), **{"as": ("report", "table")})
     part = given.choices["part"]
     rows: list[Row] = []
     ratios: dict[str, float] = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
         made = await stack.enter_async_context(daemon(folder / "d", python=(sys.executable,)))
-        others, missing = peers(folder)
-        measured = {}
+        measured: dict[str, Measured] = {}
+        missing: dict[str, str] = {}
         if part in ("all", "start", "rate"):
-            measured = await stack.enter_async_context(_starts(await methods(), made))
-            measured |= others
+            launchers, missing = await methods()
+            others, absent = peers(folder)
+            missing |= absent
+            starts = await stack.enter_async_context(_starts(launchers, made))
+            measured = await that_run(starts | others, missing)
         if part in ("all", "start"):
             rows += await _latency(measured, rounds=10 if given.quick else 100)
             ratios |= _over_bare(rows)
@@ -52,7 +57,10 @@ async def main() -> None:
             ratios |= _of_bare(rates)
         if part in ("all", "idle"):
             rows += await _idle(made, _IDLE[:1] if given.quick else _IDLE)
-    report("Cost of a sandbox", rows, ratios, given, missing)
+    if given.choices["as"] == "table":
+        print(table(rows, missing))
+    else:
+        report("Cost of a sandbox", rows, ratios, given, missing)
 
 
 @asynccontextmanager
@@ -146,13 +154,8 @@ def _over_bare(rows: list[Row]) -> dict[str, float]:
     return {
         f"{name} over bare, ms": value - p50[bare]
         for name, value in p50.items()
-        if (bare := _bare(name)) in p50
+        if (bare := bare_of(name)) in p50
     }
-
-
-def _bare(name: str) -> str:
-    """The row of the bare tool of a row like "bubblewrap through the daemon" or "docker, warm"."""
-    return f"bare {name.partition(' through')[0].partition(',')[0]}"
 
 
 def _of_bare(rows: list[Row]) -> dict[str, float]:
@@ -161,7 +164,7 @@ def _of_bare(rows: list[Row]) -> dict[str, float]:
     found = {}
     for name, value in rate.items():
         method, _, at_once = name.partition(" @")
-        bare = f"{_bare(method)} @{at_once}"
+        bare = f"{bare_of(method)} @{at_once}"
         if bare in rate:
             found[f"{name} / bare"] = value / rate[bare]
     return found

@@ -57,7 +57,7 @@ async def main() -> None:
     rows = [Row.of(name, "s", seconds) for name, seconds in times.items()]
     ratios = {**compared(rows, "restic"), **compared(rows, "rclone"), **compared(rows, "tar | zstd -1 -T2")}
     rows += [Row.of(name, "", values) for name, values in counts.items()]
-    missing = [tool for tool in PEERS if not find(tool)]
+    missing = {tool: "not installed: scripts/install-peers" for tool in PEERS if not find(tool)}
     report(f"Volumes on {given.choices['store']}", rows, ratios, given, missing)
 
 
