@@ -3,8 +3,11 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from hutch_launchers.thread_confinement import drop_capabilities, start_confined
 
 HOME = "/home/agent"
 USER, UID, GID = "agent", 1000, 1000
@@ -80,7 +83,8 @@ def _points_into(path: str, folders: list[str]) -> bool:
 def private_proc_files() -> tuple[str, ...]:
     """Files in /proc that root alone may read or write, to be masked where the sandbox has root's kernel uid.
 
-    Run by root, its uid 1000 *is* the kernel's uid 0, and their modes are all that guards these.
+    Run by root, its uid 1000 *is* the kernel's uid 0, and their modes are all that guards these. What the
+    kernel refuses without a capability besides, as the log, needs no mask, which costs time at each start.
     """
     masked = []
     for entry in os.scandir("/proc"):
@@ -88,7 +92,15 @@ def private_proc_files() -> tuple[str, ...]:
             mode = entry.stat().st_mode
             if not mode & 0o044 or (mode & 0o200 and not mode & 0o002):
                 masked.append(entry.path)
-    return tuple(sorted(masked))
+    return start_confined(drop_capabilities, lambda: tuple(filter(_opens, sorted(masked))))
+
+
+def _opens(path: str) -> bool:
+    for way in (os.O_RDONLY, os.O_WRONLY):
+        with suppress(OSError):
+            os.close(os.open(path, way | os.O_NONBLOCK | os.O_CLOEXEC))
+            return True
+    return False
 
 
 def passwd() -> bytes:

@@ -20,7 +20,7 @@ _MS_BIND, _MS_REC, _MS_SLAVE = 4096, 16384, 1 << 19
 _MNT_DETACH = 2
 _OF_THE_KERNEL = frozenset({
     "cgroup", "cgroup2", "tracefs", "debugfs", "securityfs", "pstore", "bpf", "configfs", "efivarfs",
-    "fusectl", "binfmt_misc",
+    "fusectl", "binfmt_misc", "devpts", "mqueue", "hugetlbfs",
 })  # fmt: skip
 
 
