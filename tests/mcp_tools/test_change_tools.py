@@ -7,6 +7,8 @@ from mcp import Client
 from mcp.client.context import ClientRequestContext
 from mcp.types import ElicitRequestParams, ElicitResult, TextContent
 
+from hutch_mcp_tools.change_records import ChangesRequest, WorkspaceChange, WorkspaceChanges
+from hutch_mcp_tools.change_text import changes_text
 from hutch_mcp_tools.server import build_server
 from support.mcp_service import FakeService
 
@@ -77,3 +79,25 @@ async def test_without_anybody_to_ask_the_owners_configuration_decides(
     service.agents_may_apply = True
     assert not (await client.call_tool("apply_changes", {"review": "s-review"})).is_error
     assert not service.asked[0].agreed
+
+
+def test_the_files_by_which_git_keeps_commits_are_counted_unless_they_are_asked_for() -> None:
+    changes = [
+        WorkspaceChange(kind="M", path=".git/config", what="file", called_out="git would obey it"),
+        *(WorkspaceChange(kind="A", path=f".git/objects/{n}", what="file") for n in range(500)),
+        *(WorkspaceChange(kind="M", path=f"src/{n}", what="file") for n in range(3)),
+    ]
+    found = WorkspaceChanges(
+        review="r-1", folder="/src", how="overlay", changes=changes, count=900, next=len(changes)
+    )
+    shown = changes_text(found, ChangesRequest(id="r-1", offset=10), 4000)
+    assert shown.splitlines()[0].endswith(
+        'changes=10-514 of 900; more: get_changes(review="r-1", offset=514)'
+    )
+    assert shown.splitlines()[2:] == [
+        "M .git/config (git would obey it)", "M src/0", "M src/1", "M src/2",
+        '(500 of git\'s own files, as commits change them: path=".git" tells them)',
+    ]  # fmt: skip
+    asked = changes_text(found, ChangesRequest(id="r-1", path=".git"), 400)
+    assert "A .git/objects/0\n" in asked
+    assert len(asked) < 600

@@ -1,8 +1,9 @@
 """`hutch diff`, `apply`, `discard`: what a run or session changed in a workspace under review."""
 
+import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -15,6 +16,7 @@ from hutch.cli.refusal import report
 from hutch.cli.terminal import Sink
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
+from hutch_mcp_tools.change_text import is_gits_own
 from hutch_mcp_tools.service import RunRecord, SandboxService
 from hutch_mcp_tools.text import one_line
 
@@ -43,13 +45,13 @@ def diff(invocation: Invocation, /, *, id: str, path: str, with_stat: bool, as_j
     found = invocation.call(lambda service: _whole(service, request))
     if as_json:
         print_json(found)
-    elif with_stat:
-        _print_lines(found)
-    else:
-        _print_patches(found)
-    if not as_json and sys.stderr.isatty():
-        count = counted(len(found.changes), "change")
-        note(f"{count} of {found.folder}; hutch apply {id}, or hutch discard {id}")
+        return
+    told = [change for change in found.changes if not is_gits_own(change, path)]
+    (_print_lines if with_stat else _print_patches)(told)
+    if own := found.count - len(told):
+        note(f"and {counted(own, 'file')} of git's own, as commits change them: hutch diff {id} .git")
+    if sys.stderr.isatty():
+        note(f"{counted(found.count, 'change')} of {found.folder}; hutch apply {id}, or hutch discard {id}")
 
 
 @click.command()
@@ -181,7 +183,9 @@ def _list(invocation: Invocation, *, as_json: bool) -> None:
 
 
 def _rest(waiting: int, review: str) -> str:
-    return f"; {counted(waiting, 'other')} still wait: hutch diff {review}" if waiting else ""
+    if not waiting:
+        return ""
+    return f"; {counted(waiting, 'other')} still wait{'s' * (waiting == 1)}: hutch diff {review}"
 
 
 def _hunks(texts: tuple[str, ...]) -> dict[str, list[int]]:
@@ -203,9 +207,9 @@ async def _whole(service: SandboxService, request: ChangesRequest) -> WorkspaceC
     return page.model_copy(update={"changes": changes})
 
 
-def _print_patches(found: WorkspaceChanges) -> None:
+def _print_patches(changes: Sequence[WorkspaceChange]) -> None:
     sink = Sink(sys.stdout.buffer, raw=False)
-    for change in found.changes:
+    for change in changes:
         if not change.patch or change.called_out or change.refused or change.conflict:
             sink.write(f"{_line(change)}\n".encode())
         sink.write(_numbered(change.patch or "").encode())
@@ -223,12 +227,12 @@ def _numbered(patch: str) -> str:
     return file
 
 
-def _print_lines(found: WorkspaceChanges) -> None:
-    most = max((change.added + change.deleted for change in found.changes), default=0)
-    for change in found.changes:
+def _print_lines(changes: Sequence[WorkspaceChange]) -> None:
+    most = max((change.added + change.deleted for change in changes), default=0)
+    for change in changes:
         lines = change.added + change.deleted
         scale = min(1.0, _BAR / most) if most else 0.0
-        bar = "+" * round(change.added * scale) + "-" * round(change.deleted * scale)
+        bar = "+" * math.ceil(change.added * scale) + "-" * math.ceil(change.deleted * scale)
         click.secho(f"{_line(change)}{f'  {lines} {bar}' if lines else ''}", fg=_COLOURS[change.kind])
 
 

@@ -35,6 +35,7 @@ from hutch_mcp_tools.text import one_line
 _PATCH_BYTES = 1 << 20  # of patches in one answer
 _APPLIED = 1000  # paths in one
 _NAME = 4096  # characters of a path
+_REFRESHED = "; git status rewrites its index: leave that out, then git reset brings it up to the commit"
 
 
 class Reviewing:
@@ -128,7 +129,8 @@ class Reviewing:
                     raise HutchError(
                         "change_conflict",
                         f"{change.path} has changed in {review.folder} since the sandbox saw it",
-                        f"nothing was applied; look at both, then leave it out: --skip {change.path!r}",
+                        f"nothing was applied; look at both, then leave it out: --skip {change.path!r}"
+                        + _REFRESHED * (change.path.rpartition("/")[2] == "index"),
                     )
             contents = contents_of(picked, choice, real)
             stamps = {change.path: real.stamp(change.path) for change in picked}

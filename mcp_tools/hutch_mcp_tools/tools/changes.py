@@ -100,7 +100,7 @@ class ChangeTools:
         The real folder is as it was until somebody applies this.
         """
         request = ChangesRequest(id=review, path=path, offset=offset)
-        return changes_text(await self._service.get_changes(request), offset, max_output)
+        return changes_text(await self._service.get_changes(request), request, max_output)
 
 
 def _can_ask(ctx: Context[Any, Any]) -> bool:
