@@ -39,7 +39,10 @@ class PublicNet:
     private: dict[str, str] = field(default_factory=dict)  # names that stand for other addresses
     asked: list[tuple[str, str]] = field(default_factory=list)  # Host and request line that came
 
+    resolved: list[str] = field(default_factory=list)  # names that were looked up outside
+
     async def ask(self, host: str, _: int) -> list[str]:
+        self.resolved.append(host)
         return [self.private.get(host, PUBLIC)]
 
 
