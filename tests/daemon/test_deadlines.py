@@ -97,6 +97,20 @@ async def test_a_successor_takes_over_from_the_keeper(tmp_path: Path) -> None:
                 await anyio.sleep(0.05)
 
 
+@pytest.mark.parametrize("methods", ["", '[methods.bare]\nkind = "pid"\n'])
+async def test_a_successor_without_the_method_ends_it_too(tmp_path: Path, methods: str) -> None:
+    async with daemon(tmp_path / "d", BARE) as made:
+        run_id = await start(made, 300)
+        kept_id = await start(made, 300, session_id="new")
+        await made.end(signal.SIGKILL)
+        file = made.folder / "config.toml"
+        said = file.read_text().replace('method = "bare"', 'method = "bubblewrap"')
+        file.write_text(said.partition("[methods.bare]")[0] + methods)
+        await made.start()
+        assert not alive(run_id)
+        assert not alive(kept_id)
+
+
 async def test_a_keeper_that_was_killed_is_replaced_and_knows_all(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", BARE) as made:
         first = await start(made, 5)

@@ -9,9 +9,11 @@ from dataclasses import replace
 import anyio
 from anyio import to_thread
 
+from hutch.runs.former import former_launchers, note_methods
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import commit_left
 from hutch.state import Run, Session
+from hutch_launchers.launcher import Launcher
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +28,15 @@ async def recover(rooms: Rooms) -> bool:
     Processes end before their volumes are compared, as on the path of a run. Returns whether every volume
     is safe in the store; one that is not stays in its folder, for `recover_rest`.
     """
+    noted, methods = rooms.config.daemon.state / "methods.json", rooms.config.methods
+    launchers = [rooms.launchers, former_launchers(noted, methods)]
     lost = await rooms.state.unfinished_runs()
     open_sessions = [s for s in await rooms.state.sessions(_ALL) if s.status == "running"]
     for run in lost:
-        await _reap(rooms, run.method, run.id)
+        await _reap(launchers, run.method, run.id)
     for session in open_sessions:
         if session.kind == "sandbox":
-            await _reap(rooms, session.method, session.id)
+            await _reap(launchers, session.method, session.id)
     for left in rooms.private.iterdir():
         shutil.rmtree(left, ignore_errors=True)
     await to_thread.run_sync(rooms.placeholders.sweep)
@@ -44,6 +48,7 @@ async def recover(rooms: Rooms) -> bool:
         await rooms.state.put_run(_lost(rooms, run, waiting))
     for session in open_sessions:
         await rooms.state.put_session(_interrupted(session))
+    note_methods(noted, methods)
     return not waiting
 
 
@@ -80,12 +85,13 @@ def _of(names: Iterable[str], waiting: Mapping[str, str]) -> dict[str, str]:
     return {name: waiting[name] for name in names if name in waiting}
 
 
-async def _reap(rooms: Rooms, method: str, name: str) -> None:
-    launcher = rooms.launchers.get(method)
-    if launcher is None:
+async def _reap(launchers: Iterable[Mapping[str, Launcher]], method: str, name: str) -> None:
+    found = [each[method] for each in launchers if method in each]
+    if not found:
         logger.warning("run=%s cannot be reaped: method %s is not configured any more", name, method)
-    elif await launcher.reap(name):
-        logger.warning("run=%s: ended what was left of it", name)
+    for launcher in found:
+        if await launcher.reap(name):
+            logger.warning("run=%s: ended what was left of it", name)
 
 
 def _lost(rooms: Rooms, run: Run, waiting: Mapping[str, str]) -> Run:
