@@ -181,6 +181,16 @@ async def test_a_run_is_told_once_that_a_budget_is_nearly_spent(house: House) ->
     assert house.nearly == ["the budget of this run: $0.03 of $0.05 are spent"]
 
 
+async def test_what_asks_no_model_is_refused_too_and_ends_no_run(house: House) -> None:
+    other = ASK.replace(b"messages", b"telemetry")
+    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1)) as here:
+        assert await statuses(here, 1) == [200]
+        assert await statuses(here, 1, other) == [400]
+        assert house.spent == []
+        assert await statuses(here, 1) == [400]
+    assert len(house.spent) == 1
+
+
 @pytest.mark.parametrize("count", [2, 50])
 async def test_requests_in_parallel_do_not_pass_by_the_same_balance(house: House, count: int) -> None:
     server = Server(body=[MESSAGE])

@@ -10,7 +10,8 @@ import pytest
 from hutch.client import Client
 from hutch_mcp_tools.service import AgentRequest, RunRecord, ServiceError, SessionRecord
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
-from support.model_tls import behind_tls
+from support.mcp_clients import codex
+from support.secret_host import Relay, secret_host
 
 pytestmark = pytest.mark.slow
 
@@ -59,9 +60,12 @@ async def test_what_is_metered_agrees_with_the_agents_own_report(tmp_path: Path)
 
 
 async def test_an_agent_is_metered_through_tls(tmp_path: Path) -> None:
-    async with scripted_model() as near, behind_tls(near, tmp_path) as (url, authority):
-        env = KEY | authority
-        async with daemon(tmp_path / "d", model_config(url), env=env) as made, made.client() as client:
+    async with (
+        scripted_model() as near,
+        secret_host(tmp_path, Relay(near.removeprefix("http://"))) as host,
+    ):
+        env = KEY | host.env
+        async with daemon(tmp_path / "d", model_config(host.url), env=env) as made, made.client() as client:
             session = await turn(client, SHORT, "work", budget_usd=1.0)
             assert (session.status, session.error) == ("idle", None)
             record = await run_of(client, session)
@@ -108,6 +112,38 @@ async def test_an_agent_within_an_agent_is_counted(tmp_path: Path) -> None:
         used = {each.model: each.requests for each in record.metered}
         assert used["claude-opus-5-5"] == 2
         assert used["claude-haiku-5-5"] >= 1
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(None, "exited"), (2, "budget")])
+async def test_codex_is_metered_and_stopped(tmp_path: Path, budget: int | None, expected: str) -> None:
+    program = codex()
+    async with scripted_model(tmp_path / "log") as url:
+        provider = f'{{name="s", base_url="{url}/v1", env_key="KEY", wire_api="responses"}}'
+        settings = ['model_provider="s"', f"model_providers.s={provider}", "analytics.enabled=false"]
+        options = [word for setting in [*settings, "features.plugins=false"] for word in ("-c", setting)]
+        options += ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "-m", "gpt-5.5"]
+        step = {"shell": "true", "usage": {**USAGE, "cache_write": 0}}
+        prompt = f"SCRIPT: {json.dumps([step] * 3 + [{'text': 'done', 'usage': step['usage']}])}"
+        config = f'{model_config(url)}\n[policy]\nnetworks = ["model"]\nreadable = ["{program.parent}"]\n'
+        async with daemon(tmp_path / "d", config) as made, made.client() as client:
+            command = [str(program), "exec", "--json", *options, prompt]
+            env = {"KEY": "any", "CODEX_SQLITE_HOME": "/tmp"}
+            record = await run(client, command, network="model", env=env, budget_requests=budget)
+            told, _ = await output(client, record)
+            assert record.status == expected
+            (metered,) = record.metered
+            if budget:
+                assert metered.requests == budget
+                assert "the budget of this run is spent: 2 of 2 requests" in told
+                assert record.duration_s is not None
+                assert record.duration_s < 10
+            else:
+                ended = next(json.loads(line) for line in told.splitlines() if '"turn.completed"' in line)
+                assert metered.requests == 4
+                assert metered.input_tokens + metered.cache_read_tokens == ended["usage"]["input_tokens"]
+                assert metered.cache_read_tokens == ended["usage"]["cached_input_tokens"]
+                assert metered.output_tokens == ended["usage"]["output_tokens"]
+                assert metered.cost_usd is not None
 
 
 async def test_a_run_that_is_killed_is_counted_as_a_lower_bound(tmp_path: Path) -> None:

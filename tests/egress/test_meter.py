@@ -283,6 +283,7 @@ def test_what_is_too_large_is_let_go_and_said(monkeypatch: pytest.MonkeyPatch) -
         ("/api/v1/chat/completions", Api.CHAT),
         ("/v1beta/models/gemini-3.1-pro:streamGenerateContent", Api.GOOGLE),
         ("/v1beta/models/gemini-3.1-pro:countTokens", None),
+        ("/v1internal:streamGenerateContent", Api.GOOGLE),
         ("/v1/models", None),
         ("/", None),
     ],

@@ -38,7 +38,7 @@ class Meter:
             return Exchange(request)
         if self._purse.limits and is_deferred(request.path):
             return _refused(request, "there is a budget, and what is answered later cannot be metered")
-        admitted = await self._purse.admit()
+        admitted = await self._purse.admit(asks_model=api_of(request.path) is not None)
         if isinstance(admitted, Refused):
             return _refused(request, admitted.why)
         return _Metered(request, self._purse, admitted)

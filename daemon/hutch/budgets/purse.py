@@ -82,13 +82,17 @@ class Purse:
                     f"ask the daemon's owner for more{later}",
                 )
 
-    async def admit(self) -> Ticket | Refused:
-        """Judge one more request; wait while those in flight may use what is left."""
+    async def admit(self, *, asks_model: bool = True) -> Ticket | Refused:
+        """Judge one more request; wait while those in flight may use what is left.
+
+        What is not known to ask a model is refused by the same rule, and ends no run.
+        """
         while True:
             day = today()
             await self._look(day)
             if refused := _refusal(self._judged):
-                self.told.spent(refused.why)
+                if asks_model:
+                    self.told.spent(refused.why)
                 return refused
             if (busy := _busy(self._judged)) is None:
                 return Ticket(day, [(account, account.hold_back()) for account in self._accounts()])

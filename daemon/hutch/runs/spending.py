@@ -45,7 +45,8 @@ async def metering(
             live.say(said)
 
     def spent(said: str) -> None:
-        logger.warning("run=%s it is over its budget: %s", whose.run_id, said)
+        if not empty.is_set():
+            logger.warning("run=%s it is over its budget: %s", whose.run_id, said)
         for live in runs():
             live.over_budget = live.over_budget or said
             live.say(said)

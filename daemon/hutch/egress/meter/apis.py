@@ -4,11 +4,9 @@ import json
 import re
 from enum import StrEnum
 
-_GOOGLE = re.compile(r"/models/([^/]+):\w+$")
+_GOOGLE = re.compile(r"(?:/models/([^/]+)|/v1internal):\w+$")
 _FREE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+(/count_tokens|/input_tokens|:countTokens)/?")
-_DEFERRED = re.compile(
-    r"/batches\b|/batch\b|:batch|:asyncBatch|/fine_tuning/|/realtime\b|:predictLongRunning"
-)
+_DEFERRED = re.compile(r"/batches\b|:batchGenerate|:asyncBatch|:predictLongRunning|/fine_tuning/|/realtime\b")
 
 
 class Api(StrEnum):
@@ -47,7 +45,7 @@ def is_deferred(path: str) -> bool:
 def model_in(path: str) -> str:
     """Return the model that a path names, as Google's do; empty: none."""
     found = _GOOGLE.search(path)
-    return found[1] if found else ""
+    return (found[1] or "") if found else ""
 
 
 def refusal(api: Api | None, message: str) -> bytes:
