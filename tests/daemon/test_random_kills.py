@@ -1,11 +1,13 @@
 """Daemons, front programs, commands and keepers, killed at any instant: nothing of them stays on the host."""
 
 import base64
+import logging
 import os
 import signal
 import socket
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,10 +25,11 @@ from support.bounds import chance, limit_s, times
 from support.contract_column import who
 from support.daemon import Daemon, run
 from support.kept_methods import PLACES, daemon_with, label
-from support.left_behind import left_behind, marked, saying
+from support.left_behind import Traces, marked, saying
 
 pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(limit_s(120, long=3000))]
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 5
 _RUNS = {"bubblewrap": (60, 500), "nsjail": (30, 500)}  # in CI, and where there is time
 _OTHERS = (10, 100)
@@ -57,19 +60,18 @@ class House:
     """A daemon that is killed and started again, and all that was asked of it."""
 
     made: Daemon
-    method: str
+    traces: Traces
     workspace: Path
     rng: Random
-    word: str
-    ids: set[str] = field(default_factory=set)
+    kills: Counter[str] = field(default_factory=Counter)
     safe: dict[str, str] = field(default_factory=dict)  # volume and file, by what it must hold
 
     async def one(self, client: Client, number: int) -> None:
         """Ask for something; what the daemon acknowledges of it is noted."""
-        kind = self.rng.choice(kinds(self.method))
-        file = f"f{len(self.ids)}-{number}"
-        rest = self.rng.choice(("exit 0", "sleep 0.3; exit 0", f"sleep {self.word}"))
-        command = f"{_STUBBORN.format(word=self.word)} echo {file} >> $HUTCH_AT/{file}; {rest}"
+        kind = self.rng.choice(kinds(self.traces.method))
+        file = f"f{len(self.traces.ids)}-{number}"
+        rest = self.rng.choice(("exit 0", "sleep 0.3; exit 0", f"sleep {self.traces.word}"))
+        command = f"{_STUBBORN.format(word=self.traces.word)} echo {file} >> $HUTCH_AT/{file}; {rest}"
         volume = f"v{number}"
         asked = {
             "command": command,
@@ -85,7 +87,7 @@ class House:
         }.get(kind, {})
         with suppress(ServiceError, HTTPError):  # it was killed, or its volume is still held
             record = await client.run(RunRequest.model_validate(asked), 0)
-            self.ids |= {record.run_id, *([record.session_id] if record.session_id else [])}
+            self.traces.ids |= {record.run_id, *([record.session_id] if record.session_id else [])}
             if kind == "suspended":
                 await anyio.sleep(self.rng.random())
                 await client.suspend_run(record.run_id)
@@ -105,11 +107,14 @@ class House:
     def kill_something(self) -> None:
         """A front program, or what runs inside, or the keeper."""
         own = str(self.made.config.daemon.state / "daemon.json")
-        groups = [list(marked(self.ids)), saying(self.word), saying(own)]
-        group = self.rng.choice([group for group in groups if group] or [[]])
-        if group:
+        fronts, inside = marked(self.traces.ids), saying(self.traces.word)
+        groups = {"front program": fronts, "child": inside, "keeper": saying(own)}
+        kind = self.rng.choice([kind for kind, group in groups.items() if group] or [""])
+        self.traces.look()
+        if kind:
             with suppress(ProcessLookupError):
-                os.kill(self.rng.choice(group), signal.SIGKILL)
+                os.kill(self.rng.choice(list(groups[kind])), signal.SIGKILL)
+                self.kills[kind] += 1
 
     async def round(self) -> None:
         """Several at once, and a kill or two at some instant."""
@@ -122,6 +127,7 @@ class House:
                     self.kill_something()
                 await anyio.sleep(self.rng.random() * 1.2)
                 if self.rng.random() < 0.7:
+                    self.kills["daemon"] += 1
                     await self.made.end(signal.SIGKILL)
                     group.cancel_scope.cancel()
         if self.made.process is None:
@@ -131,8 +137,9 @@ class House:
     async def learn(self) -> None:
         """Know also what was asked without that the answer came."""
         async with self.made.client() as client:
-            self.ids |= {run.run_id for run in await client.list_runs(100)}
-            self.ids |= {session.session_id for session in (await client.list_sessions(limit=100)).sessions}
+            self.traces.ids |= {run.run_id for run in await client.list_runs(100)}
+            sessions = (await client.list_sessions(limit=100)).sessions
+            self.traces.ids |= {session.session_id for session in sessions}
 
     async def check_volumes(self) -> None:
         """What was acknowledged is there, whole; the volumes are free for a new run."""
@@ -194,12 +201,15 @@ async def test_nothing_is_left_behind(place: tuple[str, str]) -> None:
     with service() as address:
         more = f'\n[network.local]\nhost_services = ["{address}"]\n'
         async with daemon_with(method, user, more) as made:
-            house = House(made, method, repository(made.folder.parent / "work"), rng, word)
+            traces = Traces(method, made.folder, word)
+            house = House(made, traces, repository(made.folder.parent / "work"), rng)
             before = sorted(house.workspace.rglob("*"))
             for _ in range(-(-runs // _AT_ONCE)):
                 await house.round()
             await house.check_volumes()
             assert await made.end() == 0
-            assert left_behind(method, made.folder, house.ids, word) == []
+            assert await traces.left() == []
             assert sorted(house.workspace.rglob("*")) == before
             assert list((made.config.daemon.state / "reviews").glob("*")) == []
+        seen = f"{len(traces.ids)} runs and sessions, {len(traces.namespaces)} namespaces"
+        _log.info("%s: %s; killed: %s", label(place), seen, dict(house.kills))

@@ -4,12 +4,17 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import anyio
 
 from hutch_launchers.reaping import MARK
 from support.container_engines import DOCKER_HOST, OWN, PODMAN
+from support.namespaces import holders, namespaces_of
 
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run/hutch/gvisor", "/run/systemd/nspawn/propagate")
+_GOING_S = 10.0  # what was killed may take on a busy host
 _ENGINES = {"docker": ("docker", "--host", DOCKER_HOST), "podman": PODMAN}
 
 
@@ -31,6 +36,39 @@ def saying(word: str) -> list[int]:
     return [pid for pid, line in lines if word.encode() in line and pid != own]
 
 
+@dataclass
+class Traces:
+    """What belongs to a daemon, by which what is left of it is known."""
+
+    method: str
+    folder: Path  # of the daemon
+    word: str  # in the command of all that its sandboxes leave running
+    ids: set[str] = field(default_factory=set)  # of runs and sessions
+    namespaces: set[int] = field(default_factory=set)
+    interfaces: frozenset[str] = field(default_factory=lambda: frozenset(_interfaces()))  # before it
+
+    def look(self) -> set[int]:
+        """The processes of its sandboxes now; the namespaces that they are in are noted."""
+        found = {*marked(self.ids), *saying(self.word)}
+        self.namespaces.update(*map(namespaces_of, found))
+        return found
+
+    async def left(self) -> list[str]:
+        """All that stays of it, a while after it has ended."""
+        self.namespaces -= namespaces_of(os.getpid())  # of the host, where a method shares them
+        with anyio.move_on_after(_GOING_S):
+            while self._there():
+                await anyio.sleep(0.1)
+        return self._there()
+
+    def _there(self) -> list[str]:
+        return [
+            *left_behind(self.method, self.folder, self.ids, self.word),
+            *(f"namespace {path}" for path in holders(self.namespaces)),
+            *(f"interface {name}" for name in _interfaces() if name not in self.interfaces),
+        ]
+
+
 def left_behind(method: str, folder: Path, ids: Collection[str], word: str) -> list[str]:
     """All that is there of a daemon in `folder` that has ended, and of these runs and sessions."""
     names = {*ids, word}
@@ -48,6 +86,11 @@ def left_behind(method: str, folder: Path, ids: Collection[str], word: str) -> l
 
 def _holds(text: str, words: Collection[str]) -> bool:
     return any(word in text for word in words)
+
+
+def _interfaces() -> list[str]:
+    """Of the network, veths among them."""
+    return [path.name for path in Path("/sys/class/net").iterdir()]
 
 
 def _mounts() -> list[str]:
