@@ -21,13 +21,10 @@ from support.daemon import BASE, Daemon, daemon, output, run
 pytestmark = pytest.mark.slow
 
 
-def serve(folder: Path, more: str = "", **replaced: str) -> "subprocess.CompletedProcess[str]":
+def serve(folder: Path, more: str) -> "subprocess.CompletedProcess[str]":
     """Run `hutch serve` with a configuration that it must refuse."""
     folder.mkdir()
-    text = BASE.format(folder=folder) + more
-    for old, new in replaced.items():
-        text = text.replace(f"{old} = ", f"{old} = {new} # ")
-    (folder / "config.toml").write_text(text)
+    (folder / "config.toml").write_text(BASE.format(folder=folder) + more)
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "HUTCH_CONFIG": str(folder / "config.toml")}
     return subprocess.run(
         [sys.executable, "-m", "hutch", "serve"],
@@ -53,52 +50,11 @@ async def test_it_listens_where_only_its_owner_comes_in(tmp_path: Path) -> None:
     assert not made.config.daemon.socket.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
-async def test_another_user_on_the_unix_socket_is_dropped_even_if_its_mode_is_loosened(
-    tmp_path: Path,
-) -> None:
-    async with daemon(tmp_path / "d") as made:
-        path = made.config.daemon.socket
-        path.chmod(0o666)
-        for folder in (path.parent, *path.parent.parents):
-            folder.chmod(folder.stat().st_mode | 0o111)
-        script = (
-            "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
-            "s.sendall(b'GET /health HTTP/1.1\\r\\nHost: hutch\\r\\n\\r\\n'); print(s.recv(99))"
-        )
-        as_other = [
-            "setpriv",
-            "--reuid",
-            "1500",
-            "--regid",
-            "1500",
-            "--clear-groups",
-            "/usr/bin/python3",
-            "-c",
-        ]
-        answer = subprocess.run(
-            [*as_other, script, str(path)], check=False, capture_output=True, text=True, timeout=20
-        )
-        assert "HTTP" not in answer.stdout, answer
-        as_self = subprocess.run(
-            ["/usr/bin/python3", "-c", script, str(path)], check=False, capture_output=True, text=True
-        )
-        assert "HTTP" in as_self.stdout
-
-
 async def test_a_token_survives_a_restart(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d") as made:
         token = made.token
         await made.restart()
         assert made.token == token
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
-def test_an_address_that_others_reach_is_refused(tmp_path: Path, address: str) -> None:
-    refused = serve(tmp_path / "d", listen=f'"{address}"')
-    assert refused.returncode == 1
-    assert "error:" in refused.stderr
-    assert "loopback" in refused.stderr or "other machines" in refused.stderr
 
 
 def test_a_mistyped_key_is_named_with_its_neighbour(tmp_path: Path) -> None:
@@ -180,22 +136,8 @@ async def test_it_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path: Pat
             said = await anyio.to_thread.run_sync(listening.recv, 100)
 
 
-async def test_a_stalled_client_holds_nobody_up(tmp_path: Path) -> None:
-    async with daemon(tmp_path / "d") as made:
-        host, _, port = made.url.removeprefix("http://").rpartition(":")
-        stalled = [socket.create_connection((host, int(port))) for _ in range(200)]
-        for one in stalled:
-            one.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")
-        async with made.client() as client:
-            with anyio.fail_after(20):
-                assert (await run(client, "true")).exit_code == 0
-        for one in stalled:
-            one.close()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_hostile_bodies_are_refused_and_the_daemon_lives(tmp_path: Path) -> None:
+    bodies = (
         b"[" * 1_000_000,
         b'{"request":' * 200_000,
         b"x" * (17 << 20),
@@ -203,16 +145,16 @@ async def test_a_stalled_client_holds_nobody_up(tmp_path: Path) -> None:
         b"{}",
         b"null",
         b'{"wait_s": 1e999}',
-    ],
-)
-async def test_a_hostile_body_is_refused_and_the_daemon_lives(tmp_path: Path, body: bytes) -> None:
+    )
     async with daemon(tmp_path / "d") as made:
         headers = {"Authorization": f"Bearer {made.token}", "Content-Type": "application/json"}
+        accept = {"Accept": "application/json, text/event-stream"}
         async with httpx2.AsyncClient(base_url=made.url, headers=headers, timeout=30) as http:
-            assert (await http.post("/api/run", content=body)).status_code in (413, 422)
-            accept = {"Accept": "application/json, text/event-stream"}
-            assert (await http.post("/mcp", content=body, headers=accept)).status_code in (400, 413)
-            assert (await http.get("/health")).status_code == 200
+            for body in bodies:
+                assert (await http.post("/api/run", content=body)).status_code in (413, 422), body[:20]
+                answer = await http.post("/mcp", content=body, headers=accept)
+                assert answer.status_code in (400, 413), body[:20]
+                assert (await http.get("/health")).status_code == 200
 
 
 async def until_said(made: Daemon, run_id: str, word: str) -> None:

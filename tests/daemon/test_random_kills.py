@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 5
-_RUNS = {"bubblewrap": (60, 500), "nsjail": (30, 500)}  # in CI, and where there is time
+_RUNS = {"bubblewrap": (40, 500), "nsjail": (25, 500)}  # in CI, and where there is time
 _OTHERS = (10, 100)
 # What outlives a command that only ends its own process: it ignores signals, it has a session of its own
 _STUBBORN = """

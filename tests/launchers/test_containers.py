@@ -1,8 +1,6 @@
-"""Containers: what is put into them while they run, images, those started ahead of need, what they leave."""
+"""Containers: what is put into them while they run, images, what they leave."""
 
 import os
-import time
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -12,25 +10,16 @@ import pytest
 from hutch_launchers.containers.cli import CliEngine, call, run_argv
 from hutch_launchers.containers.engine import Container
 from hutch_launchers.containers.launcher import ContainerLauncher
-from hutch_launchers.containers.pool import close_pools
 from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
-from hutch_launchers.spec import Command, Guarantee, Limits, Mount
-from support.container_engines import DOCKER_HOST, OWN
+from hutch_launchers.spec import Command, Guarantee, Mount
+from support.launcher_containers import container_launcher, tell, words
 from support.launcher_leftovers import nothing_left
-from support.launcher_methods import LIMITS, available, code, finish, read_line, run, sh, spec
+from support.launcher_methods import LIMITS, finish, read_line, run, sh, spec
 from support.small_image import small_image
-
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="mounts are put into running containers by root alone"
-)
-WARM = DockerLauncher(f"warm-{OWN}", warm=2, host=DOCKER_HOST)
-
-
-WARM_PLACES = Path("/run/hutch/containers", WARM.name)
 
 
 @pytest.fixture(params=["docker", "nspawn", "podman"])
@@ -42,22 +31,6 @@ async def launcher(request: pytest.FixtureRequest) -> ContainerLauncher:
 async def engine(request: pytest.FixtureRequest) -> ContainerLauncher:
     """Of those, one with a command line and a record of its containers."""
     return await container_launcher(request.param)
-
-
-async def container_launcher(method: str) -> ContainerLauncher:
-    found = await available(method)
-    assert isinstance(found, ContainerLauncher)
-    return found
-
-
-def words(launcher: ContainerLauncher) -> tuple[str, ...]:
-    engine = launcher.find().engine
-    assert isinstance(engine, CliEngine)
-    return engine.words
-
-
-def tell(launcher: ContainerLauncher, *asked: str) -> str:
-    return call([*words(launcher), *asked]).decode()
 
 
 async def test_every_guarantee_but_a_kernel_is_held(launcher: ContainerLauncher) -> None:
@@ -210,83 +183,6 @@ async def test_no_container_and_no_folder_is_left(launcher: ContainerLauncher) -
     with anyio.fail_after(10):
         while tell(launcher, "ps", "--all", "--quiet", "--filter", f"name={name}"):
             await anyio.sleep(0.05)
-
-
-@pytest.fixture
-async def warm() -> AsyncGenerator[DockerLauncher]:
-    await available("docker")
-    await run(WARM, spec(sh(":")))
-    await until_warm()
-    yield WARM
-    close_pools()
-
-
-async def until_warm() -> None:
-    folder = WARM_PLACES
-    with anyio.fail_after(20):
-        while len(list(folder.glob("*/number"))) < WARM.warm:
-            await anyio.sleep(0.01)
-
-
-@needs_root
-async def test_a_warm_container_serves_one_run_with_mounts_and_limits_of_its_own(
-    warm: DockerLauncher, tmp_path: Path
-) -> None:
-    folder = WARM_PLACES
-    waiting = {int((place / "number").read_text().split()[0]) for place in folder.glob("*")}
-    used = set()
-    for number in range(2):
-        (volume := tmp_path / str(number)).mkdir()
-        limits = Limits(
-            wall_s=30, memory_bytes=(64 + number) << 20, pids=20 + number, disk_bytes=(8 + number) << 20
-        )
-        mounts = (Mount(volume, PurePosixPath(f"/volume{number}"), writable=True),)
-        script = (
-            f"df -k /tmp | tail -1 | awk '{{print $2}}'; echo {number} > /volume{number}/mine; ls -d /volume*"
-        )
-        async with warm.launch(spec(sh(script), mounts=mounts, limits=limits)) as process:
-            assert process.pid is not None
-            used.add(process.pid)
-            lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
-            group = next(
-                line.split(":", 2)[2] for line in lines if ":pids:" in line or line.startswith("0::/docker")
-            )
-            assert "docker" in group
-            told = [await read_line(process.stdout), await read_line(process.stdout)]
-            assert (told, await process.wait()) == ([str((8 + number) * 512), f"/volume{number}"], code(0))
-        assert (volume / "mine").read_text() == f"{number}\n"
-    assert used <= waiting
-    assert len(used) == 2
-
-
-@needs_root
-async def test_a_warm_container_is_about_as_quick_as_bubblewrap(warm: DockerLauncher) -> None:
-    took = []
-    for _ in range(3):
-        await until_warm()
-        await anyio.sleep(0.2)  # the engine is done with the last one
-        begun = time.perf_counter()
-        async with warm.launch(spec(sh("echo here"))) as process:
-            await read_line(process.stdout)
-            took.append(time.perf_counter() - begun)
-    assert min(took) < 0.1, took  # 9 ms on an idle machine; a new container takes 200
-
-
-@needs_root
-async def test_a_warm_container_that_ended_is_passed_over(warm: DockerLauncher) -> None:
-    for place in WARM_PLACES.glob("*"):
-        os.kill(int((place / "number").read_text().split()[0]), 9)
-    await anyio.sleep(0.05)
-    assert (await run(warm, spec(sh("echo here")))).text == "here\n"
-
-
-@needs_root
-async def test_nothing_warm_is_left_when_the_pools_are_closed(warm: DockerLauncher) -> None:
-    close_pools()
-    with anyio.fail_after(10):
-        while tell(warm, "ps", "--all", "--quiet"):
-            await anyio.sleep(0.05)
-    assert list(WARM_PLACES.glob("*")) == []
 
 
 async def test_an_engine_that_is_not_there_is_told_with_its_fix(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def kill_and_prove(forks: ForkServer, place: str, folder: Path, kills: int
 
 @pytest.mark.timeout(limit_s(120, long=1800))
 async def test_kill_9_of_a_writer_loses_nothing_and_tears_nothing(forks: ForkServer, tmp_path: Path) -> None:
-    await kill_and_prove(forks, str(tmp_path / "store"), tmp_path, times(200, long=1000))
+    await kill_and_prove(forks, str(tmp_path / "store"), tmp_path, times(96, long=1000))
 
 
 @pytest.mark.timeout(limit_s(120, long=900))

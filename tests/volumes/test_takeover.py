@@ -84,7 +84,7 @@ async def stop_and_take_over(forks: ForkServer, place: str, tmp_path: Path, numb
 def test_of_two_processes_exactly_one_holds_the_lease(
     forks: ForkServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    place, rounds = shared_place(kind, request, tmp_path), times(200, long=2000)
+    place, rounds = shared_place(kind, request, tmp_path), times(80, long=2000)
     argv = ("race", place, str(tmp_path / "cache"), str(tmp_path / "held"), str(rounds))
     racers = [forks.start(tmp_path / name, *argv) for name in ("one", "two")]
     assert [racer.end() for racer in racers] == [0, 0]
