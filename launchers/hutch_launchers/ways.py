@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-CAME_OR_WENT = 0x40 | 0x80 | 0x100 | 0x200  # IN_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE
-_ONLYDIR = 0x01000000
+_CAME_OR_WENT = 0x40 | 0x80 | 0x100 | 0x200  # IN_MOVED_FROM, _MOVED_TO, _CREATE, _DELETE
+_ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
 _OVERFLOW = -1  # the number of what is told of no folder: IN_Q_OVERFLOW
 _HEAD = struct.Struct("iIII")  # folder, what, cookie, length of the name
 _READ = 1 << 18
@@ -29,9 +29,13 @@ class Names:
     def fileno(self) -> int:
         return self._fd
 
-    def watch(self, folder: Path) -> int | None:
-        """Return the number by which the folder is told of; None where it cannot be watched."""
-        number = _libc.inotify_add_watch(self._fd, os.fsencode(folder), CAME_OR_WENT | _ONLYDIR)
+    def watch(self, folder: Path, *, follows: bool = False) -> int | None:
+        """Return the number by which the folder is told of; None where it cannot be watched.
+
+        `follows`: a link in its place too.
+        """
+        flags = _CAME_OR_WENT | _ONLYDIR | (0 if follows else _DONT_FOLLOW)
+        number = _libc.inotify_add_watch(self._fd, os.fsencode(folder), flags)
         return number if number >= 0 else None
 
     def heard(self) -> Iterator[tuple[int, str]]:
@@ -59,7 +63,7 @@ class Way:
     def add(self, folder: Path, name: str) -> None:
         """Watch a name in a folder. One that we may not read is not watched. Raises OSError."""
         self._names = self._names or Names()
-        number = self._names.watch(folder)
+        number = self._names.watch(folder, follows=True)
         if number is not None:
             self._watched.add((number, name))
 

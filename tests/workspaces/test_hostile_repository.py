@@ -142,3 +142,14 @@ ln -s /etc/passwd .gitignore; ln -s /etc out; echo x > y; true"""
     assert not [line for line in listed if ".git/" in line]
     here.git("fsck", "--no-dangling")
     assert not os.path.lexists(flag)
+
+
+@pytest.mark.parametrize("to", [".git", ".git/worktrees/app", ".git/objects"])
+async def test_a_pointer_to_another_repository_shows_nothing_of_it(
+    here: House, private: Path, to: str
+) -> None:
+    shutil.rmtree(here.folder / ".git")
+    here.write(".git", f"gitdir: {private}/{to}\n")
+    said = await tried(here)
+    assert "workspace_denied" in said
+    assert _SECRET not in said

@@ -58,9 +58,11 @@ def test_no_link_below_the_granted_root_is_followed_and_its_own_are(app: Path) -
 
 
 def test_what_was_another_folder_for_a_moment_is_noticed(app: Path) -> None:
-    with pinned(app, [app.parent.parent]) as held:
+    roots = [app.parent.parent]
+    with pinned(app, roots, watches=True) as held:
         (app.parent / "beside").mkdir()
         held.refuse_moved()
+    with pinned(app, roots, watches=True) as held:
         swap(app)
         swap_back(app)
         with pytest.raises(HutchError) as refused:

@@ -30,7 +30,7 @@ async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *
     record = await running(here, request)
     here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
     ended = await here.client.get_run(record.run_id, 20)
-    assert ended.status == "cancelled"
+    assert ended.status == "cancelled", ended
     assert ".mcp.json was replaced on the host" in ended.reason
     assert ended.workspace["would_run_on_host"] == [".mcp.json"]
     assert (here.folder / ".mcp.json").read_text() == ""
@@ -48,7 +48,7 @@ async def test_a_run_ends_when_the_host_takes_away_a_placeholder(here: House) ->
     record = await running(here, request)
     (here.folder / ".claude").rmdir()
     ended = await here.client.get_run(record.run_id, 20)
-    assert ended.status == "cancelled"
+    assert ended.status == "cancelled", ended
     assert not (here.folder / ".claude").exists()
 
 

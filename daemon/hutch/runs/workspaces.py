@@ -124,7 +124,8 @@ async def workspace_of(
     if granted is None:
         yield Workspace()
         return
-    with pinned(granted.folder, rooms.config.policy.roots) as top, unwrapped():
+    by_path = granted.mode in (Mode.RW, Mode.WORKTREE)  # some of what is prepared is looked up by it
+    with pinned(granted.folder, rooms.config.policy.roots, watches=by_path) as top, unwrapped():
         if granted.mode is Mode.RW:
             held = _guarded(rooms, granted, top, holder, stop)
         elif granted.mode is Mode.WORKTREE:
@@ -211,7 +212,8 @@ async def _guarded(
             look = look_over(top.here, names)
             guard = guard_of(folder, look, names)
             common = [guard.common] if guard.common else []
-            within = [top, *(stack.enter_context(pinned(each, rooms.config.policy.roots)) for each in common)]
+            roots = rooms.config.policy.roots
+            within = [top, *(stack.enter_context(pinned(each, roots, watches=True)) for each in common)]
             rooms.placeholders.make(holder, guard.missing, *within)
             return look, guard, within
 

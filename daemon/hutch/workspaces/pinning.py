@@ -38,8 +38,13 @@ class Pinned:
         return Path(f"/proc/self/fd/{self.fd}")
 
     def refuse_moved(self) -> None:
-        """Raise HutchError `workspace_denied` if its path can have led elsewhere since it was opened."""
-        if self._way.has_moved():
+        """Raise HutchError `workspace_denied` if its path can have led elsewhere since it was opened.
+
+        The names on the way are not watched any more then.
+        """
+        has_moved = self._way.has_moved()
+        self._way.close()
+        if has_moved:
             raise HutchError(
                 "workspace_denied",
                 f"a folder on the way to {self.folder} was moved or replaced while it was prepared",
@@ -48,16 +53,18 @@ class Pinned:
 
 
 @contextmanager
-def pinned(folder: Path, roots: Collection[Path]) -> Iterator[Pinned]:
+def pinned(folder: Path, roots: Collection[Path], *, watches: bool = False) -> Iterator[Pinned]:
     """Hold a folder open for the length of the block.
 
     The outermost of the granted `roots` above it may be reached through links, which are its owner's; below
-    that there is none. What is in no root is reached from "/". Raises HutchError `workspace_denied`.
+    that there is none. What is in no root is reached from "/". `watches`: for `refuse_moved`.
+
+    Raises HutchError `workspace_denied`, OSError.
     """
     root = min((each for each in roots if folder.is_relative_to(each)), default=Path("/"), key=_depth)
     with closing(Way()) as way:
         try:
-            fd = _open(root, folder.relative_to(root).parts, way)
+            fd = _open(root, folder.relative_to(root).parts, way if watches else None)
         except OSError as error:
             raise HutchError(
                 "workspace_denied",
@@ -70,12 +77,12 @@ def pinned(folder: Path, roots: Collection[Path]) -> Iterator[Pinned]:
             os.close(fd)
 
 
-def _open(root: Path, names: tuple[str, ...], way: Way) -> int:
+def _open(root: Path, names: tuple[str, ...], way: Way | None) -> int:
     fd = os.open(root, _ON_THE_WAY & ~os.O_NOFOLLOW)
     for name in (*names, "."):
         above = fd
         try:
-            if name != ".":
+            if way is not None and name != ".":
                 way.add(Path(f"/proc/self/fd/{above}"), name)
             fd = os.open(name, _FOLDER if name == "." else _ON_THE_WAY, dir_fd=above)
         finally:

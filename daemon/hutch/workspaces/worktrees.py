@@ -60,7 +60,7 @@ class Worktrees:
     def open(self, worktree_id: str, top: Pinned, held: ExitStack) -> tuple[Worktree, Pinned]:
         """Check out, or go on with what is there; return it, and the repository's objects, held by `held`."""
         repository = Repository.of(top.folder)
-        objects = held.enter_context(pinned(repository.objects, self.roots))
+        objects = held.enter_context(pinned(repository.objects, self.roots, watches=True))
         if (self.folder / worktree_id / "worktree.json").exists():
             return self._read(worktree_id), objects
         place = self.folder / worktree_id
