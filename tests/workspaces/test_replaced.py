@@ -20,14 +20,17 @@ async def running(here: House, request: RunRequest) -> RunRecord:
 async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *, kept: bool) -> None:
     here.repository()
     here.write(".mcp.json", "{}")
-    waits = """while :; do sleep 0.1; echo bad >> .mcp.json; done 2>/dev/null"""
+    tries = "while :; do echo bad >> .mcp.json; touch tried; sleep 5; done 2>/dev/null"
     request = RunRequest(
-        command=waits,
+        command=tries,
         workspace=f"{here.folder}:rw",
         cwd="/workspace",
         session_id="new" if kept else None,
     )
     record = await running(here, request)
+    with anyio.fail_after(20):
+        while not (here.folder / "tried").exists():
+            await anyio.sleep(0.01)
     here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
     ended = await here.client.get_run(record.run_id, 20)
     assert ended.status == "cancelled", ended
