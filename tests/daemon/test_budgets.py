@@ -192,6 +192,23 @@ async def test_a_days_budget_holds_for_every_run_and_over_a_restart(tmp_path: Pa
                 assert refused.value.code == "budget_spent"
 
 
+async def test_a_kept_sandbox_has_one_budget_for_all_that_runs_in_it(tmp_path: Path) -> None:
+    async with scripted_model() as url:
+        port = url.rpartition(":")[2]
+        shell = ENDLESS_SHELL % (port, port)
+        config = model_config(url) + '\n[policy]\nnetworks = ["model"]\n'
+        async with daemon(tmp_path / "d", config) as made, made.client() as client:
+            first = await run(client, "true", session_id="new", network="model", budget_requests=3)
+            assert (first.status, first.metered) == ("exited", [])
+            for expected in (3, 0):
+                record = await run(client, shell, session_id=first.session_id)
+                stdout, _ = await output(client, record)
+                assert (record.status, stdout.count("HTTP/1.1 200")) == ("budget", expected)
+            assert (await run(client, "true", session_id=first.session_id)).status == "exited"
+            session = await client.get_session(first.session_id or "")
+            assert [used.requests for used in session.metered] == [3]
+
+
 async def test_budgets_in_bytes_and_minutes_hold_where_nothing_is_metered(tmp_path: Path) -> None:
     async with scripted_model() as url:
         address = url.removeprefix("http://")

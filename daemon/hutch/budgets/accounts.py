@@ -10,6 +10,8 @@ from hutch.config import Per
 from hutch.egress.meter import Prices, Used
 from hutch.state import State, UsageRow
 
+_NAMED = 32  # models without a price that are remembered; one is enough to refuse
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -54,7 +56,7 @@ class Account:
         if came_to is not None:
             self.spent += came_to
             self.dearest = came_to.most(self.dearest or came_to)
-        if unpriced:
+        if unpriced and len(self.unpriced) < _NAMED:
             self.unpriced.add(unpriced)
         self.changed.set()
         self.changed = anyio.Event()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -37,33 +37,49 @@ async def metering(
     if not network.network.metered and not counts_bytes:
         yield None
         return
-    empty = anyio.Event()
-
-    def nearly(said: str) -> None:
-        logger.warning("run=%s %s", whose.run_id, said)
-        for live in runs():
-            live.say(said)
-
-    def spent(said: str) -> None:
-        if not empty.is_set():
-            logger.warning("run=%s it is over its budget: %s", whose.run_id, said)
-        for live in runs():
-            live.over_budget = live.over_budget or said
-            live.say(said)
-        empty.set()
-
+    watch = _Watch(whose.run_id, runs)
+    told = Told(watch.nearly, watch.spent)
     with unwrapped():
         async with (
-            open_purse(
-                rooms.state, rooms.accounts, rooms.prices, whose, limits, Told(nearly, spent)
-            ) as purse,
+            open_purse(rooms.state, rooms.accounts, rooms.prices, whose, limits, told) as purse,
             anyio.create_task_group() as group,
         ):
             if counts_bytes:
                 network.also_spend = purse.pass_bytes
-            group.start_soon(_end, empty, runs)
+            group.start_soon(watch.end)
             yield purse
             group.cancel_scope.cancel()
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Tells the runs of a sandbox how their budgets stand, and ends those that are over one."""
+
+    run_id: str
+    runs: Callable[[], Sequence[LiveRun]]
+    _empty: anyio.Event = field(default_factory=anyio.Event)
+
+    def nearly(self, said: str) -> None:
+        logger.warning("run=%s %s", self.run_id, said)
+        for live in self.runs():
+            live.say(said)
+
+    def spent(self, said: str) -> None:
+        for live in self.runs():
+            if not live.over_budget:
+                logger.warning("run=%s it is over its budget: %s", live.id, said)
+            live.over_budget = live.over_budget or said
+            live.say(said)
+        self._empty.set()
+
+    async def end(self) -> None:
+        while True:
+            await self._empty.wait()
+            self._empty = anyio.Event()
+            await anyio.sleep(PATIENCE_S)
+            for live in self.runs():
+                if live.over_budget:
+                    live.stop.ask(live.over_budget, GRACE_S, "budget")
 
 
 def steps_of(purse: Purse | None, network: Network) -> Sequence[Step]:
@@ -94,10 +110,3 @@ def refuse_unmetered(limits: Sequence[Limit], method: str) -> None:
             f"{limit.whose} cannot be held: method {method} does not let us see what is asked of models",
             "use another method; see: hutch doctor",
         )
-
-
-async def _end(empty: anyio.Event, runs: Callable[[], Sequence[LiveRun]]) -> None:
-    await empty.wait()
-    await anyio.sleep(PATIENCE_S)
-    for live in runs():
-        live.stop.ask(live.over_budget, GRACE_S, "budget")
