@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from hutch.client import Client
@@ -213,6 +214,20 @@ async def test_a_kept_sandbox_stays_under_its_tier(client: Client) -> None:
         await run(client, "id", tier="online", session_id=record.session_id)
     assert refused.value.code == "session_invalid"
     await client.stop_session(record.session_id or "")
+
+
+async def test_a_command_in_a_kept_sandbox_is_its_last_work(client: Client) -> None:
+    first, _ = await run(client, "id", session_id="new")
+    second, _ = await run(client, "id", session_id="new")
+    ids = [second.session_id, first.session_id]
+    assert [one.session_id for one in (await client.list_sessions(limit=2)).sessions] == ids
+    await run(client, "id", session_id=first.session_id)
+    with anyio.fail_after(10):
+        while [one.session_id for one in (await client.list_sessions(limit=2)).sessions] == ids:
+            await anyio.sleep(0.02)
+    for session_id in ids:
+        await client.stop_session(session_id or "")
+    assert {one.status for one in (await client.list_sessions(limit=2)).sessions} == {"ended"}
 
 
 def test_nothing_is_left_in_granted_folders(house: Daemon) -> None:

@@ -49,7 +49,8 @@ class Choice:
 
     def read(self, value: object) -> str:
         if value not in self.words:
-            raise WrongValueError(f"must be one of {', '.join(self.words)}, not {value!r}")
+            known = ", ".join(word or "nothing" for word in self.words)
+            raise WrongValueError(f"must be one of {known}, not {value!r}")
         return str(value)
 
 

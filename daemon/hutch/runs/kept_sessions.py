@@ -1,6 +1,7 @@
 """Sessions that are a kept sandbox: opened, given commands, ended."""
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -72,7 +73,7 @@ class KeptSessions:
         live = await self._runs.admit(kept.plan, shown(wish.command), session.principal, session.id)
         live.time_budget = time_budget
         work = OneCommand(live, kept.plan, command, stdin)
-        self._runs.tasks.start_soon(self._follow, kept, live, work, limits)
+        self._runs.tasks.start_soon(self._follow, session, kept, live, work, limits)
         return live
 
     def is_suspended(self, session_id: str) -> bool:
@@ -101,11 +102,16 @@ class KeptSessions:
             for session_id in list(self._kept):
                 group.start_soon(self.stop, session_id, "the daemon is shutting down")
 
-    async def _follow(self, kept: Kept, live: LiveRun, work: OneCommand, limits: Limits) -> None:
+    async def _follow(
+        self, session: Session, kept: Kept, live: LiveRun, work: OneCommand, limits: Limits
+    ) -> None:
         try:
             await kept.run(self._rooms, live, work, limits)
         finally:
             self._runs.discharge(live)
+        if session.id in self._kept:  # after its end nobody says that it runs
+            with suppress(HutchError):  # for want of disk: it is only the order of a list
+                await self._rooms.state.put_session(replace(session, updated_at=time.time()))
 
     async def _keep(self, session: Session, kept: Kept) -> None:
         announce = partial(self._announce_end, session, kept)
