@@ -16,7 +16,7 @@ import httpx2
 from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.volume_client import VolumeClient
-from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -124,6 +124,9 @@ class Client(VolumeClient):
 
     async def volume_shares(self, volume: str) -> list[ShareRecord]:
         return await self._call("volume_shares", list[ShareRecord], volume=volume)
+
+    async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
+        return await self._call("check_secret", SecretCheck, secret=secret, path=path)
 
     async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
         return await self._call("create_token", TokenRecord, principal=principal, valid_s=valid_s)

@@ -15,6 +15,16 @@ class ShareRecord(Wire):
     level: AccessLevel
 
 
+class SecretCheck(Wire):
+    """What a secret's host answered; `works` is None where it answers alike without the secret."""
+
+    url: str
+    status: int
+    without: int
+    works: bool | None
+    told: str
+
+
 class TokenRecord(Wire):
     """A principal's bearer token; `token` itself is told once, by the call that makes it."""
 

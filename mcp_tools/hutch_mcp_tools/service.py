@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 from anyio.abc import ObjectSendStream
 from pydantic import Field, JsonValue
 
-from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -368,6 +368,9 @@ class SandboxService(Protocol):
         """Say what a principal may do with a volume from now on; answers with all its shares."""
 
     async def volume_shares(self, volume: str) -> list[ShareRecord]: ...
+
+    async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
+        """Ask a secret's host with it and without; the value is told to nobody else."""
 
     async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
         """The one time that the token itself is told."""

@@ -199,6 +199,24 @@ async def test_a_kept_sandbox_has_its_secrets_for_every_command(tmp_path: Path) 
         assert [seen.headers["x-api-key"] for seen in server.seen] == [PLANTED] * 2
 
 
+async def test_a_check_proves_that_a_secret_works_and_shows_nothing(tmp_path: Path) -> None:
+    repository = tmp_path / "files"
+    repository.mkdir()
+    (repository / "me").write_text("it is me")
+    async with (
+        secret_host(tmp_path, server := Files(repository)) as host,
+        daemon(tmp_path / "d", host.config("basic"), env=host.env) as house,
+        house.client() as client,
+    ):
+        checked = await client.check_secret("key", "/me")
+        assert (checked.status, checked.without, checked.works) == (200, 401, True)
+        assert server.pairs == [f"x-access-token:{PLANTED}"]
+        assert PLANTED not in checked.model_dump_json() + house.log()
+        with pytest.raises(ServiceError) as refused:
+            await client.check_secret("openai")
+        assert refused.value.code == "secret_missing"
+
+
 async def test_a_secret_is_granted_by_name_and_of_use_only_where_its_host_is_reached(tmp_path: Path) -> None:
     async with (
         secret_host(tmp_path, hello()) as host,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.service import ServiceError
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,6 +22,10 @@ class FakeAccess:
     async def volume_shares(self, volume: str) -> list[ShareRecord]:
         said = self.shares.get(volume, {})
         return [ShareRecord(principal=name, level=level) for name, level in sorted(said.items())]
+
+    async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
+        works = {"good": True, "bad": False}.get(secret)
+        return SecretCheck(url=f"https://host{path}", status=200, without=401, works=works, told="so it is")
 
     async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:
         if principal != "ci":

@@ -16,10 +16,15 @@ def find(env: Mapping[str, str], *, is_root: bool) -> Path | None:
     """The file to read: $HUTCH_CONFIG, else the user's own, else (for root) the host's; None: no file."""
     if named := env.get("HUTCH_CONFIG"):
         return Path(named)
-    candidates = [_base(env, "XDG_CONFIG_HOME", ".config") / "hutch" / "config.toml"]
+    candidates = [own_file(env)]
     if is_root:
         candidates.append(SYSTEM_FILE)
     return next((file for file in candidates if _may_exist(file)), None)
+
+
+def own_file(env: Mapping[str, str]) -> Path:
+    """The user's own configuration, whether there is one or not."""
+    return _base(env, "XDG_CONFIG_HOME", ".config") / "hutch" / "config.toml"
 
 
 def expand_home(value: object, env: Mapping[str, str]) -> object:

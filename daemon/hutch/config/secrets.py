@@ -11,6 +11,7 @@ from hutch.origins import Origin, read_origin
 _VARIABLE = Text(r"([A-Za-z_][A-Za-z0-9_]*)?", "the name of an environment variable, or empty")
 _METHOD = Text(r"[A-Z]{1,20}", "an HTTP method in capitals")
 _PATH = Text(r"(/[\x21-\x7e]*|\*)", 'a path such as "/v1/*"')
+_CHECK = Text(r"/[\x21-\x7e]*", 'a path such as "/v1/models"')
 _ENTRY = Text(r"([^/]+/.+)?", "SERVICE/USER, or empty")
 _LIKE = Text(r"[A-Za-z0-9_.-]{0,40}", "at most 40 of A-Z a-z 0-9 _ . -")
 _PLACE = Text(
@@ -55,6 +56,7 @@ class Secret:
     paths: Annotated[tuple[str, ...], Each(_PATH)] = ()
     env: Annotated[str, _VARIABLE] = ""
     like: Annotated[str, _LIKE] = ""
+    check: Annotated[str, _CHECK] = "/"
 
     @property
     def variable(self) -> str:
@@ -73,19 +75,26 @@ class Secret:
         return [key for key, value in said.items() if value]
 
 
-def _known(variable: str, hosts: str, place: str, like: str) -> Secret:
+def _known(variable: str, hosts: str, place: str, like: str, check: str = "/") -> Secret:
     origins = tuple(read_origin(host) for host in hosts.split())
-    return Secret(from_env=variable, hosts=origins, place=tuple(place.split(", ")), env=variable, like=like)
+    places = tuple(place.split(", "))
+    return Secret(variable, hosts=origins, place=places, env=variable, like=like, check=check)
 
+
+_GOOGLE = "generativelanguage.googleapis.com"
 
 SECRETS = {
-    "anthropic": _known("ANTHROPIC_API_KEY", "api.anthropic.com", "header x-api-key", "sk-ant-api03-"),
-    "claude-login": _known("CLAUDE_CODE_OAUTH_TOKEN", "api.anthropic.com", "bearer", "sk-ant-oat01-"),
-    "openai": _known("OPENAI_API_KEY", "api.openai.com", "bearer", "sk-"),
-    "gemini": _known(
-        "GEMINI_API_KEY", "generativelanguage.googleapis.com", "header x-goog-api-key, query key", "AIza"
+    "anthropic": _known(
+        "ANTHROPIC_API_KEY", "api.anthropic.com", "header x-api-key", "sk-ant-api03-", "/v1/models"
     ),
+    "claude-login": _known("CLAUDE_CODE_OAUTH_TOKEN", "api.anthropic.com", "bearer", "sk-ant-oat01-"),
+    "openai": _known("OPENAI_API_KEY", "api.openai.com", "bearer", "sk-", "/v1/models"),
+    "gemini": _known("GEMINI_API_KEY", _GOOGLE, "header x-goog-api-key, query key", "AIza", "/v1beta/models"),
     "github": _known(
-        "GITHUB_TOKEN", "github.com api.github.com", "bearer, header authorization: token {}, basic", "ghp_"
+        "GITHUB_TOKEN",
+        "api.github.com github.com",
+        "bearer, header authorization: token {}, basic",
+        "ghp_",
+        "/user",
     ),
 }

@@ -1,11 +1,13 @@
 """The part of the service that is about others: what is shared with them, and their tokens."""
 
 from hutch.access import AccessTokens, Level
+from hutch.errors import HutchError
 from hutch.runs.answers import answers
 from hutch.runs.rooms import Rooms
-from hutch.runs.wire import share_record, token_record
+from hutch.runs.wire import secret_check, share_record, token_record
+from hutch.secrets import check, hold, read_value
 from hutch.volumes import VolumeName
-from hutch_mcp_tools.access_records import AccessLevel, ShareRecord, TokenRecord
+from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 
 
 class Granting:
@@ -28,6 +30,19 @@ class Granting:
         name = self._rooms.volume(volume)
         await self._rooms.volumes.info(name)
         return await self._shares(name)
+
+    @answers
+    async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
+        config = self._rooms.config
+        found = config.secrets.get(secret)
+        if found is None:
+            known = ", ".join(sorted(config.secrets))
+            raise HutchError("secret_unknown", f"no secret is called {secret!r}", f"known: {known}")
+        held = hold(secret, found, await read_value(secret, found))
+        near = [pattern for network in config.networks.values() for pattern in network.host_services]
+        is_near = any(pattern.includes(origin.pattern) for pattern in near for origin in found.hosts)
+        checked = await check(held, path or found.check, is_near=is_near)
+        return secret_check(checked)
 
     @answers
     async def create_token(self, principal: str, valid_s: float | None = None) -> TokenRecord:

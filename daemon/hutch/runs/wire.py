@@ -9,9 +9,10 @@ from pydantic import JsonValue
 
 from hutch.access import Share
 from hutch.egress import Refusal
+from hutch.secrets import Checked
 from hutch.state import AccessToken, Run, Session, Tokens, UsageRow
 from hutch.state.records import SessionTotals
-from hutch_mcp_tools.access_records import ShareRecord, TokenRecord
+from hutch_mcp_tools.access_records import SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.service import ModelUsage, RunRecord, SessionRecord, Usage
 
 
@@ -129,3 +130,15 @@ def _usage(tokens: Tokens) -> Usage:
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def secret_check(checked: Checked) -> SecretCheck:
+    """What a secret's host answered."""
+    told = {
+        True: "it works",
+        False: "it is refused",
+        None: "the answers are alike, which proves nothing; try another --path",
+    }[checked.works]
+    return SecretCheck(
+        url=checked.url, status=checked.status, without=checked.without, works=checked.works, told=told
+    )

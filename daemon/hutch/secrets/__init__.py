@@ -9,9 +9,10 @@ A placeholder is of one run, and known by its mark: one of a run that has ended 
 value in the secret's places only, toward its hosts only; what answers say of the value is overwritten.
 """
 
+from hutch.secrets.check import Checked, check
 from hutch.secrets.held import Held, hold
 from hutch.secrets.places import read_place
 from hutch.secrets.sources import read_value
 from hutch.secrets.step import Secrets
 
-__all__ = ["Held", "Secrets", "hold", "read_place", "read_value"]
+__all__ = ["Checked", "Held", "Secrets", "check", "hold", "read_place", "read_value"]
