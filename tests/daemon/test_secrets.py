@@ -20,12 +20,15 @@ from support.exchange_world import Server
 from support.kept_methods import named
 from support.mcp_clients import codex
 from support.needs import need
-from support.planted import found_below, found_inside, sandboxed
+from support.planted import WAIT, found_below, found_inside, sandboxed
 from support.secret_host import PLANTED, Files, Relay, secret_host
 
 T = TypeVar("T")
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+]  # memory is searched byte by byte, on busy machines too
 
 
 def hello() -> Server:
@@ -38,7 +41,7 @@ async def test_a_command_uses_a_secret_that_it_never_has(tmp_path: Path) -> None
         daemon(tmp_path / "d", host.config(), env=host.env) as house,
         house.client() as client,
     ):
-        command = f'curl -sS -H "x-api-key: $KEY" {host.url}/v1; echo; env; sleep 3'
+        command = f'curl -sS -H "x-api-key: $KEY" {host.url}/v1; echo; env; {WAIT}'
         record = await looked_into(run(client, command, network="near", secrets=["key"]))
         assert record.exit_code == 0
         assert f"key: header x-api-key at localhost:{host.port}" in record.model_dump_json()
@@ -108,7 +111,7 @@ async def test_claude_codes_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> Non
             daemon(tmp_path / "d", host.config(more=agent), env=env) as house,
             house.client() as client,
         ):
-            script = [{"shell": "env; cat /proc/*/environ; sleep 3"}, {"text": "done"}]
+            script = [{"shell": f"env; cat /proc/*/environ; {WAIT}"}, {"text": "done"}]
             work = turn(client, f"SCRIPT: {json.dumps(script)}", "home")
             session = await looked_into(work)
             assert (session.status, session.last_message) == ("idle", "done"), session.error
@@ -142,7 +145,7 @@ async def test_codex_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
             "--skip-git-repo-check",
             "--dangerously-bypass-approvals-and-sandbox",
         ]
-        prompt = f"SCRIPT: {json.dumps([{'shell': 'sleep 3'}, {'text': 'done'}])}"
+        prompt = f"SCRIPT: {json.dumps([{'shell': WAIT}, {'text': 'done'}])}"
         async with daemon(tmp_path / "d", host.config(more=more), env=env) as house, house.client() as client:
             command = [*words, *options, "-c", "features.plugins=false", prompt]
             work = run(client, command, network="near", secrets=["openai"], env={"CODEX_SQLITE_HOME": "/tmp"})
@@ -178,7 +181,7 @@ async def test_a_value_itself_goes_inside_only_where_that_is_granted_and_is_told
         daemon(tmp_path / "d", host.config().replace('["key",', '["key:env",'), env=host.env) as house,
         house.client() as client,
     ):
-        work = run(client, "echo $KEY; sleep 2", secrets=["key:env"])
+        work = run(client, f"echo $KEY; {WAIT}", secrets=["key:env"])
         record = await looked_into(work, holds_it=True)
         assert await output(client, record) == (f"{PLANTED}\n", "")
         assert "key: its value itself is inside, in KEY" in record.model_dump_json()
@@ -242,9 +245,9 @@ async def looked_into(work: Coroutine[object, object, T], *, holds_it: bool = Fa
     async with anyio.create_task_group() as looking:
         looking.start_soon(do)
         while True:
-            for entry in sandboxed():
+            for entry in sandboxed(PLANTED.encode()):
                 found += await to_thread.run_sync(found_inside, entry, PLANTED.encode())
-            await anyio.sleep(0.2)
+            await anyio.sleep(0.5)
     if os.geteuid() == 0:  # nobody else sees into another's processes
         assert bool(found) == holds_it, found
     return answer[0]

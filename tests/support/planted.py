@@ -1,31 +1,53 @@
 """Looks for a planted word, byte by byte, in what sandboxes of this host hold: memory, environment, files."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+LOOKED = "tmp/looked"  # made in a sandbox that was looked into
+# Waits for that, inside; whoever is not root looks into nothing
+WAIT = f"for i in $(seq {300 if os.geteuid() == 0 else 1}); do [ -e /{LOOKED} ] && break; sleep 0.1; done"
+_PLACEHOLDER = re.compile(rb"hutch[0-9a-f]{32}")
 _PIECE = 4 << 20
 _FOLDERS = ("home", "tmp", "workspace", "opt", "etc", "run", "var", "dev/shm")
 _LARGEST = 64 << 20  # of a file: programs are larger, and have no business with secrets
 
 
-def sandboxed() -> list[Path]:
-    """Folders in /proc of the processes of this host that are in a namespace of processes of their own."""
+def sandboxed(word: bytes) -> list[Path]:
+    """Folders in /proc of what runs in sandboxes that were given the word, or a placeholder."""
     own = Path("/proc/self/ns/pid").readlink()
-    found = []
+    spaces: dict[Path, list[Path]] = {}
+    given = set()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (entry / "ns/pid").readlink() != own:
-                found.append(entry)
-    return found
+            space = (entry / "ns/pid").readlink()
+            if space == own:
+                continue
+            spaces.setdefault(space, []).append(entry)
+            environ = (entry / "environ").read_bytes()
+            if word in environ or _PLACEHOLDER.search(environ):
+                given.add(space)
+    return [entry for space in given for entry in spaces[space]]
 
 
 def found_inside(entry: Path, word: bytes) -> list[str]:
     """Where a process, or the files that it sees, hold the word."""
     found = [f"{entry}/{name}" for name in ("environ", "cmdline") if word in _read(entry / name)]
     found += [f"{entry}/mem at {start:x}" for start in _memory_with(entry, word)]
-    return found + found_below(*(entry / "root" / name for name in _FOLDERS), word=word)
+    if _has_own_root(entry):
+        found += found_below(*(entry / "root" / name for name in _FOLDERS), word=word)
+        with suppress(OSError):
+            (entry / "root" / LOOKED).touch()
+    return found
+
+
+def _has_own_root(entry: Path) -> bool:
+    try:
+        return not (entry / "root").samefile("/")
+    except OSError:
+        return False
 
 
 def found_below(*folders: Path, word: bytes) -> list[str]:
