@@ -38,7 +38,7 @@ def test_the_flags_are_exactly_these() -> None:
         " --seccomp 13 --json-status-fd 14 --block-fd 15 --sync-fd 16"
         " --dir /etc --dir /home --dir /run --dir /var"
         " --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin"
-        " --proc /proc --ro-bind /proc/sys /proc/sys --size 4096 --tmpfs /proc/1"
+        " --proc /proc --size 4096 --tmpfs /proc/1"
         " --ro-bind /dev/null /proc/kcore"
         " --dev /dev --symlink /tmp /var/tmp --dev-bind /dev/hutch/null /dev/null"
         " --size 400 --perms 1777 --tmpfs /tmp --size 300 --perms 0700 --tmpfs /home/agent"

@@ -86,7 +86,7 @@ def _shown(options: Options) -> Iterator[str]:
         yield from ("--ro-bind", folder, folder)
     for target, path in options.view.links:
         yield from ("--symlink", target, path)
-    yield from ("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys")
+    yield from ("--proc", "/proc")  # with its settings made read-only in the end
     # Number 1 is bubblewrap itself, under the command's own user: its program and memory are hidden
     yield from ("--size", "4096", "--tmpfs", "/proc/1")
     for path in options.masked:
