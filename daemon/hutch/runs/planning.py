@@ -57,7 +57,8 @@ async def plan_for(
         base = await to_thread.run_sync(_with_repositories, base, folder, own_networks)
     wish = bounded_workspace(wish, base, is_owner=rights.is_owner)
     plan = decide(wish, base.config, rights, shell=rooms.shell, networks=base.networks)
-    await to_thread.run_sync(refuse_workspace, plan, base.config)
+    if plan.workspace is not None:
+        await to_thread.run_sync(refuse_workspace, plan, base.config)
     granted = _granted(base.config, plan)
     hidden = await to_thread.run_sync(_masks, base, plan, granted) if granted else ()
     if base.config.policy.writable:
