@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from hutch.egress import Refusal
+from hutch.egress.sockets import CHUNK
 from hutch.egress.ways import proxy
 from hutch_launchers.launcher import Launcher
 from support.launcher_methods import available
@@ -107,7 +108,7 @@ async def test_bytes_beyond_a_budget_do_not_pass(bubble: Launcher, net: PublicNe
     bounded = network("api.example.org:80", "*.cdn.example.org:80", max_bytes={"*.cdn.example.org": 300_000})
     boxes = Sandboxes(bubble, net, tmp_path, bounded)
     seen = await run_tries(boxes, BUDGET)
-    assert 0 < int(seen["first"]) <= 300_000 + (64 << 10)
+    assert 0 < int(seen["first"]) <= 300_000 + CHUNK
     assert seen["second"] == 0
     assert int(seen["another"]) > 1_000_000
     assert {(host, why) for host, _, why in boxes.refused()} == {

@@ -10,7 +10,7 @@ import struct
 
 from anyio import lowlevel, wait_readable, wait_writable
 
-CHUNK = 64 << 10  # bytes
+CHUNK = 128 << 10  # bytes, of each direction of a connection at most; a quarter less work than with 64
 
 _SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h
 _SOCKADDR_IN = struct.Struct("!2xH4s8x")
