@@ -93,6 +93,18 @@ async def test_a_name_that_no_network_grants_is_told_with_what_is_granted(client
     assert (await run(client, f"({command}); true")).reason == ""
 
 
+async def test_what_no_rule_allows_is_told_with_the_rule_that_was_missing(client: Client) -> None:
+    asks = "printf 'CONNECT %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' $0 $0 >&3; cat <&3"
+    script = f"getent hosts pypi.org; echo $HTTPS_PROXY; exec 3<>/dev/tcp/127.0.0.1/3128; {asks}"
+    record = await run(client, ["bash", "-c", script, "wiki.example.org:8443"], network="model")
+    said = (await output(client, record))[0].splitlines()
+    assert said[0] == "http://127.0.0.1:3128"
+    assert said[1].startswith("HTTP/1.1 403")
+    assert 'allow = ["wiki.example.org:8443"]' in said[-1]
+    assert record.refused["wiki.example.org:8443"] in said[-1]
+    assert "ask for it with --net python" in record.refused["pypi.org"]
+
+
 @pytest.mark.parametrize("kept", [False, True], ids=["run", "session"])
 async def test_a_missing_program_is_told_in_our_words(client: Client, kept: bool) -> None:
     record = await run(client, ["no-such-program", "x"], session_id="new" if kept else None)

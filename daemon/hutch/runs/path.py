@@ -273,6 +273,8 @@ async def _store_connections(
                     duration_s=c.duration_s,
                     refused=c.refused,
                     count=c.count,
+                    rule=c.rule,
+                    told=c.told,
                 )
             )
 

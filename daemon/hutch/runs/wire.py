@@ -38,13 +38,18 @@ def run_record(run: Run, refused: Mapping[str, str], used: Sequence[UsageRow]) -
         changed={name: list(lines) for name, lines in run.changed.items()},
         unsynced=dict(run.unsynced),
         workspace=cast("dict[str, JsonValue]", dict(run.workspace)),
-        refused={where: Refusal(why).told for where, why in refused.items()},
+        refused={where: _told(why) for where, why in refused.items()},
         usage=_usage(run.tokens) if run.tokens else None,
         metered=metered(used),
         budgets=cast("list[dict[str, JsonValue]]", [dict(budget) for budget in run.budgets]),
         principal=run.principal,
         policy=dict(run.policy),
     )
+
+
+def _told(why: str) -> str:
+    """Earlier versions kept a refusal's word alone."""
+    return Refusal(why).told if why in set(Refusal) else why
 
 
 def session_record(

@@ -115,6 +115,8 @@ class Connection:
     duration_s: float
     refused: str | None
     count: int = 1
+    rule: str = ""  # that let it through, or was missing
+    told: str = ""  # of a refusal: what is in the way, for people
 
 
 @dataclass(frozen=True, slots=True)

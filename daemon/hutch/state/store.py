@@ -174,14 +174,15 @@ class State(UsageRows):
 
     async def add_connection(self, connection: Connection) -> None:
         await self._execute(
-            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(connection)
+            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(connection)
         )
 
     async def refused(self, run: Run) -> dict[str, str]:
         """Return what was refused to a run, "host:port" -> why; in a kept sandbox, while it was at work."""
         rows = await self._all(
-            "SELECT host, port, refused FROM connections WHERE run_id IN (?1, ?2) AND refused IS NOT NULL"
-            " AND at >= ?3 AND (?4 IS NULL OR at <= ?4) ORDER BY at",
+            "SELECT host, port, coalesce(nullif(told, ''), refused) FROM connections"
+            " WHERE run_id IN (?1, ?2) AND refused IS NOT NULL AND at >= ?3 AND (?4 IS NULL OR at <= ?4)"
+            " ORDER BY at",
             run.id,
             run.session_id,
             run.created_at,
