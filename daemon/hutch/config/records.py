@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from hutch.config.http_rules import HttpRules, RequestRules
 from hutch.config.kinds import (
     Address,
     AnyOf,
@@ -192,6 +193,7 @@ class Network:
     deny: Annotated[tuple[Pattern, ...], Each(DeniedHosts())] = ()
     host_services: Annotated[tuple[Pattern, ...], Each(HostService())] = ()
     max_bytes: Annotated[Mapping[Pattern, int], ByteBudgets()] = field(default_factory=dict)
+    http: Annotated[HttpRules, RequestRules()] = field(default_factory=dict)
     metered: Annotated[tuple[Origin, ...], Each(Origins())] = ()
 
 

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from hutch.config.http_rules import METHOD, PATH
 from hutch.config.kinds import Each, Place, Text, WrongValueError
 from hutch.config.network_kinds import Origins
 from hutch.origins import Origin, read_origin
 
 _VARIABLE = Text(r"([A-Za-z_][A-Za-z0-9_]*)?", "the name of an environment variable, or empty")
-_METHOD = Text(r"[A-Z]{1,20}", "an HTTP method in capitals")
-_PATH = Text(r"(/[\x21-\x7e]*|\*)", 'a path such as "/v1/*"')
 _CHECK = Text(r"/[\x21-\x7e]*", 'a path such as "/v1/models"')
 _ENTRY = Text(r"([^/]+/.+)?", "SERVICE/USER, or empty")
 _LIKE = Text(r"[A-Za-z0-9_.-]{0,40}", "at most 40 of A-Z a-z 0-9 _ . -")
@@ -52,8 +51,8 @@ class Secret:
     from_keyring: Annotated[str, _ENTRY] = ""
     hosts: Annotated[tuple[Origin, ...], Each(Origins())] = ()
     place: Annotated[tuple[str, ...], _OneOrMore(Each(_PLACE))] = ()
-    methods: Annotated[tuple[str, ...], Each(_METHOD)] = ()
-    paths: Annotated[tuple[str, ...], Each(_PATH)] = ()
+    methods: Annotated[tuple[str, ...], Each(METHOD)] = ()
+    paths: Annotated[tuple[str, ...], Each(PATH)] = ()
     env: Annotated[str, _VARIABLE] = ""
     like: Annotated[str, _LIKE] = ""
     check: Annotated[str, _CHECK] = "/"

@@ -23,6 +23,7 @@ from hutch.egress.carrying import carrying
 from hutch.egress.in_force import InForce
 from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
+from hutch.egress.requests import Requests
 from hutch.egress.rules import Missing, Network, Rule, judge, union
 from hutch.egress.tunnel import tunnel
 from hutch.egress.ways.doors import proxy_variables
@@ -38,6 +39,7 @@ __all__ = [
     "Passage",
     "Refusal",
     "RefusedError",
+    "Requests",
     "Rule",
     "carrying",
     "judge",

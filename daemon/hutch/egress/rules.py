@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hutch.config import Network as Configured
+from hutch.config.http_rules import HttpRule, HttpRules
 from hutch.destinations import TLS_PORT, Pattern
 from hutch.origins import Origin
 
@@ -55,6 +56,7 @@ class Network:
     allow: tuple[Rule, ...] = ()
     deny: tuple[Rule, ...] = ()
     max_bytes: Mapping[Pattern, int] = field(default_factory=dict)  # both ways together, for the whole run
+    http: HttpRules = field(default_factory=dict)  # hosts to which these requests alone are let through
     metered: tuple[Origin, ...] = ()  # where models answer, whose usage is counted
     known: Mapping[str, Configured] = field(default_factory=dict, repr=False, compare=False)  # for advice
 
@@ -71,6 +73,12 @@ def judge(network: Network, host: str, port: int) -> Rule | Missing:
         if rule.pattern.covers(host, port):
             return rule
     return Missing(host, port, granting=_granting(network.known, host, port))
+
+
+def http_rules(network: Network, host: str, port: int) -> tuple[HttpRule, ...] | None:
+    """Return the rules of requests to a host, one of which must let each through; None: all may pass."""
+    found = [rules for pattern, rules in network.http.items() if pattern.covers(host, port)]
+    return sum(found, ()) if found else None
 
 
 def has_name(network: Network, host: str) -> bool:
@@ -92,10 +100,15 @@ def union(names: Iterable[str], known: Mapping[str, Configured], hosts: Iterable
     for each in chosen.values():
         for pattern, most in each.max_bytes.items():
             budgets[pattern] = min(most, budgets.get(pattern, most))
+    http: dict[Pattern, tuple[HttpRule, ...]] = {}
+    for each in chosen.values():
+        for pattern, rules in each.http.items():
+            http[pattern] = http.get(pattern, ()) + rules
     return Network(
         allow=tuple(sorted(dict.fromkeys(allow), key=lambda rule: rule.pattern.is_below)),
         deny=tuple(Rule(pattern, name) for name, n in chosen.items() for pattern in n.deny),
         max_bytes=budgets,
+        http=http,
         metered=tuple(dict.fromkeys(origin for each in chosen.values() for origin in each.metered)),
         known=known,
     )

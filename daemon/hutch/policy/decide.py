@@ -100,7 +100,8 @@ def _granted(
         "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]
         + ([] if is_written else folders),
-        "network": [*map(str, network.allow), *(f"not {rule}" for rule in network.deny)],
+        "network": [*map(str, network.allow), *(f"not {rule}" for rule in network.deny)]
+        + [f"{host}: {rule}" for host, rules in network.http.items() for rule in rules],
         "limits": asdict(limits),
         "needs": sorted(config.policy.needs),
     }

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
+from hutch.egress import InForce, Requests
 from hutch.egress.exchange import Exchanges, Step
 from hutch.errors import HutchError
 from hutch.policy import GrantedSecret, Plan
@@ -47,7 +48,7 @@ class Exchanging:
 
 @asynccontextmanager
 async def exchanging(
-    run_id: str, plan: Plan, private: PrivateFolder, steps: Sequence[Step]
+    run_id: str, plan: Plan, private: PrivateFolder, network: InForce, steps: Sequence[Step]
 ) -> AsyncGenerator[Exchanging]:
     """Have the values of a run's secrets for as long as it lives, and what its sandbox is given for them.
 
@@ -55,7 +56,8 @@ async def exchanging(
     `secret_unreadable`, `secret_invalid`.
     """
     held, env = await _held(run_id, plan)
-    exchanges = Exchanges(run_id, [*steps, *([Secrets(run_id, held)] if held else [])])
+    judging = [Requests(network)] if network.network.http else []
+    exchanges = Exchanges(run_id, [*judging, *steps, *([Secrets(run_id, held)] if held else [])])
     mounts: tuple[Mount, ...] = ()
     if exchanges.certificate is not None:
         file = await to_thread.run_sync(_write_bundle, private.make(), exchanges.certificate)

@@ -182,7 +182,8 @@ class Kept:
         return way_out(rooms, self.session_id, private, self.network, self._reached, exchanges)
 
     def _exchanging(self, private: PrivateFolder) -> AbstractAsyncContextManager[Exchanging]:
-        return exchanging(self.session_id, self.plan, private, steps_of(self.purse, self.plan.network))
+        steps = steps_of(self.purse, self.plan.network)
+        return exchanging(self.session_id, self.plan, private, self.network, steps)
 
     def _metering(self, rooms: Rooms) -> AbstractAsyncContextManager[Purse | None]:
         whose = Whose(self.session_id, self.session_id, self.principal)

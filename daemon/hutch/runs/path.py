@@ -202,7 +202,7 @@ async def _in_sandbox(
     whose = Whose(live.id, live.record.session_id, live.record.principal)
     async with (
         metering(rooms, live.network, plan.budgets, whose, lambda: [live]) as live.purse,
-        exchanging(live.id, plan, private, steps_of(live.purse, network)) as own,
+        exchanging(live.id, plan, private, live.network, steps_of(live.purse, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
         command = replace(start.command, env={**proxy_variables(network), **own.env, **start.command.env})
