@@ -240,8 +240,10 @@ async def test_after_kill_9_the_next_daemon_cleans_up(here: House) -> None:
     here.write("kept/.claude/settings.json", "{}")
     (here.folder / ".vscode").mkdir()  # an empty folder of the user's own
     before = here.listing()
-    run = await here.client.run(RunRequest(command="sleep 60", workspace=f"{here.folder}:rw"), 1)
-    assert run.status == "running"
+    run = await here.client.run(here.request("sleep 60"), 0)
+    with anyio.fail_after(30):
+        while (await here.client.get_run(run.run_id)).status != "running":
+            await anyio.sleep(0.02)
     assert (here.folder / ".claude").is_dir()
     await here.daemon.restart(signal.SIGKILL)
     assert here.listing() == before

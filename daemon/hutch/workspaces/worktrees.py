@@ -62,6 +62,7 @@ class Worktrees:
         repository = Repository.of(top.folder)
         objects = held.enter_context(pinned(repository.objects, self.roots, watches=True))
         if (self.folder / worktree_id / "worktree.json").exists():
+            _refuse_moved(top, objects)
             return self._read(worktree_id), objects
         place = self.folder / worktree_id
         shutil.rmtree(place, ignore_errors=True)
@@ -70,8 +71,7 @@ class Worktrees:
         try:
             borrowed = plain_objects(objects)
             _prepare(made, repository)
-            top.refuse_moved()
-            objects.refuse_moved()
+            _refuse_moved(top, objects)
             if plain_objects(objects) != borrowed:
                 raise HutchError(
                     "workspace_denied",
@@ -133,6 +133,11 @@ class Worktrees:
         passing = worktree.place / "worktree.new"
         passing.write_text(json.dumps(said))
         passing.rename(worktree.place / "worktree.json")
+
+
+def _refuse_moved(*held: Pinned) -> None:
+    for each in held:
+        each.refuse_moved()
 
 
 def _prepare(made: Worktree, repository: Repository) -> None:
