@@ -236,6 +236,8 @@ s, seen["CONNECT"] = tunnel("api.example.org:443")
 seen["its own name"] = over(s, "api.example.org")
 seen["another granted name"] = over(tunnel("api.example.org:443")[0], "x.cdn.example.org")
 seen["one not granted"] = over(tunnel("x.cdn.example.org:443")[0], "other.example.net")
+seen["its own at 8443"] = over(tunnel("api.example.org:8443")[0], "api.example.org")
+seen["another at 8443"] = over(tunnel("api.example.org:8443")[0], "x.cdn.example.org")
 seen["a private address"] = tunnel("private.cdn.example.org:443")[1]
 seen["metadata"] = tunnel("metadata.cdn.example.org:443")[1]
 host = "private.cdn.example.org"
@@ -247,14 +249,15 @@ async def test_tls_must_be_to_the_judged_name_and_private_addresses_are_not_dial
     bubble: Launcher, net: PublicNet, tmp_path: Path
 ) -> None:
     net.private |= {"private.cdn.example.org": "10.0.0.1", "metadata.cdn.example.org": "169.254.169.254"}
-    boxes = Sandboxes(bubble, net, tmp_path)
+    granted = network("api.example.org", "api.example.org:8443", "*.cdn.example.org")
+    boxes = Sandboxes(bubble, net, tmp_path, granted)
+    refused = ("another granted name", "another at 8443", "one not granted", "at its door")
     assert await run_tries(boxes, TLS) == {
-        "CONNECT": "HTTP/1.1 200",
-        "its own name": "HTTP/1.1 200",
-        **dict.fromkeys(("another granted name", "one not granted", "at its door"), "closed"),
+        **dict.fromkeys(("CONNECT", "its own name", "its own at 8443"), "HTTP/1.1 200"),
+        **dict.fromkeys(refused, "closed"),
         **dict.fromkeys(("a private address", "metadata"), "HTTP/1.1 403"),
     }
-    assert sorted(str(c.refused) for c in boxes.log if c.refused) == ["address"] * 3 + ["server_name"] * 2
+    assert sorted(str(c.refused) for c in boxes.log if c.refused) == ["address"] * 3 + ["server_name"] * 3
 
 
 FLOOD = r"""

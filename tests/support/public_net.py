@@ -55,7 +55,7 @@ def public_net(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[PublicNet]:
     handler = partial(_Handler, asked, directory=str(files))
     with _serving(handler, None) as http, _serving(handler, context) as https:
         net = PublicNet(files, folder / "ca.pem", https, http, asked=asked)
-        ports = {443: https, 80: http}
+        ports = {443: https, 8443: https, 80: http}
 
         async def lead(host: str, port: int) -> socket.socket:
             return await (connect("127.0.0.1", ports[port]) if host == PUBLIC else connect(host, port))

@@ -15,6 +15,8 @@ from hutch.egress.sockets import receive, send
 HELLO_S = 10.0  # for a client to say which server it wants; TLS libraries do so at once
 IDLE_S = 900.0  # without a byte either way; a model may think for minutes before it answers
 
+_HANDSHAKE = b"\x16\x03"  # the first bytes of TLS
+
 
 async def tunnel(passage: Passage) -> None:
     """Raises RefusedError.
@@ -74,7 +76,7 @@ class _Pipe:
                 both.start_soon(self._inward)
 
     async def _outward(self, first: bytes) -> None:
-        data = first
+        data = await self._begun(first)
         while data or (data := await self._from_client()):
             self._lives()
             try:
@@ -85,6 +87,23 @@ class _Pipe:
             data = b""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_WR)
+
+    async def _begun(self, first: bytes) -> bytes:
+        """Return the client's first bytes; where they begin TLS, it must be to no other server.
+
+        At other ports than 443 TLS may name none, and a server may speak first.
+        """
+        data = first or await self._from_client()
+        if self._passage.rule.is_host_service or not data.startswith(_HANDSHAKE):
+            return data
+        with move_on_after(HELLO_S):
+            while (name := _named(data)) is None:
+                if not (piece := await self._from_client()):
+                    break
+                data += piece
+        if name and name != self._passage.host:
+            self._passage.cut(Refusal.SERVER_NAME)
+        return data
 
     async def _from_client(self) -> bytes:
         try:
