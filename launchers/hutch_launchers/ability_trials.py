@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -27,6 +27,19 @@ try:
 except OSError:
     {_SAY}
 """
+_COUNT = """
+import time
+while True:
+    print(".", end="", flush=True)
+    time.sleep(0.002)
+"""
+_LOOKS, _QUIET_S = 20, 0.05  # what was written before comes first; then the counter is silent for long
+_TIMES = 3  # on a busy host a process may be late to stop
+_IN_IMAGE = f"""
+import os
+if not os.listdir("/usr"):
+    {_SAY}
+"""
 _VISIT = """
 import socket, sys
 print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(99).decode(), end='')
@@ -42,6 +55,8 @@ class Trials:
     python: str  # inside
     env: Mapping[str, str]  # what it needs there
     method: str  # its name
+    image: str = ""  # one that is there, with an empty /usr
+    image_python: tuple[str, ...] = ()  # the words that start a Python in it
 
     async def failed(self, claimed: frozenset[Ability]) -> Mapping[Ability, str]:
         """Of what a method claims and is tried here what it cannot do, each with what was seen instead."""
@@ -78,15 +93,15 @@ class Trials:
     ) -> str:
         """What a script says in a sandbox that has the folder's name."""
         cwd = mounts[0].target if mounts else _ROOT  # some methods show it at its own path
-        command = self._command(script, *words, cwd=cwd)
+        command = self.command(script, *words, cwd=cwd)
         async with self.launch(_spec(folder.name, command, mounts, egress)) as process:
             return await _said(process)
 
     async def says_kept(self, folder: Path, script: str) -> str:
-        async with self.keep(_spec(folder.name, None)) as kept, kept.start(self._command(script)) as process:
+        async with self.keep(_spec(folder.name, None)) as kept, kept.start(self.command(script)) as process:
             return await _said(process)
 
-    def _command(self, script: str, *words: str, cwd: PurePosixPath = _ROOT) -> Command:
+    def command(self, script: str, *words: str, cwd: PurePosixPath = _ROOT) -> Command:
         argv = (self.python, "-I", "-S", "-c", script, *words)
         return Command(argv, cwd, {"PATH": "/usr/bin:/bin", **self.env})
 
@@ -116,10 +131,41 @@ async def _doors(trials: Trials, folder: Path) -> str:
     return "" if said == ANSWER.decode() else "the door led nowhere"
 
 
+async def _freeze(trials: Trials, folder: Path) -> str:
+    async with trials.launch(_spec(folder.name, trials.command(_COUNT))) as process:
+        await process.stdout.receive()
+        for _ in range(_TIMES):
+            async with process.frozen() as is_frozen:
+                if is_frozen and not await _falls_silent(process):
+                    return "it went on while it was held still"
+            if is_frozen:
+                await process.stdout.receive()
+                return ""
+    return "it could not be held still"
+
+
+async def _falls_silent(process: SandboxProcess) -> bool:
+    for _ in range(_LOOKS):
+        with anyio.move_on_after(_QUIET_S) as wait:
+            await process.stdout.receive()
+        if wait.cancelled_caught:
+            return True
+    return False
+
+
+async def _image(trials: Trials, folder: Path) -> str:
+    command = replace(trials.command(_IN_IMAGE), argv=(*trials.image_python, "-I", "-S", "-c", _IN_IMAGE))
+    async with trials.launch(replace(_spec(folder.name, command), image=trials.image)) as process:
+        said = await _said(process)
+    return "" if said == _SAID else f"a command in an image said {said!r}"
+
+
 _TRIALS: Mapping[Ability, Callable[[Trials, Path], Awaitable[str]]] = {
     Ability.KEEP: _keep,
     Ability.NESTED: _nested,
     Ability.DOORS: _doors,
+    Ability.FREEZE: _freeze,
+    Ability.IMAGE: _image,
 }
 
 

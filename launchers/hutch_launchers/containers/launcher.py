@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,11 +15,14 @@ from hutch_launchers.ability_trials import Trials
 from hutch_launchers.commands import check_run_id
 from hutch_launchers.containers.engine import Engine
 from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
+from hutch_launchers.containers.own_python import foreign_interpreter
+from hutch_launchers.containers.skeleton import image_name, make_skeleton
 from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.spec import Ability, Guarantee, Limits, SandboxSpec
+from hutch_launchers.system_view import look
 
 _MAP_USERS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
 _MECHANISMS = {
@@ -69,42 +73,39 @@ class ContainerLauncher:
         cache = ProbeCache(self.probe_cache)
         probe = None if fresh else cache.get(key)
         if probe is None:
-            bare = replace(rooms, warm=0, image="")
-            groups: list[bool] = []
-
-            @asynccontextmanager
-            async def observed(spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
-                async with launch(bare, spec) as process:
-                    groups.append(process.has_group)
-                    yield process
-
-            bench = Bench(observed, "/usr/bin/python3", {}, _MECHANISMS, self.name, self.reap)
             try:
-                evidence = _judged(await measure(bench), has_group=all(groups))
-                trials = Trials(
-                    lambda spec: launch(bare, spec),
-                    lambda spec: keep(bare, spec),
-                    "/usr/bin/python3",
-                    {},
-                    self.name,
-                )
-                unable = await trials.failed(_abilities(found))
+                probe, is_whole = await self._measured(found, replace(rooms, warm=0, image=""))
             except LauncherError as error:
                 fix = _MAP_USERS if "/etc/subuid" in error.message else error.hint
                 return Probe(self.name, available=False, reason=error.message, fix=fix, version=found.version)
-            probe = Probe(
-                self.name,
-                available=True,
-                version=found.version,
-                evidence=evidence,
-                abilities=_abilities(found) - unable.keys(),
-                unable=unable,
-            )
-            if is_finished(evidence, unable):
+            if is_whole:
                 cache.put(key, probe)
         if self.warm and rooms.attaches:
             warm_pool(rooms)
         return probe
+
+    async def _measured(self, found: Found, rooms: Rooms) -> tuple[Probe, bool]:
+        """And whether all of it came to its end."""
+        groups: list[bool] = []
+
+        @asynccontextmanager
+        async def observed(spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+            async with launch(rooms, spec) as process:
+                groups.append(process.has_group)
+                yield process
+
+        bench = Bench(observed, "/usr/bin/python3", {}, _MECHANISMS, self.name, self.reap)
+        evidence = _judged(await measure(bench), has_group=all(groups))
+        unable = await _trials(rooms, self.name).failed(_abilities(found))
+        probe = Probe(
+            self.name,
+            available=True,
+            version=found.version,
+            evidence=evidence,
+            abilities=_abilities(found) - unable.keys(),
+            unable=unable,
+        )
+        return probe, is_finished(evidence, unable)
 
     @asynccontextmanager
     async def launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
@@ -135,6 +136,14 @@ class ContainerLauncher:
 
     def _rooms(self, found: Found) -> Rooms:
         return Rooms(found.engine, _places(self.name), self.readable, self.image, self.warm, found.user)
+
+
+def _trials(rooms: Rooms, name: str) -> Trials:
+    """An image's is tried with our own skeleton, which is there by now: it holds no program but ours."""
+    words, _ = foreign_interpreter()
+    image = image_name(make_skeleton(look()))
+    start, stay = partial(launch, rooms), partial(keep, rooms)
+    return Trials(start, stay, "/usr/bin/python3", {}, name, image, words)
 
 
 def _judged(evidence: Mapping[Guarantee, Evidence], *, has_group: bool) -> Mapping[Guarantee, Evidence]:

@@ -1,6 +1,7 @@
 """Limits: bombs and balloons, watched from the host: only the sandbox itself suffers."""
 
 import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ import anyio
 
 from hutch_launchers.contract.bench import LIMITS, Bench
 from hutch_launchers.contract.case import Case, expect
-from hutch_launchers.spec import Guarantee
+from hutch_launchers.spec import ExitStatus, Guarantee
 
 _MIB = 1 << 20
 _GROW = "a = []\nwhile True: a.append(bytearray(8 << 20))"
@@ -37,6 +38,11 @@ _THREADS = (
     "try:\n while n < 500: threading.Thread(target=e.wait, daemon=True).start(); n += 1\n"
     "except RuntimeError: pass\nprint(n, flush=True)\nimport os; os._exit(0)"
 )
+_FORKS = (  # and a moment's wait, for a look where the kernel does not count
+    "import os, signal\nn = 0\n"
+    "try:\n while n < 200:\n  if os.fork() == 0: signal.pause()\n  n += 1\n"
+    "except OSError: signal.sigtimedwait([], 0.5); os._exit(3)"
+)
 _BOMBS = ("b() { b | b & }; b; sleep 1", "while :; do sleep 3 & done")
 _FILL = "for f in /tmp /dev/shm ~ /run /dev; do head -c 2G /dev/zero > $f/fill; done 2>/dev/null; true"
 
@@ -45,16 +51,21 @@ async def memory(bench: Bench) -> None:
     """Balloons of every kind, all at once: each ends, and a neighbour goes on."""
     limits = replace(LIMITS, memory_bytes=96 * _MIB)
     given: dict[str, str] = {}
+    mistold: dict[str, ExitStatus] = {}
 
     async def blow(kind: str) -> None:
         done = await bench.run(bench.program(_BALLOONS[kind]), limits=limits)
+        was_killed = signal.SIGKILL in (done.status.signal, (done.status.code or 0) - 128)
         if done.status.code == 0:
             given[kind] = done.ended_by
+        elif was_killed and done.status.limit is not Guarantee.MEMORY:
+            mistold[kind] = done.status
 
     async with _neighbour(bench):
         for kind in _BALLOONS:  # one by one: together they would ask more of the host than it may have
             await blow(kind)
         expect(not given, f"balloons that did not burst: {given}")
+        expect(not mistold, f"balloons whose end was told as another's: {mistold}")
         done = await bench.run(bench.program(_UNMAPPED), limits=limits)
         expect(
             done.status.code != 0 or int(done.out) <= 192,
@@ -80,6 +91,9 @@ async def pids(bench: Bench) -> None:
     done = await bench.run(bench.program(_THREADS), limits=limits)
     started = int(done.out or 0)
     expect(20 <= started <= 64, f"{started} threads, the limit being 64: {done.err[-200:]}")
+    failed = await bench.run(bench.program(_FORKS), limits=limits)
+    told = ExitStatus(code=3, signal=None, limit=Guarantee.PIDS)
+    expect(failed.status == told, f"what failed at the limit was told as {failed.status}")
 
 
 async def cpu(bench: Bench) -> None:
@@ -101,6 +115,23 @@ async def disk(bench: Bench) -> None:
     expect(taken < 1500 * _MIB, f"{taken >> 20} MiB of the host's disk were taken")
     done = await bench.run(bench.sh("echo x > /tmp/x && echo x > ~/x && echo room"))
     expect(done.out == "room\n", done.err)
+    full = await bench.run(bench.sh("head -c 2G /dev/zero > /tmp/fill"), within_s=60)
+    can_be_told = Guarantee.KERNEL not in bench.needs  # else nobody outside sees its folders
+    expect(full.status.code == 1, f"what failed with a folder full ended as {full.status}")
+    expect(full.status.limit is Guarantee.DISK or not can_be_told, f"and was told as {full.status}")
+
+
+async def output(bench: Bench) -> None:
+    """What is written without end and read by nobody waits: nobody keeps it, and its writer can be ended."""
+    async with bench.launcher.launch(bench.spec(bench.sh("yes | cat & yes >&2 & exec yes"))) as process:
+        await process.stdout.receive()
+        before = _own_bytes()
+        await anyio.sleep(0.5)
+        kept = _own_bytes() - before
+        expect(kept < 64 * _MIB, f"{kept >> 20} MiB of output were kept that nobody read")
+        with anyio.move_on_after(10) as ending:
+            await process.stop(1)
+        expect(not ending.cancelled_caught, "it did not end")
 
 
 @asynccontextmanager
@@ -111,6 +142,11 @@ async def _neighbour(bench: Bench) -> AsyncGenerator[None]:
         yield
         await process.stdin.send(b"\n")
         expect(b"alive" in await process.stdout.receive(), "another sandbox was ended")
+
+
+def _own_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _free_bytes() -> int:
@@ -135,4 +171,5 @@ CASES = (
     Case(
         "limits/disk", "Filling /tmp, /dev/shm and the home folder", frozenset({Guarantee.DISK}), watch=disk
     ),
+    Case("limits/output", "A flood of output that nobody reads", watch=output),
 )
