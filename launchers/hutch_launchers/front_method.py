@@ -17,7 +17,7 @@ from hutch_launchers.guest_link import Guest, until_ready
 from hutch_launchers.interpreter import GUEST_SOURCE, Interpreter
 from hutch_launchers.kept import Kept
 from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
-from hutch_launchers.limits import AFFINITY, Confinement
+from hutch_launchers.limits import AFFINITY, INITS, Confinement
 from hutch_launchers.limits import mechanisms as limit_mechanisms
 from hutch_launchers.local_process import Stdio, open_pipes
 from hutch_launchers.prelude import OPEN, command_prelude, new_greeting, shell, stayed
@@ -35,6 +35,7 @@ class Traits:
     abilities: frozenset[Ability]
     counts_apart: bool = False  # a user namespace of its own: the kernel counts its processes alone
     processes: int = FRONT_PROCESSES  # in the control group, besides the command's own
+    inits: int = INITS  # in the user namespace, besides the command's own
     is_first: bool = (
         False  # the command would be the first process of its PID namespace: a shell stays in front
     )
@@ -212,5 +213,6 @@ class FrontMethod(ABC):
             spec.run_id,
             counts_apart=traits.counts_apart,
             front_processes=traits.processes,
+            inits=traits.inits,
         )
         return Front(start, words, stdio, confinement, self.sweep, counts_apart=traits.counts_apart)

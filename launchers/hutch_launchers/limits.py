@@ -26,9 +26,7 @@ from hutch_launchers.strikes import NONE, PrivateSpace, Strikes, marked
 
 T = TypeVar("T")
 
-_INIT = (
-    1  # of the sandbox's user namespace, by which the kernel counts, only bwrap's init is not the command's
-)
+INITS = 1  # of a user namespace, by which the kernel counts, bwrap's init is not the command's
 _WATCH_S = 0.1  # between two looks at the memory of a sandbox without a control group
 
 
@@ -77,10 +75,14 @@ class Confinement:
         *,
         counts_apart: bool = True,
         front_processes: int = FRONT_PROCESSES,
+        inits: int = INITS,
     ) -> None:
-        """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`."""
+        """Make the control group. Raises LauncherError `sandbox_failed`, `command_invalid`.
+
+        `front_processes` are in it besides the command's own, `inits` in a user namespace of its own.
+        """
         check_run_id(run_id)
-        self._limits = limits
+        self._limits, self._inits = limits, inits
         self._watch: _Watch | None = None
         self._group: Group | None = None
         self.mechanisms = mechanisms(limits, counts_apart=counts_apart)
@@ -140,7 +142,7 @@ class Confinement:
             # not RLIMIT_AS: runtimes reserve far more address space than they ever use
             _lower(pid, resource.RLIMIT_DATA, limits.memory_bytes)
         elif guarantee is Guarantee.PIDS and limits.pids is not None:
-            _lower(pid, resource.RLIMIT_NPROC, limits.pids + _INIT)
+            _lower(pid, resource.RLIMIT_NPROC, limits.pids + self._inits)
         elif guarantee is Guarantee.CPU and limits.cpus is not None:
             allowed = sorted(os.sched_getaffinity(pid))
             os.sched_setaffinity(pid, allowed[: max(1, int(limits.cpus))])

@@ -116,4 +116,7 @@ def test_a_method_that_isolates_nothing_is_refused_and_starts_nothing() -> None:
     code, out, err = _tested(bare, ROOT_USER if os.geteuid() == 0 else ORDINARY_USER)
     assert code == 0, err
     by_case = {one["case"]: one["outcome"] for one in json.loads(out)["cases"]}
-    assert {key for key, outcome in by_case.items() if outcome == "held"} <= {"secrets/command-lines"}
+    assert {key for key, outcome in by_case.items() if outcome == "held"} <= {
+        "secrets/command-lines",
+        "limits/output",
+    }

@@ -44,7 +44,7 @@ async def test_nothing_read_only_is_emptied_by_opening_it_to_be_overwritten(
 
 async def test_it_is_measured_that_its_kernel_is_its_own(launcher: GvisorLauncher) -> None:
     probe = await launcher.probe()
-    assert probe.guarantees >= {Guarantee.KERNEL, Guarantee.MEMORY, Guarantee.FILESYSTEM}
+    assert probe.guarantees >= {Guarantee.KERNEL, Guarantee.MEMORY, Guarantee.CPU, Guarantee.FILESYSTEM}
     assert "another kernel answers: 4.4.0" in probe.evidence[Guarantee.KERNEL].detail
 
 

@@ -44,6 +44,7 @@ class PidLauncher(FrontMethod):
         mechanisms={Guarantee.PROCESSES: "PID namespace", Guarantee.NETWORK: "network namespace"},
         abilities=frozenset({Ability.KEEP, Ability.DOORS, Ability.FREEZE}),
         counts_apart=True,
+        inits=2,  # unshare, and the shell that stays in front
         is_first=True,
     )
 

@@ -96,13 +96,16 @@ class AccountLauncher(FrontMethod):
         if seccomp_filter(is_lonely=True) is None:
             reason = f"no table of system calls for {platform.machine()}"
             raise LauncherError("method_unavailable", reason, "choose another method; see: hutch doctor")
-        if len(found := [one for one in self._found() if one.kind == OFFLINE]) < _FEWEST:
+        kinds = [account.kind for account in self._found()]
+        if (offline := kinds.count(OFFLINE)) < _FEWEST:
             raise LauncherError(
                 "method_unavailable",
-                f"there are {len(found)} accounts called {self.prefix}-offline-N, {_FEWEST} are needed",
+                f"there are {offline} accounts called {self.prefix}-offline-N, {_FEWEST} are needed",
                 f"make them, once for this host: sudo hutch method setup {self.name}",
             )
-        return Tool(shutil.which("setpriv", path=PATH) or "")
+        return Tool(
+            shutil.which("setpriv", path=PATH) or "", f"{offline} offline, {kinds.count(ONLINE)} online"
+        )
 
     def check(self, spec: SandboxSpec) -> None:
         refuse_protected(self.name, spec.mounts)
