@@ -8,7 +8,9 @@ UID = 1510  # nobody else's here
 _PROGRAM = """
 set -e
 mount --make-rprivate /
-for name in passwd group subuid subgid; do mount --bind "$1/$name" "/etc/$name"; done
+# the folder, not its files: a mount over a file goes when the host replaces the file, as useradd does
+cp -a /etc "$1/etc" || :  # a file of the moment may have gone
+cp "$1/passwd" "$1/group" "$1/subuid" "$1/subgid" "$1/etc"; mount --bind "$1/etc" /etc
 if [ -d "$2" ]; then
   mkdir "$1/python"; mount --bind "$2" "$1/python"
   mount -t tmpfs -o mode=755 none /root; mkdir -p "$2"; mount --bind "$1/python" "$2"
