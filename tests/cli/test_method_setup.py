@@ -18,7 +18,7 @@ def configured(tmp_path: Path, prefix: str) -> Invocation:
     journals = tmp_path / "journals"
     file.write_text(
         f"[daemon]\nstate = '{tmp_path}/state'\ncache = '{tmp_path}/cache'\n"
-        f"[methods.mine]\nkind = 'account'\nprefix = '{prefix}'\naccounts = 2\njournals = '{journals}'\n"
+        f"[methods.mine]\nkind = 'account'\nprefix = '{prefix}'\naccounts = 2\nonline = 1\njournals = '{journals}'\n"
     )
     return Invocation(file=file, env={"HOME": str(tmp_path)})
 
@@ -29,10 +29,10 @@ def test_accounts_are_made_once_and_taken_away(tmp_path: Path, capsys: pytest.Ca
     invocation = configured(tmp_path, prefix)
     try:
         assert main(["method", "setup", "mine", "--json"], invocation) == 0
-        assert len(json.loads(capsys.readouterr().out)["done"]) == 3
+        assert len(json.loads(capsys.readouterr().out)["done"]) == 4
         assert main(["method", "setup", "mine"], invocation) == 0
         assert capsys.readouterr().out == ""
-        assert len(find_accounts(prefix)) == 2
+        assert len(find_accounts(prefix)) == 3
     finally:
         assert main(["method", "setup", "mine", "--undo"], invocation) == 0
     assert f"removed the account {prefix}-offline-1" in capsys.readouterr().out
