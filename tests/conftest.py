@@ -11,11 +11,16 @@ from hypothesis import HealthCheck, settings
 from support.azurite import PROGRAM, AzureServer, azurite, node
 from support.ceph import S3Server, gateway, programs
 from support.needs import need
+from support.shared_probes import PROBES
 from support.shared_server import shared_server
 
 # How long an example takes says more of what else this machine does than of what is tested
 settings.register_profile("hutch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hutch")
+
+
+def pytest_configure() -> None:
+    assert PROBES.is_dir()  # imported here, so that the processes that are started from this one share it
 
 
 @pytest.hookimpl(tryfirst=True)

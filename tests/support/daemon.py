@@ -16,6 +16,7 @@ from hutch.client import Client, connect, daemon_url, read_token, token_path
 from hutch.config import Config, load
 from hutch_mcp_tools.service import AgentRequest, RunRecord, RunRequest, SessionRecord
 from support.forked_daemon import ForkedDaemon, fork_daemon
+from support.shared_probes import PROBES
 
 ROOT = Path(__file__).parents[2]
 _UP_S = 30
@@ -131,10 +132,17 @@ async def daemon(
         with anyio.CancelScope(shield=True):
             if made.process is not None:
                 await made.end()
-        _probes.setdefault(owner, {}).update({file.name: file.read_bytes() for file in probes.glob("*.json")})
+        _take_probes(probes, owner)
 
 
-_probes: dict[int, dict[str, bytes]] = {}  # what each user's daemons measured of methods, for those to come
+def _take_probes(folder: Path, owner: int) -> None:
+    """Keep what a daemon of this user measured of methods, for those to come."""
+    kept = PROBES / f"of-{owner}"
+    kept.mkdir(exist_ok=True)
+    for file in folder.glob("*.json"):
+        new = kept / f"{file.name}.{os.getpid()}"
+        new.write_bytes(file.read_bytes())
+        new.rename(kept / file.name)
 
 
 def _give_probes(folder: Path, owner: int) -> None:
@@ -143,9 +151,9 @@ def _give_probes(folder: Path, owner: int) -> None:
         for made in (folder.parent, folder):
             made.mkdir(mode=0o700, exist_ok=True)
             os.chown(made, owner, owner)
-        for name, content in _probes.get(owner, {}).items():
-            (folder / name).write_bytes(content)
-            os.chown(folder / name, owner, owner)
+        for file in (PROBES / f"of-{owner}").glob("*.json"):
+            (folder / file.name).write_bytes(file.read_bytes())
+            os.chown(folder / file.name, owner, owner)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from anyio import BrokenResourceError, ClosedResourceError
 from anyio.abc import ByteReceiveStream
@@ -23,6 +24,7 @@ from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, ExitStatus, Guarantee, Limits, Mount, SandboxSpec
 from support.container_engines import DOCKER_HOST, OWN, PODMAN, start_engine
 from support.needs import need
+from support.shared_probes import PROBES
 
 PATH = "/usr/bin:/bin"
 LIMITS = Limits(wall_s=30, memory_bytes=128 << 20, pids=32, cpus=1.0, disk_bytes=16 << 20)
@@ -31,7 +33,7 @@ _BARE = "--unshare-all --die-with-parent --ro-bind /usr /usr --symlink usr/bin /
 _WRAPPED = f"{_BARE} --symlink usr/lib64 /lib64 --proc /proc --dev /dev --tmpfs /tmp --"
 WRAPPED_BWRAP = (str(bwrap_path()), *_WRAPPED.split(), "{command}")
 
-LAUNCHERS: Mapping[str, Launcher] = {
+_MADE: Mapping[str, Any] = {
     "bubblewrap": BubblewrapLauncher(),
     "firejail": FirejailLauncher(),
     "gvisor": GvisorLauncher(),
@@ -43,6 +45,9 @@ LAUNCHERS: Mapping[str, Launcher] = {
     "podman": PodmanLauncher(f"podman-{OWN}", command=PODMAN),
     "wrapper": WrapperLauncher(("{command}",)),
     "wrapper-bwrap": WrapperLauncher(WRAPPED_BWRAP),
+}
+LAUNCHERS: Mapping[str, Launcher] = {
+    name: replace(made, probe_cache=PROBES / f"{name}.json") for name, made in _MADE.items()
 }
 
 
