@@ -21,6 +21,7 @@ from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from hutch_launchers.registry import KINDS, OptionError, build_launcher
 from hutch_launchers.spec import Command, Limits, SandboxSpec
+from hutch_mcp_tools.service import ServiceError
 from support.container_engines import DOCKER_HOST, OWN, PODMAN, start_engine
 
 _SRT = Path(__file__).parents[1] / ".cache/srt/node_modules/.bin/srt"
@@ -39,6 +40,7 @@ _LIMITS = Limits(wall_s=60, memory_bytes=256 << 20, pids=64, cpus=2.0, disk_byte
 
 
 Missing = dict[str, str]  # name -> why
+FAILURES = (LauncherError, ServiceError, OSError, CalledProcessError, AssertionError)
 
 
 async def methods() -> tuple[dict[str, Launcher], Missing]:
@@ -73,7 +75,7 @@ async def that_run(measured: Mapping[str, Measured], missing: Missing) -> dict[s
     for name, call in measured.items():
         try:
             await call()
-        except (LauncherError, OSError, CalledProcessError, AssertionError) as error:
+        except FAILURES as error:
             missing[name] = f"failed: {error}"
         else:
             found[name] = call

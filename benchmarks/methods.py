@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 import anyio
 
 from _measure import Row, options, report
-from _methods import bare_of, bare_tools, methods, peers, start_true, that_run
+from _methods import FAILURES, Missing, bare_of, bare_tools, methods, peers, start_true, that_run
 from _methods_table import table
 from _proc import available_bytes, proportional_bytes
+from hutch.errors import unwrapped
 from hutch_launchers.launcher import Launcher
 from hutch_mcp_tools.service import RunRequest
 from support.daemon import Daemon, daemon
@@ -41,7 +42,7 @@ async def main() -> None:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
         made = await stack.enter_async_context(daemon(folder / "d", python=(sys.executable,)))
         measured: dict[str, Measured] = {}
-        missing: dict[str, str] = {}
+        missing: Missing = {}
         if part in ("all", "start", "rate"):
             launchers, missing = await methods()
             others, absent = peers(folder)
@@ -49,10 +50,10 @@ async def main() -> None:
             starts = await stack.enter_async_context(_starts(launchers, made))
             measured = await that_run(starts | others, missing)
         if part in ("all", "start"):
-            rows += await _latency(measured, rounds=10 if given.quick else 100)
+            rows += await _latency(measured, missing, rounds=10 if given.quick else 100)
             ratios |= _over_bare(rows)
         if part in ("all", "rate"):
-            rates = await _rates(measured, seconds=1 if given.quick else 5)
+            rates = await _rates(measured, missing, seconds=1 if given.quick else 5)
             rows += rates
             ratios |= _of_bare(rates)
         if part in ("all", "idle"):
@@ -80,28 +81,37 @@ async def _starts(launchers: Mapping[str, Launcher], made: Daemon) -> AsyncGener
         }
 
 
-async def _latency(measured: Mapping[str, Measured], rounds: int) -> list[Row]:
+async def _latency(measured: Mapping[str, Measured], missing: Missing, rounds: int) -> list[Row]:
     samples: dict[str, list[float]] = {name: [] for name in measured}
     slow: set[str] = set()
     for n in range(rounds + 2):
         for name, call in measured.items():
-            if name in slow and n % 5:
+            if name in missing or (name in slow and n % 5):
                 continue
             began = time.perf_counter()
-            await call()
+            try:
+                await call()
+            except FAILURES as error:
+                missing[name] = f"failed: {error}"
             took_s = time.perf_counter() - began
             if n >= 2:
                 samples[name].append(took_s)
             elif took_s > _SLOW_S:
                 slow.add(name)
-    return [Row.of(name, "ms", [s * 1000 for s in seconds]) for name, seconds in samples.items()]
+    whole = {name: seconds for name, seconds in samples.items() if name not in missing}
+    return [Row.of(name, "ms", [s * 1000 for s in seconds]) for name, seconds in whole.items()]
 
 
-async def _rates(measured: Mapping[str, Measured], seconds: float) -> list[Row]:
+async def _rates(measured: Mapping[str, Measured], missing: Missing, seconds: float) -> list[Row]:
     rows = []
     for at_once in _AT_ONCE:
         for name, call in measured.items():
-            rows.append(Row.of(f"{name} @{at_once}", "/s", [await _rate(call, at_once, seconds)]))
+            row = f"{name} @{at_once}"
+            try:
+                with unwrapped():
+                    rows.append(Row.of(row, "/s", [await _rate(call, at_once, seconds)]))
+            except FAILURES as error:
+                missing[row] = f"failed: {error}"
     return rows
 
 
