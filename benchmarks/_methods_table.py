@@ -13,7 +13,7 @@ def table(rows: Sequence[Row], missing: Mapping[str, str]) -> str:
     starts = {row.name: row for row in rows if row.unit == "ms"}
     rates = {row.name: row.p50 for row in rows if row.unit == "/s"}
     names = dict.fromkeys([*starts, *(name.rpartition(" @")[0] for name in rates)])
-    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"] if names else []
     lines += [f"| {' | '.join(_cells(name, starts, rates))} |" for name in names]
     lines += ["", *(f"- {row.name}: {row.p50:.2f} {row.unit}" for row in rows if row.unit == "MiB")]
     lines += [f"- Not measured: {name}: {why}" for name, why in missing.items()]

@@ -28,6 +28,7 @@ from support.daemon import Daemon, daemon
 Measured = Callable[[], Awaitable[object]]
 
 _AT_ONCE = (1, 16, 64)
+_RATE_S = 1  # each in turn, again and again
 _IDLE = (100, 500)
 _OPENERS = 8
 _SLOW_S = 0.1  # what takes longer than this is measured less often
@@ -53,7 +54,7 @@ async def main() -> None:
             rows += await _latency(measured, missing, rounds=10 if given.quick else 100)
             ratios |= _over_bare(rows)
         if part in ("all", "rate"):
-            rates = await _rates(measured, missing, seconds=1 if given.quick else 5)
+            rates = await _rates(measured, missing, rounds=1 if given.quick else 5)
             rows += rates
             ratios |= _of_bare(rates)
         if part in ("all", "idle"):
@@ -102,16 +103,20 @@ async def _latency(measured: Mapping[str, Measured], missing: Missing, rounds: i
     return [Row.of(name, "ms", [s * 1000 for s in seconds]) for name, seconds in whole.items()]
 
 
-async def _rates(measured: Mapping[str, Measured], missing: Missing, seconds: float) -> list[Row]:
+async def _rates(measured: Mapping[str, Measured], missing: Missing, rounds: int) -> list[Row]:
     rows = []
     for at_once in _AT_ONCE:
-        for name, call in measured.items():
-            row = f"{name} @{at_once}"
-            try:
-                with unwrapped():
-                    rows.append(Row.of(row, "/s", [await _rate(call, at_once, seconds)]))
-            except FAILURES as error:
-                missing[row] = f"failed: {error}"
+        samples: dict[str, list[float]] = {f"{name} @{at_once}": [] for name in measured}
+        for _ in range(rounds):
+            for (row, rates), call in zip(samples.items(), measured.values(), strict=True):
+                if row in missing:
+                    continue
+                try:
+                    with unwrapped():
+                        rates.append(await _rate(call, at_once, _RATE_S))
+                except FAILURES as error:
+                    missing[row] = f"failed: {error}"
+        rows += [Row.of(row, "/s", rates) for row, rates in samples.items() if row not in missing]
     return rows
 
 
