@@ -18,7 +18,8 @@ def configured(tmp_path: Path, prefix: str) -> Invocation:
     journals = tmp_path / "journals"
     file.write_text(
         f"[daemon]\nstate = '{tmp_path}/state'\ncache = '{tmp_path}/cache'\n"
-        f"[methods.mine]\nkind = 'account'\nprefix = '{prefix}'\naccounts = 2\nonline = 1\njournals = '{journals}'\n"
+        f"[methods.mine]\nkind = 'account'\nprefix = '{prefix}'\naccounts = 2\nonline = 1\n"
+        f"journals = '{journals}'\n"
     )
     return Invocation(file=file, env={"HOME": str(tmp_path)})
 
