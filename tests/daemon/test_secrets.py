@@ -1,6 +1,7 @@
 """Secrets in real sandboxes: used there by real clients, and there to be found nowhere."""
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Coroutine
@@ -11,7 +12,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from hutch_mcp_tools.service import ServiceError
+from hutch.client import Client, connect
+from hutch_mcp_tools.service import RunEvent, ServiceError
 from hutch_mcp_tools.volume_records import ExportRequest
 from support.container_engines import start_engine
 from support.contract_methods import METHODS
@@ -116,8 +118,10 @@ async def test_claude_codes_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> Non
             session = await looked_into(work)
             assert (session.status, session.last_message) == ("idle", "done"), session.error
             assert f"x-api-key: {PLANTED}\r\n".lower().encode() in relay.said.lower()
-            exported = await client.export_volume(ExportRequest(volume="home"))
-            assert PLANTED not in f"{session.model_dump_json()} {exported!r}"
+            content = await content_of(client, "home")
+            assert b"ANTHROPIC_API_KEY=sk-ant-api03-hutch" in content  # its tool showed it the placeholder
+            assert PLANTED.encode() not in content
+            assert PLANTED not in session.model_dump_json()
         assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
 
 
@@ -220,6 +224,45 @@ async def test_a_check_proves_that_a_secret_works_and_shows_nothing(tmp_path: Pa
         assert refused.value.code == "secret_missing"
 
 
+async def test_by_the_proxy_inside_it_is_used_just_so(tmp_path: Path) -> None:
+    async with (
+        secret_host(tmp_path, server := hello()) as host,
+        daemon(tmp_path / "d", host.config(), env=host.env) as house,
+        house.client() as client,
+    ):
+        asked = f'curl -sS --noproxy "" -H "x-api-key: $KEY" {host.url}'
+        command = f"{asked} -x http://127.0.0.1:3128; {asked} -x socks5h://127.0.0.1:3128"
+        record = await run(client, command, network="near", secrets=["key"])
+        assert await output(client, record) == ("hellohello", "")
+        assert [seen.headers["x-api-key"] for seen in server.seen] == [PLANTED] * 2
+
+
+async def test_a_principal_has_what_its_own_table_grants_and_not_what_the_owners_callers_have(
+    tmp_path: Path,
+) -> None:
+    async with secret_host(tmp_path, server := hello()) as host:
+        more = '[principals.ci]\nsecrets = ["key"]\n[principals.eve]'
+        async with (
+            daemon(tmp_path / "d", host.config(more=more), env=host.env) as house,
+            house.client() as owner,
+        ):
+            command = f'curl -sS -H "x-api-key: $KEY" {host.url}'
+            for name in ("ci", "eve"):
+                token = (await owner.create_token(name)).token
+                async with connect(house.config, token=token) as client:
+                    if name == "ci":
+                        await run(client, command, network="near", secrets=["key"])
+                    with pytest.raises(ServiceError) as refused:
+                        await run(
+                            client, command, network="near", secrets=["openai" if name == "ci" else "key"]
+                        )
+                    assert refused.value.code == "secret_denied"
+                    with pytest.raises(ServiceError) as refused:
+                        await client.check_secret("key")
+                    assert refused.value.code == "owner_only"
+        assert [seen.headers["x-api-key"] for seen in server.seen] == [PLANTED]
+
+
 async def test_a_secret_is_granted_by_name_and_of_use_only_where_its_host_is_reached(tmp_path: Path) -> None:
     async with (
         secret_host(tmp_path, hello()) as host,
@@ -231,6 +274,15 @@ async def test_a_secret_is_granted_by_name_and_of_use_only_where_its_host_is_rea
             with pytest.raises(ServiceError) as refused:
                 await run(client, "true", secrets=[name])
             assert refused.value.code == code
+
+
+async def content_of(client: Client, volume: str) -> bytes:
+    """Every byte that the newest snapshot of a volume holds."""
+    sender, pieces = anyio.create_memory_object_stream[RunEvent](math.inf)
+    with sender, pieces:
+        await client.export_volume(ExportRequest(volume=volume), sender)
+        sender.close()
+        return b"".join([piece.data async for piece in pieces])
 
 
 async def looked_into(work: Coroutine[object, object, T], *, holds_it: bool = False) -> T:

@@ -217,7 +217,9 @@ def test_what_is_printed_of_a_secret_holds_neither_value_nor_placeholder() -> No
     assert key.phantom not in shown
 
 
-@pytest.mark.parametrize("value", [b"short", b"two\nlines are no value", b"x" * 20_000, b"a tab\tin it"])
+@pytest.mark.parametrize(
+    "value", [b"short", b"two\nlines are no value", b"x" * 20_000, b"a tab\tin it", b" with spaces around "]
+)
 def test_what_could_not_be_kept_out_of_answers_is_no_secret(value: bytes) -> None:
     with pytest.raises(HutchError, match="is no line"):
         held("bearer", value=value)

@@ -28,7 +28,7 @@ from hutch.config.records import (
     VolumeRules,
 )
 from hutch.config.secret_checks import check_secrets
-from hutch.config.secrets import SECRETS, Secret
+from hutch.config.secrets import Secret, built_in_secrets
 from hutch.config.spending import Budget, check_budgets, read_prices
 from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
@@ -112,6 +112,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     reader.refuse_unknown(document, _SECTIONS, "")
     daemon = place(reader.record(Daemon, document.get("daemon", {}), "daemon", Daemon()), env)
     storage = reader.record(Storage, document.get("storage", {}), "storage", Storage())
+    secrets = document.get("secrets", {})
     config = Config(
         daemon=daemon,
         storage=storage if storage.url else replace(storage, url=(daemon.state / "store").as_uri()),
@@ -125,7 +126,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         prices=read_prices(reader, document.get("prices", {})),
         budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
-        secrets=_named(reader, Secret, document.get("secrets", {}), "secrets", SECRETS),
+        secrets=_named(reader, Secret, secrets, "secrets", built_in_secrets(secrets)),
         file=file,
     )
     _check_daemon(reader, config.daemon)

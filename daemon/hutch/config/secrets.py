@@ -1,6 +1,7 @@
 """A secret's table: where its value comes from, where it may go, and the ones that everybody knows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -80,6 +81,7 @@ def _known(variable: str, hosts: str, place: str, like: str, check: str = "/") -
     return Secret(variable, hosts=origins, place=places, env=variable, like=like, check=check)
 
 
+_SOURCES = frozenset({"from_env", "from_file", "from_command", "from_keyring"})
 _GOOGLE = "generativelanguage.googleapis.com"
 
 SECRETS = {
@@ -97,3 +99,12 @@ SECRETS = {
         "/user",
     ),
 }
+
+
+def built_in_secrets(tables: object) -> Mapping[str, Secret]:
+    """Return those that everybody knows; one whose table says another source has no other any more."""
+    said = tables if isinstance(tables, dict) else {}
+    return {
+        name: replace(secret, from_env="") if _SOURCES & set(said.get(name, ())) else secret
+        for name, secret in SECRETS.items()
+    }

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import traceback
 from contextlib import suppress
 
 from anyio import move_on_after
@@ -58,8 +59,16 @@ async def _read(passage: Passage, exchanges: Exchanges) -> None:
         await exchanges.serve(passage.client.sock, first, where, dial, passage)
     except _UndialledError as error:  # the client was told in HTTP
         passage.refused = error.why
-    except Exception:  # noqa: BLE001 - a mistake in a step ends this connection and not the run's other ones
-        _log.error("an exchange with %s failed", passage.host, exc_info=True)
+    except Exception as error:  # noqa: BLE001 - a mistake ends this connection and not the run's other ones
+        # Not what it says: that could be a header's value, with a secret in it
+        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        _log.error("an exchange with %s failed: %r at %s", passage.host, _kinds(error), frames[-1])
+
+
+def _kinds(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [kind for each in error.exceptions for kind in _kinds(each)]
+    return [type(error).__name__]
 
 
 async def _first(passage: Passage) -> bytes:

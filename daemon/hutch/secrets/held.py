@@ -53,10 +53,10 @@ def hold(name: str, secret: Secret, value: bytes, hosts: Sequence[Origin] = ()) 
 
     Raises HutchError `secret_invalid`.
     """
-    if not _LEAST <= len(value) <= _MOST or _UNPRINTABLE.search(value):
+    if not _LEAST <= len(value) <= _MOST or _UNPRINTABLE.search(value) or value != value.strip():
         raise HutchError(
             "secret_invalid",
-            f"the value of secret {name} is no line of {_LEAST} to {_MOST} characters",
+            f"the value of secret {name} is no line of {_LEAST} to {_MOST} characters, without spaces around it",
             "see where it comes from; what is shorter could not be kept out of answers",
         )
     phantom = new_phantom(secret.like, len(value))

@@ -12,6 +12,7 @@ from hutch.secrets.scrub import Scrubber
 
 _ACCEPT = b"accept-encoding"
 _PLAIN = b"identity"
+_TOLD = 100  # lines of one run in the log
 _NO_BODY = frozenset({101, 204, 304})
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class Secrets:
     def __init__(self, run_id: str, held: Sequence[Held]) -> None:
         self._run_id = run_id
         self._held = tuple(held)
-        self._used: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, str, str]] = set()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -56,18 +57,24 @@ class Secrets:
         return ""
 
     def _note_use(self, held: Held, request: Request) -> None:
-        if (held.name, request.host) not in self._used:
-            self._used.add((held.name, request.host))
+        if self._is_news(held.name, request.host, ""):
             _log.info("run=%s secret=%s is used at %s", self._run_id, held.name, request.host)
 
     def _note_strays(self, request: Request) -> None:
         for held in self._held:
             for where, said in _said(request):
-                if held.phantom.encode() in said:
+                if held.phantom.encode() in said and self._is_news(held.name, request.host, where):
                     _log.warning(
                         "run=%s secret=%s: its placeholder was sent to %s in its %s and is left as it is",
                         *(self._run_id, held.name, request.host, where),
                     )
+
+    def _is_news(self, *what: str) -> bool:
+        """Whether the log has not been told yet; a sandbox must not fill it."""
+        if what in self._told or len(self._told) >= _TOLD:
+            return False
+        self._told.add((what[0], what[1], what[2]))
+        return True
 
 
 class _Scrubbed(Exchange):
