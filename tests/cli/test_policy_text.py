@@ -14,6 +14,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
                 "reads": [],
                 "network": [],
                 "hidden": [f"/home/one/{n}" for n in range(8)],
+                "secrets": ["key: bearer at api.example.org:443"],
                 "limits": {"memory_bytes": 2 << 30, "pids": 64, "wall_s": 120.0, "open_files": 4096},
                 "needs": ["filesystem"],
             },
@@ -29,6 +30,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
         "may read": "nothing of this host but its programs",
         "not shown": ", ".join(f"/home/one/{n}" for n in range(6)) + " and 2 more",
         "may reach": "no network",
+        "secrets": ("key: bearer at api.example.org:443",),
         "limits": (
             "memory 2 GiB (cgroup v2)",
             "processes 64 (not enforced here)",

@@ -56,7 +56,7 @@ def hold(name: str, secret: Secret, value: bytes, hosts: Sequence[Origin] = ()) 
     if not _LEAST <= len(value) <= _MOST or _UNPRINTABLE.search(value) or value != value.strip():
         raise HutchError(
             "secret_invalid",
-            f"the value of secret {name} is no line of {_LEAST} to {_MOST} characters, without spaces around it",
+            f"the value of secret {name} is no line of {_LEAST} to {_MOST} characters with no space around",
             "see where it comes from; what is shorter could not be kept out of answers",
         )
     phantom = new_phantom(secret.like, len(value))
