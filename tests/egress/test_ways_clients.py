@@ -1,12 +1,14 @@
 """Real clients in real sandboxes: each by names alone, and again through the proxy."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from hutch_launchers.launcher import Launcher
+from hutch_launchers.spec import Mount
 from support.launcher_methods import available
 from support.needs import need
 from support.public_net import PublicNet, public_net
@@ -49,6 +51,18 @@ apt="$apt -o Dir::Cache=$PWD/cache -o APT::Sandbox::User= -o Acquire::Languages=
 $apt update >out 2>&1 || cat out
 $apt download demo-package >out 2>&1 && cat demo-package*.deb || cat out
 """
+CARGO = """
+export CARGO_HOME=/tmp/cargo CARGO_HTTP_CAINFO=/opt/ca.pem RUSTC=/opt/rust/bin/rustc
+mkdir -p p/src p/.cargo && cd p && touch src/lib.rs
+echo '[registries.shelf]
+index = "sparse+https://api.example.org/index/"' > .cargo/config.toml
+echo '[package]
+name = "own"
+version = "0.1.0"
+[dependencies]
+demo-package = { version = "1", registry = "shelf" }' > Cargo.toml
+/opt/rust/bin/cargo fetch -q && cat /tmp/cargo/registry/src/*/demo-package-1.0.0/src/lib.rs
+"""
 CLIENTS = {
     "apt-get": (APT, ["deb!"]),
     "git": (GIT, ["from the repository", "from the repository", "1"]),
@@ -77,8 +91,21 @@ async def test_a_client_works_by_names_alone_and_by_the_proxy(
 ) -> None:
     place = shutil.which(client if client != "pip" else "pip3", path="/usr/bin")
     need(client, place is not None, f"{client} in /usr/bin", f"apt install {client}")
-    script, expected = CLIENTS[client]
-    boxes = Sandboxes(launcher, net, tmp_path)
+    await try_client(Sandboxes(launcher, net, tmp_path), *CLIENTS[client])
+
+
+async def test_cargo_works_by_names_alone_and_by_the_proxy(
+    launcher: Launcher, net: PublicNet, tmp_path: Path
+) -> None:
+    rustup = shutil.which("rustup") or str(Path.home() / ".cargo/bin/rustup")
+    need("cargo", Path(rustup).exists(), "cargo by rustup", "https://rustup.rs")
+    cargo = subprocess.run([rustup, "which", "cargo"], capture_output=True, text=True, check=True).stdout
+    rust = Mount(Path(cargo.strip()).parents[1], PurePosixPath("/opt/rust"))
+    boxes = Sandboxes(launcher, net, tmp_path, mounts=(rust,))
+    await try_client(boxes, CARGO, ["// from the crate"])
+
+
+async def try_client(boxes: Sandboxes, script: str, expected: list[str]) -> None:
     assert await boxes.shell(script) == expected
     assert await boxes.shell(script, proxies=True) == expected
     assert {c.host for c in boxes.log if not c.refused} <= {

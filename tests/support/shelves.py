@@ -1,4 +1,4 @@
-"""What package managers and git fetch, as plain files: a repository, a wheel, packages for npm and apt."""
+"""What package managers and git fetch, as plain files: a repository, and a package of every kind."""
 
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 _GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"], "HOME": "/"}
@@ -20,6 +21,7 @@ def fill(folder: Path, origin: str) -> None:
     _wheel(folder / "simple" / "demo-package")
     _npm(folder / "npm", f"{origin}/npm")
     _apt(folder / "debian")
+    _crate(folder, origin)
 
 
 def _repository(folder: Path) -> None:
@@ -47,15 +49,9 @@ def _wheel(folder: Path) -> None:
 
 def _npm(folder: Path, origin: str) -> None:
     folder.mkdir()
-    tarball = io.BytesIO()
     about = {"name": "demo-package", "version": "1.0.0", "main": "index.js"}
     files = {"package.json": json.dumps(about), "index.js": "module.exports = 'from the tarball'\n"}
-    with tarfile.open(fileobj=tarball, mode="w:gz") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(f"package/{name}")
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    data = tarball.getvalue()
+    data = _tarball("package", files)
     (folder / "demo-package-1.0.0.tgz").write_bytes(data)
     digest = base64.b64encode(hashlib.sha512(data).digest()).decode()
     dist = {"tarball": f"{origin}/demo-package-1.0.0.tgz", "integrity": f"sha512-{digest}"}
@@ -75,3 +71,27 @@ def _apt(folder: Path) -> None:
     )
     (folder / "Packages").write_text(about)
     (folder / "demo.deb").write_bytes(b"deb!")
+
+
+def _crate(folder: Path, origin: str) -> None:
+    index, crates = folder / "index" / "de" / "mo", folder / "crates" / "demo-package" / "1.0.0"
+    index.mkdir(parents=True)
+    crates.mkdir(parents=True)
+    about = '[package]\nname = "demo-package"\nversion = "1.0.0"\nedition = "2021"\n'
+    data = _tarball("demo-package-1.0.0", {"Cargo.toml": about, "src/lib.rs": "// from the crate\n"})
+    (crates / "download").write_bytes(data)
+    (folder / "index" / "config.json").write_text(json.dumps({"dl": f"{origin}/crates"}))
+    line = {"name": "demo-package", "vers": "1.0.0", "deps": [], "features": {}, "yanked": False}
+    (index / "demo-package").write_text(
+        json.dumps({**line, "cksum": hashlib.sha256(data).hexdigest()}) + "\n"
+    )
+
+
+def _tarball(top: str, files: Mapping[str, str]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()

@@ -24,22 +24,28 @@ class Sandboxes:
     """Runs commands whose only way out is `granted`; keeps the log."""
 
     def __init__(
-        self, launcher: Launcher, net: PublicNet, tmp_path: Path, granted: Network = GRANTED
+        self,
+        launcher: Launcher,
+        net: PublicNet,
+        tmp_path: Path,
+        granted: Network = GRANTED,
+        mounts: tuple[Mount, ...] = (),
     ) -> None:
         self.launcher = launcher
         self.net = net
         self.folder = tmp_path / "way"
         self.folder.mkdir()
         self.granted = granted
+        self.mounts = mounts
         self.force = InForce(granted)
         self.log: list[Connection] = []
 
-    async def run(self, *argv: str, proxies: bool = False, mounts: tuple[Mount, ...] = ()) -> str:
+    async def run(self, *argv: str, proxies: bool = False) -> str:
         """What it says, on both streams."""
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", **TRUST}
         if proxies:
             env |= proxy_variables(self.granted)
-        shown = (Mount(self.net.ca, PurePosixPath(CA)), *mounts)
+        shown = (Mount(self.net.ca, PurePosixPath(CA)), *self.mounts)
         command = Command(("/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh", *argv), PurePosixPath("/tmp"), env)
         async with open_ways(self.force, "r", self.folder, self.log.append, ask=self.net.ask) as endpoint:
             spec = SandboxSpec(f"test-{os.urandom(6).hex()}", command, shown, LIMITS, endpoint, frozenset())
