@@ -68,7 +68,7 @@ def test_a_refusal_names_the_missing_rule_and_how_to_ask_for_it() -> None:
     assert "full" not in known.told
     denied = judge(network("a.example", deny=["a.example"]), "a.example", 443)
     assert isinstance(denied, Missing)
-    assert denied.told == 'a.example:443 is denied by deny = ["a.example:*"] of [network.n]'
+    assert denied.told == 'a.example:443 is denied by deny = ["a.example"] of [network.n]'
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ async def test_hostile_requests_are_read_once_or_refused(
     assert seen.pop("odd TE") == "HTTP/1.1 501 "
     assert seen == dict.fromkeys(seen, REFUSED)
     assert net.asked == [("api.example.org", "GET /hello HTTP/1.1")]
+    assert {(c.host, c.port) for c in boxes.log if c.refused is Refusal.REQUEST} == {("(proxy)", 0)}
     assert [(c.host, c.port) for c in boxes.log if not c.refused] == [
         ("api.example.org", 80),
     ]

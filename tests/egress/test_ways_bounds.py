@@ -245,6 +245,34 @@ seen["at its door"] = over(socket.create_connection((host, 443), 10), host)
 """
 
 
+UPGRADE = r"""
+seen = {}
+asks = b"GET /chat HTTP/1.1\r\nHost: api.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+def talk(s):
+    s.settimeout(10)
+    s.sendall(asks)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += s.recv(1)
+    s.sendall(b"\x81\x03hey")
+    return head[:12].decode() + s.recv(99).decode("latin-1")
+seen["at its door"] = talk(socket.create_connection(("api.example.org", 80)))
+s = socket.create_connection(("127.0.0.1", 3128))
+s.sendall(b"CONNECT api.example.org:80 HTTP/1.1\r\nHost: api.example.org:80\r\n\r\n")
+answer = b""
+while not answer.endswith(b"\r\n\r\n"):
+    answer += s.recv(1)
+seen["by CONNECT"] = talk(s)
+"""
+
+
+async def test_websockets_pass_by_a_door_and_by_connect(
+    bubble: Launcher, net: PublicNet, tmp_path: Path
+) -> None:
+    seen = await run_tries(Sandboxes(bubble, net, tmp_path), UPGRADE)
+    assert seen == dict.fromkeys(("at its door", "by CONNECT"), "HTTP/1.1 101\x81\x03HEY")
+
+
 async def test_tls_must_be_to_the_judged_name_and_private_addresses_are_not_dialled(
     bubble: Launcher, net: PublicNet, tmp_path: Path
 ) -> None:

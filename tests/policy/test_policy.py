@@ -148,6 +148,13 @@ def test_several_networks_are_asked_for_at_once_and_what_one_denies_is_denied() 
     assert code_of(Wish(command="id", network="a,b"), MORE, ("a",)) == "network_denied"
 
 
+def test_a_refusal_names_no_network_that_may_not_be_asked_for() -> None:
+    reached = plan_for(Wish(command="id", network="a"), MORE, ("a",)).network
+    missing = judge(reached, "b.example", 443)
+    assert isinstance(missing, Missing)
+    assert missing.granting == ()
+
+
 @pytest.mark.parametrize("asked", ["x.example.org", "*.x.example.org", "*.example.org", "one.example:8443"])
 def test_a_single_host_is_given_where_the_owner_lets_callers_ask_for_it(asked: str) -> None:
     plan = plan_for(Wish(command="id", network=f"a,allow:{asked}"), MORE, ("a",))

@@ -89,7 +89,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append((self.headers.get("Host", ""), self.requestline))
-        if self.path.startswith("/redirect"):
+        if self.headers.get("Upgrade"):
+            self._echo()
+        elif self.path.startswith("/redirect"):
             self.send_response(302)
             self.send_header("Location", "https://evil.example.net/hello")
             self.send_header("Content-Length", "0")
@@ -100,6 +102,16 @@ class _Handler(SimpleHTTPRequestHandler):
             self._say(b"x" * int(self.path.rpartition("/")[2]))
         else:
             super().do_GET()
+
+    def _echo(self) -> None:
+        """Speak something else than HTTP from here on."""
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.end_headers()
+        while data := self.connection.recv(999):
+            self.connection.sendall(data.upper())
+        self.close_connection = True
 
     def do_POST(self) -> None:
         size = int(self.headers.get("Content-Length", 0))

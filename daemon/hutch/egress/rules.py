@@ -39,7 +39,8 @@ class Missing:
     def told(self) -> str:
         """Say for people what is in the way, and how to ask for it."""
         if self.denied is not None:
-            by = f'deny = ["{self.denied}"] of [network.{self.denied.network}]'
+            written = str(self.denied).removesuffix(":*")
+            by = f'deny = ["{written}"] of [network.{self.denied.network}]'
             return f"{self.host}:{self.port} is denied by {by}"
         ways = [f"--net {name}" for name in self.granting] or [f"--net allow:{self.rule}"]
         return (

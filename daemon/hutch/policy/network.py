@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from hutch.config import Config
+from hutch.config.profiles import NETWORKS
 from hutch.destinations import NotADestinationError, Pattern, read_pattern
 from hutch.egress import Network, union
 from hutch.errors import HutchError
@@ -24,7 +26,8 @@ def grant_network(asked: str | None, config: Config, networks: Collection[str]) 
     for host in hosts:
         if not any(pattern.includes(host) for pattern in config.policy.network_hosts):
             raise _not_granted(f"the host {host} is not granted", config, networks)
-    return union(names, config.networks, hosts)
+    told = {name: config.networks[name] for name in config.networks if name in {*networks, *NETWORKS}}
+    return replace(union(names, config.networks, hosts), known=told)  # not what others may ask for
 
 
 def _read(asked: str) -> tuple[list[str], list[Pattern]]:

@@ -260,7 +260,7 @@ async def _store_connections(
 ) -> None:
     with passed:
         async for c in passed:
-            reached(f"{c.host}:{c.port}" if c.port else c.host or "the proxy", c.told or None)
+            reached(f"{c.host}:{c.port}" if c.port else c.host, c.told or None)
             await state.add_connection(
                 Connection(
                     run_id=c.run_id,

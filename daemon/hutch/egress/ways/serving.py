@@ -23,6 +23,7 @@ CONNECTIONS = 128  # of one run at once; each costs two descriptors of the daemo
 PAUSE_S = 0.05  # after every so many refusals: a flood must not become the event loop's only work
 REFUSALS = 32
 
+_PROXY = "(proxy)"  # in place of a host, where none was read
 _SHOWN = 253  # characters of what was asked for and is no name
 _NAMES = 1000  # refused ones that are logged, each once
 
@@ -115,7 +116,7 @@ class Serving:
 
     def refuse_request(self, why: Refusal, told: str) -> None:
         """Log a request to the proxy that was not read to its end."""
-        self._refuse("", 0, why, told=told)
+        self._refuse(_PROXY, 0, why, told=told)
 
     def _refuse(self, host: str, port: int, why: Refusal, rule: str = "", told: str = "") -> None:
         _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, why)
