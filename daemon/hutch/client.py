@@ -26,6 +26,7 @@ from hutch_mcp_tools.change_records import (
 )
 from hutch_mcp_tools.service import (
     AgentRequest,
+    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -62,11 +63,17 @@ class Client(VolumeClient):
     async def read_log(self, request: LogRequest) -> LogChunk:
         return await self._call("read_log", LogChunk, request=request)
 
-    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
-        return await self._call("suspend_run", RunRecord, run_id=run_id, suspended=suspended)
+    async def suspend_run(
+        self, run_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> RunRecord:
+        return await self._call("suspend_run", RunRecord, run_id=run_id, suspended=suspended, budget=budget)
 
-    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
-        return await self._call("suspend_session", SessionRecord, session_id=session_id, suspended=suspended)
+    async def suspend_session(
+        self, session_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> SessionRecord:
+        return await self._call(
+            "suspend_session", SessionRecord, session_id=session_id, suspended=suspended, budget=budget
+        )
 
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
         return await self._call("stop_run", RunRecord, run_id=run_id, grace_s=grace_s)

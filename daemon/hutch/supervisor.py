@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import anyio
@@ -61,6 +61,7 @@ class Standstill:
     _since: float | None = None
     _before_s: float = 0.0
     _set_deadline: Callable[[], None] = lambda: None
+    _over: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def holds(self) -> bool:
@@ -74,6 +75,7 @@ class Standstill:
     def begin(self) -> None:
         if self._since is None:
             self._since = time.monotonic()
+            self._over = anyio.Event()
             self._set_deadline()
 
     def end(self) -> None:
@@ -81,6 +83,12 @@ class Standstill:
             self._before_s, self._since = self.total_s, None
             self.thaw()
             self._set_deadline()
+            self._over.set()
+
+    async def until_over(self) -> None:
+        """Return when it does not stand still, or not any more."""
+        if self.holds:
+            await self._over.wait()
 
     @contextmanager
     def bounds(self, waiting: anyio.CancelScope, wall_s: float) -> Generator[None]:

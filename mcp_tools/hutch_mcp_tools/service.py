@@ -87,6 +87,7 @@ class Budget(Wire):
     budget_usd: Annotated[float, Field(gt=0)] | None = None
     budget_tokens: Annotated[int, Field(gt=0)] | None = None
     budget_requests: Annotated[int, Field(gt=0)] | None = None
+    pause_at_budget: bool = False  # hold it still at the end of its own budget, instead of ending it
 
 
 class RunLimits(Budget):
@@ -292,8 +293,10 @@ class SandboxService(Protocol):
 
     async def read_log(self, request: LogRequest) -> LogChunk: ...
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord: ...
-    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
-        """Hold it still, or let it go on; its time does not run meanwhile."""
+    async def suspend_run(
+        self, run_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> RunRecord:
+        """Hold it still, or let it go on, with more of a budget; its time does not run meanwhile."""
 
     async def start_agent(
         self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
@@ -310,7 +313,9 @@ class SandboxService(Protocol):
     async def list_sessions(
         self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
     ) -> SessionPage: ...
-    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+    async def suspend_session(
+        self, session_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> SessionRecord:
         """Hold a kept sandbox, or the turn of an agent, still, or let it go on."""
 
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:

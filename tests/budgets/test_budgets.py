@@ -36,13 +36,22 @@ class House:
     accounts: Accounts
     nearly: list[str] = field(default_factory=list)
     spent: list[str] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    goes_on: anyio.Event | None = None  # set: so that what is paused may go on; None: nothing can be paused
+
+    async def pause(self, why: str) -> bool:
+        self.paused.append(why)
+        if self.goes_on is None:
+            return False
+        await self.goes_on.wait()
+        return True
 
     @asynccontextmanager
     async def run(
         self, *limits: Limit, run_id: str = "r-1", session_id: str | None = None, principal: str = "owner"
     ) -> AsyncIterator[Purse]:
         whose = Whose(run_id, session_id, principal)
-        told = Told(self.nearly.append, self.spent.append)
+        told = Told(self.nearly.append, self.spent.append, self.pause)
         async with open_purse(self.state, self.accounts, PRICES, whose, limits, told) as purse:
             yield purse
 
@@ -257,6 +266,45 @@ async def test_a_server_that_never_answers_holds_its_share_back(house: House) ->
         assert waited.cancelled_caught  # one cent is held back, so the second of these waits
 
 
+# Paused ------------------------------------------------------------
+
+
+async def test_a_request_beyond_a_budget_that_pauses_waits_for_more(house: House) -> None:
+    house.goes_on = anyio.Event()
+    limit = Limit("asked", "run", requests=2, pauses=True)
+    async with house.run(limit) as purse, metered(Server(body=[MESSAGE]), purse) as here:
+        assert await statuses(here, 2) == [200, 200]
+        got: list[int] = []
+
+        async def ask() -> None:
+            got.extend(await statuses(here, 1))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            with anyio.fail_after(10):
+                while not house.paused:
+                    await anyio.sleep(0.01)
+            assert got == []
+            purse.add(Limit("asked", "run", requests=1))
+            house.goes_on.set()
+        assert got == [200]
+        assert purse.state()[0]["spent"] == "3 of 3 requests"
+    assert house.paused == ["the budget of this run is spent: 2 of 2 requests"]
+
+
+async def test_what_cannot_be_paused_is_refused(house: House) -> None:
+    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1, pauses=True)) as here:
+        assert await statuses(here, 2) == [200, 400]
+    assert len(house.paused) == len(house.spent) == 1
+
+
+async def test_a_run_without_a_budget_of_its_own_is_given_none(house: House) -> None:
+    async with house.run(Limit("day", "day", requests=1)) as purse:
+        with pytest.raises(HutchError) as refused:
+            purse.add(Limit("asked", "run", requests=5))
+        assert refused.value.code == "budget_fixed"
+
+
 # Dollars need prices ------------------------------------------------------------
 
 UNKNOWN = MESSAGE.replace(b'"model", "usage', b'"stranger", "usage')
@@ -281,7 +329,7 @@ async def test_a_price_that_is_given_later_counts_for_what_was_used_before(house
     async with house.asking(Server(body=[UNKNOWN])) as here:
         assert await statuses(here, 2) == [200] * 2
     price = Prices({"stranger": Price(Decimal(10), Decimal(10))})
-    whose, told = Whose("r-2", None, "owner"), Told(house.nearly.append, house.spent.append)
+    whose, told = Whose("r-2", None, "owner"), Told(house.nearly.append, house.spent.append, house.pause)
     known = Accounts(house.state, price)
     async with (
         open_purse(house.state, known, price, whose, [limit], told) as purse,

@@ -247,7 +247,7 @@ async def test_the_first_command_starts_a_daemon_that_outlives_it(tmp_path: Path
 
 @pytest.mark.slow
 async def test_an_agent_s_turn_is_told_as_it_works_and_goes_on_later(tmp_path: Path) -> None:
-    key = {"ANTHROPIC_API_KEY": "any"}
+    key = {"ANTHROPIC_API_KEY": "any key will do"}
     async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=key) as made:
         first = await hutch(made, "agent", "claude", "-v", "web", "--model", "claude-opus-5-5", TASK)
         assert first.returncode == 0, first.stderr.decode()

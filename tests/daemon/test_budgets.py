@@ -8,7 +8,15 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest, RunRecord, ServiceError, SessionRecord
+from hutch_launchers.hierarchy import find_hierarchy
+from hutch_mcp_tools.service import (
+    AgentRequest,
+    Budget,
+    RunRecord,
+    RunRequest,
+    ServiceError,
+    SessionRecord,
+)
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.mcp_clients import codex
 from support.secret_host import Relay, secret_host
@@ -209,6 +217,29 @@ async def test_a_kept_sandbox_has_one_budget_for_all_that_runs_in_it(tmp_path: P
             assert [used.requests for used in session.metered] == [3]
 
 
+@pytest.mark.skipif(find_hierarchy() is None, reason="no control groups, and so no freezer")
+async def test_a_run_is_paused_at_its_budget_and_goes_on_with_more(tmp_path: Path) -> None:
+    async with scripted_model() as url:
+        port = url.rpartition(":")[2]
+        asked = {"command": ENDLESS_SHELL % (port, port), "network": "model", "budget_requests": 2}
+        request = RunRequest.model_validate({**asked, "pause_at_budget": True})
+        config = model_config(url) + '\n[policy]\nnetworks = ["model"]\n'
+        async with daemon(tmp_path / "d", config) as made, made.client() as client:
+            record = await client.run(request, 0)
+
+            async def until_paused() -> str:
+                with anyio.fail_after(45):
+                    while (await client.get_run(record.run_id)).status != "suspended":
+                        await anyio.sleep(0.05)
+                return (await output(client, record))[0]
+
+            assert (await until_paused()).count("HTTP/1.1 200") == 2
+            await client.suspend_run(record.run_id, suspended=False, budget=Budget(budget_requests=3))
+            assert (await until_paused()).count("HTTP/1.1 200") == 5
+            ended = await client.stop_run(record.run_id, 0)
+            assert (ended.status, ended.metered[0].requests) == ("cancelled", 5)
+
+
 async def test_budgets_in_bytes_and_minutes_hold_where_nothing_is_metered(tmp_path: Path) -> None:
     async with scripted_model() as url:
         address = url.removeprefix("http://")
@@ -218,7 +249,10 @@ async def test_budgets_in_bytes_and_minutes_hold_where_nothing_is_metered(tmp_pa
         )
         async with daemon(tmp_path / "d", config) as made, made.client() as client:
             host, port = address.split(":")
-            pour = f"exec 3<>/dev/tcp/{host}/{port}; head -c 200000 /dev/zero >&3; cat <&3"
+            head = r"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+            pour = (
+                f"exec 3<>/dev/tcp/{host}/{port}; printf '{head}' >&3; head -c 200000 /dev/zero >&3; cat <&3"
+            )
             poured = await run(client, ["bash", "-c", pour], network="near")
             assert poured.status == "budget"
             assert (poured.reason or "").startswith("budget 'bytes' (per day) is spent: ")

@@ -17,6 +17,7 @@ from anyio.abc import ByteReceiveStream, Process, TaskGroup
 
 from hutch_mcp_tools.service import (
     AgentRequest,
+    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -104,10 +105,14 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges):
         self.largest_read = max(self.largest_read, len(data))
         return LogChunk(data_base64=b64encode(data).decode(), next=request.start + len(data), end=len(log))
 
-    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+    async def suspend_run(
+        self, run_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> RunRecord:
         raise ServiceError("suspend_unsupported", "this stand-in holds nothing still")
 
-    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+    async def suspend_session(
+        self, session_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> SessionRecord:
         raise ServiceError("suspend_unsupported", "this stand-in holds nothing still")
 
     async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:

@@ -49,6 +49,7 @@ class Limit:
     egress_bytes: int | None = None
     minutes: Decimal | None = None  # held by the deadlines of runs, and not by what is spent here
     soft: Decimal = SOFT
+    pauses: bool = False  # at its end the run is held still until somebody lets it go on
 
     def bounds(self, spent: Spent) -> Iterator[tuple[Decimal | int, Decimal | int, str]]:
         """Yield each bound, what is spent of it, and both for a person."""
@@ -75,6 +76,15 @@ class Limit:
         egress_bytes = self.egress_bytes if bytes_pass else None
         return replace(self, usd=None, tokens=None, requests=None, egress_bytes=egress_bytes)
 
+    def more(self, spent: Spent, by: "Limit") -> "Limit":
+        """Return it with what `by` gives on top of what is spent; what that leaves out stays."""
+        return replace(
+            self,
+            usd=self.usd if by.usd is None else spent.usd + by.usd,
+            tokens=self.tokens if by.tokens is None else spent.tokens + by.tokens,
+            requests=self.requests if by.requests is None else spent.requests + by.requests,
+        )
+
     @property
     def is_empty(self) -> bool:
         return self.minutes is None and not any(self.bounds(Spent()))
@@ -99,6 +109,7 @@ def limits_of(budgets: Mapping[str, Budget], principal: str, asked: Limit | None
             egress_bytes=budget.egress_bytes or None,
             minutes=Decimal(str(budget.minutes)) if budget.minutes else None,
             soft=Decimal(str(budget.soft)),
+            pauses=budget.at_limit == "pause",
         )
         for name, budget in budgets.items()
         if not budget.principals or principal in budget.principals

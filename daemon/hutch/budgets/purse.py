@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,7 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from hutch.budgets.accounts import Account, Accounts, Key
-from hutch.budgets.limits import Limit, Spent
+from hutch.budgets.limits import ASKED, Limit, Spent
 from hutch.egress.meter import Prices, Used
 from hutch.errors import HutchError, unwrapped
 from hutch.state import State, UsageRow
@@ -34,10 +34,11 @@ class Whose:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who is told, in plain words, once each: that a budget is nearly spent, that a request was refused."""
+    """Who is told, in plain words: that a budget is nearly spent, that a request was refused, or waits."""
 
     nearly: Callable[[str], None]
     spent: Callable[[str], None]
+    pause: Callable[[str], Awaitable[bool]]  # hold the run still until it may go on; whether that was done
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Refused:
     """A request that must not be sent on, and why, for a person."""
 
     why: str
+    pauses: bool = False
 
 
 @dataclass(slots=True)
@@ -91,12 +93,27 @@ class Purse:
             day = today()
             await self._look(day)
             if refused := _refusal(self._judged):
+                if asks_model and refused.pauses and await self.told.pause(refused.why):
+                    continue
                 if asks_model:
                     self.told.spent(refused.why)
                 return refused
             if (busy := _busy(self._judged)) is None:
                 return Ticket(day, [(account, account.hold_back()) for account in self._accounts()])
             await busy.changed.wait()
+
+    def add(self, more: Limit) -> None:
+        """Give the run's own budget more. Raises HutchError `budget_fixed` where it has none."""
+        spent = next((account.spent for limit, account in self._judged if limit.name == ASKED), None)
+        if spent is None:
+            raise HutchError(
+                "budget_fixed",
+                f"run {self.whose.run_id} has no budget of its own that could be given more",
+                "those of the configuration are the daemon's owner's to change",
+            )
+        self.limits = tuple(
+            limit.more(spent, more) if limit.name == ASKED else limit for limit in self.limits
+        )
 
     def settle(self, ticket: Ticket, host: str, used: Used | None, least: Used | None = None) -> None:
         """Take note of an answer; `used` None: no model was at work; `least`: what it used at least."""
@@ -220,7 +237,7 @@ async def _store(state: State, rows: MemoryObjectReceiveStream[UsageRow], run_id
 def _refusal(judged: Sequence[tuple[Limit, Account]]) -> Refused | None:
     for limit, account in judged:
         if reached := limit.reached(account.spent):
-            return Refused(f"{limit.whose} is spent: {reached}")
+            return Refused(f"{limit.whose} is spent: {reached}", limit.pauses)
         if limit.usd is not None and account.unpriced:
             model = min(account.unpriced)
             return Refused(

@@ -69,6 +69,7 @@ Examples:
     "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
 )
 @kinds.budget_options
+@kinds.pause_option
 @kinds.wait_volume_option
 @click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
 @json_option

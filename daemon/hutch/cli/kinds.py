@@ -85,6 +85,11 @@ def workspace(text: str) -> str:
     return os.path.normpath(Path(folder).absolute()) + mode
 
 
+pause_option = click.option(
+    "--pause-at-budget", is_flag=True, help="At the end of its budget hold it still, instead of ending it."
+)
+
+
 def budget_options(command: Command) -> Command:
     """Add what a run may spend on models."""
     for option in (

@@ -109,6 +109,7 @@ class Collecting:
 @click.option("--open-files", type=click.IntRange(min=16), help="The most open files of a process.")
 @click.option("--output", type=kinds.size, metavar="SIZE", help="The most it may write to its output: 1GiB.")
 @kinds.budget_options
+@kinds.pause_option
 @kinds.wait_volume_option
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
@@ -168,6 +169,7 @@ def _request(options: dict[str, Any]) -> RunRequest:
         budget_usd=options["budget_usd"],
         budget_tokens=options["budget_tokens"],
         budget_requests=options["budget_requests"],
+        pause_at_budget=options["pause_at_budget"],
         volume_wait_s=options["wait_volume"] or 0,
     )
 

@@ -1,11 +1,12 @@
 """`hutch ps`, `hutch show`, `hutch stop`: runs and their sessions, by what a person types."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hutch.cli import kinds
 from hutch.cli.changes import workspace_fields
-from hutch.cli.invocation import Invocation
+from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import (
     age,
     cost,
@@ -21,7 +22,7 @@ from hutch.cli.output import (
 from hutch.cli.policy_text import policy_fields
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import agents_own_last
-from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
+from hutch_mcp_tools.service import Budget, RunRecord, SandboxService, ServiceError, SessionRecord
 
 if TYPE_CHECKING:
     from hutch.config import Config
@@ -107,19 +108,22 @@ def suspend(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("id_", metavar="ID")
+@kinds.budget_options
 @json_option
 @click.pass_obj
-def resume(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
-    """Let a suspended run or session go on."""
-    _hold(invocation, id_, suspended=False, as_json=as_json)
+def resume(invocation: Invocation, /, *, id_: str, as_json: bool, **budget: Any) -> None:
+    """Let a suspended run or session go on, with more of the budget that it was given."""
+    _hold(invocation, id_, suspended=False, as_json=as_json, budget=asked(Budget, **budget))
 
 
-def _hold(invocation: Invocation, id_: str, *, suspended: bool, as_json: bool) -> None:
+def _hold(
+    invocation: Invocation, id_: str, *, suspended: bool, as_json: bool, budget: Budget | None = None
+) -> None:
     async def work(service: SandboxService) -> Record:
         found = await find(service, id_)
         if isinstance(found, RunRecord):
-            return await service.suspend_run(found.run_id, suspended=suspended)
-        return await service.suspend_session(found.session_id, suspended=suspended)
+            return await service.suspend_run(found.run_id, suspended=suspended, budget=budget)
+        return await service.suspend_session(found.session_id, suspended=suspended, budget=budget)
 
     _tell(invocation.call(work), as_json=as_json)
 

@@ -34,6 +34,7 @@ class Budget:
     requests: Annotated[int, Whole(0, 1 << 50)] = 0
     egress_bytes: Annotated[int, Size(0, key="egress")] = 0
     minutes: Annotated[float, Number(0, 1e7, "minutes")] = 0.0
+    at_limit: Annotated[str, Choice(("stop", "pause"))] = "stop"
     soft: Annotated[float, Number(0, 1)] = 0.8  # of it; from there on the run is told
 
 

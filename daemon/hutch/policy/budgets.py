@@ -17,7 +17,7 @@ def grant_budgets(
     An agent watches a budget in dollars itself where we cannot. Raises HutchError `budget_unmetered`.
     """
     usd = Decimal(str(wish.budget_usd)) if wish.budget_usd else None
-    asked = Limit(ASKED, "run", usd, wish.budget_tokens, wish.budget_requests)
+    asked = Limit(ASKED, "run", usd, wish.budget_tokens, wish.budget_requests, pauses=wish.pause_at_budget)
     if not network.metered:
         if asked.tokens or asked.requests or (usd and not is_agent):
             raise HutchError(

@@ -29,4 +29,5 @@ class Wish:
     budget_usd: float | None = None  # of this run
     budget_tokens: int | None = None
     budget_requests: int | None = None
+    pause_at_budget: bool = False
     volume_wait_s: float = 0  # for a volume that someone else writes

@@ -182,6 +182,7 @@ class AgentSessions:
             budget_usd=request.budget_usd,
             budget_tokens=request.budget_tokens,
             budget_requests=request.budget_requests,
+            pause_at_budget=request.pause_at_budget,
         )
         config = replace(config, policy=replace(config.policy, limits=own))
         return await plan_for(self._rooms, wish, session.principal, config=config, agent=settings)

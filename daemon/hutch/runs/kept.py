@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
@@ -188,7 +189,13 @@ class Kept:
     def _metering(self, rooms: Rooms) -> AbstractAsyncContextManager[Purse | None]:
         whose = Whose(self.session_id, self.session_id, self.principal)
         at_work = self.running.values
-        return metering(rooms, self.network, self.plan.budgets, whose, lambda: list(at_work()))
+        return metering(
+            rooms, self.network, self.plan.budgets, whose, lambda: list(at_work()), partial(self._hold, rooms)
+        )
+
+    async def _hold(self, rooms: Rooms) -> Standstill:
+        await self.suspend(rooms, suspended=True)
+        return self.standstill
 
     def _without_us(self, rooms: Rooms) -> AbstractContextManager[None]:
         """Nobody gives it a command when the daemon is dead: from then on it is idle."""

@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio
 
+from hutch.budgets import Purse
 from hutch.errors import HutchError
 from hutch.mounts import refuse_ungranted
 from hutch.policy import Wish, command_for, read_limits, shown
@@ -80,6 +81,11 @@ class KeptSessions:
         """Whether a kept sandbox is held still."""
         kept = self._kept.get(session_id)
         return kept is not None and kept.standstill.holds
+
+    def purse_of(self, session_id: str) -> Purse | None:
+        """Return what a kept sandbox spends from, where something of its network is metered."""
+        kept = self._kept.get(session_id)
+        return kept.purse if kept else None
 
     async def suspend(self, session: Session, *, suspended: bool) -> None:
         """Hold a kept sandbox still, or let it go on. Raises `session_ended`, `suspend_unsupported`."""

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from hutch.budgets import Whose
 from hutch.egress import Connection as Passed
 from hutch.egress import InForce, Network, carrying, open_ways, proxy_variables
 from hutch.egress.exchange import Exchanges
@@ -28,7 +27,7 @@ from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
 from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import Rooms
-from hutch.runs.spending import metering, over_budget, refuse_unmetered, steps_of
+from hutch.runs.spending import metering_of, over_budget, refuse_unmetered, steps_of
 from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, State
 from hutch.supervisor import Ended, Sink, supervise
@@ -199,9 +198,8 @@ async def _in_sandbox(
         refuse_unmetered(plan.budgets, plan.method)
     if not network:
         plan = replace(plan, secrets=tuple(each for each in plan.secrets if each.is_value_inside))
-    whose = Whose(live.id, live.record.session_id, live.record.principal)
     async with (
-        metering(rooms, live.network, plan.budgets, whose, lambda: [live]) as live.purse,
+        metering_of(rooms, live, plan.budgets) as live.purse,
         exchanging(live.id, plan, private, live.network, steps_of(live.purse, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):

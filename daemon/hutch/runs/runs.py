@@ -13,7 +13,7 @@ from hutch.runs.log import RunLog
 from hutch.runs.lookup import ids_of
 from hutch.runs.path import Work, take
 from hutch.runs.rooms import Rooms, new_id
-from hutch.runs.suspending import keep_deadline, refuse_idle, suspend
+from hutch.runs.suspending import hold, keep_deadline, refuse_idle
 from hutch.state import Run
 
 _STOP_SLACK_S = 10.0  # beyond the grace: to kill, to commit, to store
@@ -98,10 +98,10 @@ class Runs:
         """Hold a run still, or let it go on. Raises HutchError `run_ended`, `suspend_unsupported`."""
         live = refuse_idle(self._live.get(run.id), run.id)
         if suspended:
-            await suspend(live.process, live.standstill, run.method)
+            await hold(self.rooms, live)
         else:
             live.standstill.end()
-        keep_deadline(self.rooms, live, run.method, run.id)
+            keep_deadline(self.rooms, live, run.method, run.id)
 
     async def stop(self, run_id: str, reason: str, grace_s: float) -> Run:
         """Ask a run to end, wait until it has, and return its record; one that has ended stays as it is."""

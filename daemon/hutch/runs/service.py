@@ -19,6 +19,7 @@ from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.reviewing import Reviewing
 from hutch.runs.runs import Runs
+from hutch.runs.spending import give
 from hutch.runs.time_left import within_time
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
@@ -27,6 +28,7 @@ from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
 from hutch_mcp_tools.service import (
     AgentRequest,
+    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -103,7 +105,9 @@ class Service(VolumeService, Granting, Reviewing):
         return await self._told(await self._runs.stop(record.id, "stopped on request", grace_s))
 
     @answers
-    async def suspend_run(self, run_id: str, *, suspended: bool = True) -> RunRecord:
+    async def suspend_run(
+        self, run_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> RunRecord:
         record = await self._runs.find(run_id, self._principal)
         session = await self._state.session(record.session_id) if record.session_id else None
         if session and session.kind == "sandbox":
@@ -112,6 +116,8 @@ class Service(VolumeService, Granting, Reviewing):
                 f"run {record.id} shares its sandbox with all of session {session.id}",
                 f"suspend that: hutch suspend {session.id}",
             )
+        if (live := self._runs.live(record.id)) is not None:
+            give(live.purse, budget)
         await self._runs.suspend(record, suspended=suspended)
         return await self._told(await self._runs.find(record.id, self._principal))
 
@@ -152,11 +158,15 @@ class Service(VolumeService, Granting, Reviewing):
         return SessionPage(sessions=[await self._record(session) for session in page], cursor=more)
 
     @answers
-    async def suspend_session(self, session_id: str, *, suspended: bool = True) -> SessionRecord:
+    async def suspend_session(
+        self, session_id: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> SessionRecord:
         session = await self._session(session_id)
         if live := self._agents.turn_of(session.id):
+            give(live.purse, budget)
             await self._runs.suspend(live.record, suspended=suspended)
         else:
+            give(self._kept.purse_of(session.id), budget)
             await self._kept.suspend(session, suspended=suspended)
         return await self._record(session)
 
@@ -249,6 +259,7 @@ def _wish(request: RunRequest) -> Wish:
         budget_usd=request.budget_usd,
         budget_tokens=request.budget_tokens,
         budget_requests=request.budget_requests,
+        pause_at_budget=request.pause_at_budget,
         volume_wait_s=request.volume_wait_s,
     )
 

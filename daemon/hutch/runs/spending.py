@@ -1,9 +1,11 @@
 """A run's purse: opened where something of its network is metered, and what follows when it is empty."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
 
 import anyio
 
@@ -13,12 +15,24 @@ from hutch.egress.exchange import Step
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import Rooms
-from hutch.supervisor import Ended
+from hutch.runs.suspending import hold
+from hutch.supervisor import Ended, Standstill
+from hutch_mcp_tools.service import Budget
 
 PATIENCE_S = 5.0  # for what was refused another answer to end by itself, and to write down what it has
 GRACE_S = 5.0  # then, to end when it is asked to
 
+Hold = Callable[[], Awaitable[Standstill]]
+
 logger = logging.getLogger(__name__)
+
+
+def metering_of(
+    rooms: Rooms, live: LiveRun, limits: Sequence[Limit]
+) -> AbstractAsyncContextManager[Purse | None]:
+    """Meter a run in a sandbox of its own. Raises HutchError `budget_spent`."""
+    whose = Whose(live.id, live.record.session_id, live.record.principal)
+    return metering(rooms, live.network, limits, whose, lambda: [live], partial(hold, rooms, live))
 
 
 @asynccontextmanager
@@ -28,17 +42,18 @@ async def metering(
     limits: Sequence[Limit],
     whose: Whose,
     runs: Callable[[], Sequence[LiveRun]],
+    hold: Hold,
 ) -> AsyncGenerator[Purse | None]:
     """Meter what a sandbox asks models and what passes to its network; `runs` are those that are in it.
 
-    Raises HutchError `budget_spent`.
+    `hold` holds it still, and raises HutchError where that cannot be. Raises HutchError `budget_spent`.
     """
     counts_bytes = any(limit.egress_bytes for limit in limits)
     if not network.network.metered and not counts_bytes:
         yield None
         return
-    watch = _Watch(whose.run_id, runs)
-    told = Told(watch.nearly, watch.spent)
+    watch = _Watch(whose.run_id, runs, hold)
+    told = Told(watch.nearly, watch.spent, watch.pause)
     with unwrapped():
         async with (
             open_purse(rooms.state, rooms.accounts, rooms.prices, whose, limits, told) as purse,
@@ -57,6 +72,7 @@ class _Watch:
 
     run_id: str
     runs: Callable[[], Sequence[LiveRun]]
+    hold: Hold
     _empty: anyio.Event = field(default_factory=anyio.Event)
 
     def nearly(self, said: str) -> None:
@@ -72,7 +88,23 @@ class _Watch:
             live.say(said)
         self._empty.set()
 
+    async def pause(self, said: str) -> bool:
+        """Hold the sandbox still until somebody lets it go on; False: it is to end instead."""
+        if any(live.stop.is_asked for live in self.runs()):
+            return False
+        try:
+            standstill = await self.hold()
+        except HutchError as error:
+            logger.warning("run=%s cannot be paused: %s", self.run_id, error.message)
+            return False
+        logger.warning("run=%s is paused: %s", self.run_id, said)
+        for live in self.runs():
+            live.say(f"paused: {said}; let it go on with: hutch resume {self.run_id}")
+        await standstill.until_over()
+        return True
+
     async def end(self) -> None:
+        """End what is over a budget, again and again: a kept sandbox has other runs after them."""
         while True:
             await self._empty.wait()
             self._empty = anyio.Event()
@@ -85,6 +117,16 @@ class _Watch:
 def steps_of(purse: Purse | None, network: Network) -> Sequence[Step]:
     """Return what is done to a sandbox's exchanges."""
     return [Meter(purse, network.metered)] if purse and network.metered else []
+
+
+def give(purse: Purse | None, budget: Budget | None) -> None:
+    """Give a run more money. Raises HutchError `budget_fixed`."""
+    if budget is None or budget == Budget():
+        return
+    if purse is None:
+        raise HutchError("budget_fixed", "nothing that it asks is metered", "see: hutch show ID")
+    usd = Decimal(str(budget.budget_usd)) if budget.budget_usd else None
+    purse.add(Limit(ASKED, "run", usd, budget.budget_tokens, budget.budget_requests))
 
 
 def over_budget(ended: Ended, live: LiveRun) -> Ended:

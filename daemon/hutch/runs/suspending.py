@@ -23,6 +23,13 @@ async def suspend(sandbox: object, standstill: Standstill, method: str) -> None:
     standstill.begin()
 
 
+async def hold(rooms: Rooms, live: LiveRun) -> Standstill:
+    """Hold a run's own sandbox still. Raises HutchError `suspend_unsupported`."""
+    await suspend(live.process, live.standstill, live.record.method)
+    keep_deadline(rooms, live, live.record.method, live.id)
+    return live.standstill
+
+
 def keep_deadline(rooms: Rooms, live: LiveRun, method: str, target: str) -> None:
     """Tell the keeper what holds now: what is suspended ends with the daemon, as nobody could resume it."""
     if live.standstill.holds:
