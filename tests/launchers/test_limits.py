@@ -82,7 +82,8 @@ async def test_a_command_that_failed_at_its_limit_of_processes_is_told_so(mechan
 
 @pytest.mark.parametrize("folder", ["/tmp", "/home/agent", "/dev/shm"])
 async def test_a_command_that_failed_with_a_private_folder_full_is_told_so(folder: str) -> None:
-    done = await run(BUBBLEWRAP, spec(sh(f"cat /dev/zero > {folder}/x")))
+    fill = f"sleep 0.2; cat /dev/zero > {folder}/x"  # by then it is held from outside, see 0005
+    done = await run(BUBBLEWRAP, spec(sh(fill)))
     assert done.status == ExitStatus(code=1, signal=None, limit=Guarantee.DISK)
     emptied = await run(BUBBLEWRAP, spec(sh(f"cat /dev/zero > {folder}/x; rm {folder}/x; exit 1")))
     assert emptied.status == code(1)
