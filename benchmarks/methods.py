@@ -41,7 +41,7 @@ async def main() -> None:
     ratios: dict[str, float] = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
-        made = await stack.enter_async_context(daemon(folder / "d", python=(sys.executable,)))
+        made = await stack.enter_async_context(daemon(folder / "d", starter=(sys.executable,)))
         measured: dict[str, Measured] = {}
         missing: Missing = {}
         if part in ("all", "start", "rate"):

@@ -6,6 +6,7 @@ All rows run in one call, interleaved round by round, so that they share the mac
 the ratio to bare bubblewrap, which starts the same namespaces with the same binary.
 """
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,7 +39,7 @@ async def main() -> None:
     given = options(__doc__)
     rounds = 30 if given.quick else 300
     with TemporaryDirectory(prefix="hutch-bench-") as folder:
-        async with daemon(Path(folder) / "d") as made, doors(made) as measured:
+        async with daemon(Path(folder) / "d", starter=(sys.executable,)) as made, doors(made) as measured:
             samples = await sample(measured, rounds)
     rows = [Row.of(name, "ms", [s * 1000 for s in seconds]) for name, seconds in samples.items()]
     bare = next(row for row in rows if row.name == "bare bwrap true")
