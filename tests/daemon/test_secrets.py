@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 from collections.abc import Coroutine
 from pathlib import Path
@@ -54,7 +55,7 @@ async def test_a_command_uses_a_secret_that_it_never_has(tmp_path: Path) -> None
     assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
 
 
-@pytest.mark.parametrize("method", ["nsjail", "pid", "docker"])
+@pytest.mark.parametrize("method", ["nsjail", "pid", "docker", "gvisor"])
 async def test_other_methods_trust_the_runs_authority_too(tmp_path: Path, method: str) -> None:
     start_engine(method)
     toml = next((one.toml for one in METHODS if one.name == method), f'kind = "{method}"')
@@ -100,6 +101,30 @@ async def test_git_and_queries_get_it_too_and_clients_without_variables_trust_th
         record = await run(client, command, network="near", secrets=["key"])
         assert await output(client, record) == ("one\nref: refs/heads/main\n", "")
         assert set(server.pairs) == {f"me:{PLANTED}"}
+
+
+FETCH = "fetch('{url}/a', {{headers: {{authorization: 'Basic ' + btoa('me:' + process.env.KEY)}}}})"
+SEEN = "/usr/local/bin:/usr/bin:/bin"  # from inside
+CLIENTS = {
+    "python3": "python3 -m pip download -q --no-deps --index-url https://me:$KEY@{address}/simple a",
+    "node": f'node -e "{FETCH}"',
+    "npm": "npm view a --registry {url}/ --//{address}/:_auth=$(printf me:$KEY | base64 -w0)",
+}
+
+
+@pytest.mark.parametrize("program", CLIENTS)
+async def test_package_clients_trust_the_authority_and_are_let_in(tmp_path: Path, program: str) -> None:
+    words = [shutil.which(program, path=SEEN) or "false", *(["-m", "pip"] if program == "python3" else [])]
+    is_there = subprocess.run([*words, "--version"], capture_output=True, check=False).returncode == 0
+    need("", is_there, " ".join(words), "install it from the system's packages")
+    async with (
+        secret_host(tmp_path, server := Files(tmp_path / "nothing")) as host,
+        daemon(tmp_path / "d", host.config("basic"), env=host.env) as house,
+        house.client() as client,
+    ):
+        command = CLIENTS[program].format(url=host.url, address=f"localhost:{host.port}")
+        record = await run(client, command, network="near", secrets=["key"])
+        assert set(server.pairs) == {f"me:{PLANTED}"}, await output(client, record)
 
 
 async def test_claude_codes_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
