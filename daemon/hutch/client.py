@@ -24,6 +24,7 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.network_records import ConnectionRecord
 from hutch_mcp_tools.service import (
     AgentRequest,
     Budget,
@@ -131,6 +132,9 @@ class Client(VolumeClient):
 
     async def volume_shares(self, volume: str) -> list[ShareRecord]:
         return await self._call("volume_shares", list[ShareRecord], volume=volume)
+
+    async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
+        return await self._call("network_log", list[ConnectionRecord], of=of, limit=limit)
 
     async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
         return await self._call("check_secret", SecretCheck, secret=secret, path=path)

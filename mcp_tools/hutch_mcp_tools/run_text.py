@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
+from hutch_mcp_tools.network_text import passed_lines, refused_lines
 from hutch_mcp_tools.service import RunRecord, SandboxService, Stream
 from hutch_mcp_tools.text import json_string, one_line
 
@@ -145,7 +146,8 @@ def _closing(run: RunRecord, cut: list[Stream]) -> list[str]:
         lines.append(f"policy: narrowed by {one_line(said, 500)}\n")
     if run.status in _HINTS and not (run.reason or "").startswith("quota_exceeded"):  # says itself what to do
         lines.append(f"note: {_HINTS[run.status]}\n")
-    lines += [f"note: {where} was refused: {one_line(why, 300)}\n" for where, why in run.refused.items()]
+    lines += passed_lines(run.traffic)
+    lines += refused_lines(run.refused)
     if run.dropped_bytes:
         lines.append(f"note: {run.dropped_bytes} bytes of output beyond the log's limit were not kept\n")
     if cut:

@@ -19,6 +19,7 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -208,7 +209,8 @@ class RunRecord(Wire):
     workspace: dict[
         str, JsonValue
     ] = {}  # its folder, mode, what changed in it, what of that the host would run
-    refused: dict[str, str] = {}  # "host:port" that it may reach and did not -> why
+    refused: dict[str, str] = {}  # "host:port" that it did not reach -> why; the newest
+    traffic: list[TrafficRecord] = []  # what it connected to, summed; `network_log` has each
     usage: Usage | None = None  # as the agent itself reports it
     metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
     budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
@@ -246,6 +248,7 @@ class SessionRecord(Wire):
     principal: str = "owner"  # who began it
     usage: Usage = Usage()  # over all its runs, as the agent itself reports it
     metered: list[ModelUsage] = []  # over all its runs, as it was seen outside the sandbox
+    traffic: list[TrafficRecord] = []  # what they connected to, summed
     note: str = ""  # what its run is at, while one works
     last_message: str | None = None  # the agent's, of its newest turn
     error: str | None = None
@@ -373,6 +376,9 @@ class SandboxService(Protocol):
         """Say what a principal may do with a volume from now on; answers with all its shares."""
 
     async def volume_shares(self, volume: str) -> list[ShareRecord]: ...
+
+    async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
+        """The newest connections of a run, or of all runs of a session, in their order, and refusals."""
 
     async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
         """Ask a secret's host with it and without; the value is told to nobody else."""

@@ -1,5 +1,6 @@
 """What a model reads of a session: a line of facts, then its last words."""
 
+from hutch_mcp_tools.network_text import passed_lines, refusals, refused_lines
 from hutch_mcp_tools.service import SessionRecord, Usage
 from hutch_mcp_tools.text import harmless, json_string, one_line
 
@@ -41,6 +42,8 @@ def session_text(session: SessionRecord) -> str:
     parts = [session_line(session)]
     if session.error:
         parts.append(f"error: {session.error}")
+    network = [*passed_lines(session.traffic), *refused_lines(refusals(session.traffic))]
+    parts += [line.rstrip("\n") for line in network]
     if session.last_message:
         parts.append(f"--- last message ---\n{session.last_message}")
     elif session.status == "running":

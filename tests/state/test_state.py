@@ -6,7 +6,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.runs.lookup import find_session
-from hutch.state import Connection, Run, Session, Tokens
+from hutch.state import Connection, Run, Session, Tokens, Traffic
 from hutch.state.migrate import steps
 from hutch.state.records import RunStatus, SessionTotals
 from hutch.state.store import open_state
@@ -123,7 +123,31 @@ async def test_connections_of_a_run_are_kept_in_order(tmp_path: Path) -> None:
         refused = Connection("r-1", 1.0, "api.example.org", None, 443, 0, 0, 0.0, "private address")
         await state.add_connection(made)
         await state.add_connection(refused)
-        assert await state.connections("r-1") == [refused, made]
+        again = replace(made, at=3.0, way="door", rule="api.example.org:443")
+        await state.add_connection(again)
+        assert await state.connections(RUN, 10) == [refused, made, again]
+        assert await state.connections(RUN, 1) == [again]
+
+
+async def test_traffic_is_summed_by_destination_and_rule_the_refused_last(tmp_path: Path) -> None:
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(replace(SESSION, id="s-1"))
+        for number in range(2):
+            await state.put_run(replace(RUN, id=f"r-{number}", session_id="s-1", created_at=0))
+        made = Connection("r-0", 1.0, "a.example", "192.0.2.1", 443, 10, 20, 0.5, None, rule="*.example:443")
+        await state.add_connection(made)
+        await state.add_connection(replace(made, at=2.0, sent=1, count=3, way="socks"))
+        await state.add_connection(replace(made, at=3.0, run_id="r-1", refused="rule", told="ask for it"))
+        run, session = await state.run("r-0"), await state.session("s-1")
+        assert run is not None
+        assert session is not None
+        passed = Traffic("a.example", 443, "*.example:443", False, "", 4, 11, 40, 1.0)
+        assert await state.traffic(run, 10) == [passed]
+        refused = Traffic("a.example", 443, "*.example:443", True, "ask for it", 1, 10, 20, 0.5)
+        assert await state.traffic(session, 10) == [passed, refused]
+        await state.add_connection(replace(made, at=4.0, host="b.example"))
+        newest = replace(passed, host="b.example", count=1, sent=10, received=20, duration_s=0.5)
+        assert await state.traffic(session, 1) == [newest, refused]
 
 
 async def test_the_database_is_private_to_its_owner(tmp_path: Path) -> None:

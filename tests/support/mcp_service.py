@@ -34,6 +34,7 @@ from hutch_mcp_tools.service import (
 )
 from support.mcp_access import FakeAccess
 from support.mcp_changes import FakeChanges
+from support.mcp_network import FakeNetwork
 from support.mcp_volumes import FakeVolumes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -59,13 +60,14 @@ class LiveRun:
         return self.record.model_copy(update=sizes)
 
 
-class FakeService(FakeVolumes, FakeAccess, FakeChanges):
+class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork):
     """Runs live in `tasks`, as they do in the daemon: no caller takes one with it by going away."""
 
     def __init__(self, tasks: TaskGroup, cache: Path) -> None:
         FakeVolumes.__init__(self, cache)
         FakeAccess.__init__(self)
         FakeChanges.__init__(self)
+        FakeNetwork.__init__(self)
         self._tasks = tasks
         self.runs: dict[str, LiveRun] = {}
         self.sessions: dict[str, SessionRecord] = {}

@@ -7,6 +7,7 @@ import click
 from hutch.cli import kinds
 from hutch.cli.changes import workspace_fields
 from hutch.cli.invocation import Invocation, asked
+from hutch.cli.net import traffic_fields
 from hutch.cli.output import (
     age,
     cost,
@@ -22,6 +23,7 @@ from hutch.cli.output import (
 from hutch.cli.policy_text import policy_fields
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import agents_own_last
+from hutch_mcp_tools.network_text import refusals
 from hutch_mcp_tools.service import Budget, RunRecord, SandboxService, ServiceError, SessionRecord
 
 if TYPE_CHECKING:
@@ -216,7 +218,8 @@ def _run(run: RunRecord) -> dict[str, object]:
         ),
         **workspace_fields(run.workspace),
         "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
-        "refused": "; ".join(f"{where}: {why}" for where, why in run.refused.items()),
+        "connections": traffic_fields(run.traffic),
+        "refused": tuple(f"{where}: {why}" for where, why in run.refused.items()),
         "tokens": tokens(run.usage),
         "cost": cost(run.usage),
         "metered": metered(run.metered),
@@ -247,5 +250,7 @@ def _session(session: SessionRecord, newest: RunRecord | None) -> dict[str, obje
         "tokens": tokens(session.usage),
         "cost": cost(session.usage),
         "metered": metered(session.metered),
+        "connections": traffic_fields(session.traffic),
+        "refused": tuple(f"{where}: {why}" for where, why in refusals(session.traffic).items()),
         "last message": session.last_message,
     }

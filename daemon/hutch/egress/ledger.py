@@ -9,6 +9,7 @@ SINGLY = 1000  # connections of a run that are logged one by one
 FLUSH_S = 60.0  # how long a sum is held back at most
 
 Log = Callable[[Connection], None]
+_Alike = tuple[str, int, Refusal | None, str, str]  # host, port, refused, rule, way in
 
 
 class Ledger:
@@ -18,14 +19,14 @@ class Ledger:
         self._run_id = run_id
         self._log = log
         self._seen = 0
-        self._sums: dict[tuple[str, int, Refusal | None], Connection] = {}
+        self._sums: dict[_Alike, Connection] = {}
 
     def add(self, record: Connection) -> None:
         self._seen += 1
         if self._seen <= SINGLY:
             self._log(record)
             return
-        key = record.host, record.port, record.refused
+        key = record.host, record.port, record.refused, record.rule, record.way
         held = self._sums.get(key)
         self._sums[key] = record if held is None else _sum(held, record)
 

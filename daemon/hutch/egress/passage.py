@@ -33,6 +33,7 @@ class Client:
     sock: socket.socket
     first: bytes = b""  # what it has sent already of what is to be carried
     waits: bool = False  # for `opened`, before it says anything to its server
+    way: str = "door"  # by which it came
 
     async def opened(self) -> None:
         """Tell it that the way is open. Raises OSError."""

@@ -58,5 +58,6 @@ class Connection:
     bytes_in: int
     refused: Refusal | None = None
     count: int = 1
+    way: str = ""  # in: "door", "proxy", "socks" or "dns"
     rule: str = ""  # that let it through, or was missing
     told: str = ""  # for people: what is in the way and how to ask for it; empty where it passed

@@ -25,6 +25,14 @@ _NO_NAME = re.compile(
 )
 
 
+def refusal(refused: Mapping[str, str]) -> str:
+    """Say what a command was refused; its record has the reasons, and what to ask for. Empty: nothing."""
+    *others, last = refused or [""]
+    if not last:
+        return ""
+    return f"it was refused {last}" + (f" and {len(others)} more" if others else "")
+
+
 def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
     """Say what probably was in a command's way; empty where its words point to nothing of ours.
 

@@ -91,6 +91,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "check_volume": (Needs(Level.WRITE),),
     "share_volume": (Needs(Level.OWN),),
     "volume_shares": (Needs(Level.OWN),),
+    "network_log": (Own(),),
     "check_secret": (OwnersOnly(),),
     "create_token": (OwnersOnly(),),
     "list_tokens": (OwnersOnly(),),

@@ -20,7 +20,7 @@ from hutch.egress import InForce, Network, carrying, open_ways, proxy_variables
 from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
-from hutch.runs.advice import TAIL_BYTES, advice
+from hutch.runs.advice import TAIL_BYTES, advice, refusal
 from hutch.runs.exchanging import exchanging
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
@@ -81,7 +81,8 @@ class OneCommand:
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
         if ended.outcome != "exited" or not ended.exit.code:
             return {}
-        return {"reason": advice(self.plan, self.live.enforced, self.live.log.tail("stderr", TAIL_BYTES))}
+        stderr = self.live.log.tail("stderr", TAIL_BYTES)
+        return {"reason": refusal(self.live.refused) or advice(self.plan, self.live.enforced, stderr)}
 
     async def settle(self) -> None:
         return
@@ -273,6 +274,7 @@ async def _store_connections(
                     count=c.count,
                     rule=c.rule,
                     told=c.told,
+                    way=c.way,
                 )
             )
 

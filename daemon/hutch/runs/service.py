@@ -15,6 +15,7 @@ from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
+from hutch.runs.networking import Networking
 from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.reviewing import Reviewing
@@ -41,9 +42,10 @@ from hutch_mcp_tools.service import (
 )
 
 _MAX_PAGE = 200
+_DESTINATIONS = 20  # in one record
 
 
-class Service(VolumeService, Granting, Reviewing):
+class Service(VolumeService, Granting, Reviewing, Networking):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
     def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
@@ -214,8 +216,9 @@ class Service(VolumeService, Granting, Reviewing):
 
     async def _told(self, run: Run) -> RunRecord:
         if not _has_network(run):
-            return run_record(run, {}, [])
-        return run_record(run, await self._state.refused(run), await self._state.usage(run_id=run.id))
+            return run_record(run, {}, [], [])
+        refused, used = await self._state.refused(run), await self._state.usage(run_id=run.id)
+        return run_record(run, refused, used, await self._state.traffic(run, _DESTINATIONS))
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
         if live := self._agents.turn_of(session.id):
@@ -227,7 +230,8 @@ class Service(VolumeService, Granting, Reviewing):
         if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
             session = replace(session, status="suspended")
         totals, used = await self._state.totals(session.id), await self._state.usage(session_id=session.id)
-        return session_record(session, totals, used, live.note if live else "")
+        traffic = await self._state.traffic(session, _DESTINATIONS)
+        return session_record(session, totals, used, traffic, live.note if live else "")
 
 
 def _has_network(run: Run) -> bool:

@@ -1,6 +1,7 @@
 """Turns the daemon's records into those of the wire."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import cast
@@ -10,13 +11,18 @@ from pydantic import JsonValue
 from hutch.access import Share
 from hutch.egress import Refusal
 from hutch.secrets import Checked
-from hutch.state import AccessToken, Run, Session, Tokens, UsageRow
+from hutch.state import AccessToken, Connection, Run, Session, Tokens, Traffic, UsageRow
 from hutch.state.records import SessionTotals
 from hutch_mcp_tools.access_records import SecretCheck, ShareRecord, TokenRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
 from hutch_mcp_tools.service import ModelUsage, RunRecord, SessionRecord, Usage
 
+_REFUSED = 50  # destinations in one record
 
-def run_record(run: Run, refused: Mapping[str, str], used: Sequence[UsageRow]) -> RunRecord:
+
+def run_record(
+    run: Run, refused: Mapping[str, str], used: Sequence[UsageRow], traffic: Sequence[Traffic]
+) -> RunRecord:
     """A run, without its output; `refused` has the destinations that it did not reach, and why."""
     return RunRecord(
         run_id=run.id,
@@ -38,7 +44,8 @@ def run_record(run: Run, refused: Mapping[str, str], used: Sequence[UsageRow]) -
         changed={name: list(lines) for name, lines in run.changed.items()},
         unsynced=dict(run.unsynced),
         workspace=cast("dict[str, JsonValue]", dict(run.workspace)),
-        refused={where: _told(why) for where, why in refused.items()},
+        refused={where: _told(why) for where, why in list(refused.items())[-_REFUSED:]},
+        traffic=[traffic_record(each) for each in traffic],
         usage=_usage(run.tokens) if run.tokens else None,
         metered=metered(used),
         budgets=cast("list[dict[str, JsonValue]]", [dict(budget) for budget in run.budgets]),
@@ -53,7 +60,11 @@ def _told(why: str) -> str:
 
 
 def session_record(
-    session: Session, totals: SessionTotals, used: Sequence[UsageRow], note: str
+    session: Session,
+    totals: SessionTotals,
+    used: Sequence[UsageRow],
+    traffic: Sequence[Traffic],
+    note: str,
 ) -> SessionRecord:
     """A session, with what its runs add up to and what the one is at that works now."""
     return SessionRecord(
@@ -72,10 +83,23 @@ def session_record(
         principal=session.principal,
         usage=_usage(totals.tokens),
         metered=metered(used),
+        traffic=[traffic_record(each) for each in traffic],
         note=note,
         last_message=session.last_message,
         error=session.error,
     )
+
+
+def traffic_record(traffic: Traffic) -> TrafficRecord:
+    """What passed to one destination, summed."""
+    return TrafficRecord.model_validate(asdict(traffic))
+
+
+def connection_record(connection: Connection) -> ConnectionRecord:
+    """One connection."""
+    values = asdict(connection)
+    del values["run_id"]
+    return ConnectionRecord.model_validate({**values, "at": _time(connection.at)})
 
 
 def metered(used: Sequence[UsageRow]) -> list[ModelUsage]:

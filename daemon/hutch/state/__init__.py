@@ -3,7 +3,16 @@
 Holds no content of volumes.
 """
 
-from hutch.state.records import AccessToken, Connection, Run, RunStatus, Session, SessionStatus, Tokens
+from hutch.state.records import (
+    AccessToken,
+    Connection,
+    Run,
+    RunStatus,
+    Session,
+    SessionStatus,
+    Tokens,
+    Traffic,
+)
 from hutch.state.store import State
 from hutch.state.usage import UsageRow
 
@@ -16,5 +25,6 @@ __all__ = [
     "SessionStatus",
     "State",
     "Tokens",
+    "Traffic",
     "UsageRow",
 ]

@@ -117,6 +117,22 @@ class Connection:
     count: int = 1
     rule: str = ""  # that let it through, or was missing
     told: str = ""  # of a refusal: what is in the way, for people
+    way: str = ""  # in: "door", "proxy", "socks" or "dns"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What passed between sandboxes and one destination by one rule, or what was refused there."""
+
+    host: str
+    port: int
+    rule: str
+    is_refused: bool
+    told: str  # of what was refused: what is in the way, for people
+    count: int
+    sent: int
+    received: int
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)

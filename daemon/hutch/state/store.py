@@ -13,9 +13,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
 from hutch.state.migrate import migrate
-from hutch.state.records import AccessToken, Connection, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.records import AccessToken, Run, Session, SessionStatus, SessionTotals, Tokens
 from hutch.state.usage import UsageRows
 
 Table = Literal["runs", "sessions"]
@@ -29,7 +30,7 @@ _TOKENS = {
 }
 
 
-class State(UsageRows):
+class State(UsageRows, ConnectionRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
 
     async def put_run(self, run: Run) -> None:
@@ -133,7 +134,7 @@ class State(UsageRows):
         return [row[0] for row in rows]
 
     async def add_token(self, token: AccessToken) -> None:
-        await self._execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", *_values(token))
+        await self._execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", *asdict(token).values())
 
     async def token(self, token_id: str) -> AccessToken | None:
         rows = await self._all("SELECT * FROM tokens WHERE id = ?", token_id)
@@ -172,28 +173,6 @@ class State(UsageRows):
     async def forget_share(self, volume: str, principal: str) -> None:
         await self._execute("DELETE FROM shares WHERE volume = ? AND principal = ?", volume, principal)
 
-    async def add_connection(self, connection: Connection) -> None:
-        await self._execute(
-            "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(connection)
-        )
-
-    async def refused(self, run: Run) -> dict[str, str]:
-        """Return what was refused to a run, "host:port" -> why; in a kept sandbox, while it was at work."""
-        rows = await self._all(
-            "SELECT host, port, coalesce(nullif(told, ''), refused) FROM connections"
-            " WHERE run_id IN (?1, ?2) AND refused IS NOT NULL AND at >= ?3 AND (?4 IS NULL OR at <= ?4)"
-            " ORDER BY at",
-            run.id,
-            run.session_id,
-            run.created_at,
-            run.ended_at,
-        )
-        return {f"{host}:{port}" if port else host: refused for host, port, refused in rows}
-
-    async def connections(self, run_id: str) -> list[Connection]:
-        rows = await self._all("SELECT * FROM connections WHERE run_id = ? ORDER BY at", run_id)
-        return [Connection(*row) for row in rows]
-
     async def _put(self, table: Table, row: Mapping[str, object]) -> None:
         columns = ", ".join(row)
         marks = ", ".join("?" * len(row))
@@ -220,10 +199,6 @@ async def open_state(path: Path) -> AsyncGenerator[State]:
         except sqlite3.Error as error:
             raise failed(error) from error
         yield State(db)
-
-
-def _values(record: Connection | AccessToken) -> list[object]:
-    return list(asdict(record).values())
 
 
 def _run_row(run: Run) -> dict[str, object]:

@@ -55,6 +55,7 @@ class BadRequestError(Exception):
 
 @dataclass(slots=True)
 class _HttpClient(Client):
+    way: str = "proxy"
     http: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
 
     async def opened(self) -> None:
@@ -84,6 +85,7 @@ class _HttpClient(Client):
 
 @dataclass(slots=True)
 class _SocksClient(Client):
+    way: str = "socks"
     version: int = 5
 
     async def opened(self) -> None:

@@ -64,7 +64,7 @@ class Serving:
                     continue
                 address, port = client.getsockname()
                 client.close()
-                self._refuse(self._names.name_at(address, port) or address, port, Refusal.TOO_MANY)
+                self._refuse(self._names.name_at(address, port) or address, port, Refusal.TOO_MANY, "")
                 refusals += 1
                 if refusals % REFUSALS == 0:
                     await anyio.sleep(PAUSE_S)
@@ -83,12 +83,12 @@ class Serving:
         except NotADestinationError as error:
             shown = host.encode("unicode_escape").decode()[:_SHOWN]
             told = f"{shown}: {error}"
-            self._refuse(shown, port, Refusal.NAME, told=told)
+            self._refuse(shown, port, Refusal.NAME, client.way, told=told)
             await client.refused(Refusal.NAME, told)
             return
         judged = self._network.judge(name, port)
         if isinstance(judged, Missing):
-            self._refuse(name, port, Refusal.RULE, judged.rule, judged.told)
+            self._refuse(name, port, Refusal.RULE, client.way, judged.rule, judged.told)
             await client.refused(Refusal.RULE, judged.told)
             return
         await self._pass(Passage(client, name, port, judged, self._network, self._resolver))
@@ -112,17 +112,19 @@ class Serving:
             self._unknown.add(host)
             missing = self._network.judge(host, TLS_PORT)
             rule, told = (missing.rule, missing.told) if isinstance(missing, Missing) else ("", "")
-            self._refuse(host, 0, Refusal.RULE, rule, told)
+            self._refuse(host, 0, Refusal.RULE, "dns", rule, told)
 
     def refuse_request(self, why: Refusal, told: str) -> None:
         """Log a request to the proxy that was not read to its end."""
-        self._refuse(_PROXY, 0, why, told=told)
+        self._refuse(_PROXY, 0, why, "proxy", told=told)
 
-    def _refuse(self, host: str, port: int, why: Refusal, rule: str = "", told: str = "") -> None:
+    def _refuse(self, host: str, port: int, why: Refusal, way: str, rule: str = "", told: str = "") -> None:
         _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, why)
         at = datetime.now(UTC)
         told = told or why.told
-        self._ledger.add(Connection(self._run_id, host, port, None, at, 0.0, 0, 0, why, rule=rule, told=told))
+        self._ledger.add(
+            Connection(self._run_id, host, port, None, at, 0.0, 0, 0, why, way=way, rule=rule, told=told)
+        )
 
 
 def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: float) -> Connection:
@@ -136,6 +138,7 @@ def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: flo
         bytes_out=passage.bytes_out,
         bytes_in=passage.bytes_in,
         refused=passage.refused,
+        way=passage.client.way,
         rule=str(passage.rule),
         told=passage.told or (passage.refused.told if passage.refused else ""),
     )

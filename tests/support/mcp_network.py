@@ -1,0 +1,13 @@
+"""The network of the fake service: what its tests say that went out."""
+
+from hutch_mcp_tools.network_records import ConnectionRecord
+
+
+class FakeNetwork:
+    """Every run has the same connections."""
+
+    def __init__(self) -> None:
+        self.connections: list[ConnectionRecord] = []
+
+    async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
+        return self.connections[-limit:]
