@@ -60,7 +60,7 @@ class Standstill:
     thaw: Callable[[], None] = lambda: None
     _since: float | None = None
     _before_s: float = 0.0
-    _set_deadline: Callable[[], None] = lambda: None
+    _deadlines: list[Callable[[], None]] = field(default_factory=list)  # of all that waits in the sandbox
     _over: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -76,13 +76,13 @@ class Standstill:
         if self._since is None:
             self._since = time.monotonic()
             self._over = anyio.Event()
-            self._set_deadline()
+            self._move_deadlines()
 
     def end(self) -> None:
         if self._since is not None:
             self._before_s, self._since = self.total_s, None
             self.thaw()
-            self._set_deadline()
+            self._move_deadlines()
             self._over.set()
 
     async def until_over(self) -> None:
@@ -99,11 +99,15 @@ class Standstill:
             waiting.deadline = math.inf if self.holds else ends_at + self.total_s
 
         set_deadline()
-        self._set_deadline = set_deadline
+        self._deadlines.append(set_deadline)
         try:
             yield
         finally:
-            self._set_deadline = lambda: None
+            self._deadlines.remove(set_deadline)
+
+    def _move_deadlines(self) -> None:
+        for set_deadline in self._deadlines:
+            set_deadline()
 
 
 @dataclass(frozen=True, slots=True)

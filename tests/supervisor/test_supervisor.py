@@ -5,9 +5,10 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from hutch.supervisor import Ended, Stop, Stream, supervise
+from hutch.supervisor import Ended, Standstill, Stop, Stream, supervise
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import Child, LocalProcess, open_pipes
 from hutch_launchers.spec import ExitStatus, Guarantee
@@ -128,3 +129,23 @@ async def test_a_sandbox_that_is_lost_under_its_command_is_an_error_by_its_own_n
         with pytest.raises(LauncherError) as error:
             await supervise(process, b"", Output(), 20, Stop())
     assert error.value.code == "sandbox_gone"
+
+
+async def test_all_that_waits_in_a_sandbox_stands_still_together() -> None:
+    standstill = Standstill()
+    late: list[float] = []
+
+    async def wait(wall_s: float) -> None:
+        with anyio.CancelScope() as scope, standstill.bounds(scope, wall_s):
+            await anyio.sleep(30)
+        late.append(wall_s)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait, 0.1)
+        group.start_soon(wait, 0.2)
+        await anyio.lowlevel.checkpoint()
+        standstill.begin()
+        await anyio.sleep(0.4)
+        assert late == []
+        standstill.end()
+    assert late == [0.1, 0.2]
