@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hutch.config import Network
 from hutch.config.kinds import Kind, WrongValueError
 from hutch.config.network_kinds import Hosts, HostService
-from hutch.destinations import Pattern
+from hutch.destinations import EVERY, Pattern
+from hutch.egress import proxy_variables, union
 from hutch.egress.addresses import vetted
-from hutch.egress.ways.doors import allot_doors
+from hutch.egress.ways.doors import allot_doors, lay_out
 from hutch.errors import HutchError
-from hutch_launchers.spec import Door
+from hutch_launchers.spec import Door, Listener
 from support.networks import network
 
 
@@ -127,6 +129,28 @@ def test_every_name_has_an_address_of_its_own_and_loopback_stands_for_itself() -
         Door("b.example", "127.1.0.4", 443),
         Door("a.example", "127.1.0.3", 80),
     )
+
+
+def test_what_is_made_inside_is_one_listener_at_a_wildcards_port_and_else_one_a_door() -> None:
+    granted = network("a.example", "a.example:22", "*.w.example:8443", services=["127.0.0.1:3128", "db:5432"])
+    layout = lay_out(granted)
+    assert layout.listeners == (
+        Listener("0.0.0.0", 443),
+        Listener("0.0.0.0", 8443),
+        Listener("127.0.0.1", 3128),
+        Listener("127.1.0.2", 5432),
+        Listener("127.1.0.3", 22),
+    )
+    assert layout.proxy == Listener("127.0.0.1", 3129)
+    full = lay_out(union(["full"], {"full": Network(allow=(EVERY,))}))
+    assert [each.port for each in full.listeners] == [80, 443]
+
+
+def test_programs_are_told_of_the_proxy_in_both_spellings_and_not_for_themselves() -> None:
+    variables = proxy_variables(network("a.example", services=["db:5432"]))
+    assert variables["HTTPS_PROXY"] == variables["http_proxy"] == "http://127.0.0.1:3128"
+    assert {"localhost", "127.0.0.1", "::1", "0.0.0.0", "db"} <= set(variables["no_proxy"].split(","))
+    assert proxy_variables(network()) == {}
 
 
 def test_more_hosts_than_there_are_addresses_are_refused() -> None:

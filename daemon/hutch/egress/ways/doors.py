@@ -7,6 +7,7 @@ from hutch.destinations import TLS_PORT, Pattern, is_address
 from hutch.egress.rules import Missing, Network, judge
 from hutch.errors import HutchError
 from hutch_launchers.spec import EVERY_ADDRESS, Door, Listener
+from hutch_launchers.system_view import HOSTNAME
 
 LOOPBACK = "127.0.0.1"
 RESOLVER = "127.0.0.53"
@@ -14,6 +15,7 @@ RESOLVER = "127.0.0.53"
 _DNS_PORT = 53
 _PROXY_PORT = 3128
 _EVERYWHERE = (80, TLS_PORT)  # of a rule that stands for every port
+_ITSELF = ("localhost", LOOPBACK, "127.0.0.0/8", "::1", "0.0.0.0", HOSTNAME)  # noqa: S104 - as programs write it
 _MAX_DOORS = 254  # names of one run: the last part of 127.1.0.n
 
 
@@ -59,7 +61,7 @@ def proxy_variables(network: Network) -> Mapping[str, str]:
         return {}
     url = f"http://{LOOPBACK}:{lay_out(network).proxy.port}"
     services = {rule.pattern.host for rule in network.allow if rule.is_host_service}
-    direct = ",".join(("localhost", LOOPBACK, "::1", *sorted(services - {"localhost", LOOPBACK})))
+    direct = ",".join(dict.fromkeys((*_ITSELF, *sorted(services))))
     named = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "ALL_PROXY": url, "NO_PROXY": direct}
     return {**named, **{name.lower(): value for name, value in named.items()}}
 
