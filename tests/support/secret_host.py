@@ -26,11 +26,14 @@ class SecretHost:
     def url(self) -> str:
         return f"https://{HOST}:{self.port}"
 
+    def network(self, name: str) -> str:
+        """A network to it and nobody else."""
+        return f'[network.{name}]\nhost_services = ["{HOST}:{self.port}"]'
+
     def config(self, place: str = "header x-api-key", more: str = "") -> str:
         """A network to it, and the secret `key` for it."""
         return f"""
-[network.near]
-host_services = ["{HOST}:{self.port}"]
+{self.network("near")}
 
 [secrets.key]
 from_env = "PLANTED"
