@@ -67,7 +67,7 @@ class World:
         for record in self.log:
             assert abs((datetime.now(UTC) - record.started_at).total_seconds()) < 60
             assert 0 <= record.duration_s < 60
-        return [replace(record, started_at=AT, duration_s=0, rule="", told="") for record in self.log]
+        return [replace(record, started_at=AT, duration_s=0, way="", rule="", told="") for record in self.log]
 
 
 @pytest.fixture
