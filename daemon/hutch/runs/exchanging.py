@@ -18,9 +18,8 @@ from hutch.secrets import Held, Secrets, hold, read_value
 from hutch_launchers.spec import Mount
 
 _INSIDE = PurePosixPath("/opt/certificates.pem")
-_SYSTEMS = PurePosixPath(
-    "/etc/ssl/certs/ca-certificates.crt"
-)  # what most programs read that know no variable
+# Read by programs that know none of the variables below
+_SYSTEMS = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 _BUNDLES = (_SYSTEMS, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 # Read by OpenSSL, Go, uv and Ruby; Node.js; requests and pip; other curls; git; cargo; Codex; Deno
 _VARIABLES = (

@@ -130,18 +130,19 @@ class Conversation:
             except UnreachedError as error:
                 await self._answer(Answer(502, b"", why=error.told))
                 raise
-        server, self._is_sent = self._server, False
+        server, self._is_sent, is_answered = self._server, False, False
         with CancelScope() as idle:
             idle.deadline = current_time() + IDLE_S
             async with anyio.create_task_group() as both:
                 both.start_soon(self._outward, server, event, chain, idle)
                 with suppress(BrokenResourceError):  # the client has gone
                     reply = await self._inward(server, chain, idle)
-                    if reply is None and is_first:
-                        await self._answer(Answer(502, b"", why=f"{self._place.host} gave no answer"))
-                    elif reply is not None and reply.status == _SWITCHING:
+                    is_answered = reply is not None
+                    if reply is not None and reply.status == _SWITCHING:
                         await self._tunnel(server, chain, idle)
                 both.cancel_scope.cancel()
+        if is_first and not is_answered:  # else the client makes a new connection, as it would without us
+            await self._answer(Answer(502, b"", why=f"{self._place.host} gave no answer"))
         # An answer may come before all of its request was sent: nothing may follow that
         if self._is_sent and chain.is_whole:
             return self._client.next_cycle() and server.next_cycle()
@@ -229,11 +230,11 @@ class Conversation:
 
     async def _answer(self, answer: Answer) -> bool:
         """Answer in the server's place; whether another request may follow."""
+        if self._client.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return False  # its answer has begun
         self._note(answer.why)
         body = answer.body or f"hutch: {answer.why}\n".encode()
         headers = [(b"Content-Type", answer.content_type), (b"Content-Length", str(len(body)).encode())]
-        if self._client.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            return False
         await self._client.send(h11.Response(status_code=answer.status, headers=headers, reason=b""))
         if not self._is_head:
             await self._client.send(h11.Data(body))
