@@ -24,7 +24,7 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
-from hutch_mcp_tools.network_records import ConnectionRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord
 from hutch_mcp_tools.service import (
     AgentRequest,
     Budget,
@@ -135,6 +135,9 @@ class Client(VolumeClient):
 
     async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
         return await self._call("network_log", list[ConnectionRecord], of=of, limit=limit)
+
+    async def change_network(self, of: str, change: NetworkChange) -> NetworkRecord:
+        return await self._call("change_network", NetworkRecord, of=of, change=change)
 
     async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
         return await self._call("check_secret", SecretCheck, secret=secret, path=path)

@@ -38,3 +38,20 @@ class TrafficRecord(Wire):
     @property
     def where(self) -> str:
         return f"{self.host}:{self.port}" if self.port else self.host or "the proxy"
+
+
+class NetworkChange(Wire):
+    """What the owner gives to a run while it lives, or takes from it: "host", "host:port", "*.host"."""
+
+    host: str
+    allowed: bool
+    is_host_service: bool = False  # may be a private or loopback address
+
+
+class NetworkRecord(Wire):
+    """What a sandbox at work may reach now, and what was changed since it began."""
+
+    of: str  # the run, or the session of a kept sandbox, all of whose runs it is for
+    allow: list[str]
+    deny: list[str]
+    changes: list[str]  # "2026-11-21T15:40:03Z owner: allow api.example.org:443"

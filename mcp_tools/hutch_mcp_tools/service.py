@@ -19,7 +19,7 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
-from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord, TrafficRecord
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -379,6 +379,9 @@ class SandboxService(Protocol):
 
     async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
         """The newest connections of a run, or of all runs of a session, in their order, and refusals."""
+
+    async def change_network(self, of: str, change: NetworkChange) -> NetworkRecord:
+        """Give or take a destination while a run or kept sandbox lives. For the owner; no tool calls it."""
 
     async def check_secret(self, secret: str, path: str | None = None) -> SecretCheck:
         """Ask a secret's host with it and without; the value is told to nobody else."""

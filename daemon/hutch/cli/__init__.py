@@ -38,7 +38,7 @@ SECTIONS = {
         "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
         "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
         "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
-        "net": ("hutch.cli.net:net", "Look at what went out of sandboxes, and what was refused."),
+        "net": ("hutch.cli.net:net", "See what went out of sandboxes; change what they reach."),
         "secret": ("hutch.cli.secret:secret", "Have values that sandboxes use and never see."),
         "token": ("hutch.cli.token:token", "Print the daemon's bearer token; make and end others'."),
         "serve": ("hutch.cli.daemon:serve", "Run the daemon in the foreground."),

@@ -1,4 +1,4 @@
-"""`hutch net`: what went out of sandboxes, and what was refused there."""
+"""`hutch net`: what went out of sandboxes and what was refused there, and what they may reach."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import click
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
 from hutch_launchers.sizes import size
-from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, TrafficRecord
 from hutch_mcp_tools.text import one_line
 
 _HEADS = ("TIME", "TO", "ADDRESS", "RULE", "BY", "OUT", "IN", "TOOK", "COUNT", "REFUSED")
@@ -16,7 +16,7 @@ _MOST = 10_000
 
 @click.group()
 def net() -> None:
-    """What went out of sandboxes, and what was refused there."""
+    """What went out of sandboxes, what was refused there, and what they may reach while they work."""
 
 
 @net.command()
@@ -33,6 +33,38 @@ def log(invocation: Invocation, /, *, id_: str, limit: int, as_json: bool) -> No
     print_table(_HEADS, map(_row, records))
     for told in dict.fromkeys(_refusal(record) for record in records if record.refused):
         note(told)
+
+
+@net.command()
+@click.argument("id_", metavar="ID")
+@click.argument("host", metavar="HOST[:PORT]")
+@click.option("--host-service", is_flag=True, help="It is a service of this host or its private network.")
+@json_option
+@click.pass_obj
+def allow(invocation: Invocation, /, *, id_: str, host: str, host_service: bool, as_json: bool) -> None:
+    """Let a run or kept sandbox that works now reach HOST too; without a port it is 443."""
+    change = NetworkChange(host=host, allowed=True, is_host_service=host_service)
+    _change(invocation, id_, change, as_json=as_json)
+
+
+@net.command()
+@click.argument("id_", metavar="ID")
+@click.argument("host", metavar="HOST[:PORT]")
+@json_option
+@click.pass_obj
+def deny(invocation: Invocation, /, *, id_: str, host: str, as_json: bool) -> None:
+    """Take HOST from a run or kept sandbox that works now, and cut its connections there."""
+    _change(invocation, id_, NetworkChange(host=host, allowed=False), as_json=as_json)
+
+
+def _change(invocation: Invocation, id_: str, change: NetworkChange, *, as_json: bool) -> None:
+    record = invocation.call(lambda service: service.change_network(id_, change))
+    if as_json:
+        print_json(record)
+        return
+    reached = ", ".join(record.allow) or "nothing"
+    but = f", but not {', '.join(record.deny)}" if record.deny else ""
+    note(f"{record.of} reaches {reached}{but}")
 
 
 def traffic_fields(traffic: Sequence[TrafficRecord]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def policy_fields(policy: Mapping[str, Any]) -> dict[str, object]:
         "may read": tuple(granted.get("reads", [])) or "nothing of this host but its programs",
         "not shown": ", ".join(hidden[:_SHOWN]) + more,
         "may reach": tuple(granted.get("network", [])) or "no network",
+        "changed since": tuple(policy.get("network_changes", [])),
         "secrets": tuple(granted.get("secrets", [])),
         "limits": _limits(granted.get("limits", {}), policy.get("enforced", {})),
         "needed": ", ".join(granted.get("needs", [])),

@@ -20,6 +20,7 @@ unless its rule is a host service. On port 443 the client must say the granted n
 """
 
 from hutch.egress.carrying import carrying
+from hutch.egress.changing import given, taken
 from hutch.egress.in_force import InForce
 from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
@@ -42,9 +43,11 @@ __all__ = [
     "Requests",
     "Rule",
     "carrying",
+    "given",
     "judge",
     "open_ways",
     "proxy_variables",
+    "taken",
     "tunnel",
     "union",
 ]

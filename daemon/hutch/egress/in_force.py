@@ -25,6 +25,7 @@ class InForce:
     def __init__(self, network: Network) -> None:
         self._network = network
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
+        self.is_served = False  # ways out are open
         self._is_over = False
         self._used: dict[Pattern, int] = {}
         self._open: dict[int, Cuttable] = {}

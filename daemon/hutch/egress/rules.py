@@ -17,6 +17,11 @@ class Rule:
     network: str = ""  # its name; empty: the caller asked for this host by itself
     is_host_service: bool = False  # may stand for a loopback or private address: the owner named it
 
+    @property
+    def is_taken(self) -> bool:
+        """Of what denies: that its owner took it from this run, while it lives."""
+        return not self.network
+
     def __str__(self) -> str:
         return str(self.pattern)
 
@@ -38,6 +43,8 @@ class Missing:
     @property
     def told(self) -> str:
         """Say for people what is in the way, and how to ask for it."""
+        if self.denied is not None and self.denied.is_taken:
+            return f"{self.host}:{self.port} was taken from this run by its owner: {self.denied}"
         if self.denied is not None:
             written = str(self.denied).removesuffix(":*")
             by = f'deny = ["{written}"] of [network.{self.denied.network}]'

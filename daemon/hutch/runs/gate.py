@@ -92,6 +92,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "share_volume": (Needs(Level.OWN),),
     "volume_shares": (Needs(Level.OWN),),
     "network_log": (Own(),),
+    "change_network": (OwnersOnly(),),
     "check_secret": (OwnersOnly(),),
     "create_token": (OwnersOnly(),),
     "list_tokens": (OwnersOnly(),),

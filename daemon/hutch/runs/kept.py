@@ -79,6 +79,12 @@ class Kept:
         self.reason = self.reason or reason
         self._stop.set()
 
+    def tell(self, policy: dict[str, object]) -> None:
+        """Write down its changed policy, for what runs in it and for what will."""
+        self.policy = policy
+        for live in self.running.values():
+            live.change(policy=policy)
+
     def stop_at_once(self, reason: str) -> None:
         """End it, and what runs in it, without a grace."""
         for live in self.running.values():

@@ -77,6 +77,11 @@ class KeptSessions:
         self._runs.tasks.start_soon(self._follow, session, kept, live, work, limits)
         return live
 
+    def at_work(self, session_id: str | None) -> Kept | None:
+        """Return the kept sandbox of a session, if it stands."""
+        kept = self._kept.get(session_id or "")
+        return kept if kept and kept.sandbox is not None else None
+
     def is_suspended(self, session_id: str) -> bool:
         """Whether a kept sandbox is held still."""
         kept = self._kept.get(session_id)

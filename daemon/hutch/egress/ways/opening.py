@@ -43,12 +43,14 @@ async def open_ways(
         with listen(path) as listener:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_serve, listener, layout, names, serving, ledger)
+                network.is_served = True
                 try:
                     yield EgressEndpoint(path, layout.doors, layout.made, RESOLVER)
                 except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
                     failure = error
                 tasks.cancel_scope.cancel()
     finally:
+        network.is_served = False
         path.unlink(missing_ok=True)
         ledger.flush()
     if failure is not None:
