@@ -11,6 +11,7 @@ from anyio.streams.tls import TLSAttribute
 
 from hutch.egress.exchange import Answer, Exchange, Reply, Request, UnreachedError
 from hutch.egress.exchange.authority import Authority
+from hutch.egress.exchange.http import DRAIN_S
 from support.exchange_world import HOST, Server, read_all, world
 
 GET = b"GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
@@ -203,6 +204,17 @@ async def test_a_step_may_answer_itself_and_the_connection_goes_on() -> None:
     assert answer.endswith(b"hello")
     assert [seen.target for seen in server.seen] == ["/"]
     assert first.events[:2] == [("POST", "/x"), False]
+
+
+async def test_who_waits_to_be_asked_for_a_body_is_answered_and_not_waited_for() -> None:
+    class Refusing(Looking):
+        async def begin(self, request: Request) -> Exchange | Answer:
+            return Answer(403, b"no")
+
+    asked = GET.replace(b"GET", b"PUT").replace(b"Conn", b"Expect: 100-continue\r\nContent-Length: 4\r\nConn")
+    async with world(Server(), [Refusing()]) as here:
+        with anyio.fail_after(DRAIN_S / 2):
+            assert (await here.ask(asked)).startswith(b"HTTP/1.1 403")
 
 
 async def test_a_server_that_cannot_prove_its_name_is_not_asked() -> None:

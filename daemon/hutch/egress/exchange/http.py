@@ -60,6 +60,7 @@ class Conversation:
         self._note = note
         self._is_head = False  # what is asked has an answer without a body
         self._is_sent = False  # all of the request
+        self._waits = False  # the client, to be asked for its body
 
     async def run(self) -> None:
         """Serve it to its end. Raises UnreachedError once the client was told."""
@@ -108,6 +109,7 @@ class Conversation:
     async def _serve(self, event: h11.Request) -> bool:
         """Carry one request and its answer; whether another may follow."""
         self._is_head = event.method == b"HEAD"
+        self._waits = self._client.http.they_are_waiting_for_100_continue
         try:
             chain = await begin(self._steps, read_request(event, self._place))
         except RefusedHeadError as error:
@@ -162,6 +164,7 @@ class Conversation:
                 idle.deadline = current_time() + IDLE_S
                 if not isinstance(part, h11.Data):
                     break
+                self._waits = False
                 if data := chain.send(bytes(part.data)):
                     await server.send(h11.Data(data))
             if data := chain.send_end():
@@ -197,6 +200,7 @@ class Conversation:
                 await self._client.send(sent_upgrade(reply))
                 return reply
             if event.status_code == _CONTINUE:
+                self._waits = False
                 await self._client.send(h11.InformationalResponse(status_code=_CONTINUE, headers=[]))
 
     async def _body(self, server: Link, chain: Chain, idle: CancelScope) -> None:
@@ -244,7 +248,7 @@ class Conversation:
 
     async def _drain(self) -> None:
         """Take what the client still sends: a connection that is closed before loses the answer for it."""
-        size = 0
+        size = DRAIN_BYTES if self._waits else 0  # it was not asked for it
         with anyio.move_on_after(DRAIN_S), suppress(*BROKEN):
             while self._client.http.their_state is h11.SEND_BODY and size < DRAIN_BYTES:
                 part = await self._client.next()
