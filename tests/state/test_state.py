@@ -172,7 +172,7 @@ def test_migrations_are_numbered_without_a_gap() -> None:
 async def test_a_full_disk_is_a_clean_error_and_the_rows_before_it_stay(tmp_path: Path) -> None:
     async with open_state(tmp_path / "state.db") as state:
         await state.put_run(RUN)
-        state._db.execute("PRAGMA max_page_count = 1")
+        await state._db.execute("PRAGMA max_page_count = 1")
         with pytest.raises(HutchError) as refused:
             await state.put_run(replace(RUN, id="r-2", command="x" * 100_000))
         assert refused.value.code == "state_failed"

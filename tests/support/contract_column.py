@@ -54,7 +54,7 @@ def who(name: str) -> Who:
     user = str(USER)
     found = Who(name, USER, ("setpriv", "--reuid", user, "--regid", user, "--clear-groups"))
     trial = subprocess.run(
-        [*found.python, "-c", "import blake3, pydantic_core, zstandard"],
+        [*found.python, "-c", "import aiosqlite, blake3, pydantic_core, zstandard"],
         env=dict(found.env),
         capture_output=True,
         text=True,

@@ -2,24 +2,26 @@
 
 import sqlite3
 
+import aiosqlite
+
 from hutch.errors import HutchError
 
 
 class Database:
     """Methods raise HutchError `state_failed` when the disk is full or broken."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
 
     async def _execute(self, sql: str, *values: object) -> None:
         try:
-            self._db.execute(sql, values)
+            await self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise failed(error) from error
 
     async def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         try:
-            return self._db.execute(sql, values).fetchall()
+            return list(await self._db.execute_fetchall(sql, values))
         except sqlite3.Error as error:
             raise failed(error) from error
 

@@ -1,8 +1,9 @@
 """Brings a database to the newest numbered schema, one transaction a step."""
 
 import re
-import sqlite3
 from importlib import resources
+
+import aiosqlite
 
 from hutch.errors import HutchError
 
@@ -16,13 +17,14 @@ def steps() -> list[tuple[int, str]]:
     return sorted((int(match[1]), item.read_text(encoding="utf-8")) for match, item in found if match)
 
 
-def migrate(db: sqlite3.Connection) -> int:
+async def migrate(db: aiosqlite.Connection) -> int:
     """Apply what is missing and return the schema's number.
 
     Raises:
         HutchError: `state_newer` when a newer Hutch wrote this database.
     """
-    at = db.execute("PRAGMA user_version").fetchone()[0]
+    row = await (await db.execute("PRAGMA user_version")).fetchone()
+    at = row[0] if row else 0
     known = steps()
     newest = known[-1][0]
     if at > newest:
@@ -34,5 +36,5 @@ def migrate(db: sqlite3.Connection) -> int:
     for number, sql in known:
         if number > at:
             # executescript commits what is open, so the transaction is written into the script itself
-            db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
+            await db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
     return newest

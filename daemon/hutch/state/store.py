@@ -1,17 +1,18 @@
 """The state database: one connection, one writer, every statement a transaction of its own.
 
 Write-ahead log with `synchronous = NORMAL`: a killed daemon loses nothing; a power cut may lose the newest
-rows, whose processes it has ended as well. A statement takes less than a change of thread and back, so it is
-made here and now.
+rows, whose processes it has ended as well.
 """
 
 import json
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
+
+import aiosqlite
 
 from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
@@ -189,13 +190,13 @@ async def open_state(path: Path) -> AsyncGenerator[State]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
     # isolation_level None: every statement commits itself, so none waits on a forgotten transaction
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    async with aiosqlite.connect(path, isolation_level=None) as db:
         db.row_factory = sqlite3.Row
         try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA foreign_keys = ON")
-            migrate(db)
+            await db.execute("PRAGMA journal_mode = WAL")
+            await db.execute("PRAGMA synchronous = NORMAL")
+            await db.execute("PRAGMA foreign_keys = ON")
+            await migrate(db)
         except sqlite3.Error as error:
             raise failed(error) from error
         yield State(db)
