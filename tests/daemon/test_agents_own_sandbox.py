@@ -34,6 +34,12 @@ OPENED = {
 }
 
 
+def handed_in(url: str) -> str:
+    """Configuration that gives the agent its credential itself: on this host nothing is put in outside."""
+    network = 'network = "model"\n'
+    return model_config(url).replace(network, f'{network}pass_env = ["ANTHROPIC_API_KEY"]\n')
+
+
 def needs_socat() -> None:
     need("builtin", shutil.which("socat") is not None, "socat", "apt install socat")
 
@@ -66,7 +72,7 @@ async def test_a_turn_works_and_what_it_starts_writes_in_its_folder_alone(tmp_pa
     )
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "d", model_config(url) + BUILTIN + ALLOWED, env=KEY) as made,
+        daemon(tmp_path / "d", handed_in(url) + BUILTIN + ALLOWED, env=KEY) as made,
         made.client() as client,
     ):
         for path, said in planted(outside).items():
@@ -95,7 +101,7 @@ async def test_a_policy_that_needs_anything_refuses_it_and_it_runs_no_command(tm
     needs_socat()
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "strict", model_config(url) + BUILTIN, env=KEY) as made,
+        daemon(tmp_path / "strict", handed_in(url) + BUILTIN, env=KEY) as made,
         made.client() as client,
     ):
         with pytest.raises(ServiceError) as refused:
@@ -113,7 +119,7 @@ async def test_without_its_sandbox_s_programs_nothing_starts(tmp_path: Path) -> 
     missing = '\n[methods.builtin]\nkind = "builtin"\nprograms = ["bwrap", "no-such-program"]\n'
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "d", model_config(url) + missing + ALLOWED, env=KEY) as made,
+        daemon(tmp_path / "d", handed_in(url) + missing + ALLOWED, env=KEY) as made,
         made.client() as client,
     ):
         with pytest.raises(ServiceError) as refused:
@@ -126,7 +132,7 @@ async def test_an_agent_on_the_host_ends_with_its_daemon_s_life_at_the_next_star
     token = f"{secrets.randbelow(10**6) + 10**6}"  # seconds: nobody else sleeps so long
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "d", model_config(url) + BUILTIN + ALLOWED, env=KEY) as made,
+        daemon(tmp_path / "d", handed_in(url) + BUILTIN + ALLOWED, env=KEY) as made,
     ):
         async with made.client() as client:
             hang = script({"shell": f"echo begun > begun; sleep {token}"})

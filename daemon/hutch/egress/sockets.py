@@ -25,6 +25,8 @@ async def accept(listener: socket.socket) -> socket.socket:
         except (BlockingIOError, ConnectionAbortedError):
             continue
         client.settimeout(0)
+        if client.family != socket.AF_UNIX:  # small pieces of a stream go on as they come
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
 
 

@@ -8,13 +8,22 @@ from hutch.config import Config, Secret
 from hutch.errors import HutchError
 
 
-def keyless(config: Config, name: str, agent: Agent) -> HutchError | None:
-    """Why the agent called `name` has none, unless its volume holds a login; None: it has one."""
+def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True) -> HutchError | None:
+    """Why the agent called `name` has none, unless its volume holds a login; None: it has one.
+
+    Without an egress of ours, what starts it has to hand the credential in.
+    """
     settings = config.agents[name]
     there = [variable for variable in agent.secrets if variable in os.environ]
-    own = [config.secrets[secret] for secret in settings.secrets]
+    own = [config.secrets[secret] for secret in settings.secrets] if has_egress else []
     if settings.base_url or set(there) & set(settings.pass_env) or any(map(_is_there, own)):
         return None
+    if there and not has_egress:
+        return HutchError(
+            "agent_keyless",
+            f"{agent.name} has no credential: on this host itself no secret can be put in outside",
+            f'hand it in with pass_env = ["{there[0]}"] in [agents.{name}], then: hutch stop --daemon',
+        )
     if there:
         return HutchError(
             "agent_keyless",

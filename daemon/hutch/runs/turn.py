@@ -32,6 +32,7 @@ from hutch.runs.private import PrivateFolder
 from hutch.runs.rooms import Rooms
 from hutch.state import Session, SessionStatus, Tokens
 from hutch.supervisor import Ended, Stream
+from hutch_launchers.launcher import AgentLauncher
 from hutch_launchers.spec import Mount
 
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
@@ -128,7 +129,9 @@ class AgentWork:
 
     def _refuse_keyless(self, folder: Path) -> None:
         """Refuse what would end in the agent's own advice to log in, which nobody in a sandbox can follow."""
-        refusal = keyless(self.rooms.config, self.session.agent or "", self.agent)
+        launched = isinstance(self.rooms.launchers[self.plan.method], AgentLauncher)
+        name = self.session.agent or ""
+        refusal = keyless(self.rooms.config, name, self.agent, has_egress=not launched)
         if refusal and not self.agent.has_login(folder):
             raise refusal
 
