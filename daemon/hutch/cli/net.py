@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from hutch.cli.invocation import Invocation
+from hutch.cli.learned import accept, propose
 from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, TrafficRecord
@@ -55,6 +56,10 @@ def allow(invocation: Invocation, /, *, id_: str, host: str, host_service: bool,
 def deny(invocation: Invocation, /, *, id_: str, host: str, as_json: bool) -> None:
     """Take HOST from a run or kept sandbox that works now, and cut its connections there."""
     _change(invocation, id_, NetworkChange(host=host, allowed=False), as_json=as_json)
+
+
+net.add_command(propose)
+net.add_command(accept)
 
 
 def _change(invocation: Invocation, id_: str, change: NetworkChange, *, as_json: bool) -> None:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hutch.cli.configuring import change, configuration
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, note, print_json, print_table
+from hutch.cli.output import json_option, print_json, print_table
 from hutch.cli.refusal import FAILED
 from hutch.errors import HutchError
 
 if TYPE_CHECKING:
     from hutch.config import Config, Secret
-
-_TAKE_UP = "a daemon that runs takes it up when it is started anew: hutch stop --daemon"
 
 
 @click.group()
@@ -46,9 +45,9 @@ def add(invocation: Invocation, /, *, name: str, grant: bool, dry_run: bool, **o
     """Write a secret's table into the configuration. The value itself is never written."""
     from hutch.config import writing
 
-    file, text = _configuration(invocation)
+    file, text = configuration(invocation)
     changed = writing.with_secret(text, name, _table(options), granted=grant)
-    _change(invocation, file, text, changed, dry_run=dry_run)
+    change(invocation, file, text, changed, dry_run=dry_run)
 
 
 @secret.command()
@@ -59,8 +58,8 @@ def rm(invocation: Invocation, /, *, name: str, dry_run: bool) -> None:
     """Take a secret's table out of the configuration."""
     from hutch.config import writing
 
-    file, text = _configuration(invocation)
-    _change(invocation, file, text, writing.without_secret(text, name), dry_run=dry_run)
+    file, text = configuration(invocation)
+    change(invocation, file, text, writing.without_secret(text, name), dry_run=dry_run)
 
 
 @secret.command()
@@ -123,26 +122,6 @@ def _table(options: dict[str, Any]) -> dict[str, object]:
         "check": options["check"],
     }
     return {key: value for key, value in values.items() if value}
-
-
-def _configuration(invocation: Invocation) -> tuple[Path, str]:
-    """Return the file that the daemon reads, or would read, and its text."""
-    from hutch.config.places import own_file
-
-    config = invocation.config
-    file = config.file or own_file(invocation.env)
-    return file, file.read_text() if config.file else ""
-
-
-def _change(invocation: Invocation, file: Path, old: str, new: str, *, dry_run: bool) -> None:
-    from hutch.config import parse, writing
-
-    print(writing.difference(file, old, new), end="")
-    if dry_run:
-        parse(new, invocation.env, file)
-        return
-    writing.write(file, new, invocation.env)
-    note(_TAKE_UP)
 
 
 def _users(config: "Config", name: str) -> list[str]:

@@ -56,6 +56,8 @@ AGENTS = {"claude": Agent()}
 
 R = TypeVar("R")
 
+_TAKEN = {"principals": (OWNER,), "network": ("none", "learn")}  # names that mean something else
+
 _SECTIONS = (
     "daemon",
     "storage",
@@ -165,9 +167,10 @@ def _named(
 
 
 def _checked_name(reader: Reader, section: str, name: str) -> str:
-    taken = OWNER if section == "principals" else "none"
-    if not is_name(name) or name == taken:
-        raise reader.error(f"{section}.{name!r}", f"must be named by a-z, 0-9, - and _, and not {taken!r}")
+    taken = _TAKEN.get(section, ("none",))
+    if not is_name(name) or name in taken:
+        others = " or ".join(map(repr, taken))
+        raise reader.error(f"{section}.{name!r}", f"must be named by a-z, 0-9, - and _, and not {others}")
     return f"{section}.{name}"
 
 

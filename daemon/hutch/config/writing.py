@@ -23,7 +23,7 @@ def with_secret(text: str, name: str, values: Mapping[str, object], *, granted: 
     secrets = document.setdefault("secrets", tomlkit.table(is_super_table=True))
     secrets[name] = table
     if granted:
-        _granted(document).append(name)
+        _granted(document, "secrets").append(name)
     return tomlkit.dumps(document)
 
 
@@ -40,14 +40,41 @@ def without_secret(text: str, name: str) -> str:
         del document["secrets"]
     for grant in (name, f"{name}:env"):
         if grant in document.get("policy", {}).get("secrets", ()):
-            _granted(document).remove(grant)
+            _granted(document, "secrets").remove(grant)
     return tomlkit.dumps(document)
 
 
-def _granted(document: tomlkit.TOMLDocument) -> Array:
+def with_network(text: str, name: str, values: Mapping[str, object]) -> str:
+    """Return the file's text with the table [network.NAME], and its name in policy.networks."""
+    document = _read(text)
+    networks = document.setdefault("network", tomlkit.table(is_super_table=True))
+    table = tomlkit.table()
+    for key, value in values.items():
+        table.add(key, _inline(value))
+    networks[name] = table
+    granted = _granted(document, "networks")
+    if name not in granted:
+        granted.append(name)
+    return tomlkit.dumps(document)
+
+
+def _inline(value: object) -> object:
+    """A table within a network stands on its line."""
+    if isinstance(value, Mapping):
+        made = tomlkit.inline_table()
+        made.update({key: _inline(each) for key, each in value.items()})
+        return made
+    if isinstance(value, list):
+        items = tomlkit.array()
+        items.extend(_inline(each) for each in value)
+        return items
+    return value
+
+
+def _granted(document: tomlkit.TOMLDocument, key: str) -> Array:
     policy = document.setdefault("policy", tomlkit.table())
     assert isinstance(policy, Table)
-    granted = policy.setdefault("secrets", tomlkit.array())
+    granted = policy.setdefault(key, tomlkit.array())
     assert isinstance(granted, Array)
     return granted
 

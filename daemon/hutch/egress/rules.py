@@ -66,10 +66,12 @@ class Network:
     max_bytes: Mapping[Pattern, int] = field(default_factory=dict)  # both ways together, for the whole run
     http: HttpRules = field(default_factory=dict)  # hosts to which these requests alone are let through
     metered: tuple[Origin, ...] = ()  # where models answer, whose usage is counted
+    is_learning: bool = False  # its ways are open to whatever is tried, so that it is recorded
     known: Mapping[str, Configured] = field(default_factory=dict, repr=False, compare=False)  # for advice
 
     def __bool__(self) -> bool:
-        return bool(self.allow)
+        """Whether there are ways out of its sandbox, wherever they lead."""
+        return bool(self.allow) or self.is_learning
 
 
 def judge(network: Network, host: str, port: int) -> Rule | Missing:

@@ -19,6 +19,8 @@ from hutch.policy.workspace import grant_workspace
 from hutch.workspaces import GrantedWorkspace, Mode
 from hutch_launchers.spec import Limits, Mount
 
+_LEARNING = "whatever is tried is recorded"
+
 
 def decide(wish: Wish, config: Config, rights: Rights, *, shell: str, networks: Collection[str]) -> Plan:
     """Say what this request may have. The same input gives the same plan.
@@ -100,7 +102,8 @@ def _granted(
         "reads": [f"{v.name}{_origin(v)} at {v.target}" for v in volumes if not v.writable]
         + [str(folder) for folder in config.policy.readable]
         + ([] if is_written else folders),
-        "network": [*map(str, network.allow), *(f"not {rule}" for rule in network.deny)]
+        "network": [_LEARNING] * network.is_learning
+        + [*map(str, network.allow), *(f"not {rule}" for rule in network.deny)]
         + [f"{host}: {rule}" for host, rules in network.http.items() for rule in rules],
         "limits": asdict(limits),
         "needs": sorted(config.policy.needs),

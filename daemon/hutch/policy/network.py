@@ -11,14 +11,20 @@ from hutch.egress import Network, union
 from hutch.errors import HutchError
 
 _HOSTS = "allow:"
+_LEARN = "learn"
 _HOW = "write networks by name with commas between them, and hosts last, as in python,allow:api.example.org"
 
 
 def grant_network(asked: str | None, config: Config, networks: Collection[str]) -> Network:
     """Read "none", or names and then "allow:HOST[:PORT]", with commas. `networks` may be asked for by name.
 
+    "learn" stands for all that may be asked for.
+
     Raises HutchError `network_denied`.
     """
+    if asked == _LEARN:
+        names = sorted(name for name in networks if name in config.networks)
+        return replace(union(names, config.networks, config.policy.network_hosts), is_learning=True)
     names, hosts = _read(asked or "none")
     for name in names:
         if name not in networks or name not in config.networks:
