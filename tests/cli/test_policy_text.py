@@ -30,6 +30,7 @@ def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() ->
         "may read": "nothing of this host but its programs",
         "not shown": ", ".join(f"/home/one/{n}" for n in range(6)) + " and 2 more",
         "may reach": "no network",
+        "changed since": (),
         "secrets": ("key: bearer at api.example.org:443",),
         "limits": (
             "memory 2 GiB (cgroup v2)",
