@@ -64,8 +64,7 @@ async def test_a_run_learns_and_what_is_accepted_is_the_least_that_it_needs(
             record = await run(client, ["bash", "-c", SCRIPT], network="learn", env=env)
             assert (await output(client, record))[0] == "hello\n"
             assert {"elsewhere.example.com:443", "asked.example.com"} <= set(record.refused)
-        run_id = record.run_id
-        assert await hutch(house, "net", "propose", run_id) == 0
+        assert await hutch(house, "net", "propose", run_id := record.run_id) == 0
         told = capfd.readouterr()
         assert "+[network.learned]" in told.out
         assert "not in it: no rule allows elsewhere.example.com:443" in told.err
@@ -73,12 +72,13 @@ async def test_a_run_learns_and_what_is_accepted_is_the_least_that_it_needs(
 
         assert await hutch(house, "net", "accept", run_id, "--name", "mine") == 0
         assert '+networks = ["near", "mine"]   # what I trust' in capfd.readouterr().out
+        assert await hutch(house, "net", "accept", run_id, "--name", "mine") == 1
+        assert "error: network_exists: " in capfd.readouterr().err
+        assert await hutch(house, "net", "accept", run_id, "--name", "mine", "--replace") == 0
+        assert capfd.readouterr().out == ""  # it is the same
         said = tomllib.loads(file.read_text())
-        assert said["network"]["mine"] == {
-            "allow": ["*.wild.example.org"],
-            "host_services": [f"127.0.0.1:{port}"],
-        }
-        assert said["network"]["near"] == tomllib.loads(before)["network"]["near"]
+        mine = {"allow": ["*.wild.example.org"], "host_services": [f"127.0.0.1:{port}"]}
+        assert said["network"] == {**tomllib.loads(before)["network"], "mine": mine}
 
         await house.restart()
         async with house.client() as client:

@@ -28,9 +28,14 @@ def propose(invocation: Invocation, /, *, id_: str, name: str) -> None:
 @click.command()
 @click.argument("id_", metavar="ID")
 @click.option("--name", required=True, help="What the network is called: hutch run --net NAME.")
+@click.option("--replace", is_flag=True, help="Take the place of a network that is called so.")
 @click.pass_obj
-def accept(invocation: Invocation, /, *, id_: str, name: str) -> None:
+def accept(invocation: Invocation, /, *, id_: str, name: str, replace: bool) -> None:
     """Write that network into the configuration, and let callers ask for it."""
+    if name in invocation.config.networks and not replace:
+        raise HutchError(
+            "network_exists", f"there is a network {name!r} already", "take another name, or add: --replace"
+        )
     _write(invocation, id_, name, dry_run=False)
 
 

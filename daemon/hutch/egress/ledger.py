@@ -6,6 +6,8 @@ from dataclasses import replace
 from hutch.egress.records import Connection, Refusal
 
 SINGLY = 1000  # connections of a run that are logged one by one
+KINDS = 1000  # that are summed by themselves; a sandbox may ask for a new name each time
+OTHERS = "(others)"  # in place of a host, of all further ones
 FLUSH_S = 60.0  # how long a sum is held back at most
 
 Log = Callable[[Connection], None]
@@ -19,6 +21,7 @@ class Ledger:
         self._run_id = run_id
         self._log = log
         self._seen = 0
+        self._kinds: set[_Alike] = set()
         self._sums: dict[_Alike, Connection] = {}
 
     def add(self, record: Connection) -> None:
@@ -26,7 +29,13 @@ class Ledger:
         if self._seen <= SINGLY:
             self._log(record)
             return
-        key = record.host, record.port, record.refused, record.rule, record.way
+        key = _alike(record)
+        if key not in self._kinds and len(self._kinds) >= KINDS:
+            told = record.refused.told if record.refused else ""
+            record = replace(record, host=OTHERS, port=0, address=None, rule="", told=told)
+            key = _alike(record)
+        else:
+            self._kinds.add(key)
         held = self._sums.get(key)
         self._sums[key] = record if held is None else _sum(held, record)
 
@@ -35,6 +44,10 @@ class Ledger:
         for record in self._sums.values():
             self._log(record)
         self._sums.clear()
+
+
+def _alike(record: Connection) -> _Alike:
+    return record.host, record.port, record.refused, record.rule, record.way
 
 
 def _sum(held: Connection, record: Connection) -> Connection:
