@@ -2,18 +2,16 @@
 
 import json
 import tomllib
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
+from support.loopback import listening
 
 pytestmark = pytest.mark.slow
 
@@ -35,19 +33,6 @@ true
 """
 
 
-@asynccontextmanager
-async def greeter() -> AsyncGenerator[int]:
-    async def greet(stream: SocketStream) -> None:
-        async with stream:
-            await stream.send(b"hello\n")
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, greet)
-        yield listener.extra_attributes[anyio.abc.SocketAttribute.local_port]()
-        tasks.cancel_scope.cancel()
-
-
 async def hutch(house: Daemon, *words: str) -> int:
     env = {"HOME": str(house.folder), "HUTCH_CONFIG": str(house.folder / "config.toml")}
     return await anyio.to_thread.run_sync(main, list(words), Invocation(env=env))
@@ -56,7 +41,10 @@ async def hutch(house: Daemon, *words: str) -> int:
 async def test_a_run_learns_and_what_is_accepted_is_the_least_that_it_needs(
     tmp_path: Path, capfd: Captured
 ) -> None:
-    async with greeter() as port, daemon(tmp_path / "d", CONFIG.format(port=port, unused=port + 1)) as house:
+    async with (
+        listening() as port,
+        daemon(tmp_path / "d", CONFIG.format(port=port, unused=port + 1)) as house,
+    ):
         file = house.folder / "config.toml"
         before = file.read_text()
         async with house.client() as client:
@@ -103,7 +91,7 @@ async def test_where_nothing_is_granted_all_is_refused_and_recorded(tmp_path: Pa
 
 async def test_a_tier_bounds_what_can_be_learned(tmp_path: Path) -> None:
     async with (
-        greeter() as port,
+        listening() as port,
         daemon(tmp_path / "d", CONFIG.format(port=port, unused=port + 1)) as house,
         house.client() as client,
     ):

@@ -1,12 +1,9 @@
 """The owner gives destinations to real sandboxes at work and takes them; nobody else does."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
@@ -14,6 +11,7 @@ from hutch.client import Client, connect
 from hutch_mcp_tools.network_records import NetworkChange
 from hutch_mcp_tools.service import RunRequest, ServiceError
 from support.daemon import daemon, output, run
+from support.loopback import listening
 
 pytestmark = pytest.mark.slow
 
@@ -33,23 +31,6 @@ wait
 curl -s -x "$HTTP_PROXY" --noproxy "" http://127.0.0.1:{port}/
 exit 4
 """
-
-
-@asynccontextmanager
-async def listening(says: bytes, *, ends: bool) -> AsyncGenerator[int]:
-    """A server on loopback that says something, and keeps its connections open unless it `ends` them."""
-
-    async def serve(stream: SocketStream) -> None:
-        async with stream:
-            await stream.send(says)
-            if not ends:
-                await anyio.sleep_forever()
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, serve)
-        yield listener.extra_attributes[anyio.abc.SocketAttribute.local_port]()
-        tasks.cancel_scope.cancel()
 
 
 async def until(client: Client, run_id: str, text: str) -> None:

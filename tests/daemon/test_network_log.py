@@ -1,19 +1,17 @@
 """The log of what real sandboxes connected to, and were refused, by whichever way in."""
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
 from hutch_mcp_tools.run_text import whole_answer
 from hutch_mcp_tools.session_text import session_text
 from support.daemon import daemon, run
+from support.loopback import listening
 
 pytestmark = pytest.mark.slow
 
@@ -28,25 +26,9 @@ exit 3
 """
 
 
-@asynccontextmanager
-async def greeter() -> AsyncGenerator[int]:
-    """A server on loopback; its port."""
-
-    async def greet(stream: SocketStream) -> None:
-        async with stream:
-            await stream.send(b"hello\n")
-            await stream.send_eof()
-
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, greet)
-        yield listener.extra_attributes[anyio.abc.SocketAttribute.local_port]()
-        tasks.cancel_scope.cancel()
-
-
 async def test_every_connection_and_refusal_is_told_everywhere(tmp_path: Path, capfd: Captured) -> None:
     async with (
-        greeter() as port,
+        listening() as port,
         daemon(tmp_path / "d", CONFIG.format(port=port)) as house,
         house.client() as client,
     ):
@@ -85,7 +67,7 @@ async def test_every_connection_and_refusal_is_told_everywhere(tmp_path: Path, c
 
 async def test_a_kept_sandbox_logs_for_the_run_that_was_at_work_and_for_its_session(tmp_path: Path) -> None:
     async with (
-        greeter() as port,
+        listening() as port,
         daemon(tmp_path / "d", CONFIG.format(port=port)) as house,
         house.client() as client,
     ):
