@@ -41,14 +41,19 @@ class Caller:
                     elif events is not None:
                         await events.send(RunEvent.model_validate(message["event"]))
         except httpx2.HTTPError as error:
-            raise ServiceError(
-                "daemon_gone", f"the daemon went away during {name}: {error}", "see: hutch doctor"
-            ) from error
+            raise _gone() from error
         if last is None:
-            raise ServiceError(
-                "daemon_gone", f"the daemon ended without an answer to {name}", "see: hutch doctor"
-            )
+            raise _gone()
         return _answer(last, answer)
+
+
+def _gone() -> ServiceError:
+    return ServiceError(
+        "daemon_gone",
+        "the connection to the daemon broke off before its answer was whole",
+        "what it was asked for may be done all the same, and a run go on until its deadline: "
+        "see hutch ps --all, and hutch doctor",
+    )
 
 
 def _answer(message: dict[str, Any], answer: type[T]) -> T:

@@ -80,9 +80,11 @@ async def test_changes_are_shown_taken_in_parts_and_thrown_away(place: Place) ->
     assert "27\n" not in (place.folder / "a").read_text()
     assert "\n2\n" in (place.folder / "a").read_text()
     assert await place.hutch("apply", place.run_id, "gone", "binary") == "A binary\nD gone\n"
+    assert f"4 changes, 2 to review: hutch diff {place.run_id}" in await place.hutch("show", place.run_id)
     assert "nothing has waited so long" in await place.told("discard", "--older-than", "1h")
     assert place.run_id in await place.told("discard", "--older-than", "1s")
     assert sorted(path.name for path in place.folder.iterdir()) == ["a", "binary"]
+    assert "4 changes, none waits any more" in await place.hutch("show", place.run_id)
     assert "changes_unknown" in await place.hutch("diff", place.run_id, code=1)
     assert json.loads(await place.hutch("diff", "--json")) == []
 

@@ -52,6 +52,21 @@ def test_an_unknown_command_is_a_usage_error_that_names_the_nearest(
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--timeout", "2d", "true"], "--timeout: may be at most 86400"),
+        (["run", "--wait-volume", "2d", "true"], "--wait-volume: may be at most 86400"),
+        (["agent", "--wait-volume", "2d", "claude", "x"], "--wait-volume: may be at most 86400"),
+    ],
+)
+def test_a_request_that_cannot_be_so_is_told_in_the_words_that_were_typed(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {said}\nhint: hutch {words[0]} --help\n"
+
+
 def test_a_wrong_option_is_a_usage_error_that_names_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--memory", "2Q", "true"]) == 2
     assert capsys.readouterr().err == (

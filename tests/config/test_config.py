@@ -194,6 +194,17 @@ def test_a_wrong_value_is_named_with_what_it_must_be(text: str, message: str) ->
     assert refusal(text)[0].startswith(f"/etc/h.toml: {message}")
 
 
+def test_a_misspelt_kind_of_method_is_answered_with_the_one_that_was_meant() -> None:
+    assert refusal("[methods.x]\nkind = 'bublewrap'")[1] == "did you mean 'bubblewrap'?"
+    assert refusal("[methods.x]\nkind = 7")[1] == ""
+
+
+@pytest.mark.parametrize("text", ["1G", "512M", "64M"])
+def test_a_size_needs_no_unit_in_full(text: str) -> None:
+    for table in ("policy.limits", "tiers.x.limits", "agents.claude"):
+        parse(f"[{table}]\nmemory = '{text}'", ENV)
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [

@@ -262,6 +262,15 @@ def test_a_workspace_is_had_only_as_a_tier_lets_it() -> None:
         assert refused.value.code == "workspace_denied"
 
 
+def test_a_refused_workspace_is_told_what_narrowed_it_alone() -> None:
+    base = with_repository(
+        with_tier(BASE, "review"), Repository(network="none", workspace="ro"), "/w/.hutch.toml"
+    )
+    with pytest.raises(HutchError) as refused:
+        bounded_workspace(Wish("id", workspace="/src/a:rw"), base, is_owner=True)
+    assert refused.value.hint == "/w/.hutch.toml: workspace ro"
+
+
 def test_whatever_the_owner_needs_force_sandbox_needs_the_filesystem() -> None:
     bare = replace(CONFIG, policy=replace(CONFIG.policy, needs=frozenset()))
     assert allowed(bare, ()).config.policy.needs == {Guarantee.FILESYSTEM}

@@ -194,6 +194,16 @@ def test_a_workspace_is_read_only_and_within_the_owners_folders() -> None:
     assert code_of(Wish(command="id", workspace="/src/app")) == "workspace_denied"
 
 
+def test_a_limit_is_called_what_it_is_asked_for_by() -> None:
+    for wish, said in (
+        (Wish(command="id", memory_bytes=64 << 30), "memory of 64 GiB is over the bound of 32 GiB"),
+        (Wish(command="id", wall_s=90_000), "timeout of 90000 s is over the bound of 86400 s"),
+    ):
+        with pytest.raises(HutchError) as refused:
+            plan_for(wish)
+        assert refused.value.message == said
+
+
 def test_no_limit_goes_over_the_owners_bound() -> None:
     most = POLICY.max_limits
     for wish in (

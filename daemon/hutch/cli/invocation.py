@@ -1,7 +1,7 @@
 """One call of the command line: its configuration, and the service that it talks to."""
 
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what these cost to import is paid by the commands that need
 T = TypeVar("T")
 R = TypeVar("R", bound="BaseModel")
 
+_OPTIONS = {"volume_wait_s": "wait_volume"}  # whose names are put together otherwise
+
 
 def asked(record: "type[R]", **values: object) -> "R":
     """Make a request of what was typed. Raises click.UsageError, naming the field that cannot be so."""
@@ -27,8 +29,20 @@ def asked(record: "type[R]", **values: object) -> "R":
         return record(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise click.UsageError(f"{where}: {first['msg']}") from None
+        most = first.get("ctx", {}).get("le")
+        what = first["msg"] if most is None else f"may be at most {most:g}"
+        raise click.UsageError(f"{_typed(first['loc'])}: {what}") from None
+
+
+def _typed(field: Sequence[int | str]) -> str:
+    """The option that stands for a field of a request, which has its unit in its name; else the field."""
+    name = str(field[0]) if field else ""
+    names = (name, *(name.removesuffix(unit) for unit in ("_s", "_bytes")), _OPTIONS.get(name))
+    context = click.get_current_context(silent=True)
+    for option in context.command.params if context else ():
+        if isinstance(option, click.Option) and option.name in names:
+            return max(option.opts, key=len)
+    return ".".join(str(part) for part in field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`hutch ps`, `hutch show`, `hutch stop`: runs and their sessions, by what a person types."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,16 +60,20 @@ def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> 
 def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
     """Show the record of a run or session; ID may be the beginning of one, or a session's name."""
 
-    async def work(service: SandboxService) -> tuple[Record, RunRecord | None]:
+    async def work(service: SandboxService) -> tuple[Record, dict[str, object]]:
         found = await find(service, id_)
-        newest = found.run_id if isinstance(found, SessionRecord) else None
-        return found, await service.get_run(newest) if newest else None
+        run = found if isinstance(found, RunRecord) else None
+        if isinstance(found, SessionRecord) and found.run_id:
+            run = await service.get_run(found.run_id)
+        return found, await workspace_fields(service, run.workspace) if run else {}
 
-    record, newest = invocation.call(work)
+    record, workspace = invocation.call(work)
     if as_json:
         print_json(record)
     else:
-        print_fields(_run(record) if isinstance(record, RunRecord) else _session(record, newest))
+        print_fields(
+            _run(record, workspace) if isinstance(record, RunRecord) else _session(record, workspace)
+        )
 
 
 @click.command()
@@ -195,7 +200,7 @@ def _row(run: RunRecord) -> tuple[str, ...]:
     )
 
 
-def _run(run: RunRecord) -> dict[str, object]:
+def _run(run: RunRecord, workspace: Mapping[str, object]) -> dict[str, object]:
     return {
         "run": run.run_id,
         "status": run.status,
@@ -216,7 +221,7 @@ def _run(run: RunRecord) -> dict[str, object]:
         "changed": "; ".join(
             f"{name}: {', '.join(agents_own_last(paths))}" for name, paths in run.changed.items() if paths
         ),
-        **workspace_fields(run.workspace),
+        **workspace,
         "unsynced": "; ".join(f"{name}: {why}" for name, why in run.unsynced.items()),
         "connections": traffic_fields(run.traffic),
         "refused": tuple(f"{where}: {why}" for where, why in run.refused.items()),
@@ -230,7 +235,7 @@ def _run(run: RunRecord) -> dict[str, object]:
     }
 
 
-def _session(session: SessionRecord, newest: RunRecord | None) -> dict[str, object]:
+def _session(session: SessionRecord, workspace: Mapping[str, object]) -> dict[str, object]:
     return {
         "session": session.session_id,
         "name": session.name,
@@ -241,7 +246,7 @@ def _session(session: SessionRecord, newest: RunRecord | None) -> dict[str, obje
         "its own id": session.agent_session_id,
         "method": session.method,
         "volume": session.volume,
-        **workspace_fields(newest.workspace if newest else {}),
+        **workspace,
         "turns": session.turns,
         "newest run": session.run_id,
         "principal": session.principal,

@@ -12,7 +12,7 @@ from hutch.config.kinds import is_name
 from hutch.config.narrowing import TIERS, Tier
 from hutch.config.places import expand_home, find, place
 from hutch.config.profiles import NETWORKS
-from hutch.config.reader import Reader, keys_of
+from hutch.config.reader import Reader, keys_of, meant
 from hutch.config.records import (
     OWNER,
     Agent,
@@ -151,7 +151,11 @@ def _methods(reader: Reader, value: object) -> Mapping[str, Method]:
         options = dict(reader.table(raw, where))
         kind = options.pop("kind", name)
         if kind not in METHOD_KINDS:
-            raise reader.error(f"{where}.kind", f"must be one of {', '.join(METHOD_KINDS)}, not {kind!r}")
+            raise reader.error(
+                f"{where}.kind",
+                f"must be one of {', '.join(METHOD_KINDS)}, not {kind!r}",
+                meant(str(kind), METHOD_KINDS),
+            )
         methods[name] = Method(str(kind), MappingProxyType(options))
     return MappingProxyType(methods)
 

@@ -70,9 +70,8 @@ class Reader:
         known = tuple(known)
         for name in table:
             if name not in known:
-                nearest = get_close_matches(name, known, 1, cutoff=0.5)
-                meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-                raise self.error(_below(where, name), "is not a key", meant + _EVERY_KEY)
+                hint = " ".join(filter(None, (meant(name, known), _EVERY_KEY)))
+                raise self.error(_below(where, name), "is not a key", hint)
 
     def error(self, where: str, what: str, hint: str = "") -> HutchError:
         return HutchError("config_invalid", f"{self.source}: {where} {what}", hint)
@@ -82,6 +81,12 @@ class Reader:
             return kind.read(value)
         except WrongValueError as error:
             raise self.error(where, str(error), _EVERY_KEY) from None
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The question whether another word was meant; empty: none of those known is near."""
+    nearest = get_close_matches(word, tuple(known), 1, cutoff=0.5)
+    return f"did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def _below(where: str, name: str) -> str:

@@ -31,9 +31,14 @@ def bounded_workspace(wish: Wish, allowed: Allowed, *, is_owner: bool) -> Wish:
         raise HutchError(
             "workspace_denied",
             f"{folder} may not be had as {mode or 'ro'} in this run: at most {allowed.workspace}",
-            "; ".join(allowed.narrowed) or "ask for less",
+            _causes(allowed) or "ask for less",
         )
     return replace(wish, workspace=f"{folder}:{mode or 'ro'}")
+
+
+def _causes(allowed: Allowed) -> str:
+    """Who narrowed workspaces so far; whatever else was narrowed has no part in it."""
+    return "; ".join(said for said in allowed.narrowed if said.endswith(f": workspace {allowed.workspace}"))
 
 
 def _may_have(allowed: Allowed, *, is_owner: bool) -> bool:
