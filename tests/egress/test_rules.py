@@ -1,15 +1,16 @@
 """What a destination is called, what door it gets, and which addresses are dialled for it."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch.config import Network
+from hutch.config import Network, parse
 from hutch.config.kinds import Kind, WrongValueError
 from hutch.config.network_kinds import Hosts, HostService
-from hutch.destinations import EVERY, Pattern
+from hutch.destinations import EVERY, Pattern, read_pattern
 from hutch.egress import proxy_variables, union
 from hutch.egress.addresses import vetted
 from hutch.egress.ways.doors import allot_doors, lay_out
@@ -206,3 +207,24 @@ def test_no_private_address_is_ever_dialled_for_a_public_name(address: IPv4Addre
         assert address.is_global
         assert not address.is_private
         assert not address.is_multicast
+
+
+@pytest.mark.parametrize(
+    ("names", "hosts", "metered"),
+    [
+        (("openai",), (), {"api.openai.com:443"}),
+        (("python",), (), set()),
+        ((), ("api.openai.com",), {"api.openai.com:443"}),
+        ((), ("*.openai.com",), {"api.openai.com:443", "auth.openai.com:443"}),
+        ((), ("api.openai.com:8443",), set()),
+        (("ours",), (), {"llm.example.org:443"}),
+    ],
+)
+def test_models_are_metered_by_whichever_rule_they_are_reached(
+    names: Sequence[str], hosts: Sequence[str], metered: set[str]
+) -> None:
+    text = '[network.ours]\nallow = ["*.example.org"]\n[network.gateway]\nmetered = ["llm.example.org"]'
+    known = parse(text, {"HOME": "/home/me"}).networks
+    assert {str(origin) for origin in union(names, known, map(read_pattern, hosts)).metered} == metered
+    everything = {origin for each in known.values() for origin in each.metered}
+    assert set(union(("full",), known).metered) == everything

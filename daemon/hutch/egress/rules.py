@@ -119,9 +119,21 @@ def union(names: Iterable[str], known: Mapping[str, Configured], hosts: Iterable
         deny=tuple(Rule(pattern, name) for name, n in chosen.items() for pattern in n.deny),
         max_bytes=budgets,
         http=http,
-        metered=tuple(dict.fromkeys(origin for each in chosen.values() for origin in each.metered)),
+        metered=_metered(known, allow),
         known=known,
     )
+
+
+def _metered(known: Mapping[str, Configured], allow: Iterable[Rule]) -> tuple[Origin, ...]:
+    """Models are metered by whichever rule they are reached: a budget is not passed by under another one."""
+    reached = [rule.pattern for rule in allow]
+    found = (
+        origin
+        for each in known.values()
+        for origin in each.metered
+        if any(one.includes(origin.pattern) or origin.pattern.includes(one) for one in reached)
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _granting(known: Mapping[str, Configured], host: str, port: int) -> tuple[str, ...]:
