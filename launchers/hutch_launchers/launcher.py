@@ -123,6 +123,14 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
+class Sweeps(Protocol):
+    """A method that makes things before it knows whose run they are for."""
+
+    async def sweep(self) -> None:
+        """End all that daemons which are dead left of any run, and of none. Raises LauncherError."""
+
+
+@runtime_checkable
 class AgentLauncher(Protocol):
     """A second kind of method: it starts a named agent, under a protection that is not ours.
 

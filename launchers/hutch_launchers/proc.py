@@ -66,6 +66,23 @@ def inner_pid(pid: int) -> int | None:
     return int(fields[-1]) if fields else None
 
 
+def started(pid: int) -> int | None:
+    """When it was started, in ticks since the host's start; None: it has ended.
+
+    Its number is nobody else's together with this.
+    """
+    with suppress(OSError, IndexError):
+        fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b") ")[2].split()
+        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return None
+
+
+def parent(pid: int) -> int | None:
+    """Of which it is a child by now; None: it is gone."""
+    found = _status(pid).get("PPid")
+    return int(found) if found else None
+
+
 def threads(pid: int) -> int:
     """How many tasks it has; 0: it is gone."""
     return int(_status(pid).get("Threads", "0"))

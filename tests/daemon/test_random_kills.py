@@ -25,7 +25,7 @@ from support.bounds import chance, limit_s, times
 from support.contract_column import who
 from support.daemon import Daemon, run
 from support.kept_methods import PLACES, daemon_with, label
-from support.left_behind import Traces, marked, saying
+from support.left_behind import Traces, engines_of, marked, saying
 
 pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(limit_s(120, long=3000))]
 
@@ -105,10 +105,11 @@ class House:
             self.safe[f"{volume}/{file}"] = file
 
     def kill_something(self) -> None:
-        """A front program, or what runs inside, or the keeper."""
+        """A front program, what an engine runs for a container, what runs inside, or the keeper."""
         own = str(self.made.config.daemon.state / "daemon.json")
         fronts, inside = marked(self.traces.ids), saying(self.traces.word)
-        groups = {"front program": fronts, "child": inside, "keeper": saying(own)}
+        engines = engines_of(self.made.process.pid) if self.made.process else []
+        groups = {"front program": fronts, "engine": engines, "child": inside, "keeper": saying(own)}
         kind = self.rng.choice([kind for kind, group in groups.items() if group] or [""])
         self.traces.look()
         if kind:

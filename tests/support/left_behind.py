@@ -36,6 +36,20 @@ def saying(word: str) -> list[int]:
     return [pid for pid, line in lines if word.encode() in line and pid != own]
 
 
+def engines_of(daemon: int) -> list[int]:
+    """What the engines run beside this daemon's containers: clients that start them, what watches them."""
+    places = [*Path("/run/hutch/containers").glob(f"*-{OWN}/hutch-{daemon:x}-*")]
+    words = {place.name.encode() for place in places}
+    numbers = {_read(place / "number").partition(b" ")[2] for place in places} - {b""}
+    lines = ((pid, _read(Path(f"/proc/{pid}/cmdline"))) for pid in _pids())
+    return [
+        pid
+        for pid, line in lines
+        if any(word in line for word in words)
+        or (b"containerd-shim" in line and any(number in line for number in numbers))
+    ]
+
+
 @dataclass
 class Traces:
     """What belongs to a daemon, by which what is left of it is known."""

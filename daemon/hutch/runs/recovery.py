@@ -13,7 +13,7 @@ from hutch.runs.former import former_launchers, note_methods
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import commit_left
 from hutch.state import Run, Session
-from hutch_launchers.launcher import Launcher
+from hutch_launchers.launcher import Launcher, LauncherError, Sweeps
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ async def recover(rooms: Rooms) -> bool:
     for session in open_sessions:
         if session.kind == "sandbox":
             await _reap(launchers, session.method, session.id)
+    await _sweep(launchers)
     for left in rooms.private.iterdir():
         shutil.rmtree(left, ignore_errors=True)
     await to_thread.run_sync(rooms.placeholders.sweep)
@@ -92,6 +93,15 @@ async def _reap(launchers: Iterable[Mapping[str, Launcher]], method: str, name: 
     for launcher in found:
         if await launcher.reap(name):
             logger.warning("run=%s: ended what was left of it", name)
+
+
+async def _sweep(launchers: Iterable[Mapping[str, Launcher]]) -> None:
+    for launcher in (launcher for each in launchers for launcher in each.values()):
+        if isinstance(launcher, Sweeps):
+            try:
+                await launcher.sweep()
+            except LauncherError as error:
+                logger.warning("method=%s: what is left is not swept: %s", launcher.name, error.message)
 
 
 def _lost(rooms: Rooms, run: Run, waiting: Mapping[str, str]) -> Run:

@@ -1,13 +1,18 @@
 """The command line that docker and podman share: a container, hardened and without anything of a run."""
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hutch_launchers import proc
 from hutch_launchers.containers.engine import RUN, Container
 from hutch_launchers.containers.images import Image, look_up
+from hutch_launchers.containers.monitors import runtime_calls
 from hutch_launchers.containers.skeleton import Skeleton
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.seccomp import seccomp_filter
@@ -16,6 +21,9 @@ from hutch_launchers.system_view import HOSTNAME, PRIVATE
 
 LABEL = "hutch.sandbox"
 _CALL_S = 60.0  # an engine on a busy host
+_END_S = 10.0  # of a container
+_LOOK_S = 0.05
+_TAKEN = "already in use"  # what both engines say of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +52,61 @@ class CliEngine:
     def forget(self, name: str) -> None:
         pass  # --rm
 
+    def settle(self, name: str, image: str) -> None:
+        """See that neither a client of ours nor the engine, after its client's death, still makes one.
+
+        A client is waited for, as one that is killed leaves more. Then the name is taken: the engine gives
+        it to none while it makes one that has it.
+        """
+        until = time.monotonic() + _CALL_S
+        while clients := list(proc.pids_with_argument(_named(name))):
+            if time.monotonic() > until:
+                for pid in clients:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(_LOOK_S)
+        self._take_name(name, image, until)
+        for words in runtime_calls(name):
+            call(words)
+
+    def _take_name(self, name: str, image: str, until: float) -> None:
+        words = ("create", "--pull", "never", "--network", "none", _named(name), "--label", LABEL)
+        while True:
+            self.remove(name)
+            try:
+                call([*self.words, *words, "--entrypoint", "none", image])
+                return
+            except LauncherError as error:
+                if _TAKEN not in error.message:
+                    return  # as without the image, there is none
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_S)
+
     def remove(self, name: str) -> None:
-        call([*self.words, "rm", "--force", name])
+        until = time.monotonic() + _END_S
+        while True:
+            try:
+                call([*self.words, "rm", "--force", name])
+                return
+            except LauncherError:  # as while the engine removes it for its end
+                if not call([*self.words, "ps", "--all", "--quiet", "--filter", f"name={name}"]):
+                    return
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_S)
+
+
+def _named(name: str) -> str:
+    """The word by which a client that starts it is known."""
+    return f"--name={name}"
 
 
 def run_argv(engine: CliEngine, container: Container) -> list[str]:
     """Pure: the words that start it and come back."""
     return [
         *engine.words,
-        *("run", "--detach", "--rm", "--pull", "never", "--name", container.name, "--label", LABEL),
+        *("run", "--detach", "--rm", "--pull", "never", _named(container.name), "--label", LABEL),
         *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         "--no-healthcheck",  # an image's own, which the engine would start beside our filter
         *("--ipc", "private", "--cgroupns", "private", "--hostname", HOSTNAME, "--log-driver", "none"),

@@ -6,7 +6,6 @@ The guest ends, and its container with it, when our end of the socket closes: al
 """
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -21,9 +20,11 @@ from pathlib import Path, PurePosixPath
 import anyio
 import anyio.to_thread
 
+from hutch_launchers import proc
 from hutch_launchers.attach import Owner, attach
 from hutch_launchers.containers.cli import private_folders
 from hutch_launchers.containers.engine import Container, Engine
+from hutch_launchers.containers.places import new_name, remove
 from hutch_launchers.doors import open_doors
 from hutch_launchers.foreign_group import ForeignGroup
 from hutch_launchers.guest_link import Guest
@@ -63,7 +64,7 @@ def start_blank(engine: Engine, wanted: Container, places: Path) -> Blank:
 
     `wanted.name` and `wanted.folder` are chosen here.
     """
-    name = f"hutch-{secrets.token_hex(8)}"
+    name = new_name()
     place = places / name
     inside = place / "inside"
     inside.mkdir(parents=True)
@@ -71,12 +72,12 @@ def start_blank(engine: Engine, wanted: Container, places: Path) -> Blank:
         place.chmod(0o700)
         inside.chmod(0o755)
         container = replace(wanted, name=name, folder=inside)
-        (place / "owner").write_text(str(os.getpid()), encoding="ascii")
         _fill(inside)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(str(inside / "link"))
             (inside / "link").chmod(0o666)  # its folder's folder is closed to all others of the host
             listener.listen(1)
+            (place / "image").write_text(container.image, encoding="utf-8")  # from now on there may be one
             number = engine.start(container)
             host = _accept(listener, lambda: engine.check(name))
         pid, uid, gid = _PEER.unpack(host.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
@@ -119,24 +120,13 @@ def _accept(listener: socket.socket, check: Callable[[], None]) -> socket.socket
     )
 
 
-def remove(engine: Engine, place: Path) -> bool:
-    """End what is left of a container and forget it; whether there was something. Blocks. Idempotent."""
-    found = place.exists()
-    with suppress(OSError, ValueError):
-        pid, number = (place / "number").read_text(encoding="ascii").split()
-        ForeignGroup(int(pid), number).thaw()
-    with suppress(LauncherError):
-        engine.remove(place.name)
-    shutil.rmtree(place, ignore_errors=True)
-    return found
-
-
 class Dressed:
     """A container that is a run's. Owns it until `aclose`."""
 
     def __init__(self, blank: Blank) -> None:
         self._blank = blank
         self.pid = blank.pid
+        self._parent = proc.parent(blank.pid)  # the engine's, which sees its end
         self._watch = PidWatch(os.pidfd_open(blank.pid))
         self.guest = Guest(blank.host, self.end)
         self.group = ForeignGroup(blank.pid, blank.number)
@@ -189,7 +179,11 @@ class Dressed:
         """End it and forget it."""
         try:
             with anyio.CancelScope(shield=True):
+                is_watched = proc.parent(self.pid) == self._parent
                 await self.kill()
+                if not is_watched:  # somebody killed that, or it is about to see
+                    await anyio.to_thread.run_sync(remove, self._blank.engine, self._blank.place)
+                    return
                 await anyio.to_thread.run_sync(self._blank.engine.forget, self._blank.container.name)
                 shutil.rmtree(self._blank.place, ignore_errors=True)
         except LauncherError:

@@ -51,5 +51,8 @@ class Engine(Protocol):
     def forget(self, name: str) -> None:
         """Give back what is left of one that has ended, as far as the engine does not by itself."""
 
+    def settle(self, name: str, image: str) -> None:
+        """Return when no start of it is under way that outlives whoever asked for it; `remove` follows."""
+
     def remove(self, name: str) -> None:
         """End it, if it is there, and forget it."""

@@ -14,10 +14,11 @@ import anyio.to_thread
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from hutch_launchers.commands import check_command, check_run_id
-from hutch_launchers.containers.container import Blank, Dressed, remove, start_blank
+from hutch_launchers.containers.container import Blank, Dressed, start_blank
 from hutch_launchers.containers.engine import RUN, Container, Engine
 from hutch_launchers.containers.own_python import foreign_interpreter
-from hutch_launchers.containers.pool import Pool, find_pool, forget_orphans
+from hutch_launchers.containers.places import forget_orphans, remove
+from hutch_launchers.containers.pool import Pool, find_pool
 from hutch_launchers.containers.skeleton import SKELETON, image_name, make_skeleton
 from hutch_launchers.freezer import Freezer
 from hutch_launchers.hosts import is_address
@@ -168,9 +169,7 @@ async def _take(rooms: Rooms, spec: SandboxSpec) -> Blank:
 def warm_pool(rooms: Rooms) -> Pool:
     """The pool of these rooms, as the host is now."""
     container = _describe(rooms, rooms.image)
-    return find_pool(
-        rooms.engine, rooms.places, container, rooms.warm, lambda: _start_described(rooms, container)
-    )
+    return find_pool(rooms.places, container, rooms.warm, lambda: _start_described(rooms, container))
 
 
 def _start(rooms: Rooms, spec: SandboxSpec) -> Blank:
@@ -232,12 +231,12 @@ def _described(rooms: Rooms, image: str, _period: int) -> Container:
 def reap(rooms: Rooms, run_id: str) -> bool:
     """End the container of a run whose daemon has gone; whether there was one. Blocks.
 
-    And those that it had begun to start, which are no run's yet.
+    And all others whose daemon has gone: those that it had begun to start are no run's yet.
     """
-    forget_orphans(rooms.engine, rooms.places)
     found = False
     for place in rooms.places.glob("*"):
         with suppress(OSError):
             if (place / "run").read_text(encoding="ascii") == run_id:
                 found = remove(rooms.engine, place) or found
+    forget_orphans(rooms.engine, rooms.places)
     return found

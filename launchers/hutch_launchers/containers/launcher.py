@@ -16,6 +16,7 @@ from hutch_launchers.commands import check_run_id
 from hutch_launchers.containers.engine import Engine
 from hutch_launchers.containers.launch import Rooms, keep, launch, reap, warm_pool
 from hutch_launchers.containers.own_python import foreign_interpreter
+from hutch_launchers.containers.places import forget_orphans, orphans
 from hutch_launchers.containers.skeleton import image_name, make_skeleton
 from hutch_launchers.launcher import Evidence, KeptSandbox, LauncherError, Probe, SandboxProcess
 from hutch_launchers.limits import mechanisms as limit_mechanisms
@@ -119,10 +120,15 @@ class ContainerLauncher:
 
     async def reap(self, run_id: str) -> bool:
         check_run_id(run_id)
-        places = _places(self.name)
-        if not places.exists():
+        if not any(_places(self.name).glob("*")):
             return False
         return await anyio.to_thread.run_sync(reap, self._rooms(self.find()), run_id)
+
+    async def sweep(self) -> None:
+        """As `Sweeps.sweep`."""
+        if orphans(places := _places(self.name)):
+            found = await anyio.to_thread.run_sync(self.find)
+            await anyio.to_thread.run_sync(forget_orphans, found.engine, places)
 
     def mechanisms(self, limits: Limits) -> Mapping[Guarantee, str]:
         """What enforces what, for the run's record."""

@@ -1,5 +1,7 @@
 """The engine of `systemd-nspawn`: a container is a process of ours, in a control group of ours."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hutch_launchers import proc
 from hutch_launchers.cgroup import Group, make_group
 from hutch_launchers.containers.cli import private_folders
 from hutch_launchers.containers.engine import RUN, Container
@@ -80,6 +83,12 @@ class NspawnEngine:
             time.sleep(0.002)
         with suppress(OSError):
             (_PROPAGATE / name).rmdir()
+
+    def settle(self, name: str, image: str) -> None:
+        """Its process is ours, and may not be in its group yet."""
+        for pid in proc.pids_with_argument(f"--machine={name}"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def remove(self, name: str) -> None:
         if group := _group(name):

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hutch_launchers.containers.container import Blank, remove
-from hutch_launchers.containers.engine import Container, Engine
+from hutch_launchers.containers.container import Blank
+from hutch_launchers.containers.engine import Container
 from hutch_launchers.launcher import LauncherError
 
 _log = logging.getLogger(__name__)
@@ -68,16 +68,12 @@ class Pool:
             blank.discard()
 
 
-def find_pool(
-    engine: Engine, places: Path, container: Container, size: int, start: Callable[[], Blank]
-) -> Pool:
+def find_pool(places: Path, container: Container, size: int, start: Callable[[], Blank]) -> Pool:
     """The pool of a method; one of containers that would be made otherwise by now is closed and replaced."""
     pool = _pools.get(places)
     if pool is None or pool.container != container:
         if pool is not None:
             threading.Thread(target=pool.close).start()
-        else:
-            forget_orphans(engine, places)
         pool = _pools[places] = Pool(container, size, start)
         pool.fill()
     return pool
@@ -88,17 +84,6 @@ def _lives(blank: Blank) -> bool:
     poll = select.poll()
     poll.register(blank.host, 0)  # the end of the other side is told all the same
     return not poll.poll(0)
-
-
-def forget_orphans(engine: Engine, places: Path) -> None:
-    """Remove what is left of containers without a run that ended with their daemon; others are for `reap`."""
-    for place in places.glob("*"):
-        try:
-            owner = int((place / "owner").read_text(encoding="ascii"))
-            if not (place / "run").exists() and not Path(f"/proc/{owner}").exists():
-                remove(engine, place)
-        except (OSError, ValueError):
-            continue
 
 
 @atexit.register
