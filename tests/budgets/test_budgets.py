@@ -352,9 +352,36 @@ async def test_a_websocket_to_a_metered_host_is_refused(house: House) -> None:
 
 
 @pytest.mark.parametrize(("limits", "expected"), [((), 200), ((usd("1"),), 400)])
-async def test_what_is_answered_later_is_refused_where_there_is_a_budget(
-    house: House, limits: Sequence[Limit], expected: int
+@pytest.mark.parametrize(
+    "path",
+    [
+        "messages/batches",
+        "messages/b%61tches",
+        "messages/%2562atches",
+        "messages%2Fbatches",
+        "messages%5Cbatches",
+        "x/../batches",
+        "audio/speech",
+        "images/generations",
+        "videos",
+    ],
+)
+async def test_what_nobody_sees_the_use_of_is_refused_where_there_is_a_budget(
+    house: House, path: str, limits: Sequence[Limit], expected: int
 ) -> None:
-    ask = ASK.replace(b"messages", b"messages/batches")
+    ask = ASK.replace(b"messages", path.encode())
     async with house.asking(Server(body=[b"{}"]), *limits) as here:
         assert await statuses(here, 1, ask) == [expected]
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH", b"SEARCH"])
+async def test_every_method_that_may_ask_a_model_is_metered(house: House, method: bytes) -> None:
+    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1)) as here:
+        assert await statuses(here, 2, ASK.replace(b"POST", method)) == [200, 400]
+
+
+async def test_an_escaped_path_asks_a_model_all_the_same(house: House) -> None:
+    ask = ASK.replace(b"messages", b"m%65ssages")
+    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1)) as here:
+        assert await statuses(here, 2, ask) == [200, 400]
+    assert house.spent  # so the run ends

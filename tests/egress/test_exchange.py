@@ -173,6 +173,8 @@ AMBIGUOUS = {
     "a space before the colon": b"GET / HTTP/1.1\r\nHost: HOST\r\nContent-Length : 4\r\n\r\nabcd",
     "a fragment": b"GET /#x HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "a tunnel within": b"CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    "another method": POST + b"X-HTTP-Method-Override: DELETE\r\nContent-Length: 0\r\n\r\n",
+    "another path": b"GET / HTTP/1.1\r\nHost: HOST\r\nx-original-url: /admin\r\n\r\n",
     "an echo": b"TRACE / HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a head without end": b"GET / HTTP/1.1\r\nHost: HOST\r\nX: " + b"x" * 70_000,

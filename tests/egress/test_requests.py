@@ -27,6 +27,7 @@ GET = HttpRule(("GET",), ("/repos/me/*", "/user"))
         ("GET /repos/me/../you", False),
         ("GET /repos/me/%2e%2e/you", False),
         ("GET /repos/me/..%2fyou", False),
+        ("GET /repos/me/%c0%ae%c0%ae/you", False),
         ("GET /repos/me//a", False),
         ("GET /repos/me/a;b", False),
         ("GET /%75ser", True),

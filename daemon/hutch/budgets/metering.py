@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hutch.budgets.purse import Purse, Refused, Ticket
 from hutch.egress.exchange import Answer, Exchange, Reply, Request
-from hutch.egress.meter import Api, Reader, Used, api_of, is_deferred, is_free, model_in, refusal
+from hutch.egress.meter import Api, Reader, Used, api_of, is_free, is_unseen, model_in, refusal
 from hutch.origins import Origin
 
 # Bytes to a token at most, of requests and of the events of answers: what budgets count where an answer does
@@ -14,6 +14,7 @@ from hutch.origins import Origin
 _SENT_BYTES = 8
 _RECEIVED_BYTES = 400
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+_ASKS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _HEAD = 64 << 10  # bytes of a request, in which its model is looked for
 
 
@@ -34,10 +35,10 @@ class Meter:
             return Exchange(request)
         if request.values(b"sec-websocket-key"):  # without one no server agrees to it (RFC 6455 §4.2.1)
             return _refused(request, f"{request.host} is metered, and a websocket to it cannot be")
-        if request.method != "POST" or is_free(request.path):
+        if request.method in _ASKS_NOTHING or is_free(request.path):
             return Exchange(request)
-        if self._purse.limits and is_deferred(request.path):
-            return _refused(request, "there is a budget, and what is answered later cannot be metered")
+        if self._purse.limits and is_unseen(request.path):
+            return _refused(request, "there is a budget, and what its answer used could not be seen")
         admitted = await self._purse.admit(asks_model=api_of(request.path) is not None)
         if isinstance(admitted, Refused):
             return _refused(request, admitted.why)

@@ -25,7 +25,10 @@ def _fits(pattern: str, path: str) -> bool:
 
 def _plain(path: str) -> str | None:
     """Return a path without escapes; None: two servers could read it differently."""
-    plain = unquote(path, errors="replace")
+    try:
+        plain = unquote(path, errors="strict")
+    except UnicodeDecodeError:  # among them what decodes to a dot or a slash for who takes too long forms
+        return None
     if _ODD.search(path) or "%" in plain or not plain.isprintable():
         return None
     return None if _DOTS & set(plain.split("/")) else plain

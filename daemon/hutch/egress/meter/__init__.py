@@ -11,7 +11,7 @@ whatever speaks like one of them, told apart by the form of the answer alone: a 
 nothing. What a provider counts for us is what counts; nothing is estimated here.
 """
 
-from hutch.egress.meter.apis import Api, api_of, is_deferred, is_free, model_in, refusal
+from hutch.egress.meter.apis import Api, api_of, is_free, is_unseen, model_in, refusal
 from hutch.egress.meter.prices import Price, Prices
 from hutch.egress.meter.reader import Reader
 from hutch.egress.meter.used import Used
@@ -23,8 +23,8 @@ __all__ = [
     "Reader",
     "Used",
     "api_of",
-    "is_deferred",
     "is_free",
+    "is_unseen",
     "model_in",
     "refusal",
 ]

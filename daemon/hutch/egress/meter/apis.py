@@ -3,10 +3,17 @@
 import json
 import re
 from enum import StrEnum
+from urllib.parse import unquote
 
 _GOOGLE = re.compile(r"(?:/models/([^/]+)|/v1internal):\w+$")
 _FREE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+(/count_tokens|/input_tokens|:countTokens)/?")
-_DEFERRED = re.compile(r"/batches\b|:batchGenerate|:asyncBatch|:predictLongRunning|/fine_tuning/|/realtime\b")
+# Answered later, or in what is not paid by tokens
+_UNSEEN = re.compile(
+    r"/batches\b|:batchGenerate|:asyncBatch|:predictLongRunning|/fine_tuning/|/realtime\b|/threads\b"
+    r"|/audio/|/images/|/videos\b",
+    re.IGNORECASE,
+)
+_ESCAPES = 3  # around one another, that some server takes away
 
 
 class Api(StrEnum):
@@ -20,9 +27,9 @@ class Api(StrEnum):
 
 def api_of(path: str) -> Api | None:
     """Return what a request to this path speaks; None: it asks no model, as far as the path tells."""
-    path = path.rstrip("/")
     if is_free(path):
         return None
+    path = _unescaped(path).rstrip("/")
     if path.endswith("/messages"):
         return Api.MESSAGES
     if path.endswith("/responses"):
@@ -37,15 +44,22 @@ def is_free(path: str) -> bool:
     return _FREE.fullmatch(path) is not None
 
 
-def is_deferred(path: str) -> bool:
-    """Whether a request to this path is answered later, elsewhere, so that nobody reads what it used."""
-    return _DEFERRED.search(path) is not None
+def is_unseen(path: str) -> bool:
+    """Whether nobody reads in the answer to this path what it used: it comes later, or is no text."""
+    return _UNSEEN.search(_unescaped(path)) is not None
 
 
 def model_in(path: str) -> str:
     """Return the model that a path names, as Google's do; empty: none."""
     found = _GOOGLE.search(path)
     return (found[1] or "") if found else ""
+
+
+def _unescaped(path: str) -> str:
+    """Return a path as the most obliging of servers would read it."""
+    for _ in range(_ESCAPES):
+        path = unquote(path).replace("\\", "/")
+    return path
 
 
 def refusal(api: Api | None, message: str) -> bytes:

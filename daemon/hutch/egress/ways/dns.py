@@ -76,7 +76,7 @@ class NameServer:
             await send(client, _LENGTH.pack(len(reply)) + reply)
 
     def answer(self, question: bytes) -> bytes | None:
-        """Return the answer; None: this is not a question at all."""
+        """Return the answer; None: this is no question that is answered."""
         try:
             asked = dns.message.from_wire(question, ignore_trailing=False)
         except (dns.exception.DNSException, ValueError):
@@ -85,7 +85,10 @@ class NameServer:
             return None
         reply = dns.message.make_response(asked, recursion_available=True)
         reply.set_rcode(self._fill(asked, reply))
-        return reply.to_wire(max_size=_MAX_QUESTION)
+        try:
+            return reply.to_wire(max_size=_MAX_QUESTION)
+        except dns.exception.TooBig:  # by TCP, so many questions as no program asks
+            return None
 
     def _fill(self, asked: dns.message.Message, reply: dns.message.Message) -> dns.rcode.Rcode:
         if asked.opcode() != dns.opcode.QUERY:
