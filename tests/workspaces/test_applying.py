@@ -228,7 +228,7 @@ def test_a_copy_leaves_out_what_is_special(tmp_path: Path) -> None:
     (real / "x").write_text("x")
     (tmp_path / "copy").mkdir()
     with Tree(real) as tree:
-        copied = copy_folder(real, tree, look_over(real, ()), tmp_path / "copy", MOST, lambda _: None)
+        copied = copy_folder(tree, look_over(real, ()), tmp_path / "copy", MOST, lambda _: None)
     assert list(copied) == ["x"]
     assert list(copy_changes(real, tmp_path / "copy", copied)) == []
 

@@ -1,6 +1,7 @@
 """A sandbox works over a real folder, which stays as it is until a person applies what changed."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.service import RunRequest, ServiceError
+from support.contract_column import ROOT_USER
 from support.daemon import output
 from support.workspace_house import House, house
 
@@ -259,3 +261,23 @@ async def test_what_is_denied_is_in_no_diff(here: House) -> None:
     assert "TOP" not in told.model_dump_json()
     assert {"a/in/secret/key", "a/.env.local"}.isdisjoint({each.path for each in told.changes})
     await here.client.discard_changes(record.run_id)
+
+
+async def test_what_is_denied_is_not_copied_nor_seen_when_the_real_one_is_gone() -> None:
+    async with house(ROOT_USER) as here:
+        here.write(".hutch.toml", 'denied = ["secret", "key"]\n')
+        here.write("secret/in/deep", "TOP\n")
+        here.write("key", "TOP\n")
+        os.chown(here.folder, 1, 1)  # an overlay cannot make files of others: the sandbox has a copy
+        session = (await here.run("echo x > new", "review", session_id="new")).session_id or ""
+        copy = here.state / "reviews" / session / "copy"
+        assert (copy / "new").read_text() == "x\n"
+        assert ((copy / "key").read_text(), list((copy / "secret").iterdir())) == ("", [])
+        await here.client.stop_session(session)
+        told = await changes(here, session)
+        assert [(each.kind, each.path) for each in told.changes] == [("A", "new")]
+        (here.folder / "key").unlink()
+        shutil.rmtree(here.folder / "secret")
+        told = await changes(here, session)
+        assert [(each.kind, each.path) for each in told.changes] == [("A", "new")]
+        await here.client.discard_changes(session)

@@ -45,6 +45,12 @@ def masks(
     return tuple(mounts.values())
 
 
+def hidden_below(masks: Iterable[Mount], target: PurePosixPath) -> frozenset[str]:
+    """What masks hide below a target, by its path from there."""
+    hidden = (mask.target for mask in masks if not mask.writable)
+    return frozenset(str(path.relative_to(target)) for path in hidden if path.is_relative_to(target))
+
+
 def held_in_copy(masks: Iterable[Mount], copy: Path, target: PurePosixPath) -> tuple[Mount, ...]:
     """Return the folders of a copy that are above a mask, mounted onto themselves, outer ones first.
 

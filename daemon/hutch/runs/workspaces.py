@@ -15,7 +15,7 @@ from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
 from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
-from hutch.runs.denied import held_in_copy
+from hutch.runs.denied import held_in_copy, hidden_below
 from hutch.runs.repository import protected_in
 from hutch.runs.rooms import Rooms
 from hutch.workspaces import GrantedWorkspace, Mode
@@ -165,6 +165,7 @@ async def _reviewed(
         overlays=is_ours and Ability.OVERLAY in probe.abilities,
         most_bytes=rooms.config.policy.review_copy_max_bytes,
         say=say,
+        hidden=hidden_below(plan.masks, WORKSPACE),
     )
     with rooms.reviews.used(holder):
         review = await to_thread.run_sync(open_review)

@@ -5,8 +5,9 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hutch.errors import HutchError
 from hutch.workspaces.look import Look, Stamp, stamp_of
@@ -19,29 +20,37 @@ _NO_REFLINK = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY)
 
 
 def copy_folder(
-    real: Path, tree: Tree, look: Look, to: Path, most_bytes: int, say: Callable[[str], None]
+    tree: Tree,
+    look: Look,
+    to: Path,
+    most_bytes: int,
+    say: Callable[[str], None],
+    hidden: AbstractSet[str] = frozenset(),
 ) -> dict[str, Stamp]:
-    """Copy what a look has found in `real`, by its `tree`, and return the stamps of the copies.
+    """Copy what a look has found, by the `tree` of its folder, and return the stamps of the copies.
+
+    Of what is `hidden` there is an empty file or folder alone, to be covered: what no copy holds is seen by
+    nobody, whatever becomes of the real one.
 
     Raises HutchError `workspace_too_large` before more than `most_bytes` are copied byte by byte.
     """
-    total = sum(stamp[1] for stamp in look.stamps.values() if stat.S_ISREG(stamp[0]))
+    stamps = {path: stamp for path, stamp in look.stamps.items() if not _is_below(path, hidden)}
+    total = sum(stamp[1] for stamp in stamps.values() if stat.S_ISREG(stamp[0]))
     copied = told = 0
     folders: list[tuple[Path, int]] = []
-    for path in sorted(look.stamps):
-        mode, size, *_ = look.stamps[path]
+    for path in sorted(stamps):
+        mode = stamps[path][0]
         if stat.S_ISDIR(mode):
             (to / path).mkdir(mode=0o700)
             folders.append((to / path, stat.S_IMODE(mode) & 0o777))
-        elif stat.S_ISLNK(mode):
-            os.symlink(tree.target(path), to / path)  # noqa: PTH211 - a Path changes the text
-        elif stat.S_ISREG(mode):
-            with suppress(FileNotFoundError):
-                copied += 0 if _copy_file(tree, path, to / path) else size
+        elif path in hidden:
+            (to / path).touch(mode=stat.S_IMODE(mode) & 0o777)
+        else:
+            copied += _copy_entry(tree, path, stamps[path], to / path)
         if copied > most_bytes:
             raise HutchError(
                 "workspace_too_large",
-                f"{real} holds {total >> 20} MiB, and {most_bytes >> 20} MiB may be copied for a review",
+                f"the workspace holds {total >> 20} MiB, and {most_bytes >> 20} may be copied for a review",
                 "use a method that has overlays (see: hutch doctor), or raise policy.review_copy_max",
             )
         if copied - told >= _TELL_BYTES:
@@ -49,7 +58,22 @@ def copy_folder(
             say(f"copying the workspace: {copied >> 20} of at most {total >> 20} MiB")
     for folder, mode in reversed(folders):
         folder.chmod(mode)
-    return {path: stamp_of((to / path).lstat()) for path in look.stamps if os.path.lexists(to / path)}
+    return {path: stamp_of((to / path).lstat()) for path in stamps if os.path.lexists(to / path)}
+
+
+def _is_below(path: str, folders: AbstractSet[str]) -> bool:
+    return not folders.isdisjoint(map(str, PurePath(path).parents))
+
+
+def _copy_entry(tree: Tree, path: str, stamp: Stamp, to: Path) -> int:
+    """Copy a file or a link; the bytes that it took. Whatever else there is has no copy."""
+    mode, size, *_ = stamp
+    if stat.S_ISLNK(mode):
+        os.symlink(tree.target(path), to)  # noqa: PTH211 - a Path changes the text
+    elif stat.S_ISREG(mode):
+        with suppress(FileNotFoundError):
+            return 0 if _copy_file(tree, path, to) else size
+    return 0
 
 
 def _copy_file(tree: Tree, path: str, to: Path) -> bool:

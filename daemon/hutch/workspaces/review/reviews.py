@@ -15,8 +15,10 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -134,9 +136,18 @@ class Reviews:
             self._used.discard(review_id)
 
     def open(
-        self, review_id: str, real: Path, *, overlays: bool, most_bytes: int, say: Callable[[str], None]
+        self,
+        review_id: str,
+        real: Path,
+        *,
+        overlays: bool,
+        most_bytes: int,
+        say: Callable[[str], None],
+        hidden: AbstractSet[str] = frozenset(),
     ) -> Review:
         """Begin a review, or go on with it; of files that it has not changed it sees the newest state.
+
+        What is `hidden` is in no copy.
 
         Raises HutchError `reviews_full`, `workspace_too_large`, `workspace_denied` where it is of another
         folder; OSError.
@@ -145,7 +156,8 @@ class Reviews:
         with pinned(real, self.roots) as held:
             look = look_over(held.here, ())
             if not (self.folder / review_id / "review.json").exists():
-                return self._begin(review_id, held, look, overlays=overlays, most_bytes=most_bytes, say=say)
+                copying = partial(copy_folder, most_bytes=most_bytes, say=say, hidden=hidden)
+                return self._begin(review_id, held, look, None if overlays else copying)
         review = self.find(review_id)
         if review.folder != real:
             raise HutchError(
@@ -211,25 +223,18 @@ class Reviews:
                     self.drop_if_empty(self.find(place.name))
 
     def _begin(
-        self,
-        review_id: str,
-        real: Pinned,
-        look: Look,
-        *,
-        overlays: bool,
-        most_bytes: int,
-        say: Callable[[str], None],
+        self, review_id: str, real: Pinned, look: Look, copying: Callable[..., dict[str, Stamp]] | None
     ) -> Review:
         place = self.folder / review_id
         _remove(place)
         place.mkdir(parents=True, mode=0o700)
-        review = Review(review_id, real.folder, "overlay" if overlays else "copy", time.time(), place)
+        review = Review(review_id, real.folder, "copy" if copying else "overlay", time.time(), place)
         try:
-            for made in (review.upper, review.work) if overlays else (review.copy,):
+            for made in (review.copy,) if copying else (review.upper, review.work):
                 made.mkdir(mode=stat.S_IMODE(os.fstat(real.fd).st_mode) & 0o777)
-            if not overlays:
+            if copying:
                 with Tree(real.fd) as tree:
-                    copied = copy_folder(real.folder, tree, look, review.copy, most_bytes, say)
+                    copied = copying(tree, look, review.copy)
                 _store(place / "copied.json", copied)
             _store(place / "base.json", look.stamps)
             said = {
