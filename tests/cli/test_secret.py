@@ -55,6 +55,23 @@ def test_a_secret_is_added_in_the_files_own_form_and_taken_out_again(
     assert capfd.readouterr().err.splitlines()[-2].startswith("error: secret_unknown: ")
 
 
+def test_a_placeholder_is_in_the_variable_that_the_value_came_from(
+    hutch: Hutch, file: Path, capfd: Captured
+) -> None:
+    assert hutch(*ADD) == 0
+    assert "--env" not in capfd.readouterr().err
+    host = ("--host", "a.example.org", "--bearer")
+    assert hutch("secret", "add", "other", "--from-file", "/token", *host) == 0
+    assert "no variable inside has its placeholder" in capfd.readouterr().err
+    assert hutch("secret", "add", "openai", "--from-env", "MINE", *host) == 0
+    said = tomllib.loads(file.read_text())["secrets"]
+    assert {name: one.get("env") for name, one in said.items()} == {
+        "tracker": "TOKEN",
+        "other": None,
+        "openai": None,
+    }
+
+
 def test_every_way_to_say_where_from_and_where_to_is_understood(hutch: Hutch, file: Path) -> None:
     more = ("--header", "X-Key: token {}", "--query", "k", "--basic", "--method", "GET", "--path", "/v1/*")
     host = ("--host", "http://127.0.0.1:8787")

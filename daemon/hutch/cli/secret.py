@@ -9,7 +9,7 @@ import click
 
 from hutch.cli.configuring import change, configuration
 from hutch.cli.invocation import Invocation
-from hutch.cli.output import json_option, print_json, print_table
+from hutch.cli.output import json_option, note, print_json, print_table
 from hutch.cli.refusal import FAILED
 from hutch.errors import HutchError
 
@@ -35,7 +35,11 @@ def secret() -> None:
 @click.option("--query", multiple=True, metavar="NAME", help="The parameter that it stands in.")
 @click.option("--method", multiple=True, metavar="METHOD", help="Only in requests by this method.")
 @click.option("--path", multiple=True, metavar="PATH", help="Only in requests to this path: /v1/*.")
-@click.option("--env", metavar="VARIABLE", help="The variable inside that gets the placeholder.")
+@click.option(
+    "--env",
+    metavar="VARIABLE",
+    help="The variable inside that gets the placeholder; else that of --from-env.",
+)
 @click.option("--like", metavar="TEXT", help="What the placeholder begins with.")
 @click.option("--check", metavar="PATH", help="The path that `hutch secret check` asks for.")
 @click.option("--grant", is_flag=True, help="Let callers ask for it: add it to policy.secrets.")
@@ -44,7 +48,12 @@ def secret() -> None:
 def add(invocation: Invocation, /, *, name: str, grant: bool, dry_run: bool, **options: Any) -> None:
     """Write a secret's table into the configuration. The value itself is never written."""
     from hutch.config import writing
+    from hutch.config.secrets import SECRETS
 
+    if name not in SECRETS:  # those have a variable of their own
+        options["env"] = options["env"] or options["from_env"]
+        if not options["env"]:
+            note("no variable inside has its placeholder; name one with: --env VARIABLE")
     file, text = configuration(invocation)
     changed = writing.with_secret(text, name, _table(options), granted=grant)
     change(invocation, file, text, changed, dry_run=dry_run)

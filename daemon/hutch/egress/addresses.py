@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 
 # A cloud's metadata service hands out the machine's own credentials: nobody is ever let through to it. The
-# third is Azure's, a public address; the fourth Alibaba's, the fifth Oracle's.
+# last are Azure's, a public address, Alibaba's and Oracle's.
+_AMAZON, _GOOGLE = "fd00:ec2::254", "fd20:ce::254"
 _METADATA = frozenset(
-    map(ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"))
+    map(ip_address, ("169.254.169.254", _AMAZON, _GOOGLE, "168.63.129.16", "100.100.100.200", "192.0.0.192"))
 )
 # `is_global` differs between Python's versions in what is said here, or lets through forms of IPv6 that some
 # router turns back into an IPv4 address of its choice: compatible, NAT64, 6to4, Teredo.

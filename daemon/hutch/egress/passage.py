@@ -11,7 +11,7 @@ from hutch.egress.in_force import InForce
 from hutch.egress.records import Refusal
 from hutch.egress.resolver import Resolver
 from hutch.egress.rules import Rule
-from hutch.egress.sockets import connect
+from hutch.egress.sockets import connect, is_own
 
 DIAL_S = 15.0  # to resolve the name and reach one of its addresses
 ATTEMPT_S = 5.0  # for one address, before the next is tried
@@ -99,6 +99,8 @@ class Passage:
                 raise RefusedError(why) from None
             why = Refusal.ADDRESS
             for address in vetted(answer, is_host_service=self.rule.is_host_service)[:ADDRESSES]:
+                if not self.rule.is_host_service and is_own(str(address)):
+                    continue  # public, and yet behind this machine's firewall
                 why = Refusal.UNREACHABLE
                 with move_on_after(ATTEMPT_S):
                     try:

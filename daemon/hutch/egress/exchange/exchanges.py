@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _TLS_FAILED = (ssl.SSLError, BrokenResourceError, EndOfStream, TimeoutError)
 _HANDSHAKE = b"\x16"
+_LINES = 100  # in the daemon's log, of clients of one run that do not trust us
 
 Dial = Callable[[], Awaitable[socket.socket]]  # the vetted address; raises UnreachedError
 
@@ -44,6 +45,7 @@ class Exchanges:
         proven = sorted(origin.pattern.host for origin in origins if origin.is_tls)
         self._authority = Authority(run_id, proven) if proven else None
         self._trust = trust
+        self._untrusted = 0
 
     @property
     def certificate(self) -> bytes | None:
@@ -69,7 +71,11 @@ class Exchanges:
             try:
                 near = await as_server(near, self._authority.context(place.host))
             except _TLS_FAILED as error:
-                _log.info("run=%s egress: no TLS with a client of %s: %s", self._run_id, place.host, error)
+                self._untrusted += 1
+                if self._untrusted <= _LINES:
+                    _log.info(
+                        "run=%s egress: no TLS with a client of %s: %s", self._run_id, place.host, error
+                    )
                 return
         with ExitStack() as dialled:
 

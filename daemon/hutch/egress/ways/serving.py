@@ -26,6 +26,7 @@ REFUSALS = 32
 _PROXY = "(proxy)"  # in place of a host, where none was read
 _SHOWN = 253  # characters of what was asked for and is no name
 _NAMES = 1000  # refused ones that are logged, each once
+_LINES = 1000  # of refusals of one run in the daemon's own log, which nobody makes shorter
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Serving:
         self._resolver = resolver
         self._carry = carry
         self._open = 0
+        self._lines = 0
         self._unknown: set[str] = set()
 
     async def accept(self, listener: socket.socket, serve: Serve) -> None:
@@ -100,7 +102,7 @@ class Serving:
         except RefusedError as error:
             where = f"{passage.host}:{passage.port}"
             passage.refused = error.why
-            _log.info("run=%s egress: %s refused: %s", self._run_id, where, error.why)
+            self._say(where, error.why)
             with suppress(OSError):
                 await passage.client.refused(error.why, f"{where}: {error.why.told}")
         finally:
@@ -119,12 +121,19 @@ class Serving:
         self._refuse(_PROXY, 0, why, "proxy", told=told)
 
     def _refuse(self, host: str, port: int, why: Refusal, way: str, rule: str = "", told: str = "") -> None:
-        _log.info("run=%s egress: %s:%d refused: %s", self._run_id, host, port, why)
+        self._say(f"{host}:{port}", why)
         at = datetime.now(UTC)
         told = told or why.told
         self._ledger.add(
             Connection(self._run_id, host, port, None, at, 0.0, 0, 0, why, way=way, rule=rule, told=told)
         )
+
+    def _say(self, where: str, why: Refusal) -> None:
+        self._lines += 1
+        if self._lines <= _LINES:
+            _log.info("run=%s egress: %s refused: %s", self._run_id, where, why)
+        if self._lines == _LINES:
+            _log.info("run=%s egress: what is refused further is told by: hutch net log", self._run_id)
 
 
 def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: float) -> Connection:
