@@ -126,7 +126,7 @@ class Launcher(Protocol):
 class Sweeps(Protocol):
     """A method that makes things before it knows whose run they are for."""
 
-    async def sweep(self) -> None:
+    async def sweep_orphans(self) -> None:
         """End all that daemons which are dead left of any run, and of none. Raises LauncherError."""
 
 

@@ -20,7 +20,7 @@ from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from support.container_engines import PODMAN
 from support.launcher_containers import container_launcher, tell
-from support.launcher_methods import host_pids, read_line, sh, spec
+from support.launcher_methods import LAUNCHERS, host_pids, read_line, sh, spec
 from support.left_behind import engines_of
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the tests' engines are root's")
@@ -31,7 +31,7 @@ import os, pickle, signal, subprocess, sys, time
 import anyio
 sys.path[:0] = {path!r}
 from hutch_launchers.containers import container
-from support.launcher_methods import sh, spec
+from support.launcher_methods import LAUNCHERS, sh, spec
 
 launcher, instant = pickle.loads(bytes.fromhex(sys.argv[1])), sys.argv[2]
 popen = subprocess.Popen
@@ -110,7 +110,7 @@ async def test_nothing_is_left_of_a_start_that_was_cut(method: str, instant: str
     launcher = await container_launcher(method)
     name = kill_at(launcher, instant)
     assert isinstance(launcher, Sweeps)
-    await launcher.sweep()
+    await launcher.sweep_orphans()
     assert await left_of(launcher, name) == []
 
 
@@ -118,7 +118,7 @@ async def test_nothing_is_left_of_a_start_that_was_cut(method: str, instant: str
 async def test_a_client_that_outlives_its_daemon_is_waited_for(method: str, tmp_path: Path) -> None:
     launcher = delayed(await container_launcher(method), tmp_path)
     name = kill_at(launcher, "asked")
-    await launcher.sweep()
+    await launcher.sweep_orphans()
     assert await left_of(launcher, name) == []
 
 
@@ -128,7 +128,7 @@ async def test_what_an_engine_makes_for_a_client_that_was_killed_is_found(method
     rng = Random(23)
     for _ in range(4):
         name = kill_at(launcher, f"{rng.uniform(0.01, 0.3):.3f}")
-        await launcher.sweep()
+        await launcher.sweep_orphans()
         assert await left_of(launcher, name) == []
 
 
@@ -141,3 +141,9 @@ async def test_what_an_engine_has_beside_a_container_may_be_killed(method: str) 
         for pid in engines_of(os.getpid()):
             os.kill(pid, signal.SIGKILL)
     assert await left_of(launcher, name) == []
+
+
+def test_a_method_that_ends_what_is_left_of_one_run_sweeps_no_orphans() -> None:
+    """A start-up would call it without a run, and fail."""
+    for name, launcher in LAUNCHERS.items():
+        assert isinstance(launcher, Sweeps) == isinstance(launcher, ContainerLauncher), name

@@ -99,7 +99,7 @@ async def _sweep(launchers: Iterable[Mapping[str, Launcher]]) -> None:
     for launcher in (launcher for each in launchers for launcher in each.values()):
         if isinstance(launcher, Sweeps):
             try:
-                await launcher.sweep()
+                await launcher.sweep_orphans()
             except LauncherError as error:
                 logger.warning("method=%s: what is left is not swept: %s", launcher.name, error.message)
 

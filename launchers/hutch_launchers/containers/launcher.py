@@ -124,8 +124,8 @@ class ContainerLauncher:
             return False
         return await anyio.to_thread.run_sync(reap, self._rooms(self.find()), run_id)
 
-    async def sweep(self) -> None:
-        """As `Sweeps.sweep`."""
+    async def sweep_orphans(self) -> None:
+        """As `Sweeps.sweep_orphans`."""
         if orphans(places := _places(self.name)):
             found = await anyio.to_thread.run_sync(self.find)
             await anyio.to_thread.run_sync(forget_orphans, found.engine, places)
