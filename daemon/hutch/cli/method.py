@@ -11,7 +11,8 @@ from hutch.cli.invocation import Invocation
 from hutch.cli.method_setup import find, setup
 from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
 from hutch.cli.refusal import FAILED
-from hutch.errors import HutchError
+from hutch.cli.waiting import shown_waiting
+from hutch.errors import HutchError, unwrapped
 from hutch_mcp_tools.text import one_line
 
 if TYPE_CHECKING:
@@ -114,10 +115,15 @@ async def _hold(
         )
     results: list[Result] = []
     try:
-        async with aclosing(hold_against(launcher, groups, fresh=fresh)) as coming:
-            async for group in coming:
-                tell(group)
-                results += group
+        with unwrapped():
+            async with (
+                shown_waiting(launcher.name, comes_back=True) as waiting,
+                aclosing(hold_against(launcher, groups, waiting.now, fresh=fresh)) as coming,
+            ):
+                async for group in coming:
+                    waiting.interrupt()
+                    tell(group)
+                    results += group
     except LauncherError as error:
         raise HutchError(error.code, error.message, error.hint) from error
     return await launcher.probe(), results

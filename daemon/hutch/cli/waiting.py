@@ -79,9 +79,9 @@ class Waiting:
 
 
 @asynccontextmanager
-async def shown_waiting(note: str) -> AsyncGenerator[Waiting]:
+async def shown_waiting(note: str, *, comes_back: bool = False) -> AsyncGenerator[Waiting]:
     """Say what is being waited for during the block."""
-    waiting = Waiting(note)
+    waiting = Waiting(note, comes_back=comes_back)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(waiting.show)
         try:

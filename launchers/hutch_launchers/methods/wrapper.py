@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
+from hutch_launchers.brought import brought_bwrap
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits
 from hutch_launchers.interpreter import Interpreter
 from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+
+_BWRAP = "bwrap"  # the host's, else the one that is brought along
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,16 @@ class WrapperLauncher(FrontMethod):
         if sys.platform not in self.platforms:
             raise LauncherError("method_unavailable", f"not configured for {sys.platform}")
         program = shutil.which(self.command[0], path=PATH) if self.command[0] != PLACE else sys.executable
+        if program is None and self.command[0] == _BWRAP and (brought := brought_bwrap()):
+            program = str(brought)
         if program is None:
             reason = f"the program {self.command[0]!r} is not installed"
             raise LauncherError("method_unavailable", reason, f"install it, or name its path ({PATH})")
         return Tool(program)
 
     def prepare(self, tool: Tool, spec: SandboxSpec, held: ExitStack) -> Start:
-        return Start(self.command, spec)
+        argv = (tool.path, *self.command[1:]) if self.command[0] == _BWRAP else self.command
+        return Start(argv, spec)
 
     def interpreter(self) -> Interpreter:
         return Interpreter(self.python)

