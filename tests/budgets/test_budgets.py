@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from hutch.budgets import Accounts, Limit, Meter, Purse, open_purse
 from hutch.budgets.purse import Ticket, Told, Whose
@@ -132,6 +133,37 @@ async def test_an_answer_that_breaks_off_is_a_lower_bound_and_is_charged_by_its_
     assert (row.model, row.requests, row.incomplete, row.input_tokens) == ("model", 1, 1, 0)
     assert row.charged_tokens > 1000
     assert row.charged_usd > row.cost_usd == 0
+
+
+class _Breaking(Server):
+    """Says more than it has."""
+
+    async def __call__(self, stream: ByteStream) -> None:
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + b"".join(self.body))
+
+
+STARTED = {"type": "message_start", "message": {"model": "model", "usage": USAGE | {"output_tokens": 1}}}
+WRITTEN = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 40}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [f"data: {json.dumps(event)}\n\n".encode() for event in (STARTED, *[WRITTEN] * 100)],
+        [b'{"model": "model", "content": [{"text": "' + b"x" * 4000],
+    ],
+    ids=["stream", "whole"],
+)
+async def test_who_hangs_up_before_the_sums_come_pays_for_what_he_has_read(
+    house: House, body: list[bytes]
+) -> None:
+    async with house.asking(_Breaking(body=body)) as here:
+        await here.ask(ASK.replace(b"messages", b"messages?beta=true"))
+    (row,) = await house.rows()
+    assert row.incomplete == 1
+    assert 1000 <= row.charged_tokens - row.input_tokens <= 1100
+    assert row.output_tokens < 10  # what is told of it stays what the answer said
 
 
 async def test_an_answer_that_cannot_be_read_is_charged_to_the_model_that_was_asked(house: House) -> None:

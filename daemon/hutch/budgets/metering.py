@@ -13,6 +13,9 @@ from hutch.origins import Origin
 # not say what it used
 _SENT_BYTES = 8
 _RECEIVED_BYTES = 400
+_TEXT_BYTES = (
+    4  # of what a model writes, about: whoever hangs up before the sums come pays for what he has read
+)
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 _ASKS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _HEAD = 64 << 10  # bytes of a request, in which its model is looked for
@@ -81,7 +84,12 @@ class _Metered(Exchange):
         least = None
         if used is not None and not used.is_complete:
             used = replace(used, model=used.model or self._model())
-            least = Used(used.model, self._sent // _SENT_BYTES, self._received // _RECEIVED_BYTES)
+            text = self._reader.text_bytes // _TEXT_BYTES
+            received = max(self._received // _RECEIVED_BYTES, text, used.output_tokens)
+            asked = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
+            least = replace(used, output_tokens=received)
+            if not asked:
+                least = replace(least, input_tokens=self._sent // _SENT_BYTES)
         self._purse.settle(self._ticket, self.request.host, used, least)
 
     def _used(self, *, is_whole: bool) -> Used | None:

@@ -1,5 +1,6 @@
 """Reads one answer's usage as its bytes pass by."""
 
+import re
 from typing import Any
 
 from hutch.egress.meter.forms import said_in
@@ -7,6 +8,14 @@ from hutch.egress.meter.pieces import Events, Objects
 from hutch.egress.meter.used import Used
 
 _DONE = b"[DONE]"  # how OpenAI's chat completions end
+# What a model writes, in the events of a stream; those of OpenAI that end a part say all of it again
+_TEXT = re.compile(
+    rb'"(?:text|content|thinking|reasoning\w*|delta|partial_json|arguments)"\s*:\s*'
+    rb'"([^"\\]*(?:\\.[^"\\]*)*)"',
+    re.DOTALL,
+)
+_AGAIN = b'.done"'
+_TYPE = 80  # bytes, in which an event says its type
 
 
 class Reader:
@@ -17,6 +26,7 @@ class Reader:
         self._model = ""
         self._said: dict[str, Any] = {}
         self._is_final = False
+        self.text_bytes = 0  # of what a model wrote, about: where the answer does not say how much it was
 
     def feed(self, chunk: bytes) -> None:
         if self._pieces is None:
@@ -25,6 +35,8 @@ class Reader:
                 return
             self._pieces = Objects() if start[:1] in b"{[" else Events()
             chunk = start
+        if isinstance(self._pieces, Objects):
+            self.text_bytes += len(chunk)
         for data in self._pieces.feed(chunk):
             self._take(data)
 
@@ -40,6 +52,8 @@ class Reader:
         return Used(self._model, **self._said, is_complete=bool(self._said) and has_all)
 
     def _take(self, data: bytes) -> None:
+        if isinstance(self._pieces, Events) and _AGAIN not in data[:_TYPE]:
+            self.text_bytes += sum(len(text) for text in _TEXT.findall(data))
         if data == _DONE:
             self._is_final = bool(self._said)
         elif not self._model or b'"usage' in data:  # a stream's many pieces of text are not even parsed
