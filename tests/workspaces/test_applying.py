@@ -233,6 +233,31 @@ def test_a_copy_leaves_out_what_is_special(tmp_path: Path) -> None:
     assert list(copy_changes(real, tmp_path / "copy", copied)) == []
 
 
+def test_what_is_hidden_is_in_no_copy_and_no_change_however_late_it_comes(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    (real / "keys").mkdir(parents=True)
+    (real / "keys/one").write_text("TOP")
+    (real / "x").write_text("x")
+    reviews = Reviews(tmp_path / "reviews")
+
+    def turn(*hidden: str) -> Review:
+        return reviews.open(
+            "r-1", real, overlays=False, most_bytes=MOST, say=lambda _: None, hidden=frozenset(hidden)
+        )
+
+    assert list((turn("keys").copy / "keys").iterdir()) == []
+    (real / "late/deep").mkdir(parents=True)
+    (real / "late/deep/key").write_text("TOP")
+    (real / "y").mkdir()
+    (real / "y/key").write_text("TOP")
+    review = turn("keys", "late/deep/key")
+    (review.copy / "y").symlink_to(tmp_path)  # of the sandbox's: nothing is made through it
+    review = turn("keys", "late/deep/key", "y/key")
+    assert (review.copy / "late/deep/key").read_text() == ""
+    assert not (tmp_path / "key").exists()
+    assert [change.path for change in review.changes()] == ["y", "y/key"]
+
+
 def test_hunks_are_taken_one_by_one() -> None:
     old = b"".join(b"%d\n" % n for n in range(50))
     new = old.replace(b"5\n", b"five\n", 1).replace(b"\n30\n", b"\nthirty\n").replace(b"49\n", b"49\nlast")

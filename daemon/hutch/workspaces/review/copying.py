@@ -61,6 +61,27 @@ def copy_folder(
     return {path: stamp_of((to / path).lstat()) for path in stamps if os.path.lexists(to / path)}
 
 
+def add_hidden(look: Look, to: Path, hidden: AbstractSet[str]) -> dict[str, Stamp]:
+    """Make an empty place in a copy for what is hidden and came to be after it; the stamps of what was made.
+
+    Made by whoever covers it, it would pass for a change of the sandbox. What the sandbox put there is left.
+    """
+    made = []
+    for path in sorted(hidden):
+        for part in (*map(str, reversed(PurePath(path).parents[:-1])), path):
+            place = to / part
+            if place.is_symlink() or part not in look.stamps:
+                break
+            if not place.exists():
+                mode = look.stamps[part][0]
+                place.mkdir() if stat.S_ISDIR(mode) else place.touch()
+                place.chmod(stat.S_IMODE(mode) & 0o777)
+                made.append(part)
+            elif not place.is_dir():
+                break
+    return {part: stamp_of((to / part).lstat()) for part in made}
+
+
 def _is_below(path: str, folders: AbstractSet[str]) -> bool:
     return not folders.isdisjoint(map(str, PurePath(path).parents))
 

@@ -28,7 +28,7 @@ from hutch.workspaces.look import Look, Stamp, look_over
 from hutch.workspaces.pinning import Pinned, pinned
 from hutch.workspaces.review.applying import Transaction
 from hutch.workspaces.review.changes import Change, copy_changes, overlay_changes
-from hutch.workspaces.review.copying import copy_folder
+from hutch.workspaces.review.copying import add_hidden, copy_folder
 from hutch.workspaces.tree import Tree
 
 logger = logging.getLogger(__name__)
@@ -171,6 +171,8 @@ class Reviews:
             kept = {path: old[path] for path in held_paths if path in old}
             newer = {path: stamp for path, stamp in look.stamps.items() if path not in held_paths}
             _store(review.place / "base.json", newer | kept)
+        elif made := add_hidden(look, review.copy, hidden):
+            _store(review.place / "copied.json", _stamps(review.place / "copied.json") | made)
         return review
 
     @contextmanager
