@@ -27,12 +27,14 @@ _EXTENSIONS = b"sec-websocket-extensions"  # compression: what passes could not 
 _METHODS_REFUSED = frozenset({b"CONNECT", b"TRACE"})  # a tunnel within; an echo of what was put in
 _WEBSOCKET = b"websocket"
 # Some servers take these for the method or the path, in place of those that were judged
-_OVERRIDES = (
-    b"x-http-method-override",
-    b"x-http-method",
-    b"x-method-override",
-    b"x-original-url",
-    b"x-rewrite-url",
+_OVERRIDES = frozenset(
+    {
+        b"x-http-method-override",
+        b"x-http-method",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
 )
 _PORT = {True: 443, False: 80}
 _PLAIN = re.compile(rb"[\x21-\x7e]+")
@@ -70,7 +72,7 @@ def read_request(event: h11.Request, place: Place) -> Request:
         raise RefusedHeadError(400, "its body's length is said in two ways")
     if event.method in _METHODS_REFUSED:
         raise RefusedHeadError(405, f"{event.method.decode()} is not passed on")
-    if any(values_of(headers, name) for name in _OVERRIDES):
+    if any(name.lower() in _OVERRIDES for name, _ in headers):
         raise RefusedHeadError(400, "its method or path is said in two ways")
     said = values_of(headers, b"host")
     if len(said) != 1:

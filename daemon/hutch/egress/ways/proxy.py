@@ -196,9 +196,8 @@ def _plain(request: h11.Request, client: _HttpClient) -> tuple[str, int]:
     _check_host(request, host, port)
     path = found[2] or b"/"
     named = {name.strip().lower() for n, v in request.headers if n == b"connection" for name in v.split(b",")}
-    kept = [
-        (n, v) for n, v in request.headers.raw_items() if n.lower() not in {*_HOP, *(named - {*_FRAMING})}
-    ]
+    left_out = {*_HOP, *(named - {*_FRAMING})}
+    kept = [(n, v) for n, v in request.headers.raw_items() if n.lower() not in left_out]
     host_header = found[1].lower()
     lines = [(b"Host", host_header), *kept, (b"Connection", b"close")]
     head = request.method + b" " + (path if path.startswith(b"/") else b"/" + path) + b" HTTP/1.1\r\n"
