@@ -55,9 +55,9 @@ def test_an_unknown_command_is_a_usage_error_that_names_the_nearest(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--timeout", "2d", "true"], "--timeout: may be at most 86400"),
-        (["run", "--wait-volume", "2d", "true"], "--wait-volume: may be at most 86400"),
-        (["agent", "--wait-volume", "2d", "claude", "x"], "--wait-volume: may be at most 86400"),
+        (["run", "--timeout", "2d", "true"], "--timeout: may be at most 86400 s"),
+        (["run", "--wait-volume", "2d", "true"], "--wait-volume: may be at most 86400 s"),
+        (["agent", "--wait-volume", "2d", "claude", "x"], "--wait-volume: may be at most 86400 s"),
     ],
 )
 def test_a_request_that_cannot_be_so_is_told_in_the_words_that_were_typed(

@@ -214,7 +214,7 @@ def test_a_key_of_many_parts_takes_no_time(text: str) -> None:
 
 
 def test_what_narrowed_is_said() -> None:
-    said = Repository(network="none", denied=("secrets",), limits=Bounds(pids=64))
+    said = Repository(network="none", denied=("secrets",), limits=Bounds(pids=64, memory_bytes=1 << 30))
     base = with_repository(with_tier(BASE, "review"), said, "/w/.hutch.toml")
     assert base.narrowed == (
         "tier review: workspace review",
@@ -222,6 +222,7 @@ def test_what_narrowed_is_said() -> None:
         "tier review: host folders read",
         "/w/.hutch.toml: network none",
         "/w/.hutch.toml: denied secrets",
+        "/w/.hutch.toml: memory at most 1 GiB",
         "/w/.hutch.toml: pids at most 64",
     )
     assert base.config.policy.limits.pids == 64
@@ -260,6 +261,11 @@ def test_a_workspace_is_had_only_as_a_tier_lets_it() -> None:
         with pytest.raises(HutchError) as refused:
             bounded_workspace(wish, base, is_owner=True)
         assert refused.value.code == "workspace_denied"
+
+
+@pytest.mark.parametrize(("text", "count"), [("1G", 1 << 30), ("512M", 512 << 20), ("64M", 64 << 20)])
+def test_a_repository_writes_a_size_as_it_is_typed(text: str, count: int) -> None:
+    assert parse_repository(f"[limits]\nmemory = '{text}'".encode(), "x").limits.memory_bytes == count
 
 
 def test_a_refused_workspace_is_told_what_narrowed_it_alone() -> None:

@@ -30,7 +30,8 @@ def asked(record: "type[R]", **values: object) -> "R":
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         most = first.get("ctx", {}).get("le")
-        what = first["msg"] if most is None else f"may be at most {most:g}"
+        unit = " s" if "".join(map(str, first["loc"])).endswith("_s") else ""
+        what = first["msg"] if most is None else f"may be at most {most:g}{unit}"
         raise click.UsageError(f"{_typed(first['loc'])}: {what}") from None
 
 

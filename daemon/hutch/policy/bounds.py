@@ -24,7 +24,7 @@ def read_limits(wish: Wish, default: Bounds, most: Bounds) -> Limits:
         if value is not None and value > bound:
             raise HutchError(
                 "limit_exceeded",
-                f"{_word(name)} of {_figure(name, value)} is over the bound of {_figure(name, bound)}",
+                f"{called(name)} of {figure(name, value)} is over the bound of {figure(name, bound)}",
                 "the daemon's owner sets it in policy.max_limits and [tiers]",
             )
     if wish.memory_bytes is not None and wish.memory_bytes < _LEAST_MEMORY:
@@ -36,10 +36,11 @@ def read_limits(wish: Wish, default: Bounds, most: Bounds) -> Limits:
     return Limits(**asdict(default) | {name: value for name, value in asked.items() if value is not None})
 
 
-def _word(name: str) -> str:
+def called(name: str) -> str:
     """What a limit is called where it is asked for."""
     return "timeout" if name == "wall_s" else name.removesuffix("_bytes")
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """A limit with its unit, for a person."""
     return size(value) if name.endswith("_bytes") else f"{value:g}" + " s" * (name == "wall_s")

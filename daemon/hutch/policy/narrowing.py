@@ -7,6 +7,7 @@ from pathlib import Path
 from hutch.config import Config, Limits, Policy
 from hutch.config.narrowing import MODES, Bounds, Narrowing, Repository
 from hutch.errors import HutchError
+from hutch.policy.bounds import called, figure
 from hutch_launchers.spec import Guarantee
 
 
@@ -132,7 +133,9 @@ def _refuse_wider(base: Allowed, repository: Repository, source: str) -> None:
     for name, value in asdict(repository.limits).items():
         if value is not None and value > getattr(most, name):
             raise widens(
-                source, f"limits.{name.removesuffix('_bytes')}", f"{value} is over policy.max_limits"
+                source,
+                f"limits.{name.removesuffix('_bytes')}",
+                f"{figure(name, value)} is over policy.max_limits",
             )
     for network in repository.networks:
         if network not in base.config.networks:
@@ -164,7 +167,7 @@ def _replaced(limits: Limits, said: Bounds) -> Limits:
 
 def _bounds(most: Bounds) -> list[str]:
     return [
-        f"{name.removesuffix('_bytes')} at most {value:g}"
+        f"{called(name)} at most {figure(name, value)}"
         for name, value in asdict(most).items()
         if value is not None
     ]
