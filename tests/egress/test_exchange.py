@@ -301,3 +301,26 @@ def shake_hands(authority: Authority, trust: ssl.SSLContext, host: str) -> None:
     for side in (client, server, client):
         with suppress(ssl.SSLWantReadError):
             side.do_handshake()
+
+
+@pytest.mark.parametrize("from_server", [False, True])
+async def test_others_are_served_between_the_pieces_of_a_body(*, from_server: bool) -> None:
+    pieces = 2000
+    chunked = [("Transfer-Encoding", "chunked")]
+    server = Server(headers=chunked, body=[b"a"] * pieces) if from_server else Server()
+    asked = b"GET / HTTP/1.1\r\nHost: HOST\r\n" if from_server else POST + b"Transfer-Encoding: chunked\r\n"
+    body = b"" if from_server else b"1\r\na\r\n" * pieces + b"0\r\n\r\n"
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with world(server, [Looking()]) as here, anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        answer = await here.ask(asked + b"Connection: close\r\n\r\n" + body)
+        tasks.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert turns > pieces

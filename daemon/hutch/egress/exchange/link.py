@@ -1,7 +1,7 @@
 """One side of an exchange: a parser of HTTP/1.1 over a stream of bytes."""
 
 import h11
-from anyio import BrokenResourceError, EndOfStream
+from anyio import BrokenResourceError, EndOfStream, lowlevel
 from anyio.abc import ByteStream
 
 MAX_HEAD = 64 << 10  # bytes, of a request's or an answer's; a chunk's own head is far below
@@ -17,6 +17,7 @@ class Link:
 
     async def next(self) -> object:
         """Wait for the next event. The other side's end is `h11.ConnectionClosed`, where it may end."""
+        await lowlevel.checkpoint()  # a body in thousands of pieces must not hold the loop
         while (event := self.http.next_event()) is h11.NEED_DATA:
             await self.take()
         return event
