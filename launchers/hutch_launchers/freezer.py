@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 _ARRIVAL_S = 0.1  # a process in an uninterruptible call freezes late; then it is not worth the wait
+_PATIENCE_S = 5.0  # of somebody who asked for it, on a busy host
 _LONGEST_S = 1.0  # whoever froze it may hang; the sandbox must not
 _ASK_AGAIN_S = 0.001
 
@@ -55,7 +56,7 @@ class Freezer:
     async def suspend(self) -> bool:
         """Hold all of it still until `resume`; False: it could not be."""
         if self._switch is not None and not self.is_suspended:
-            self.is_suspended = await _freeze(self._switch)
+            self.is_suspended = await _freeze(self._switch, _PATIENCE_S)
         return self.is_suspended
 
     def resume(self) -> None:
@@ -74,7 +75,7 @@ class Freezer:
         self._users += 1
         late = asyncio.get_running_loop().call_later(_LONGEST_S, self._let_go, switch)
         try:
-            yield self.is_suspended or await _freeze(switch)
+            yield self.is_suspended or await _freeze(switch, _ARRIVAL_S)
         finally:
             late.cancel()
             self._users -= 1
@@ -86,8 +87,8 @@ class Freezer:
             _thaw(switch)
 
 
-async def _freeze(switch: Switch) -> bool:
-    until = time.monotonic() + _ARRIVAL_S
+async def _freeze(switch: Switch, patience_s: float) -> bool:
+    until = time.monotonic() + patience_s
     try:
         switch.set(on=True)
         while not switch.has_frozen:

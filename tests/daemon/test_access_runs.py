@@ -123,7 +123,7 @@ async def test_two_principals_have_a_session_each_in_a_volume_that_they_share(tm
     say = 'Say it. SCRIPT: [{"text": "Said."}]'
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "d", model_config(url) + CONFIG, env={"ANTHROPIC_API_KEY": "x"}) as made,
+        daemon(tmp_path / "d", model_config(url) + CONFIG, env={"ANTHROPIC_API_KEY": "any word"}) as made,
         made.client() as owner,
     ):
         tokens = [(await owner.create_token(name)).token for name in ("ci", "eve")]

@@ -19,6 +19,8 @@ from hutch_launchers.methods.account.launcher import AccountLauncher
 from support.launcher_accounts import Accounts, accounts, need_account
 from support.launcher_methods import read_line, sh, spec
 
+_TESTS = "hutchtest"  # how the accounts of all tests begin
+
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
@@ -31,7 +33,7 @@ def own(tmp_path: Path) -> Iterator[AccountLauncher]:
     """Accounts that are not made yet, under a name that nobody has; nothing of it is left."""
     need_account()
     launcher = AccountLauncher(
-        prefix=f"hutchtest{secrets.token_hex(3)}", accounts=2, online=1, journals=tmp_path / "journals"
+        prefix=f"{_TESTS}{secrets.token_hex(3)}", accounts=2, online=1, journals=tmp_path / "journals"
     )
     yield launcher
     for name in names_of(launcher.prefix):
@@ -46,10 +48,16 @@ def names_of(prefix: str) -> set[str]:
     return {name for name in names if name.startswith(f"{prefix}-")}
 
 
+def others_than(prefix: str) -> set[str]:
+    """All users but those, and those of tests that go on beside this one."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return {name for name in names if not name.startswith((f"{prefix}-", _TESTS))}
+
+
 async def test_set_up_and_its_undoing_are_idempotent_and_touch_nobody_else(
     own: AccountLauncher,
 ) -> None:
-    everybody = {entry.pw_name for entry in pwd.getpwall()}
+    everybody = others_than(own.prefix)
     probe = await own.probe(fresh=True)
     assert (probe.available, "hutch method setup account" in probe.fix) == (False, True)
     assert len(await own.set_up()) == 4
@@ -59,7 +67,8 @@ async def test_set_up_and_its_undoing_are_idempotent_and_touch_nobody_else(
     }
     assert len(await own.undo_set_up()) == 4
     assert await own.undo_set_up() == ()
-    assert {entry.pw_name for entry in pwd.getpwall()} == everybody
+    assert names_of(own.prefix) == set()
+    assert others_than(own.prefix) == everybody
 
 
 async def test_accounts_in_use_are_not_taken_away(pool: Accounts) -> None:

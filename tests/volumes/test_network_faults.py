@@ -1,5 +1,6 @@
 """The engine on a real server behind a bad network: what a commit acknowledged stays, whatever gets lost."""
 
+import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ async def behind_a_network(
     kind: str, request: pytest.FixtureRequest, folder: Path, what: str
 ) -> AsyncGenerator[tuple[FaultProxy, Volumes, Volumes]]:
     """A host whose network can fail, and another with an empty cache whose does not."""
-    prefix = f"network/{folder.name}"
+    prefix = f"network/{secrets.token_hex(8)}"  # the server is that of all processes
     seed = chance(f"{kind} {what}").randrange(1 << 30)
     if kind == "s3":
         server = request.getfixturevalue("s3_server")

@@ -1,5 +1,6 @@
 """What is wrong with a store is said with what mends it, and only the credentials that are named are used."""
 
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,7 +105,7 @@ async def test_credentials_that_are_named_are_those_that_are_used(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "meant-for")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something else")
-    url, at = f"s3://{s3_server.bucket}/named/{tmp_path.name}", s3_server.url
+    url, at = f"s3://{s3_server.bucket}/named/{secrets.token_hex(8)}", s3_server.url
     keys = f"aws_access_key_id = {s3_server.access_key}\naws_secret_access_key = {s3_server.secret_key}\n"
     file = tmp_path / "keys"
     file.write_text(f"[default]\n{keys}[other]\naws_access_key_id = a\naws_secret_access_key = b\n")
