@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hutch.egress import Connection, Refusal
-from hutch.egress.ledger import KINDS, OTHERS, SINGLY, Ledger
+from hutch.egress.ledger import KINDS, OTHERS, SINGLY, TOLD, Ledger
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 REFUSED = Connection("r", "", 443, None, AT, 0.0, 0, 0, Refusal.RULE, rule="x", told="ask")
@@ -24,3 +24,10 @@ def test_names_without_end_are_summed_together_and_those_that_were_known_by_them
     others, known = log
     assert (others.host, others.count, others.rule, others.told) == (OTHERS, 5000, "", Refusal.RULE.told)
     assert (known.host, known.count) == (f"{SINGLY}.example.org", 1)
+
+
+def test_what_a_refusal_says_is_bounded() -> None:
+    log: list[Connection] = []
+    Ledger("r", log.append).add(replace(REFUSED, told="an illegal header: " + "x" * 240_000))
+    assert log[0].told.startswith("an illegal header: ")
+    assert len(log[0].told) <= TOLD + 1

@@ -8,6 +8,7 @@ from hutch.egress.records import Connection, Refusal
 SINGLY = 1000  # connections of a run that are logged one by one
 KINDS = 1000  # that are summed by themselves; a sandbox may ask for a new name each time
 OTHERS = "(others)"  # in place of a host, of all further ones
+TOLD = 1000  # characters of what a refusal says: a part of it may be the client's own words
 FLUSH_S = 60.0  # how long a sum is held back at most
 
 Log = Callable[[Connection], None]
@@ -26,6 +27,8 @@ class Ledger:
 
     def add(self, record: Connection) -> None:
         self._seen += 1
+        if len(record.told) > TOLD:
+            record = replace(record, told=record.told[:TOLD] + "…")
         if self._seen <= SINGLY:
             self._log(record)
             return
