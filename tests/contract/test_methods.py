@@ -33,9 +33,12 @@ def _test(method: Method, user_name: str) -> tuple[int, str, str]:
     user = who(user_name)
     words: tuple[str, ...] = ("-m", "hutch", "method", "test", method.name, "--json")
     with home_of(user) as folder:
-        needs_ids = method.name == "podman" and bool(user.prefix)
-        words = (*as_rootless(folder, *words),) if needs_ids else (*user.python, *words)
-        home = folder / "home" if needs_ids else folder
+        needs_account = method.name in ("podman", "firejail") and bool(user.prefix)
+        if needs_account:  # firejail makes no sandbox where it sees no threads of the kernel
+            words = (*as_rootless(folder, *words, has_own_pids=method.name != "firejail"),)
+        else:
+            words = (*user.python, *words)
+        home = folder / "home" if needs_account else folder
         toml = method.ordinary_toml if user_name == ORDINARY_USER and method.ordinary_toml else method.toml
         table = f"[methods.{method.name}]\n{toml.replace('{home}', str(home))}"
         (folder / "config.toml").write_text(f"{BASE.format(folder=home)}\n{table}\n")

@@ -34,6 +34,7 @@ METHODS: tuple[Method, ...] = (
     Method("docker", f'kind = "docker"\nhost = "{DOCKER_HOST}"'),
     Method("podman", _podman(PODMAN), _podman(ROOTLESS)),
     Method("nspawn", 'kind = "nspawn"', must_run=_ROOT),
+    Method("firejail", 'kind = "firejail"', must_run=_ROOT),
     Method("account", 'kind = "account"', must_run=_ROOT),
     Method("bare", 'kind = "wrapper"\ncommand = ["env", "{command}"]'),
 )

@@ -22,7 +22,7 @@ exec setpriv --reuid 1510 --regid 1510 --clear-groups env -i \
 """
 
 
-def as_rootless(folder: Path, *command: str) -> list[str]:
+def as_rootless(folder: Path, *command: str, has_own_pids: bool = True) -> list[str]:
     """The words by which root runs a Python program as such a user; `folder` is to be empty, and short."""
     folder.chmod(0o755)
     for name, line in (("passwd", f"u:x:{UID}:{UID}::{folder}/home:/bin/sh"), ("group", f"u:x:{UID}:")):
@@ -36,5 +36,5 @@ def as_rootless(folder: Path, *command: str) -> list[str]:
     base = Path(sys.base_prefix)
     hidden = str(base) if base.is_relative_to("/root") else "/nowhere"  # where others may not look
     # podman leaves a process that holds its namespaces: it ends with this one
-    own = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    own = ("--mount", *(("--pid", "--fork", "--kill-child", "--mount-proc") if has_own_pids else ()))
     return ["unshare", *own, "sh", "-c", _PROGRAM, "sh", str(folder), hidden, sys.executable, *command]

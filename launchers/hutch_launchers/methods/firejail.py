@@ -21,7 +21,7 @@ from hutch_launchers.front_method import FrontMethod, Tool, Traits, without_affi
 from hutch_launchers.launcher import Evidence, LauncherError
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
-from hutch_launchers.spec import Ability, Guarantee, SandboxSpec
+from hutch_launchers.spec import Ability, Guarantee, Mount, SandboxSpec
 from hutch_launchers.system_view import SystemView, look
 
 _FLAGS = (
@@ -44,6 +44,7 @@ _FLAGS = (
     "--disable-mnt",
     "--blacklist=/sys",
 )
+_ROOT_READS = tuple(f"/proc/{name}" for name in ("vmallocinfo", "slabinfo", "pagetypeinfo", "kpage*"))
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "proc", "sys", "dev")
 _ADDED = (
     "DBUS_SESSION_BUS_ADDRESS",
@@ -102,7 +103,11 @@ class FirejailLauncher(FrontMethod):
         return Tool(found)
 
     def judge(self, evidence: Mapping[Guarantee, Evidence]) -> Mapping[Guarantee, Evidence]:
-        return without_affinity(evidence)
+        if evidence[Guarantee.PROCESSES].held:
+            return without_affinity(evidence)
+        # where it sees no threads of the kernel it starts the command as it is
+        none = Evidence(held=False, mechanism="", detail="firejail made no sandbox, as within another")
+        return dict.fromkeys(evidence, none)
 
     def explain(self, tool: Tool, error: LauncherError) -> tuple[str, str]:
         if "firejail.users" in error.message:
@@ -119,7 +124,8 @@ class FirejailLauncher(FrontMethod):
         own = make_own_paths(spec.run_id, spec.mounts)
         held.callback(remove_run_folder, spec.run_id)
         folders = [entry.name for entry in os.scandir("/") if entry.is_dir(follow_symlinks=False)]
-        argv = firejail_argv(tool.path, own, self.readable, sorted(folders), look(()))
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+        argv = firejail_argv(tool.path, own, self.readable, sorted(folders), look(()), home)
         return Start(argv, spec, adapt=own.command, env={"HOME": str(Path.home())})
 
     async def sweep(self, run_id: str) -> bool:
@@ -128,15 +134,39 @@ class FirejailLauncher(FrontMethod):
 
 
 def firejail_argv(
-    program: str, own: OwnPaths, readable: Sequence[str], folders: Sequence[str], view: SystemView
+    program: str,
+    own: OwnPaths,
+    readable: Sequence[str],
+    folders: Sequence[str],
+    view: SystemView,
+    home: Path,
 ) -> list[str]:
-    """The words around a command; `folders` are those of the host's root."""
+    """The words around a command; `folders` are those of the host's root, `home` is the user's."""
     granted = [own.folder, *(mount.source for mount in own.mounts), *map(Path, readable)]
     hidden = [word for name in folders if name not in _SYSTEM for word in _hide(name, granted)]
+    if not any(path.is_relative_to(home) or home.is_relative_to(path) for path in granted):
+        hidden.append(f"--blacklist={home}")  # it comes back by itself where a folder above it is whitelisted
     etc = sorted({*_NAMES} | {Path(path).parts[2] for path in _etc(view)})
-    locks = [f"--read-{'write' if mount.writable else 'only'}={mount.source}" for mount in own.mounts]
+    locks = [word for mount in own.mounts for word in _lock(mount, granted)]
     locks += [f"--read-only={path}" for path in readable]
-    return [program, *_FLAGS, f"--private-etc={','.join(etc)}", *hidden, *locks, "--", PLACE]
+    of_root = _of_root(own.folder) if os.geteuid() == 0 else ()
+    return [program, *_FLAGS, f"--private-etc={','.join(etc)}", *hidden, *of_root, *locks, "--", PLACE]
+
+
+def _of_root(folder: Path) -> Iterator[str]:
+    """What root would be let read and write by its number alone."""
+    yield from (f"--blacklist={path}" for path in _ROOT_READS)
+    yield from (f"--read-only={path}" for path in ("/", "/dev", "/etc", "/proc", "/run", "/var"))
+    yield from (f"--read-write={path}" for path in (folder, "/dev/shm", "/run/firejail/mnt"))
+
+
+def _lock(mount: Mount, granted: Sequence[Path]) -> Iterator[str]:
+    """A folder inside another is made a mount, or it could be renamed: only a change of mode makes one."""
+    is_inside = any(path in mount.source.parents for path in granted)
+    if is_inside or not mount.writable:
+        yield f"--read-only={mount.source}"
+    if mount.writable:
+        yield f"--read-write={mount.source}"
 
 
 def _hide(name: str, granted: Sequence[Path]) -> Iterator[str]:
