@@ -112,6 +112,7 @@ async def in_the_open(door: SocketStream, *pieces: bytes) -> str:
 
 async def main(folder: Path) -> None:
     sys.modules[tunnel.__module__].HELLO_S = 0.5  # type: ignore[attr-defined]  # the module, whose name its function took
+    sys.modules["hutch.egress.passage"].is_own = lambda _: False  # type: ignore[attr-defined]  # the public address is this process
     log: list[Connection] = []
     arrived = 0
 

@@ -6,17 +6,20 @@ a JSON list of [address, port, whether UDP]. Exit status 0: the egress serves th
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import socket
 import struct
 import sys
+import time
 
 _NS_GET_USERNS = 0xB701  # ioctl_ns(2)
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _BACKLOG = 128
 _PATIENCE_S = 10.0  # for the egress
+_ASK_AGAIN_S = 0.001
 
 
 def main(pid: str, egress: str) -> None:
@@ -27,11 +30,25 @@ def main(pid: str, egress: str) -> None:
     connection.connect(egress)
     _enter_network(pid)
     for index, (address, port, is_udp) in enumerate(wanted):
-        made = _bound(address, port) if is_udp else socket.create_server((address, port), backlog=_BACKLOG)
+        made = _made(address, port, is_udp=is_udp)
         socket.send_fds(connection, [struct.pack(">I", index)], [made.fileno()])
         made.close()
     if connection.recv(1) == b"":
         sys.exit("the egress hung up")
+
+
+def _made(address: str, port: int, *, is_udp: bool) -> socket.socket:
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return (
+                _bound(address, port) if is_udp else socket.create_server((address, port), backlog=_BACKLOG)
+            )
+        except OSError as error:
+            # bwrap tells its child's number before that child has brought its loopback up
+            if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > until:
+                raise
+        time.sleep(_ASK_AGAIN_S)
 
 
 def _bound(address: str, port: int) -> socket.socket:
