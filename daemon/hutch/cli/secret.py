@@ -26,7 +26,7 @@ def secret() -> None:
 @click.argument("name")
 @click.option("--from-env", metavar="VARIABLE", help="The daemon's variable that holds it.")
 @click.option("--from-file", type=click.Path(path_type=Path), metavar="FILE", help="A file that holds it.")
-@click.option("--from-command", metavar="COMMAND", help="What prints it: 'op read op://work/token'.")
+@click.option("--from-command", metavar="COMMAND", help="What prints it: 'op read op://private/token'.")
 @click.option("--from-keyring", metavar="SERVICE/USER", help="Its entry in the desktop's keyring.")
 @click.option("--host", multiple=True, required=True, metavar="HOST[:PORT]", help="Who may get it.")
 @click.option("--header", multiple=True, metavar="NAME[: TEMPLATE]", help="The header that it stands in.")
