@@ -30,7 +30,7 @@ _HOSTS: Mapping[str, tuple[str, ...]] = {
     # Package registries
     "python": ("pypi.org", "files.pythonhosted.org"),
     "conda": ("conda.anaconda.org", "repo.anaconda.com"),
-    "node": ("registry.npmjs.org", "registry.yarnpkg.com", "nodejs.org"),
+    "node": ("*.npmjs.org", "registry.yarnpkg.com", "nodejs.org"),  # npm's registry, all of it its own
     "rust": ("crates.io", "index.crates.io", "static.crates.io", "static.rust-lang.org"),
     "go": ("proxy.golang.org", "sum.golang.org"),
     "ruby": ("rubygems.org", "index.rubygems.org"),
