@@ -30,10 +30,13 @@ def mend(folder: Path) -> int:
     number = generation(folder)
     for half in folder.glob("*.new"):
         half.unlink()
-    if number:
-        _replace(folder / "journal", _journal(number))
-        _replace(folder / "large", _large(number - number % 3))
-        _replace(folder / "state", _state(number))
+    if number == 0:  # also a first generation that was begun: its line would be written twice
+        for name in ("journal", "large", "state"):
+            (folder / name).unlink(missing_ok=True)
+        return 0
+    _replace(folder / "journal", _journal(number))
+    _replace(folder / "large", _large(number - number % 3))
+    _replace(folder / "state", _state(number))
     return number
 
 
