@@ -2,8 +2,8 @@
 
     cd tests && python -m support.upgrade_sample daemon/samples/NAME.tar.gz
 
-What is in it is told by `tell`; tests/daemon/test_upgrade.py says what has to be there later. The conversation is
-as Claude Code has stored it, but for its own prompts, which are not ours to keep.
+What is in it is told by `tell`; tests/daemon/test_upgrade.py says what has to be there later. The
+conversation is as Claude Code has stored it, but for its own prompts, which are not ours to keep.
 """
 
 import base64
