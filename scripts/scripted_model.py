@@ -5,8 +5,10 @@
 
 The first line on stdout says where it listens; from then on it answers. It speaks
 
-    POST /v1/messages, /v1/messages/count_tokens     Anthropic Messages   (Claude Code)
-    POST /v1/responses                               OpenAI Responses     (Codex)
+    POST /v1/messages, /v1/messages/count_tokens     Anthropic Messages   (Claude Code, OpenCode)
+    POST /v1/responses                               OpenAI Responses     (Codex, OpenCode)
+    POST /v1/chat/completions                        OpenAI Chat          (OpenCode)
+    POST /v1beta/models/M:generateContent            Google               (Gemini CLI, OpenCode)
 
 THE SCRIPT is a JSON list behind the word `SCRIPT:`, anywhere in the prompt. The server keeps no conversation:
 the number of tool results since that prompt says which step is next, so a session may resume with any server.
@@ -34,6 +36,9 @@ AGENTS find it so, U being its address (with --unix, Claude Code: ANTHROPIC_UNIX
     Claude Code  ANTHROPIC_BASE_URL=U ANTHROPIC_API_KEY=any CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
     Codex        -c model_provider=s -c 'model_providers.s={name="s", base_url="U/v1", env_key="KEY",
                  wire_api="responses"}' -c analytics.enabled=false -c features.plugins=false, with KEY=any
+    OpenCode     OPENCODE_CONFIG_CONTENT='{"provider": {"anthropic": {"options": {"baseURL": "U/v1",
+                 "apiKey": "any"}}}}', or a provider of its own with "npm": "@ai-sdk/openai-compatible"
+    Gemini CLI   GOOGLE_GEMINI_BASE_URL=U GEMINI_API_KEY=any GEMINI_CLI_TRUST_WORKSPACE=true
 """
 
 import argparse
@@ -53,19 +58,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from scripted_model_chat import CHAT, GOOGLE
 from scripted_model_script import ScriptError, call_of, heard, next_step, offered
 from scripted_model_wire import MESSAGES, RESPONSES, Format, Json, Reply
 
 USAGE = {"input": 1000, "output": 50, "cache_read": 0, "cache_write": 0}
-SECRET_HEADERS = {"authorization", "x-api-key", "cookie"}
+SECRET_HEADERS = {"authorization", "x-api-key", "x-goog-api-key", "cookie"}
 
 
 class Stream(Response):
     """Server-sent events; a fault of the step breaks them off."""
 
-    def __init__(self, events: list[Json], step: Json) -> None:
+    def __init__(self, events: list[Json], end: str, step: Json) -> None:
         super().__init__(media_type="text/event-stream")
         self.events = events
+        self.end = end
         self.step = step
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,10 +85,11 @@ class Stream(Response):
                     pass
             return
         for event in self.events[: len(self.events) // 2 if "cut" in self.step else None]:
-            data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+            name = f"event: {event['type']}\n" if "type" in event else ""
+            data = f"{name}data: {json.dumps(event)}\n\n"
             await send({"type": "http.response.body", "body": data.encode(), "more_body": True})
         if "cut" not in self.step:  # else uvicorn sees an unfinished answer and drops the connection
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": self.end.encode()})
 
 
 # The server ----------------------------------------------------------
@@ -100,9 +108,18 @@ class Model:
     async def responses(self, request: Request) -> Response:
         return await self.answer(request, RESPONSES)
 
-    async def answer(self, request: Request, form: Format) -> Response:
+    async def chat(self, request: Request) -> Response:
+        return await self.answer(request, CHAT)
+
+    async def google(self, request: Request) -> Response:
+        model, _, verb = request.path_params["call"].partition(":")
+        if verb == "countTokens":
+            return JSONResponse({"totalTokens": len(await request.body()) // 4})
+        return await self.answer(request, GOOGLE, model=model, stream=verb.startswith("stream"))
+
+    async def answer(self, request: Request, form: Format, **by_path: object) -> Response:
         raw = await request.body()
-        body = json.loads(raw)
+        body = json.loads(raw) | by_path
         try:
             step = next_step(body, self.given)
         except ScriptError as error:
@@ -117,7 +134,7 @@ class Model:
         reply = Reply(name, body.get("model", ""), text, call, USAGE | step.get("usage", {}))
         events = form.events(reply)
         if body.get("stream") or step.keys() & {"hang", "cut"}:
-            return Stream(events, step)
+            return Stream(events, form.end, step)
         return JSONResponse(form.whole(events))
 
     async def count_tokens(self, request: Request) -> Response:
@@ -140,6 +157,8 @@ class Model:
                 Route("/v1/messages", self.messages, methods=["POST"]),
                 Route("/v1/messages/count_tokens", self.count_tokens, methods=["POST"]),
                 Route("/v1/responses", self.responses, methods=["POST"]),
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+                Route("/v1beta/models/{call}", self.google, methods=["POST"]),
                 Route("/{path:path}", self.unknown, methods=anything),
             ]
         )

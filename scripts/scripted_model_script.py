@@ -10,6 +10,7 @@ from scripted_model_wire import Call, Json, Tool
 MARKER = "SCRIPT:"
 CALLS = {"shell", "write", "tool"}
 KINDS = {"text", "error", "hang", "cut"} | CALLS
+WRITES = {"Write": "file_path", "write": "filePath", "write_file": "file_path"}  # tool -> its path's name
 INJECTED = ("<", "# AGENTS.md")  # how the texts begin that agents add to a prompt of their own accord
 
 
@@ -38,15 +39,23 @@ def plain(content: object) -> str:
 def heard(body: Json) -> list[Said]:
     """The conversation without the model's own part and without what agents inject."""
     said = []
-    for item in [*body.get("messages", []), *body.get("input", [])]:
+    for item in [*body.get("messages", []), *body.get("input", []), *body.get("contents", [])]:
         if str(item.get("type", "")).endswith("_output"):
             said.append(Said(is_result=True, text=plain(item.get("output"))))
+        elif item.get("role") == "tool":
+            said.append(Said(is_result=True, text=plain(item.get("content"))))
         elif item.get("role") == "user":
-            parts = item["content"] if isinstance(item["content"], list) else [item["content"]]
-            for part in parts:
-                is_result = isinstance(part, dict) and part.get("type") == "tool_result"
-                said.append(Said(is_result, plain(part.get("content") if is_result else part)))
+            content = item["parts"] if "parts" in item else item["content"]
+            said += [_said(part) for part in (content if isinstance(content, list) else [content])]
     return [s for s in said if s.is_result or (s.text and not s.text.lstrip().startswith(INJECTED))]
+
+
+def _said(part: object) -> Said:
+    if isinstance(part, dict) and "functionResponse" in part:  # Google
+        return Said(is_result=True, text=json.dumps(part["functionResponse"].get("response")))
+    if isinstance(part, dict) and part.get("type") == "tool_result":  # Anthropic
+        return Said(is_result=True, text=plain(part.get("content")))
+    return Said(is_result=False, text=plain(part))
 
 
 def offered(body: Json) -> list[Tool]:
@@ -59,8 +68,11 @@ def offered(body: Json) -> list[Tool]:
         if tool.get("type") == "namespace":
             group = "" if tool["name"] == "functions" else tool["name"]
             tools += [Tool(inner["name"], group) for inner in tool["tools"]]
-        else:
-            tools.append(Tool(tool.get("name") or tool.get("type", "")))
+        elif "functionDeclarations" in tool:  # Google
+            tools += [Tool(inner["name"]) for inner in tool["functionDeclarations"]]
+        else:  # chat completions wrap their functions
+            said = tool.get("function", tool)
+            tools.append(Tool(said.get("name") or said.get("type", "")))
     return tools
 
 
@@ -129,8 +141,9 @@ def call_of(step: Json, tools: list[Tool]) -> Call | None:
         return shell_call(step["shell"], tools)
     if "write" in step:
         path, content = step["write"], step.get("content", "")
-        if any(tool.name == "Write" for tool in tools):
-            return Call(Tool("Write"), {"file_path": path, "content": content})
+        for name, key in WRITES.items():
+            if any(tool.name == name for tool in tools):
+                return Call(Tool(name), {key: path, "content": content})
         return shell_call(f"printf '%s' {shlex.quote(content)} > {shlex.quote(path)}", tools)
     if "tool" in step:
         name = step["tool"]
@@ -148,6 +161,8 @@ def _split(name: str) -> Tool:
 def shell_call(command: str, tools: list[Tool]) -> Call:
     arguments: dict[str, Json | str] = {
         "Bash": {"command": command, "description": "A scripted step"},
+        "bash": {"command": command, "description": "A scripted step"},  # OpenCode
+        "run_shell_command": {"command": command, "description": "A scripted step"},  # Gemini CLI
         "exec_command": {"cmd": command},
         "shell_command": {"command": command},
         "shell": {"command": ["bash", "-lc", command]},

@@ -55,6 +55,7 @@ class Format:
     events: Callable[[Reply], Events]
     whole: Callable[[Events], Json]
     error: Callable[[int, str], Json]
+    end: str = ""  # behind the last event of a stream
 
 
 # Anthropic Messages --------------------------------------------------

@@ -1,4 +1,4 @@
-"""The scripted model: what stands in the prompt is what it does, in both wire formats."""
+"""The scripted model: what stands in the prompt is what it does, in every wire format."""
 
 import json
 import stat
@@ -12,6 +12,7 @@ import anyio
 import httpx2
 import pytest
 
+from hutch.egress.meter import Reader
 from support.daemon import ROOT, scripted_model
 
 SHELL = {"name": "Bash", "input_schema": {}}
@@ -122,6 +123,67 @@ async def test_responses_call_functions_by_namespace_and_freeform(model: httpx2.
     assert said["content"] == [{"type": "output_text", "text": "bye", "annotations": []}]
 
 
+CHAT = "/v1/chat/completions"
+GOOGLE = "/v1beta/models/g:generateContent"
+STREAMED = "/v1beta/models/g:streamGenerateContent?alt=sse"
+
+
+def chat(*said: dict[str, str], tool: str = "bash", **more: object) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": tool}}]
+    return {"model": "m", "messages": list(said), "tools": tools, **more}
+
+
+def contents(*parts: dict[str, Any], tool: str = "run_shell_command") -> dict[str, Any]:
+    said = [{"role": "user", "parts": [part]} for part in parts]
+    return {"contents": said, "tools": [{"functionDeclarations": [{"name": tool}]}]}
+
+
+async def test_chat_completions_follow_the_script(model: httpx2.AsyncClient) -> None:
+    asked = {"role": "user", "content": prompt({"say": "look", "shell": "ls"}, {"text": "bye"})}
+    first = (await model.post(CHAT, json=chat(asked))).json()["choices"][0]
+    assert (first["message"]["content"], first["finish_reason"]) == ("look", "tool_calls")
+    called = first["message"]["tool_calls"][0]["function"]
+    assert (called["name"], json.loads(called["arguments"])["command"]) == ("bash", "ls")
+    second = await model.post(CHAT, json=chat(asked, {"role": "tool", "content": "done"}, stream=True))
+    *_, last, end = second.text.strip().split("\n\n")
+    assert '"content": "bye"' in second.text
+    assert (json.loads(last.removeprefix("data: "))["choices"], end) == ([], "data: [DONE]")
+
+
+async def test_google_follows_the_script(model: httpx2.AsyncClient) -> None:
+    asked = {"text": prompt({"say": "look", "write": "/f", "content": "x"}, {"text": "bye"})}
+    first = (await model.post(GOOGLE, json=contents(asked, tool="write_file"))).json()
+    text, call = first["candidates"][0]["content"]["parts"]
+    arguments = {"file_path": "/f", "content": "x"}
+    assert (first["modelVersion"], text) == ("g", {"text": "look"})
+    assert call["functionCall"] == {"name": "write_file", "args": arguments}
+    done = {"functionResponse": {"name": "write_file", "response": {"output": "done"}}}
+    assert '"text": "bye"' in (await model.post(STREAMED, json=contents(asked, done))).text
+    counted = await model.post("/v1beta/models/g:countTokens", json=contents(asked))
+    assert counted.json()["totalTokens"] > 0
+
+
+async def test_every_api_says_what_the_step_used_whole_and_streamed(model: httpx2.AsyncClient) -> None:
+    used = {"input": 7, "output": 5, "cache_read": 3}
+    asked = prompt({"text": "x", "usage": used})
+    said = {"role": "user", "content": asked}
+    for path, body in (
+        ("/v1/messages", messages(asked)),
+        ("/v1/messages", messages(asked, stream=True)),
+        ("/v1/responses", {"model": "m", "input": [said], "tools": [SHELL]}),
+        ("/v1/responses", {"model": "m", "input": [said], "tools": [SHELL], "stream": True}),
+        (CHAT, chat(said)),
+        (CHAT, chat(said, stream=True)),
+        (GOOGLE, contents({"text": asked})),
+        (STREAMED, contents({"text": asked})),
+    ):
+        reader = Reader()
+        reader.feed((await model.post(path, json=body)).content)
+        figures = reader.finish(is_whole=True)
+        assert figures is not None, path
+        assert (figures.input_tokens, figures.output_tokens, figures.cache_read_tokens) == (7, 5, 3), path
+
+
 async def test_a_fault_comes_as_often_as_it_says_and_again_in_the_next_conversation(
     model: httpx2.AsyncClient,
 ) -> None:
@@ -138,6 +200,9 @@ async def test_an_error_has_the_envelope_of_its_api(model: httpx2.AsyncClient) -
     )
     assert anthropic.json()["error"] == {"type": "rate_limit_error", "message": "slow down"}
     assert openai.json()["error"]["message"] == "slow down"
+    google = await model.post(GOOGLE, json=contents({"text": prompt(step)}))
+    told = {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}
+    assert google.json()["error"] == told
 
 
 async def test_a_script_that_cannot_be_read_ends_the_turn(model: httpx2.AsyncClient) -> None:
