@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from hutch import __version__
-from hutch.access import Access, AccessTokens
+from hutch.access import Access, AccessTokens, Principals
 from hutch.agents import Agent, ClaudeCode
 from hutch.budgets import Accounts, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
@@ -30,20 +30,16 @@ from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
 from hutch.runs.gate import gate
-from hutch.runs.housekeeping import keep_house, quotas_of
+from hutch.runs.housekeeping import keep_house
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.recovery import recover, recover_rest
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms, Rooms
 from hutch.runs.runs import Runs
 from hutch.runs.service import Service
+from hutch.runs.storage import open_volumes
+from hutch.state import Journal
 from hutch.state.store import open_state
-from hutch.volumes import (
-    ProvenStore,
-    StoreMemory,
-    StoreOptions,
-    Volumes,
-    open_store,
-)
+from hutch.volumes import ProvenStore, Volumes
 from hutch.web import api, systemd
 from hutch.web.guard import Guard, caller, owner_only
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
@@ -97,40 +93,49 @@ async def diagnose(config: Config, *, fresh: bool = False) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
-    """Open the state and put the rooms together."""
-    state, cache = config.daemon.state, config.daemon.cache
-    for folder in (state, cache):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with _open_store(config) as store:
-        volumes = Volumes(
-            store,
-            cache / "volumes",
-            lease_ttl_s=config.storage.lease_s,
-            cache_max_bytes=config.daemon.cache_max_bytes,
-            quotas=quotas_of(config),
-        )
+    """Open the state and put the daemon's rooms together."""
+    async with open_volumes(config) as (store, volumes):
         await volumes.make_room(_STATE_BYTES)
-        async with open_state(state / "state.db") as opened:
+        async with open_state(config.daemon.state / "state.db") as state:
             with closing(Deadlines(config.methods, daemon_file(config))) as deadlines:
-                prices = prices_of(config)
-                yield Rooms(
-                    config=config,
-                    launchers=launchers_of(config),
-                    store=store,
-                    volumes=volumes,
-                    state=opened,
-                    access=Access(config, opened),
-                    prices=prices,
-                    accounts=Accounts(opened, prices),
-                    agents={name: partial(_find_agent, agent) for name, agent in config.agents.items()},
-                    logs=state / "runs",
-                    private=private_folder(config),
-                    deadlines=deadlines,
-                    placeholders=Placeholders(state / "workspaces", config.policy.roots),
-                    reviews=Reviews(state / "reviews", config.policy.roots, config.policy.reviews_max_bytes),
-                    worktrees=Worktrees(state / "worktrees", config.policy.roots),
-                    shell=next(shell for shell in _SHELLS if Path(shell).exists()),
-                )
+                parts = _parts(config, store, volumes, state, deadlines)
+                yield Rooms(**parts, logs=config.daemon.state / "runs", access=Access(config, state))
+
+
+@asynccontextmanager
+async def open_path(
+    config: Config, journal: Journal, access: Principals, folder: Path
+) -> AsyncGenerator[PathRooms]:
+    """Put together what one run needs without a daemon; its log is beneath `folder`, its own.
+
+    Its deadline is kept until there is a file `reaped` in `folder`.
+    """
+    async with open_volumes(config) as (store, volumes):
+        with closing(Deadlines(config.methods, folder / "reaped")) as deadlines:
+            yield PathRooms(**_parts(config, store, volumes, journal, deadlines), logs=folder, access=access)
+
+
+def _parts(
+    config: Config, store: ProvenStore, volumes: Volumes, state: Journal, deadlines: Deadlines
+) -> dict[str, Any]:
+    """What the rooms of the daemon and those of one run have in common."""
+    folder, prices = config.daemon.state, prices_of(config)
+    return {
+        "config": config,
+        "launchers": launchers_of(config),
+        "store": store,
+        "volumes": volumes,
+        "state": state,
+        "prices": prices,
+        "accounts": Accounts(state, prices),
+        "agents": {name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+        "private": private_folder(config),
+        "deadlines": deadlines,
+        "placeholders": Placeholders(folder / "workspaces", config.policy.roots),
+        "reviews": Reviews(folder / "reviews", config.policy.roots, config.policy.reviews_max_bytes),
+        "worktrees": Worktrees(folder / "worktrees", config.policy.roots),
+        "shell": next(shell for shell in _SHELLS if Path(shell).exists()),
+    }
 
 
 def build_app(
@@ -256,24 +261,3 @@ def launchers_of(config: Config) -> dict[str, Launcher]:
 def _find_agent(agent: AgentConfig) -> Agent:
     path = agent.command if agent.command != Path() else None
     return ClaudeCode.find(path, base_url=agent.base_url) if agent.base_url else ClaudeCode.find(path)
-
-
-def _open_store(config: Config) -> AbstractAsyncContextManager[ProvenStore]:
-    said = config.storage
-    options = StoreOptions(
-        endpoint_url=said.endpoint_url,
-        region=said.region,
-        addressing=said.addressing,
-        account=said.account,
-        credentials_env=said.credentials_env,
-        credentials_file=said.credentials_file if said.credentials_file != Path() else None,
-        profile=said.profile,
-        connect_timeout_s=said.connect_timeout_s,
-        timeout_s=said.timeout_s,
-        retry_s=said.retry_s,
-        max_requests=said.max_requests,
-    )
-    memory = StoreMemory(
-        roots=config.daemon.state / "stores.json", proofs=config.daemon.cache / "stores.json"
-    )
-    return open_store(said.url, options, memory)

@@ -8,10 +8,20 @@ Denies by default: a principal of the configuration may do what a pattern or a s
 principal, who has the daemon's own token, may do all.
 """
 
-from hutch.access.access import Access, Share
+from hutch.access.access import Access, Principals, Share
 from hutch.access.naming import read_name, spell
 from hutch.access.rights import Level, Rights
 from hutch.access.templates import interpolate
 from hutch.access.tokens import AccessTokens
 
-__all__ = ["Access", "AccessTokens", "Level", "Rights", "Share", "interpolate", "read_name", "spell"]
+__all__ = [
+    "Access",
+    "AccessTokens",
+    "Level",
+    "Principals",
+    "Rights",
+    "Share",
+    "interpolate",
+    "read_name",
+    "spell",
+]

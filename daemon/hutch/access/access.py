@@ -1,7 +1,7 @@
 """The principals of the configuration, and what was shared with them since."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hutch.access.naming import read_name, spell
@@ -20,11 +20,12 @@ class Share:
     level: Level
 
 
-class Access:
+class Principals:
     """Knows the rights of every principal. Methods raise HutchError."""
 
-    def __init__(self, config: Config, state: State) -> None:
-        self._state = state
+    def __init__(self, config: Config, shares_with: Callable[[str], Awaitable[Mapping[str, str]]]) -> None:
+        """`shares_with` a principal: volume -> level."""
+        self._shares_with = shares_with
         self._workspace = config.daemon.workspace
         self._patterns = {
             name: tuple(
@@ -53,11 +54,19 @@ class Access:
             return OWNERS_RIGHTS
         if principal not in self._patterns:
             return Rights()
-        stored = await self._state.shares_with(principal)
+        stored = await self._shares_with(principal)
         return Rights(
             patterns=self._patterns[principal],
             shares={volume: Level.of(word) for volume, word in stored.items()},
         )
+
+
+class Access(Principals):
+    """The rights of every principal, and what is shared with them while the daemon runs."""
+
+    def __init__(self, config: Config, state: State) -> None:
+        super().__init__(config, state.shares_with)
+        self._state = state
 
     async def share(self, name: VolumeName, principal: str, level: Level, *, by: str = OWNER) -> None:
         """Say what a principal may do with a volume from now on, whatever its patterns say.

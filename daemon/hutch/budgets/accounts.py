@@ -8,7 +8,7 @@ import anyio
 from hutch.budgets.limits import Limit, Spent
 from hutch.config import Per
 from hutch.egress.meter import Prices, Used
-from hutch.state import State, UsageRow
+from hutch.state import Journal, UsageRow
 
 _NAMED = 32  # models without a price that are remembered; one is enough to refuse
 
@@ -65,7 +65,7 @@ class Account:
 class Accounts:
     """Every account that some run needs now; what nobody needs is read from the ledger again."""
 
-    def __init__(self, state: State, prices: Prices) -> None:
+    def __init__(self, state: Journal, prices: Prices) -> None:
         self._state = state
         self._prices = prices
         self._known: WeakValueDictionary[Key, Account] = WeakValueDictionary()

@@ -14,7 +14,7 @@ from hutch.budgets.accounts import Account, Accounts, Key
 from hutch.budgets.limits import ASKED, Limit, Spent
 from hutch.egress.meter import Prices, Used
 from hutch.errors import HutchError, unwrapped
-from hutch.state import State, UsageRow
+from hutch.state import Journal, UsageRow
 from hutch.state.usage import pico_usd, today
 
 MODELS = 32  # of one run that are told apart; their names are the answers' own
@@ -208,7 +208,7 @@ class Purse:
 
 @asynccontextmanager
 async def open_purse(
-    state: State, accounts: Accounts, prices: Prices, whose: Whose, limits: Sequence[Limit], told: Told
+    state: Journal, accounts: Accounts, prices: Prices, whose: Whose, limits: Sequence[Limit], told: Told
 ) -> AsyncGenerator[Purse]:
     """Give a run its purse; what was used is in the ledger when the block has ended.
 
@@ -225,7 +225,7 @@ async def open_purse(
                 yield purse
 
 
-async def _store(state: State, rows: MemoryObjectReceiveStream[UsageRow], run_id: str) -> None:
+async def _store(state: Journal, rows: MemoryObjectReceiveStream[UsageRow], run_id: str) -> None:
     with anyio.CancelScope(shield=True), rows:  # what was used is written down also when the run is cut short
         async for row in rows:
             try:

@@ -7,7 +7,7 @@ Every key stands in config.example.toml with its default.
 """
 
 from hutch.config.kinds import Address
-from hutch.config.load import load, parse
+from hutch.config.load import load, parse, read
 from hutch.config.narrowing import Repository, Tier
 from hutch.config.places import find
 from hutch.config.records import (
@@ -51,5 +51,6 @@ __all__ = [
     "find",
     "load",
     "parse",
+    "read",
     "salvage",
 ]

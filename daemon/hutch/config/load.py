@@ -105,11 +105,21 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
     Raises:
         HutchError: `config_invalid`.
     """
-    reader = Reader(str(file) if file else "configuration")
+    source = str(file) if file else "configuration"
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise HutchError("config_invalid", f"{reader.source}: is not TOML: {error}") from None
+        raise HutchError("config_invalid", f"{source}: is not TOML: {error}") from None
+    return read(document, env, source, file)
+
+
+def read(document: Mapping[str, object], env: Mapping[str, str], source: str, file: Path | None) -> Config:
+    """Read a configuration's tables; `source` names them in errors. Pure.
+
+    Raises:
+        HutchError: `config_invalid`.
+    """
+    reader = Reader(source)
     document = {name: expand_home(value, env) for name, value in document.items()}
     reader.refuse_unknown(document, _SECTIONS, "")
     daemon = place(reader.record(Daemon, document.get("daemon", {}), "daemon", Daemon()), env)
@@ -130,6 +140,7 @@ def parse(text: str, env: Mapping[str, str], file: Path | None = None) -> Config
         budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
         secrets=_named(reader, Secret, secrets, "secrets", built_in_secrets(secrets)),
         file=file,
+        document=MappingProxyType(document),
     )
     _check_daemon(reader, config.daemon)
     _check_storage(reader, config.storage)

@@ -251,3 +251,4 @@ class Config:
     prices: Mapping[str, Price] = field(default_factory=dict)  # by the names of models
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     file: Path | None = None
+    document: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)  # as it was read

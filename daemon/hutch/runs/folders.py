@@ -13,7 +13,7 @@ import anyio
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
 from hutch.policy import Plan
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.volumes import (
     Freezer,
     Lease,
@@ -128,7 +128,7 @@ class Folders:
 
 @asynccontextmanager
 async def folders_of(
-    rooms: Rooms, plan: Plan, holder: str, may_wait: Callable[[str], bool]
+    rooms: PathRooms, plan: Plan, holder: str, may_wait: Callable[[str], bool]
 ) -> AsyncGenerator[Folders]:
     """Hold the volumes of a run for the length of the block. Forks that it makes go if it fails unused.
 
@@ -159,7 +159,7 @@ async def folders_of(
         yield folders
 
 
-async def _refuse_unreadable(rooms: Rooms, plan: Plan) -> None:
+async def _refuse_unreadable(rooms: PathRooms, plan: Plan) -> None:
     """Raise `volume_unknown` or `snapshot_unknown` unless all that is to be forked or only read is there."""
     for mount in plan.volumes:
         if mount.source or not mount.writable:
@@ -182,7 +182,7 @@ async def _unmade_unless_used(volumes: Volumes, made: Sequence[VolumeName]) -> A
         raise
 
 
-async def refuse_fork(rooms: Rooms, mount: VolumeMount) -> None:
+async def refuse_fork(rooms: PathRooms, mount: VolumeMount) -> None:
     """Raise what `_make_fork` would raise as things stand. Nothing is made."""
     assert mount.source is not None
     await rooms.volumes.read(rooms.volume(mount.source), "/", at=mount.at, limit=1)
@@ -195,7 +195,7 @@ async def refuse_fork(rooms: Rooms, mount: VolumeMount) -> None:
         raise _stands_already(mount, f"there is a volume '{mount.name}' already")
 
 
-async def _make_fork(rooms: Rooms, mount: VolumeMount) -> None:
+async def _make_fork(rooms: PathRooms, mount: VolumeMount) -> None:
     """Make the volume that a mount wants as a fork of another. Raises what `Volumes.fork` raises."""
     assert mount.source is not None
     source, to = rooms.volume(mount.source), rooms.volume(mount.name)

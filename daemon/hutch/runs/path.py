@@ -26,10 +26,10 @@ from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
 from hutch.runs.private import PrivateFolder, private_folder
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.runs.spending import metering_of, over_budget, refuse_unmetered, steps_of
 from hutch.runs.workspaces import workspace_of
-from hutch.state import Connection, State
+from hutch.state import Connection, Journal
 from hutch.supervisor import Ended, Sink, supervise
 from hutch_launchers.launcher import AgentLauncher, Launcher, LauncherError, SandboxProcess
 from hutch_launchers.spec import Command, EgressEndpoint, Mount, SandboxSpec
@@ -88,7 +88,7 @@ class OneCommand:
         return
 
 
-async def take(rooms: Rooms, live: LiveRun, plan: Plan, work: Work) -> None:
+async def take(rooms: PathRooms, live: LiveRun, plan: Plan, work: Work) -> None:
     """Take a run along its whole path, to a final record. Raises nothing of its own."""
     logger.info("run=%s begins method=%s", live.id, plan.method)
     try:
@@ -145,7 +145,7 @@ def running(live: LiveRun, wall_s: float) -> None:
     live.started.set()
 
 
-async def end(state: State, live: LiveRun, work: Work, **values: Any) -> None:
+async def end(state: Journal, live: LiveRun, work: Work, **values: Any) -> None:
     """Make the record final and tell everybody."""
     with anyio.CancelScope(shield=True):  # the process is gone: its record must say so
         record = live.end(**values)
@@ -158,7 +158,7 @@ async def end(state: State, live: LiveRun, work: Work, **values: Any) -> None:
     logger.info("run=%s ends status=%s exit_code=%s", live.id, record.status, record.exit_code)
 
 
-async def fail(state: State, live: LiveRun, work: Work, error: Exception) -> None:
+async def fail(state: Journal, live: LiveRun, work: Work, error: Exception) -> None:
     """End a run whose sandbox could not be given, or whose volumes could not be committed."""
     live.error = error = plain(error)
     logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
@@ -189,7 +189,7 @@ def plain(error: Exception) -> HutchError:
 
 
 async def _in_sandbox(
-    rooms: Rooms, live: LiveRun, plan: Plan, folders: Folders, private: PrivateFolder, start: Start
+    rooms: PathRooms, live: LiveRun, plan: Plan, folders: Folders, private: PrivateFolder, start: Start
 ) -> Ended:
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
@@ -233,7 +233,7 @@ def _launched(
 
 @asynccontextmanager
 async def way_out(
-    rooms: Rooms,
+    rooms: PathRooms,
     run_id: str,
     private: PrivateFolder,
     network: InForce,
@@ -255,7 +255,7 @@ async def way_out(
 
 
 async def _store_connections(
-    state: State, passed: MemoryObjectReceiveStream[Passed], reached: Reached
+    state: Journal, passed: MemoryObjectReceiveStream[Passed], reached: Reached
 ) -> None:
     with passed:
         async for c in passed:

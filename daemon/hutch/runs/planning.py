@@ -26,7 +26,7 @@ from hutch.policy import (
 from hutch.runs.denied import masks
 from hutch.runs.patterns import may_lie_in
 from hutch.runs.repository import read_repositories
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.runs.workspaces import refuse_workspace
 from hutch.runs.writable import refuse_unprotected
 from hutch.workspaces import Mode
@@ -34,7 +34,7 @@ from hutch_launchers.spec import Mount
 
 
 async def plan_for(
-    rooms: Rooms,
+    rooms: PathRooms,
     wish: Wish,
     principal: str,
     *,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PrivateFolder:
 
 
 @contextmanager
-def private_folder(rooms: Rooms, run_id: str) -> Generator[PrivateFolder]:
+def private_folder(rooms: PathRooms, run_id: str) -> Generator[PrivateFolder]:
     """Offer a run a folder, which is gone at the end of the block."""
     path = rooms.private / run_id
     try:

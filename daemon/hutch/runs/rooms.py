@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hutch.access import Access, read_name
+from hutch.access import Access, Principals, read_name
 from hutch.agents import Agent
 from hutch.budgets import Accounts
 from hutch.config import Config
 from hutch.deadlines import Deadlines
 from hutch.egress.meter import Prices
-from hutch.state import State
+from hutch.state import Journal, State
 from hutch.volumes import ProvenStore, VolumeName, Volumes
 from hutch.workspaces import Placeholders
 from hutch.workspaces.review.reviews import Reviews
@@ -23,15 +23,15 @@ _ID_LENGTH = 10  # 32**10: a collision among a million ids has a chance of 1 in 
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class PathRooms:
     """What a run needs, and nothing that knows of runs."""
 
     config: Config
     launchers: Mapping[str, Launcher]
     store: ProvenStore
     volumes: Volumes
-    state: State
-    access: Access
+    state: Journal
+    access: Principals
     prices: Prices
     accounts: Accounts  # of budgets
     agents: Mapping[str, Callable[[], Agent]]  # each raises HutchError `agent_missing`
@@ -46,6 +46,14 @@ class Rooms:
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
         return read_name(text, self.config.daemon.workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms(PathRooms):
+    """The same in the daemon, which remembers every run and session, and what is shared with whom."""
+
+    state: State
+    access: Access
 
 
 def new_id(kind: str) -> str:

@@ -14,7 +14,7 @@ from hutch.egress import InForce, Network
 from hutch.egress.exchange import Step
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.live import LiveRun
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.runs.suspending import hold
 from hutch.supervisor import Ended, Standstill
 from hutch_mcp_tools.service import Budget
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def metering_of(
-    rooms: Rooms, live: LiveRun, limits: Sequence[Limit]
+    rooms: PathRooms, live: LiveRun, limits: Sequence[Limit]
 ) -> AbstractAsyncContextManager[Purse | None]:
     """Meter a run in a sandbox of its own. Raises HutchError `budget_spent`."""
     whose = Whose(live.id, live.record.session_id, live.record.principal)
@@ -37,7 +37,7 @@ def metering_of(
 
 @asynccontextmanager
 async def metering(
-    rooms: Rooms,
+    rooms: PathRooms,
     network: InForce,
     limits: Sequence[Limit],
     whose: Whose,

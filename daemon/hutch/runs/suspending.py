@@ -4,7 +4,7 @@ import time
 
 from hutch.errors import HutchError
 from hutch.runs.live import LiveRun
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.supervisor import Standstill
 from hutch_launchers.launcher import Suspendable
 
@@ -23,14 +23,14 @@ async def suspend(sandbox: object, standstill: Standstill, method: str) -> None:
     standstill.begin()
 
 
-async def hold(rooms: Rooms, live: LiveRun) -> Standstill:
+async def hold(rooms: PathRooms, live: LiveRun) -> Standstill:
     """Hold a run's own sandbox still. Raises HutchError `suspend_unsupported`."""
     await suspend(live.process, live.standstill, live.record.method)
     keep_deadline(rooms, live, live.record.method, live.id)
     return live.standstill
 
 
-def keep_deadline(rooms: Rooms, live: LiveRun, method: str, target: str) -> None:
+def keep_deadline(rooms: PathRooms, live: LiveRun, method: str, target: str) -> None:
     """Tell the keeper what holds now: what is suspended ends with the daemon, as nobody could resume it."""
     if live.standstill.holds:
         rooms.deadlines.set(live.id, method, target, after_s=0)

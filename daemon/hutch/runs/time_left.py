@@ -6,12 +6,12 @@ from decimal import Decimal
 from hutch.budgets import Limit
 from hutch.errors import HutchError
 from hutch.policy import Plan
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.state.usage import today
 from hutch_launchers.spec import Limits
 
 
-async def within_time(rooms: Rooms, plan: Plan, principal: str, session_id: str | None) -> Plan:
+async def within_time(rooms: PathRooms, plan: Plan, principal: str, session_id: str | None) -> Plan:
     """Return the plan with no more time than its budgets leave. Raises HutchError `budget_spent`."""
     limits, why = await time_left(rooms, plan.limits, plan.budgets, principal, session_id)
     granted = {**plan.granted, "limits": asdict(limits)}
@@ -19,7 +19,7 @@ async def within_time(rooms: Rooms, plan: Plan, principal: str, session_id: str 
 
 
 async def time_left(
-    rooms: Rooms, limits: Limits, budgets: tuple[Limit, ...], principal: str, session_id: str | None
+    rooms: PathRooms, limits: Limits, budgets: tuple[Limit, ...], principal: str, session_id: str | None
 ) -> tuple[Limits, str]:
     """Return the limits with no more time than budgets leave, and which one that is; empty: none.
 
@@ -38,7 +38,7 @@ async def time_left(
     return limits, why
 
 
-async def _used_s(rooms: Rooms, budget: Limit, principal: str, session_id: str | None) -> Decimal:
+async def _used_s(rooms: PathRooms, budget: Limit, principal: str, session_id: str | None) -> Decimal:
     """Return how long the others of its kind have worked."""
     if budget.per == "run" or (budget.per == "session" and session_id is None):
         return Decimal(0)

@@ -29,7 +29,7 @@ from hutch.runs.folders import Folders
 from hutch.runs.live import LiveRun
 from hutch.runs.path import Start
 from hutch.runs.private import PrivateFolder
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.state import Session, SessionStatus, Tokens
 from hutch.supervisor import Ended, Stream
 from hutch_launchers.launcher import AgentLauncher
@@ -47,7 +47,7 @@ class AgentWork:
     session: Session
     plan: Plan
     live: LiveRun
-    rooms: Rooms
+    rooms: PathRooms
     may_resume: bool
     passed_env: dict[str, str] = field(repr=False)  # the owner's explicit exception: values that go inside
     _reading: Reading | None = None

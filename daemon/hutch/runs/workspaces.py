@@ -17,7 +17,7 @@ from hutch.mounts import WORKSPACE
 from hutch.policy import Plan
 from hutch.runs.denied import held_in_copy, hidden_below
 from hutch.runs.repository import protected_in
-from hutch.runs.rooms import Rooms
+from hutch.runs.rooms import PathRooms
 from hutch.workspaces import GrantedWorkspace, Mode
 from hutch.workspaces.around import why_obeyed
 from hutch.workspaces.executable import runs_on_host
@@ -111,7 +111,7 @@ def refuse_workspace(plan: Plan, config: Config) -> None:
 
 @asynccontextmanager
 async def workspace_of(
-    rooms: Rooms, plan: Plan, holder: str, say: Callable[[str], None], stop: Callable[[str], None]
+    rooms: PathRooms, plan: Plan, holder: str, say: Callable[[str], None], stop: Callable[[str], None]
 ) -> AsyncGenerator[Workspace]:
     """Hold the workspace of a run for the length of the block; nothing of ours is left in it afterwards.
 
@@ -140,7 +140,7 @@ async def workspace_of(
 
 
 @asynccontextmanager
-async def _shown(rooms: Rooms, granted: GrantedWorkspace, top: Pinned) -> AsyncGenerator[Workspace]:
+async def _shown(rooms: PathRooms, granted: GrantedWorkspace, top: Pinned) -> AsyncGenerator[Workspace]:
     look = await to_thread.run_sync(look_over, top.here, ())
     hidden = _masks(rooms, masks(top.folder, look), top.folder)
     yield Workspace(granted, top.here, (Mount(top.folder, WORKSPACE, identity=top.identity), *hidden))
@@ -148,7 +148,7 @@ async def _shown(rooms: Rooms, granted: GrantedWorkspace, top: Pinned) -> AsyncG
 
 @asynccontextmanager
 async def _reviewed(
-    rooms: Rooms,
+    rooms: PathRooms,
     plan: Plan,
     granted: GrantedWorkspace,
     top: Pinned,
@@ -184,7 +184,7 @@ async def _reviewed(
 
 @asynccontextmanager
 async def _checked_out(
-    rooms: Rooms, granted: GrantedWorkspace, top: Pinned, holder: str, *, goes_on: bool
+    rooms: PathRooms, granted: GrantedWorkspace, top: Pinned, holder: str, *, goes_on: bool
 ) -> AsyncGenerator[Workspace]:
     """`goes_on`: an agent's next turn works in the same checkout."""
     with rooms.reviews.used(holder), ExitStack() as stack:
@@ -203,7 +203,7 @@ async def _checked_out(
 
 @asynccontextmanager
 async def _guarded(
-    rooms: Rooms, granted: GrantedWorkspace, top: Pinned, holder: str, stop: Callable[[str], None]
+    rooms: PathRooms, granted: GrantedWorkspace, top: Pinned, holder: str, stop: Callable[[str], None]
 ) -> AsyncGenerator[Workspace]:
     folder = top.folder
     names = await to_thread.run_sync(protected_in, folder, rooms.config)
@@ -261,7 +261,7 @@ def commit_left(worktrees: Worktrees, going_on: Collection[str]) -> None:
             worktrees.remove(holder)
 
 
-def _guard_mounts(rooms: Rooms, guard: Guard, within: Sequence[Pinned]) -> Iterable[Mount]:
+def _guard_mounts(rooms: PathRooms, guard: Guard, within: Sequence[Pinned]) -> Iterable[Mount]:
     """The folders, then what is protected in them: a mount covers those before it."""
     top = within[0].folder
     fixed = {path: True for each in within for path in guard.fixed(each.folder)}
@@ -278,7 +278,7 @@ def _guard_mounts(rooms: Rooms, guard: Guard, within: Sequence[Pinned]) -> Itera
     )
 
 
-def _masks(rooms: Rooms, paths: Iterable[Path], top: Path) -> list[Mount]:
+def _masks(rooms: PathRooms, paths: Iterable[Path], top: Path) -> list[Mount]:
     """An empty file over each: nobody can connect to it, or hold up who opens it."""
     empty = rooms.placeholders.folder / "empty"
     if not empty.exists():

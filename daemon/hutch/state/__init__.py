@@ -3,6 +3,7 @@
 Holds no content of volumes.
 """
 
+from hutch.state.journal import Journal
 from hutch.state.records import (
     AccessToken,
     Connection,
@@ -19,6 +20,7 @@ from hutch.state.usage import UsageRow
 __all__ = [
     "AccessToken",
     "Connection",
+    "Journal",
     "Run",
     "RunStatus",
     "Session",
