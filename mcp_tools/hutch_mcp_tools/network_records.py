@@ -20,6 +20,7 @@ class ConnectionRecord(Wire):
     refused: str | None = None  # in one word
     told: str = ""  # of a refusal: what is in the way, and how to ask for it
     count: int = 1
+    secrets: tuple[str, ...] = ()  # names of those that were put into its requests
 
 
 class TrafficRecord(Wire):

@@ -52,6 +52,8 @@ async def test_a_command_uses_a_secret_that_it_never_has(tmp_path: Path) -> None
         assert told.startswith("hello\n")
         assert server.seen[0].headers["x-api-key"] == PLANTED
         assert PLANTED not in told + record.model_dump_json()
+        (used,) = await client.network_log(record.run_id)
+        assert (used.host, used.secrets, used.refused) == ("localhost", ("key",), None)
     assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
 
 

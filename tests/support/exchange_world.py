@@ -86,12 +86,16 @@ class World:
     bytes_out: int = 0
     bytes_in: int = 0
     refused: list[str] = field(default_factory=list)
+    used: tuple[str, ...] = ()  # names of secrets
 
     def sent(self, count: int) -> None:
         self.bytes_out += count
 
     def refuse(self, told: str) -> None:
         self.refused.append(told)
+
+    def use(self, secrets: tuple[str, ...]) -> None:
+        self.used += secrets
 
     def received(self, count: int) -> None:
         self.bytes_in += count

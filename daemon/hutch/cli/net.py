@@ -11,7 +11,7 @@ from hutch_launchers.sizes import size
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, TrafficRecord
 from hutch_mcp_tools.text import one_line
 
-_HEADS = ("TIME", "TO", "ADDRESS", "RULE", "BY", "OUT", "IN", "TOOK", "COUNT", "REFUSED")
+_HEADS = ("TIME", "TO", "ADDRESS", "RULE", "BY", "OUT", "IN", "TOOK", "COUNT", "SECRETS", "REFUSED")
 _MOST = 10_000
 
 
@@ -93,6 +93,7 @@ def _row(record: ConnectionRecord) -> tuple[str, ...]:
         size(record.received),
         duration(record.duration_s),
         str(record.count),
+        ", ".join(record.secrets),
         record.refused or "",
     )
 

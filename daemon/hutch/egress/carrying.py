@@ -11,7 +11,6 @@ from hutch.destinations import TLS_PORT
 from hutch.egress.exchange import Exchanges, UnreachedError
 from hutch.egress.passage import Carry, Passage, RefusedError
 from hutch.egress.records import Refusal
-from hutch.egress.rules import http_rules
 from hutch.egress.sockets import receive
 from hutch.egress.tunnel import tunnel
 
@@ -33,7 +32,7 @@ def carrying(exchanges: Exchanges) -> Carry:
     async def carry(passage: Passage) -> None:
         if exchanges.reads(passage.host, passage.port):
             await _read(passage, exchanges)
-        elif http_rules(passage.network.network, passage.host, passage.port) is not None:
+        elif passage.network.is_unread(passage.host, passage.port):
             raise RefusedError(Refusal.UNREAD)
         else:
             await tunnel(passage)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hutch.destinations import Pattern
 from hutch.egress.records import Refusal
-from hutch.egress.rules import Missing, Network, Rule, has_name, judge
+from hutch.egress.rules import Missing, Network, Rule, has_name, judge, must_be_read
 
 
 class Cuttable(Protocol):
@@ -26,6 +26,9 @@ class InForce:
         self._network = network
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
         self.is_served = False  # ways out are open
+        self.reads: Callable[[str, int], bool] = lambda *_: (
+            False
+        )  # whose connections are read, since the start
         self._is_over = False
         self._used: dict[Pattern, int] = {}
         self._open: dict[int, Cuttable] = {}
@@ -43,6 +46,10 @@ class InForce:
 
     def judge(self, host: str, port: int) -> Rule | Missing:
         return judge(self._network, host, port)
+
+    def is_unread(self, host: str, port: int) -> bool:
+        """Whether nobody may be let through: what goes there must be read, and this run cannot."""
+        return must_be_read(self._network, host, port) and not self.reads(host, port)
 
     def has_name(self, host: str) -> bool:
         return has_name(self._network, host)

@@ -12,7 +12,8 @@ TOLD = 1000  # characters of what a refusal says: a part of it may be the client
 FLUSH_S = 60.0  # how long a sum is held back at most
 
 Log = Callable[[Connection], None]
-_Alike = tuple[str, int, Refusal | None, str, str]  # host, port, refused, rule, way in
+# Host, port, refused, rule, way in, names of secrets
+_Alike = tuple[str, int, Refusal | None, str, str, tuple[str, ...]]
 
 
 class Ledger:
@@ -50,7 +51,7 @@ class Ledger:
 
 
 def _alike(record: Connection) -> _Alike:
-    return record.host, record.port, record.refused, record.rule, record.way
+    return record.host, record.port, record.refused, record.rule, record.way, record.secrets
 
 
 def _sum(held: Connection, record: Connection) -> Connection:

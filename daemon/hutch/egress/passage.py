@@ -60,6 +60,7 @@ class Passage:
     bytes_in: int = 0
     refused: Refusal | None = None
     told: str = ""  # of what was refused on it, where that is more than its kind
+    secrets: tuple[str, ...] = ()  # names of those that were put into its requests
     scope: CancelScope = field(default_factory=CancelScope)
 
     async def run(self, carry: "Carry") -> None:
@@ -78,6 +79,10 @@ class Passage:
     def refuse(self, told: str) -> None:
         """Note that a request on it was not sent on; the connection may go on."""
         self.refused, self.told = Refusal.HTTP, told
+
+    def use(self, secrets: tuple[str, ...]) -> None:
+        """Note which secrets were put into a request on it."""
+        self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
 
     def sent(self, count: int) -> None:
         """Count bytes out of the sandbox, and end it where a budget is used up."""

@@ -16,7 +16,7 @@ class Refusal(StrEnum):
     SERVER_NAME = "server_name"  # TLS to another name than the granted one, or to none, or no TLS
     REQUEST = "request"  # a request to the proxy that is malformed or can be read in two ways
     HTTP = "http"  # a request on it was answered by us: a rule, a secret or a budget is in its way
-    UNREAD = "unread"  # rules of its requests came while the run went on, which cannot read them
+    UNREAD = "unread"  # given while the run went on, which cannot count or judge what is asked there
     TOO_MANY = "too_many"  # connections of this run at once
     BYTES = "bytes"  # what may pass to this host in one run has passed
     CUT = "cut"  # the rule was taken away while it was open
@@ -37,7 +37,7 @@ _TOLD = {
     Refusal.SERVER_NAME: "the client named another server, or spoke no TLS",
     Refusal.REQUEST: "the request is malformed, or two programs would read it differently",
     Refusal.HTTP: "a request was not sent on",
-    Refusal.UNREAD: "its requests are judged by rules that came after this run began; start another one",
+    Refusal.UNREAD: "what is asked there is counted or judged, for which this run had to be started with it",
     Refusal.TOO_MANY: "this run has too many connections at once",
     Refusal.BYTES: "the bytes that max_bytes lets pass to it in one run have passed",
     Refusal.CUT: "its rule was taken away while the run was going on",
@@ -61,3 +61,4 @@ class Connection:
     way: str = ""  # in: "door", "proxy", "socks" or "dns"
     rule: str = ""  # that let it through, or was missing
     told: str = ""  # for people: what is in the way and how to ask for it; empty where it passed
+    secrets: tuple[str, ...] = ()  # names of those that were put into its requests

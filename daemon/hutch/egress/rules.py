@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hutch.config import Network as Configured
 from hutch.config.http_rules import HttpRule, HttpRules
+from hutch.config.profiles import NETWORKS
 from hutch.destinations import TLS_PORT, Pattern
 from hutch.origins import Origin
 
@@ -65,7 +66,8 @@ class Network:
     deny: tuple[Rule, ...] = ()
     max_bytes: Mapping[Pattern, int] = field(default_factory=dict)  # both ways together, for the whole run
     http: HttpRules = field(default_factory=dict)  # hosts to which these requests alone are let through
-    metered: tuple[Origin, ...] = ()  # where models answer, whose usage is counted
+    metered: tuple[Origin, ...] = ()  # where models answer, whose usage is counted from the start
+    models: tuple[Origin, ...] = ()  # all of them that the configuration knows, reached or not
     is_learning: bool = False  # its ways are open to whatever is tried, so that it is recorded
     known: Mapping[str, Configured] = field(default_factory=dict, repr=False, compare=False)  # for advice
 
@@ -89,6 +91,12 @@ def http_rules(network: Network, host: str, port: int) -> tuple[HttpRule, ...] |
     """Return the rules of requests to a host, one of which must let each through; None: all may pass."""
     found = [rules for pattern, rules in network.http.items() if pattern.covers(host, port)]
     return sum(found, ()) if found else None
+
+
+def must_be_read(network: Network, host: str, port: int) -> bool:
+    """Whether a host may not be carried blindly: its usage is counted, or its requests are judged."""
+    is_model = any(origin.pattern.covers(host, port) for origin in network.models)
+    return is_model or http_rules(network, host, port) is not None
 
 
 def has_name(network: Network, host: str) -> bool:
@@ -120,20 +128,28 @@ def union(names: Iterable[str], known: Mapping[str, Configured], hosts: Iterable
         max_bytes=budgets,
         http=http,
         metered=_metered(known, allow),
+        models=_origins(known.values()),
         known=known,
     )
 
 
 def _metered(known: Mapping[str, Configured], allow: Iterable[Rule]) -> tuple[Origin, ...]:
-    """Models are metered by whichever rule they are reached: a budget is not passed by under another one."""
+    """Models are metered by whichever rule they are reached: a budget is not passed by under another one.
+
+    Where one is, so are those that everybody knows: the owner may give them to the run while it lives.
+    """
     reached = [rule.pattern for rule in allow]
-    found = (
+    found = tuple(
         origin
-        for each in known.values()
-        for origin in each.metered
+        for origin in _origins(known.values())
         if any(one.includes(origin.pattern) or origin.pattern.includes(one) for one in reached)
     )
-    return tuple(dict.fromkeys(found))
+    others = _origins(known[name] for name in NETWORKS if name in known) if found else ()
+    return tuple(dict.fromkeys((*found, *others)))
+
+
+def _origins(networks: Iterable[Configured]) -> tuple[Origin, ...]:
+    return tuple(dict.fromkeys(origin for each in networks for origin in each.metered))
 
 
 def _granting(known: Mapping[str, Configured], host: str, port: int) -> tuple[str, ...]:

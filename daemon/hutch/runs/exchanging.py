@@ -57,6 +57,7 @@ async def exchanging(
     held, env = await _held(run_id, plan)
     judging = [Requests(network)] if network.network.http else []
     exchanges = Exchanges(run_id, [*judging, *steps, *([Secrets(run_id, held)] if held else [])])
+    network.reads = exchanges.reads
     mounts: tuple[Mount, ...] = ()
     if exchanges.certificate is not None:
         file = await to_thread.run_sync(_write_bundle, private.make(), exchanges.certificate)

@@ -66,7 +66,7 @@ class Networking:
                 f"{of} was started without a network, so there is no way out that could be opened",
                 "start it with --net",
             )
-        network.replace(_with(network.network, change))
+        network.replace(_with(of, network, change))
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         verb = "deny" if not change.allowed else "allow host service" if change.is_host_service else "allow"
         logger.warning("%s network changed by %s: %s %s", of, self._principal, verb, change.host)
@@ -82,8 +82,9 @@ class Networking:
         return await find_session(self._runs.rooms.state, text, self._principal)
 
 
-def _with(network: Network, change: NetworkChange) -> Network:
-    """Raises HutchError `network_denied`."""
+def _with(of: str, in_force: InForce, change: NetworkChange) -> Network:
+    """Raises HutchError `network_denied`, `network_unread`."""
+    network = in_force.network
     try:
         pattern = read_pattern(change.host) if change.allowed else read_bound(change.host)
     except NotADestinationError as error:
@@ -94,6 +95,12 @@ def _with(network: Network, change: NetworkChange) -> Network:
     judged = judge(changed, pattern.host, pattern.port or 0)
     if not pattern.is_below and isinstance(judged, Missing):
         raise HutchError("network_denied", judged.told, "what denies it would have to go first")
+    if not pattern.is_below and in_force.is_unread(pattern.host, pattern.port or 0):
+        raise HutchError(
+            "network_unread",
+            f"{pattern} is metered, and {of} was started without it: nobody would count what is asked there",
+            "start another one that has it in its network; or take it out of network.NAME.metered",
+        )
     return changed
 
 

@@ -275,6 +275,7 @@ async def _store_connections(
                     rule=c.rule,
                     told=c.told,
                     way=c.way,
+                    secrets=",".join(c.secrets),
                 )
             )
 

@@ -99,6 +99,7 @@ def connection_record(connection: Connection) -> ConnectionRecord:
     """One connection."""
     values = asdict(connection)
     del values["run_id"]
+    values["secrets"] = [name for name in connection.secrets.split(",") if name]
     return ConnectionRecord.model_validate({**values, "at": _time(connection.at)})
 
 

@@ -34,7 +34,7 @@ class Secrets:
         bound = [held for held in self._held if held.is_bound_to(request)]
         if foreign := self._foreign(request):
             return _refused(f"a placeholder of another run, or of one that has ended, was sent ({foreign})")
-        asked = request
+        asked, used = request, list[str]()
         for held in bound:
             filled = held.put(asked)
             if filled == asked:
@@ -42,12 +42,13 @@ class Secrets:
             if not held.is_for(request):
                 return _refused(f"secret {held.name} is not for {request.method} {request.path}")
             asked = filled
+            used.append(held.name)
             self._note_use(held, request)
         self._note_strays(asked)
         if not bound:
             return Exchange(asked)
         # What is compressed could not be read on its way back
-        return _Scrubbed(asked.with_header(_ACCEPT, _PLAIN), bound)
+        return _Scrubbed(asked.with_header(_ACCEPT, _PLAIN), bound, used)
 
     def _foreign(self, request: Request) -> str:
         own = {phantom for held in self._held for phantom in phantoms_in(held.phantom.encode())}
@@ -80,8 +81,9 @@ class Secrets:
 class _Scrubbed(Exchange):
     """An exchange with a host that knows some values."""
 
-    def __init__(self, request: Request, held: Sequence[Held]) -> None:
+    def __init__(self, request: Request, held: Sequence[Held], used: Sequence[str]) -> None:
         super().__init__(request)
+        self.secrets = tuple(used)
         self._scrubber = Scrubber(form for each in held for form in each.forms)
         self._is_kept_back = False
 

@@ -118,6 +118,7 @@ class Connection:
     rule: str = ""  # that let it through, or was missing
     told: str = ""  # of a refusal: what is in the way, for people
     way: str = ""  # in: "door", "proxy", "socks" or "dns"
+    secrets: str = ""  # names of those that were put into its requests, with commas
 
 
 @dataclass(frozen=True, slots=True)

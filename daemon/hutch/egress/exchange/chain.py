@@ -30,6 +30,11 @@ class Chain:
         self.exchanges = exchanges
         self.is_whole = False  # the whole answer came
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of those that were put into the request."""
+        return tuple(name for each in self.exchanges for name in each.secrets)
+
     def send(self, data: bytes) -> bytes:
         for each in self.exchanges:
             data = each.send(data)

@@ -27,11 +27,15 @@ Dial = Callable[[], Awaitable[socket.socket]]  # the vetted address; raises Unre
 
 
 class Watch(Protocol):
-    """Is told of the bytes on the wire between us and the server, and of requests that were not sent on."""
+    """Is told of the bytes on the wire between us and the server, and of what became of requests."""
 
     def sent(self, count: int) -> None: ...
     def received(self, count: int) -> None: ...
-    def refuse(self, told: str) -> None: ...
+    def refuse(self, told: str) -> None:
+        """Take note of a request that was not sent on."""
+
+    def use(self, secrets: tuple[str, ...]) -> None:
+        """Take note of secrets, by name, that were put into a request."""
 
 
 class Exchanges:
@@ -83,7 +87,7 @@ class Exchanges:
                 sock = dialled.enter_context(await dial())
                 return await self._far(sock, place, watch)
 
-            await Conversation(near, place, self._steps, connect, watch.refuse).run()
+            await Conversation(near, place, self._steps, connect, watch).run()
 
     async def _far(self, sock: socket.socket, place: Place, watch: Watch) -> ByteStream:
         far = SocketBytes(sock, sent=watch.sent, received=watch.received)

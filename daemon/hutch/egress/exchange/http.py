@@ -6,6 +6,7 @@ each connection of a client belongs one to the server; when either is over, so i
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 import anyio
 import h11
@@ -35,7 +36,13 @@ DRAIN_BYTES = 8 << 20
 _CONTINUE, _SWITCHING = 100, 101
 
 Connect = Callable[[], Awaitable[ByteStream]]  # raises UnreachedError
-Note = Callable[[str], None]  # told why, of every request that is not sent on
+
+
+class Notes(Protocol):
+    """Takes note of what becomes of requests."""
+
+    def refuse(self, told: str) -> None: ...
+    def use(self, secrets: tuple[str, ...]) -> None: ...
 
 
 class UnreachedError(Exception):
@@ -50,14 +57,14 @@ class Conversation:
     """One client's connection, whose requests are all for one host."""
 
     def __init__(
-        self, client: ByteStream, place: Place, steps: tuple[Step, ...], connect: Connect, note: Note
+        self, client: ByteStream, place: Place, steps: tuple[Step, ...], connect: Connect, notes: Notes
     ) -> None:
         self._client = Link(client, h11.SERVER)
         self._server: Link | None = None
         self._place = place
         self._steps = steps
         self._connect = connect
-        self._note = note
+        self._notes = notes
         self._is_head = False  # what is asked has an answer without a body
         self._is_sent = False  # all of the request
         self._waits = False  # the client, to be asked for its body
@@ -119,6 +126,7 @@ class Conversation:
             chain = Answer(503, b"", why=f"{error.code}: {error.message}")
         if isinstance(chain, Answer):
             return await self._answer(chain)
+        self._notes.use(chain.secrets)
         try:
             return await self._carry(event, chain)
         finally:
@@ -236,7 +244,7 @@ class Conversation:
         """Answer in the server's place; whether another request may follow."""
         if self._client.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return False  # its answer has begun
-        self._note(answer.why)
+        self._notes.refuse(answer.why)
         body = answer.body or f"hutch: {answer.why}\n".encode()
         headers = [(b"Content-Type", answer.content_type), (b"Content-Length", str(len(body)).encode())]
         await self._client.send(h11.Response(status_code=answer.status, headers=headers, reason=b""))

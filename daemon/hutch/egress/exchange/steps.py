@@ -78,6 +78,7 @@ class Exchange:
 
     resizes_request = False  # its `send` changes a body's length
     resizes_reply = False
+    secrets: tuple[str, ...] = ()  # names of those that it put into the request, for the log
 
     def __init__(self, request: Request) -> None:
         self.request = request  # as it is to be sent on

@@ -150,4 +150,5 @@ def _record(run_id: str, passage: Passage, started_at: datetime, duration_s: flo
         way=passage.client.way,
         rule=str(passage.rule),
         told=passage.told or (passage.refused.told if passage.refused else ""),
+        secrets=passage.secrets,
     )
