@@ -20,11 +20,10 @@ from starlette.types import ASGIApp
 
 from hutch import __version__
 from hutch.access import Access, AccessTokens, Principals
-from hutch.agents import Agent, ClaudeCode
+from hutch.agents import find_agent
 from hutch.budgets import Accounts, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
-from hutch.config import Agent as AgentConfig
 from hutch.deadlines import Deadlines
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
@@ -128,7 +127,7 @@ def _parts(
         "state": state,
         "prices": prices,
         "accounts": Accounts(state, prices),
-        "agents": {name: partial(_find_agent, agent) for name, agent in config.agents.items()},
+        "agents": {name: partial(find_agent, name, said) for name, said in config.agents.items()},
         "private": private_folder(config),
         "deadlines": deadlines,
         "placeholders": Placeholders(folder / "workspaces", config.policy.roots),
@@ -256,8 +255,3 @@ def launchers_of(config: Config) -> dict[str, Launcher]:
                 "config_invalid", f"methods.{name}: {error}", "see: docs/configuration.md"
             ) from error
     return launchers
-
-
-def _find_agent(agent: AgentConfig) -> Agent:
-    path = agent.command if agent.command != Path() else None
-    return ClaudeCode.find(path, base_url=agent.base_url) if agent.base_url else ClaudeCode.find(path)

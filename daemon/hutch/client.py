@@ -17,6 +17,7 @@ from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
+from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -26,8 +27,6 @@ from hutch_mcp_tools.change_records import (
 )
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord
 from hutch_mcp_tools.service import (
-    AgentRequest,
-    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -36,7 +35,6 @@ from hutch_mcp_tools.service import (
     SessionPage,
     SessionRecord,
     SessionStatus,
-    TurnBounds,
 )
 
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one

@@ -4,7 +4,7 @@ The daemon implements `SandboxService`; so does its client, over the daemon's so
 so that a program may use the records without the MCP SDK.
 """
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
@@ -12,6 +12,7 @@ from anyio.abc import ObjectSendStream
 from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
+from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds, VolumeWaitS
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -65,7 +66,6 @@ DEFAULT_OUTPUT = 16_000  # characters of output in one answer
 MAX_OUTPUT = 200_000
 
 WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
-VolumeWaitS = Annotated[float, Field(ge=0, le=86_400)]  # for a volume that someone else writes
 OutputChars = Annotated[int, Field(ge=200, le=MAX_OUTPUT)]
 
 
@@ -80,15 +80,6 @@ class ServiceError(Exception):
 
 
 # Requests ------------------------------------------------------------
-
-
-class Budget(Wire):
-    """What one run may spend on models, where its network is metered."""
-
-    budget_usd: Annotated[float, Field(gt=0)] | None = None
-    budget_tokens: Annotated[int, Field(gt=0)] | None = None
-    budget_requests: Annotated[int, Field(gt=0)] | None = None
-    pause_at_budget: bool = False  # hold it still at the end of its own budget, instead of ending it
 
 
 class RunLimits(Budget):
@@ -121,33 +112,6 @@ class RunRequest(RunLimits):
     network: str | None = None  # "none", or names of configured networks, and allow:HOST last
     secrets: list[str] = []  # names; "name:env" for the value itself, where that is granted
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    volume_wait_s: VolumeWaitS = 0
-
-
-class TurnBounds(Budget):
-    """The bounds of one turn of an agent."""
-
-    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
-
-
-class AgentRequest(TurnBounds):
-    """An agent's first turn in a new session, or, on a volume that holds one already, its next turn."""
-
-    agent: str
-    prompt: Annotated[str, Field(min_length=1)]
-    volume: str | None = None  # "name" (mounted at /workspace); None: a volume named for the session is made
-    args: dict[str, JsonValue] = {}  # what templates in its name take
-    workspace: str | None = None  # "DIR" or "DIR:MODE", at /workspace; the volume is then at /session
-    name: str | None = None
-    model: str | None = None
-    method: str | None = None
-    image: str | None = None  # the root of the sandbox, one that the owner allows
-    tier: str | None = None
-    network: str | None = None
-    secrets: list[str] = []  # beside the agent's own
-    instructions: str | None = None  # added to the agent's system prompt for this run
-    skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
-    resume: bool = True  # False: a new conversation though the volume holds one
     volume_wait_s: VolumeWaitS = 0
 
 
@@ -212,6 +176,7 @@ class RunRecord(Wire):
     refused: dict[str, str] = {}  # "host:port" that it did not reach -> why; the newest
     traffic: list[TrafficRecord] = []  # what it connected to, summed; `network_log` has each
     usage: Usage | None = None  # as the agent itself reports it
+    result: JsonValue = None  # an agent's, in the form that it was asked for
     metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
     budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
     principal: str = "owner"  # who started it
@@ -251,6 +216,7 @@ class SessionRecord(Wire):
     traffic: list[TrafficRecord] = []  # what they connected to, summed
     note: str = ""  # what its run is at, while one works
     last_message: str | None = None  # the agent's, of its newest turn
+    result: JsonValue = None  # of its newest turn, in the form that it was asked for
     error: str | None = None
 
 

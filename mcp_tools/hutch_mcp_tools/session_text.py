@@ -1,5 +1,9 @@
 """What a model reads of a session: a line of facts, then its last words."""
 
+import json
+
+from pydantic import JsonValue
+
 from hutch_mcp_tools.network_text import passed_lines, refusals, refused_lines
 from hutch_mcp_tools.service import SessionRecord, Usage
 from hutch_mcp_tools.text import harmless, json_string, one_line
@@ -13,6 +17,7 @@ def shown(session: SessionRecord, message_chars: int = MESSAGE_CHARS) -> Session
     return session.model_copy(
         update={
             "last_message": _cut(session.last_message, message_chars),
+            "result": _fitting(session.result, message_chars),
             "error": _cut(session.error, ROW_CHARS * 5),
             "name": session.name and one_line(session.name, ROW_CHARS),
         }
@@ -44,6 +49,8 @@ def session_text(session: SessionRecord) -> str:
         parts.append(f"error: {session.error}")
     network = [*passed_lines(session.traffic), *refused_lines(refusals(session.traffic))]
     parts += [line.rstrip("\n") for line in network]
+    if session.result is not None:
+        parts.append(f"--- result ---\n{harmless(json.dumps(session.result, ensure_ascii=False))}")
     if session.last_message:
         parts.append(f"--- last message ---\n{session.last_message}")
     elif session.status == "running":
@@ -60,6 +67,12 @@ def _usage(usage: Usage) -> str:
         return ""
     cost = "" if usage.cost_usd is None else f" cost_usd={usage.cost_usd:.4f}"
     return f"tokens_in={tokens} tokens_out={usage.output_tokens}{cost}"
+
+
+def _fitting(result: JsonValue, limit: int) -> JsonValue:
+    """A result as it is, or a word that it is too long for this answer."""
+    length = len(json.dumps(result))
+    return result if length <= limit else f"[{length} characters; see: hutch show --json]"
 
 
 def _cut(text: str | None, limit: int) -> str | None:

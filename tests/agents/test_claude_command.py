@@ -137,7 +137,7 @@ def test_the_host_that_it_needs_comes_from_its_base_url(base_url: str, host: str
 
 
 @pytest.mark.parametrize(
-    "base_url", ["", "x", "ftp://a", "http://", "https://u:p@a", "http://a:99999", "http://[1"]
+    "base_url", ["x", "ftp://a", "http://", "https://u:p@a", "http://a:99999", "http://[1"]
 )
 def test_a_base_url_that_names_no_host_is_refused(base_url: str) -> None:
     with pytest.raises(HutchError, match="cannot be used") as refused:

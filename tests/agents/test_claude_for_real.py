@@ -24,8 +24,8 @@ from hutch.agents import (
     ToolStarted,
     Usage,
     find_session,
-    new_session_id,
 )
+from hutch.agents.stored import new_uuid
 from support.agent_sandbox import MODEL, TURN, Model, claude, scripted_model, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
@@ -53,7 +53,7 @@ def prompt(*steps: dict[str, Any]) -> str:
 
 
 def first(*steps: dict[str, Any]) -> AgentTurn:
-    return AgentTurn(prompt(*steps), new_session_id(), resumes=False)
+    return AgentTurn(prompt(*steps), new_uuid(), resumes=False)
 
 
 def again(session_id: str, *steps: dict[str, Any]) -> AgentTurn:
@@ -155,7 +155,7 @@ async def test_a_transcript_cut_in_the_middle_of_a_line_still_resumes(
 async def test_instructions_hold_for_their_own_turn_alone(
     model: Model, volume: Path, agent: ClaudeCode
 ) -> None:
-    session_id = new_session_id()
+    session_id = new_uuid()
     seen = []
     for n, instructions in enumerate(["Mention the heron.", "Mention the otter.", ""]):
         model.asked.clear()
@@ -170,7 +170,7 @@ async def test_skills_are_there_for_their_own_turn_alone(
     model: Model, volume: Path, agent: ClaudeCode
 ) -> None:
     skill = {"SKILL.md": "---\nname: greet\ndescription: how to greet\n---\nSay hello.\n", "data/a.txt": "x"}
-    session_id = new_session_id()
+    session_id = new_uuid()
     seen = []
     for n, skills in enumerate([{"greet": skill}, {}]):
         what = AgentTurn(prompt({"text": "ok"}), session_id, resumes=n > 0, skills=skills)
@@ -182,7 +182,7 @@ async def test_skills_are_there_for_their_own_turn_alone(
 
 
 async def test_a_prompt_of_300_kilobytes_arrives(model: Model, volume: Path, agent: ClaudeCode) -> None:
-    what = AgentTurn("word " * 60_000 + prompt({"text": "long"}), new_session_id(), resumes=False)
+    what = AgentTurn("word " * 60_000 + prompt({"text": "long"}), new_uuid(), resumes=False)
     _, outcome = await run(model, volume, agent, what)
     assert (outcome.ending, outcome.text) == (Ending.DONE, "long")
 
@@ -224,7 +224,7 @@ async def test_a_model_without_a_list_price_has_no_cost(
 async def test_a_conversation_that_is_not_there_is_named_so(
     model: Model, volume: Path, agent: ClaudeCode
 ) -> None:
-    _, outcome = await run(model, volume, agent, again(new_session_id(), {"text": "?"}))
+    _, outcome = await run(model, volume, agent, again(new_uuid(), {"text": "?"}))
     assert outcome.ending is Ending.SESSION_UNKNOWN
 
 

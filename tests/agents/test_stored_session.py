@@ -11,10 +11,10 @@ from hutch.agents import (
     StoredSession,
     find_session,
     give,
-    new_session_id,
     read_session,
     write_session,
 )
+from hutch.agents.stored import new_uuid
 from hutch.errors import HutchError
 
 ID = "11111111-2222-4333-8444-555555555555"
@@ -37,7 +37,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     write_session(tmp_path, StoredSession("claude", ID))
     assert read_session(tmp_path) == StoredSession("claude", ID)
     assert (tmp_path / ".hutch" / ".gitignore").read_text() == "*\n"
-    write_session(tmp_path, StoredSession("claude", other := new_session_id()))
+    write_session(tmp_path, StoredSession("claude", other := new_uuid()))
     assert read_session(tmp_path) == StoredSession("claude", other)
     assert sorted(path.name for path in (tmp_path / ".hutch").iterdir()) == [".gitignore", "session.json"]
 
@@ -121,7 +121,7 @@ def test_something_else_in_place_of_the_folder_is_an_error_to_read(tmp_path: Pat
 
 def test_the_conversation_that_the_volume_names_is_resumed(tmp_path: Path) -> None:
     transcript(tmp_path, ID)
-    transcript(tmp_path, new_session_id())
+    transcript(tmp_path, new_uuid())
     write_session(tmp_path, StoredSession("claude", ID))
     assert find_session(tmp_path, AGENT) == StoredSession("claude", ID)
 
@@ -129,12 +129,12 @@ def test_the_conversation_that_the_volume_names_is_resumed(tmp_path: Path) -> No
 def test_the_only_transcript_is_resumed_when_the_volume_names_none(tmp_path: Path) -> None:
     transcript(tmp_path, ID)
     assert find_session(tmp_path, AGENT) == StoredSession("claude", ID)
-    write_session(tmp_path, StoredSession("claude", new_session_id()))  # its transcript never came to be
+    write_session(tmp_path, StoredSession("claude", new_uuid()))  # its transcript never came to be
     assert find_session(tmp_path, AGENT) == StoredSession("claude", ID)
 
 
 def test_of_several_transcripts_none_is_guessed(tmp_path: Path) -> None:
-    old, new = transcript(tmp_path, ID), transcript(tmp_path, other := new_session_id(), "-elsewhere")
+    old, new = transcript(tmp_path, ID), transcript(tmp_path, other := new_uuid(), "-elsewhere")
     os.utime(old, (1, 1))
     os.utime(new, (2, 2))
     assert AGENT.sessions(tmp_path) == (other, ID)
@@ -145,10 +145,10 @@ def test_what_only_looks_like_a_transcript_is_none(tmp_path: Path) -> None:
     project = transcript(tmp_path, ID).parent
     (project / f"{ID}.jsonl").unlink()
     (project / f"{ID}.jsonl").symlink_to("/etc/passwd")
-    (project / f"{new_session_id()}.jsonl").touch()
+    (project / f"{new_uuid()}.jsonl").touch()
     (project / "--resume.jsonl").write_text("x")
-    (project / f"{new_session_id()}.jsonl").mkdir()
-    os.mkfifo(project / f"{new_session_id()}.jsonl")
+    (project / f"{new_uuid()}.jsonl").mkdir()
+    os.mkfifo(project / f"{new_uuid()}.jsonl")
     assert AGENT.sessions(tmp_path) == ()
     assert find_session(tmp_path, AGENT) is None
 

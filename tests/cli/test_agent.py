@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hutch_mcp_tools.service import AgentRequest, SessionRecord
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import SessionRecord
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]

@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import (
     DiffRequest,
     ExportRequest,

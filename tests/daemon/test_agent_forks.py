@@ -5,7 +5,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import AgentRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import daemon, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

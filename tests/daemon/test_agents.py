@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import AgentRequest, RunRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
 

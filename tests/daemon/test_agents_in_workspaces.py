@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest
-from hutch_mcp_tools.service import AgentRequest
 from support.daemon import daemon, model_config, scripted_model
 
 pytestmark = pytest.mark.slow

@@ -9,14 +9,8 @@ import pytest
 
 from hutch.client import Client
 from hutch_launchers.hierarchy import find_hierarchy
-from hutch_mcp_tools.service import (
-    AgentRequest,
-    Budget,
-    RunRecord,
-    RunRequest,
-    ServiceError,
-    SessionRecord,
-)
+from hutch_mcp_tools.agent_records import AgentRequest, Budget
+from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError, SessionRecord
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.mcp_clients import codex
 from support.secret_host import Relay, secret_host

@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest, RunRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.ceph import S3Server
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn

@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest, RunEvent, RunRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import RunEvent, RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import DiffRequest
 from support.daemon import Daemon, daemon, output, run
 from support.processes import free_port

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from hutch.agents import AgentTurn, Ending, new_session_id
+from hutch.agents import AgentTurn, Ending
+from hutch.agents.stored import new_uuid
 from hutch.egress import Connection, InForce, open_ways
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, Limits, SandboxSpec
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 
 async def run(command: Command, egress: EgressEndpoint | None) -> list[str]:
     """Run it in a sandbox; return the lines of its output."""
-    spec = SandboxSpec(new_session_id(), command, (), Limits(wall_s=60), egress, frozenset())
+    spec = SandboxSpec(new_uuid(), command, (), Limits(wall_s=60), egress, frozenset())
     async with BubblewrapLauncher().launch(spec) as process:
         await process.stdin.aclose()
         return b"".join([chunk async for chunk in process.stdout]).decode().splitlines()
@@ -77,7 +78,7 @@ async def test_claude_code_reaches_its_model_through_its_door_and_nothing_else(t
         agent = claude(model.url)
         shell = f"(exec 3<>/dev/tcp/127.0.0.1/{secret_port}) 2>&1 | tail -c 19 > tried"
         script = json.dumps([{"shell": shell}, {"text": "It cannot."}])
-        what = AgentTurn(f"Try. SCRIPT: {script}", new_session_id(), resumes=False)
+        what = AgentTurn(f"Try. SCRIPT: {script}", new_uuid(), resumes=False)
         async with turn(model, volume, agent, what) as at_work:
             outcome = await at_work.end()
     assert (outcome.ending, outcome.text) == (Ending.DONE, "It cannot.")

@@ -3,7 +3,8 @@
 from mcp import Client
 from mcp.types import TextContent
 
-from hutch_mcp_tools.service import AgentRequest, SessionRecord, Usage
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import SessionRecord, Usage
 from support.mcp_answers import call, error_of, text_of
 from support.mcp_service import NOW, FakeService
 

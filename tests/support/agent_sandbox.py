@@ -155,4 +155,4 @@ async def turn(
             with suppress(anyio.BrokenResourceError):
                 await process.stdin.send(command.stdin)
             await process.stdin.aclose()
-            yield Turn(process, agent.reading())
+            yield Turn(process, agent.reading(what, volume))

@@ -14,7 +14,8 @@ from anyio.abc import Process
 
 from hutch.client import Client, connect, daemon_url, read_token, token_path
 from hutch.config import Config, load
-from hutch_mcp_tools.service import AgentRequest, RunRecord, RunRequest, SessionRecord
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import RunRecord, RunRequest, SessionRecord
 from support.forked_daemon import ForkedDaemon, fork_daemon
 from support.shared_probes import PROBES
 

@@ -15,9 +15,8 @@ from tempfile import TemporaryDirectory
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
 
+from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
 from hutch_mcp_tools.service import (
-    AgentRequest,
-    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -30,7 +29,6 @@ from hutch_mcp_tools.service import (
     SessionRecord,
     SessionStatus,
     Stream,
-    TurnBounds,
 )
 from support.mcp_access import FakeAccess
 from support.mcp_changes import FakeChanges

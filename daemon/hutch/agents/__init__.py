@@ -1,20 +1,22 @@
 """Agents: how to start one, read what it says, and find its conversation again in a volume.
 
-    agent = ClaudeCode.find(configured_path, base_url=...)       # HutchError agent_missing, agent_invalid
+    agent = find_agent("claude", config.agents["claude"])        # HutchError agent_missing, agent_invalid
 
     stored = find_session(folder, agent)                         # None: nothing to resume in this volume
-    turn = AgentTurn(prompt, stored.session_id if stored else new_session_id(), resumes=stored is not None)
+    session_id = stored.session_id if stored else agent.new_session_id()
+    turn = AgentTurn(prompt, session_id, resumes=stored is not None)
     command = agent.command(turn)                                # pure; HutchError turn_invalid
     give(private, command.given)                                 # mount `private` at GIVEN, read-only
+    lay_state(folder, command.state)
 
-    reading = agent.reading()
+    reading = agent.reading(turn, folder)
     for event in reading.feed(chunk): ...                        # any piece of stdout
     outcome = reading.finish(exit_code=status.code, stderr=tail)
 
-    write_session(folder, StoredSession(agent.name, outcome.session_id or turn.session_id))
+    write_session(folder, StoredSession(agent.name, session_id)) # as soon as the id is known
 
 `folder` is the volume's working folder on the host. The sandbox writes it, so it is hostile: these functions
-reach beneath it by descriptor and follow no link; call them while no sandbox holds the volume.
+reach beneath it by descriptor and follow no link. Call them while no sandbox holds it, but `write_session`.
 `write_session` raises HutchError `volume_state_invalid` where the sandbox put something else in place of
 `.hutch`. `private` is a new, empty folder of the run. All of it blocks shortly: call it in a thread.
 
@@ -26,13 +28,20 @@ from hutch.agents.adapter import (
     GIVEN,
     Agent,
     AgentCommand,
-    AgentEvent,
     AgentTurn,
     Binding,
+    McpServer,
+    Reading,
+)
+from hutch.agents.claude import ClaudeCode
+from hutch.agents.events import (
+    AgentEvent,
+    Answered,
     Ending,
+    Erred,
     FileChanged,
     Outcome,
-    Reading,
+    PermissionAsked,
     Retrying,
     Said,
     SessionNamed,
@@ -41,20 +50,33 @@ from hutch.agents.adapter import (
     ToolStarted,
     Usage,
 )
-from hutch.agents.claude import ClaudeCode
-from hutch.agents.stored import StoredSession, find_session, give, new_session_id, read_session, write_session
+from hutch.agents.registry import READINGS, find_agent
+from hutch.agents.stored import (
+    StoredSession,
+    find_session,
+    give,
+    is_session_id,
+    lay_state,
+    read_session,
+    write_session,
+)
 
 __all__ = [
     "GIVEN",
+    "READINGS",
     "Agent",
     "AgentCommand",
     "AgentEvent",
     "AgentTurn",
+    "Answered",
     "Binding",
     "ClaudeCode",
     "Ending",
+    "Erred",
     "FileChanged",
+    "McpServer",
     "Outcome",
+    "PermissionAsked",
     "Reading",
     "Retrying",
     "Said",
@@ -64,9 +86,11 @@ __all__ = [
     "ToolEnded",
     "ToolStarted",
     "Usage",
+    "find_agent",
     "find_session",
     "give",
-    "new_session_id",
+    "is_session_id",
+    "lay_state",
     "read_session",
     "write_session",
 ]

@@ -2,14 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+from hutch.agents.events import AgentEvent, Outcome
+from hutch.errors import HutchError
 
 GIVEN = PurePosixPath("/opt/given")  # inside, read-only: what a turn is given beside its prompt
 WORKSPACE = PurePosixPath("/workspace")
 
-# What goes in ------------------------------------------------------------
+
+@dataclass(frozen=True, slots=True)
+class McpServer:
+    """A server of MCP for the agent: a program inside its sandbox, or a URL that its network grants."""
+
+    command: tuple[str, ...] = ()  # with its arguments; empty: it is at `url`
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +27,15 @@ class AgentTurn:
     """One prompt to an agent in a sandbox, in terms that every agent shares."""
 
     prompt: str
-    session_id: str  # to resume; of a new conversation: the id to give it, where the agent lets us choose
+    session_id: str  # to resume; of a new conversation: the id to give it, empty: it names itself
     resumes: bool
     volume: PurePosixPath = WORKSPACE  # where the volume is mounted inside
     model: str | None = None  # None: the agent's own default
     instructions: str = ""  # added to the system prompt, for this turn alone
     skills: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> path within -> text
-    max_turns: int | None = None
+    servers: Mapping[str, McpServer] = field(default_factory=dict)  # of MCP, by the name they get
+    output_schema: Mapping[str, object] | None = None  # JSON Schema that the result is to conform to
+    max_turns: int | None = None  # answers of the model
     budget_usd: float | None = None  # of this turn
     protects_itself: bool = False  # no sandbox is around it: its own is to be on, and it fails without
 
@@ -38,7 +50,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
-    """How to start one turn. `env` comes on top of the sandbox's own HOME, PATH and LANG."""
+    """How to start one turn. `env` comes on top of the sandbox's own HOME, PATH and LANG.
+
+    Home and /tmp are the sandbox's own and empty at first: what must not be in the volume belongs there.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]  # no secrets
@@ -46,121 +61,16 @@ class AgentCommand:
     given: Mapping[str, bytes] = field(repr=False)  # path beneath `GIVEN` -> content
     bindings: tuple[Binding, ...]
     hosts: tuple[str, ...]  # "name:port" that it cannot work without
-
-
-# What comes out ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one turn, never of the session. `input_tokens` leaves cache reads and writes out."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    cost_usd: float | None = None  # None: some model is not on the agent's price list, or it never said
-    is_complete: bool = True  # False: the agent was ended before it could report; a lower bound
-
-
-@dataclass(frozen=True, slots=True)
-class SessionNamed:
-    """The agent said its session id and model."""
-
-    session_id: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Text of the model."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolStarted:
-    """A tool call; `summary` is one line for a person's eyes."""
-
-    call_id: str
-    tool: str
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolEnded:
-    """A tool call's end."""
-
-    call_id: str
-    failed: bool
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileChanged:
-    """The agent's own file tool wrote a path; what its commands write is not seen here."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The turn's usage so far: a lower bound until the turn has ended."""
-
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """A model call failed and is tried again."""
-
-    attempt: int
-    of: int
-    wait_s: float
-    status: int | None  # of HTTP
-    message: str
-
-
-AgentEvent = SessionNamed | Said | ToolStarted | ToolEnded | FileChanged | Spent | Retrying
-
-
-class Ending(StrEnum):
-    """How a turn ended; read from the events, since an exit code of 0 does not mean success."""
-
-    DONE = "done"
-    TURN_LIMIT = "turn_limit"
-    BUDGET = "budget"
-    API_ERROR = "api_error"  # the model's service refused or failed
-    SESSION_UNKNOWN = "session_unknown"  # nothing to resume under that id
-    INTERRUPTED = "interrupted"  # ended from outside, before it was done
-    NOT_STARTED = "not_started"  # it refused to run at all
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One turn as its events told it.
-
-    All text is the sandbox's and hostile: valid Unicode of bounded length, and nothing more is known of it.
-    """
-
-    ending: Ending
-    text: str  # the agent's last message
-    session_id: str | None  # as the agent said it; None: it never did
-    model: str
-    usage: Usage
-    error: str = ""  # what went wrong, in the agent's words
-    api_status: int | None = None  # HTTP status behind `API_ERROR`
-    denied: int = 0  # tool calls refused by the agent's own rules
-    skipped_lines: int = 0  # not events at all, or too long to be held
-
-    @property
-    def ok(self) -> bool:
-        return self.ending is Ending.DONE
+    # Path beneath the volume's `.hutch` -> what has to be there at the start; None: a folder
+    state: Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
 
 
 class Reading(Protocol):
     """One turn's standard output, read as it comes. Any bytes are tolerated; memory is bounded."""
+
+    @property
+    def patience_s(self) -> float | None:
+        """How long it may say nothing, as it stands, before it is stuck; None: as long as it likes."""
 
     def feed(self, chunk: bytes) -> list[AgentEvent]:
         """Take any piece of the output; return the events that it completes."""
@@ -180,15 +90,24 @@ class Agent(Protocol):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Environment variables that may carry its credential; one of them suffices."""
+        """Environment variables that may carry its credential; one of them suffices. Empty: it needs none."""
+
+    def new_session_id(self) -> str:
+        """Make the id of a new conversation; empty: the agent makes its own, and events tell it."""
 
     def command(self, turn: AgentTurn) -> AgentCommand:
-        """Raises HutchError `skill_invalid`, `turn_invalid`."""
+        """Raises HutchError `turn_invalid`, also for what this agent cannot do."""
 
-    def reading(self) -> Reading: ...
+    def reading(self, turn: AgentTurn, folder: Path) -> Reading:
+        """Begin to read a turn that is about to start in this working folder. Never raises."""
 
     def has_login(self, folder: Path) -> bool:
         """Whether a volume's working folder holds a login of its own. Never raises."""
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
         """Ids of the conversations stored in a volume's working folder, newest first. Never raises."""
+
+
+def invalid(what: str, hint: str) -> HutchError:
+    """Refuse a turn that cannot be given to this agent."""
+    return HutchError("turn_invalid", f"{what} cannot be used", hint)

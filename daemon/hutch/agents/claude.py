@@ -1,27 +1,31 @@
 """Claude Code: its binary, its command line, and where it keeps its conversations."""
 
-import importlib.util
 import json
 import os
-import re
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
-from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, Reading
+from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
 from hutch.agents.beneath import folder_beneath
+from hutch.agents.binary import in_package, native_binary, on_path
 from hutch.agents.claude_events import ClaudeReading
-from hutch.agents.stored import STATE, is_session_id
-from hutch.errors import HutchError
+from hutch.agents.given import (
+    INSTRUCTIONS,
+    checked_model,
+    checked_servers,
+    endpoint,
+    given_files,
+    hosts_of,
+)
+from hutch.agents.stored import STATE, is_uuid, new_uuid
 
 _ANTHROPIC = "https://api.anthropic.com"
 _INSIDE = PurePosixPath("/opt/agent/claude")
 _CONFIG = "claude"  # in the volume's state folder; Claude calls it CLAUDE_CONFIG_DIR
-_INSTRUCTIONS = "instructions.md"
+_SERVERS = "mcp.json"  # given
 _LOGIN = ".credentials.json"
 _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 # Its retries double from half a second: six give a busy service half a minute. Its own ten take three
@@ -38,10 +42,6 @@ _OWN_SANDBOX = {
     "allowUnsandboxedCommands": False,
     "autoAllowBashIfSandboxed": True,
 }
-_MODEL = re.compile(r"[A-Za-z0-9][\w.:/@\[\]-]{0,127}", re.ASCII)
-_SKILL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
-_GIVEN_BYTES = 16 << 20
-_NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # ELF, Mach-O, Mach-O of several machines
 _MAX_ENTRIES = 1000  # of one folder; there is a handful, and more is somebody's attack
 
 
@@ -53,27 +53,21 @@ class ClaudeCode:
     """
 
     binary: Path  # resolved: no part of it is a link
-    base_url: str = _ANTHROPIC
+    base_url: str = ""  # empty: its maker's own
     max_retries: int = _RETRIES
 
     def __post_init__(self) -> None:
-        _endpoint(self.base_url)
+        if self.base_url:
+            endpoint(self.base_url)
 
     @classmethod
-    def find(cls, configured: Path | None = None, *, base_url: str = _ANTHROPIC) -> "ClaudeCode":
+    def find(cls, configured: Path | None = None, base_url: str = "") -> "ClaudeCode":
         """Locate the binary: as configured, else in the claude-agent-sdk wheel, else on PATH.
 
         Raises HutchError `agent_missing`, `agent_invalid`.
         """
-        for path in [configured] if configured else _places():
-            if _is_native(path):
-                return cls(path.resolve(), base_url)
-        where = f"'{configured}' is not its native binary" if configured else "it is not installed"
-        raise HutchError(
-            "agent_missing",
-            f"Claude Code was not found: {where}",
-            "install it beside Hutch with: pip install 'hutch[claude]'",
-        )
+        places = (*in_package("claude_agent_sdk", "_bundled", "claude"), *on_path("claude"))
+        return cls(native_binary("Claude Code", "claude", configured, places), base_url)
 
     @property
     def name(self) -> str:
@@ -91,10 +85,13 @@ class ClaudeCode:
             stdin=turn.prompt.encode("utf-8", "replace"),
             given=given,
             bindings=(Binding(self.binary, _INSIDE),),
-            hosts=(_endpoint(self.base_url),),
+            hosts=hosts_of(turn, self.base_url or _ANTHROPIC),
         )
 
-    def reading(self) -> Reading:
+    def new_session_id(self) -> str:
+        return new_uuid()
+
+    def reading(self, turn: AgentTurn, folder: Path) -> Reading:
         return ClaudeReading()
 
     def has_login(self, folder: Path) -> bool:
@@ -116,7 +113,7 @@ class ClaudeCode:
             "DISABLE_AUTOUPDATER": "1",
             "TERM": "dumb",
         }
-        if self.base_url != _ANTHROPIC:
+        if self.base_url:
             env["ANTHROPIC_BASE_URL"] = self.base_url
         return env
 
@@ -132,12 +129,20 @@ def _arguments(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
     yield from ("--settings", json.dumps(settings, separators=(",", ":")))
     # By default the first turn's system prompt is frozen, and later instructions are silently ignored.
     yield from ("--system-prompt-snapshot", "off")
-    if _INSTRUCTIONS in given:
-        yield from ("--append-system-prompt-file", str(GIVEN / _INSTRUCTIONS))
+    yield from _beside(turn, given)
+
+
+def _beside(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
+    if INSTRUCTIONS in given:
+        yield from ("--append-system-prompt-file", str(GIVEN / INSTRUCTIONS))
+    if _SERVERS in given:  # these and no others, whatever the workspace names
+        yield from ("--mcp-config", str(GIVEN / _SERVERS), "--strict-mcp-config")
+    if turn.output_schema is not None:
+        yield from ("--json-schema", json.dumps(turn.output_schema, separators=(",", ":")))
     if turn.skills:
         yield from ("--add-dir", str(GIVEN))
     if turn.model is not None:
-        yield from ("--model", _checked_model(turn.model))
+        yield from ("--model", checked_model(turn.model))
     if turn.max_turns is not None:
         yield from ("--max-turns", str(turn.max_turns))
     if turn.budget_usd is not None:
@@ -145,78 +150,22 @@ def _arguments(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
 
 
 def _given(turn: AgentTurn) -> dict[str, bytes]:
-    given: dict[str, bytes] = {}
-    if turn.instructions:
-        given[_INSTRUCTIONS] = turn.instructions.encode("utf-8", "replace")
-    for skill, files in turn.skills.items():
-        if not _SKILL.fullmatch(skill):
-            raise _invalid(f"skill name {skill[:80]!r}", "use a-z, 0-9, '-' and '_', at most 64 of them")
-        if "SKILL.md" not in files:
-            raise _invalid(f"skill '{skill}' without a SKILL.md", "a skill is a folder with a SKILL.md in it")
-        for path, text in files.items():
-            given[f".claude/skills/{skill}/{_checked_path(skill, path)}"] = text.encode("utf-8", "replace")
-    if sum(map(len, given.values())) > _GIVEN_BYTES:
-        raise _invalid("instructions and skills over 16 MiB", "put large files into the volume instead")
-    return given
+    given = given_files(turn, ".claude/skills")
+    servers = {name: _server(server) for name, server in checked_servers(turn)}
+    return given | ({_SERVERS: json.dumps({"mcpServers": servers}).encode()} if servers else {})
 
 
-def _checked_path(skill: str, path: str) -> str:
-    parts = path.split("/")
-    if len(path) > 255 or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise _invalid(
-            f"path {path[:80]!r} in skill '{skill}'", "use a plain relative path, as in 'data/a.txt'"
-        )
-    return path
+def _server(server: McpServer) -> dict[str, object]:
+    if server.url:
+        return {"type": "http", "url": server.url, "headers": dict(server.headers)}
+    program, *args = server.command
+    return {"type": "stdio", "command": program, "args": args, "env": dict(server.env)}
 
 
 def _checked_id(session_id: str) -> str:
-    if not is_session_id(session_id):
-        raise _invalid(f"agent session id {session_id[:80]!r}", "Claude Code's ids are lower-case UUIDs")
+    if not is_uuid(session_id):
+        raise invalid(f"agent session id {session_id[:80]!r}", "Claude Code's ids are lower-case UUIDs")
     return session_id
-
-
-def _checked_model(model: str) -> str:
-    if not _MODEL.fullmatch(model):
-        raise _invalid(f"model {model[:80]!r}", "use a model's name, as in 'opus' or 'claude-opus-5-5'")
-    return model
-
-
-def _invalid(what: str, hint: str) -> HutchError:
-    return HutchError("turn_invalid", f"{what} cannot be used", hint)
-
-
-def _endpoint(base_url: str) -> str:
-    """Return the "host:port" of a base URL. Raises HutchError `agent_invalid`."""
-    try:
-        url = urlsplit(base_url)
-        host, port = url.hostname, url.port or {"http": 80, "https": 443}[url.scheme]
-    except (ValueError, KeyError):
-        host, port = None, 0
-    if not host or "@" in base_url:
-        raise HutchError(
-            "agent_invalid",
-            f"base URL {base_url[:200]!r} cannot be used",
-            "it is 'https://host[:port][/path]', with no user name or password in it",
-        )
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _places() -> Iterator[Path]:
-    sdk = importlib.util.find_spec("claude_agent_sdk")
-    if sdk is not None and sdk.origin is not None:
-        yield Path(sdk.origin).parent / "_bundled" / "claude"
-    on_path = shutil.which("claude")
-    if on_path is not None:
-        yield Path(on_path)
-
-
-def _is_native(path: Path) -> bool:
-    """Whether it can run where nothing else is installed: npm's `claude` may be a script that wants Node."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in _NATIVE and os.access(path, os.X_OK)
-    except OSError:
-        return False
 
 
 def _transcripts(folder: Path) -> Iterator[tuple[float, str]]:
@@ -225,7 +174,7 @@ def _transcripts(folder: Path) -> Iterator[tuple[float, str]]:
         if is_folder:
             for name, _, status in _entries(folder, "projects", project):
                 session_id = name.removesuffix(".jsonl")
-                if is_session_id(session_id) and stat.S_ISREG(status.st_mode) and status.st_size:
+                if is_uuid(session_id) and stat.S_ISREG(status.st_mode) and status.st_size:
                     yield status.st_mtime, session_id
 
 

@@ -5,11 +5,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hutch.agents.adapter import (
+from hutch.agents.events import (
     AgentEvent,
+    Answered,
     Ending,
+    Erred,
     FileChanged,
     Outcome,
+    PermissionAsked,
     Retrying,
     Said,
     SessionNamed,
@@ -19,7 +22,7 @@ from hutch.agents.adapter import (
     Usage,
 )
 from hutch.agents.lines import JsonLines, amount_of, count_of, object_of, objects_of, text_of
-from hutch.agents.stored import is_session_id
+from hutch.agents.stored import is_uuid
 
 _TEXT = 256_000  # characters of a message
 _LINE = 300  # characters of a summary
@@ -48,6 +51,10 @@ class ClaudeReading:
         self._unreported: dict[str, Usage] = {}  # by message id, since the last result
         self._writing: dict[str, str] = {}  # call id -> the path it will have written
 
+    @property
+    def patience_s(self) -> float | None:
+        return None  # its calls of the model have a bound of their own
+
     def feed(self, chunk: bytes) -> list[AgentEvent]:
         return [event for line in self._lines.feed(chunk) for event in self._read(line)]
 
@@ -66,6 +73,7 @@ class ClaudeReading:
             api_status=count_of(result.get("api_error_status")) or None,
             denied=len(objects_of(result.get("permission_denials"))),
             skipped_lines=self._lines.skipped,
+            result=result.get("structured_output"),
         )
 
     @property
@@ -99,7 +107,7 @@ class ClaudeReading:
     def _name(self, line: dict[str, object]) -> bool:
         """Take a line's session id; whether it is news."""
         session_id = line.get("session_id")
-        if not is_session_id(session_id) or session_id == self._session_id:
+        if not is_uuid(session_id) or session_id == self._session_id:
             return False
         self._session_id = str(session_id)
         return True
@@ -146,6 +154,13 @@ class ClaudeReading:
         self._name(line)
         self._reported = _sum([self._reported, _result_usage(line)])
         self._unreported.clear()
+        for denial in objects_of(line.get("permission_denials"))[:_TRACKED]:
+            given = json.dumps(object_of(denial.get("tool_input")))
+            yield PermissionAsked(text_of(denial.get("tool_name"), _LINE), _one_line(given))
+        if "structured_output" in line:
+            yield Answered(line["structured_output"])
+        if line.get("is_error") is True:
+            yield Erred(_error(line), count_of(line.get("api_error_status")) or None)
         yield Spent(self._reported)
 
     def _ending(self, exit_code: int | None) -> Ending:

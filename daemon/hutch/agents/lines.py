@@ -74,6 +74,14 @@ def amount_of(value: object) -> float | None:
     return float(value) if 0 <= value < 1e9 else None  # false for NaN
 
 
+def json_of(value: object, limit: int) -> object:
+    """Return a JSON value with valid Unicode and finite numbers only. Raises ValueError."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(text) > limit:
+        raise ValueError(f"longer than {limit} characters")
+    return json.loads(text.encode("utf-8", "replace"))
+
+
 def object_of(value: object) -> dict[str, object]:
     """Return a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}

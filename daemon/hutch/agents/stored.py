@@ -15,7 +15,8 @@ _SESSION = "session.json"
 _SESSION_BYTES = 4096
 _FORMAT = 1
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_AGENT = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,22 @@ class StoredSession:
     """The agent that has a conversation in this volume, and that conversation's id."""
 
     agent: str
-    session_id: str  # a UUID in its canonical form
+    session_id: str  # of the form that `is_session_id` knows
 
 
-def new_session_id() -> str:
-    """Make an id for a new conversation."""
+def new_uuid() -> str:
+    """Make an id for a new conversation of an agent whose ids are UUIDs."""
     return str(uuid4())
 
 
-def is_session_id(text: object) -> bool:
-    """Whether this is a UUID in canonical form: nothing else is ever given back to an agent as an id."""
+def is_uuid(text: object) -> bool:
+    """Whether this is a UUID in canonical form."""
     return isinstance(text, str) and _UUID.fullmatch(text) is not None
+
+
+def is_session_id(text: object) -> bool:
+    """Whether this may be some agent's id: one plain word, which no command takes for an option."""
+    return isinstance(text, str) and _SESSION_ID.fullmatch(text) is not None
 
 
 def read_session(folder: Path) -> StoredSession | None:
@@ -52,7 +58,10 @@ def read_session(folder: Path) -> StoredSession | None:
 
 
 def write_session(folder: Path, session: StoredSession) -> None:
-    """Write `.hutch/session.json` and `.hutch/.gitignore`, each whole or not at all."""
+    """Write `.hutch/session.json` and `.hutch/.gitignore`, each whole or not at all.
+
+    Also while a sandbox holds the folder: whatever it does there meanwhile leads nowhere else.
+    """
     record = {"format": _FORMAT, "agent": session.agent, "session_id": session.session_id}
     try:
         with folder_beneath(folder, STATE, create=True) as state:
@@ -62,10 +71,23 @@ def write_session(folder: Path, session: StoredSession) -> None:
         raise invalid_state(STATE, error) from error
 
 
+def lay_state(folder: Path, state: Mapping[str, bytes | None]) -> None:
+    """Put what an agent needs at its start beneath `.hutch`: whole files, and folders where None stands."""
+    try:
+        for path, content in state.items():
+            *folders, name = (STATE, *path.split("/"))
+            within = folders if content is not None else (*folders, name)
+            with folder_beneath(folder, *within, create=True) as fd:
+                if content is not None:
+                    _write_changed(fd, name, content)
+    except OSError as error:
+        raise invalid_state(STATE, error) from error
+
+
 def _write_changed(folder: int, name: str, data: bytes) -> None:
     """Leave alone what is there already: each turn's changes are for a person to read."""
     try:
-        if read_small(folder, name, _SESSION_BYTES) == data:
+        if read_small(folder, name, len(data)) == data:
             return
     except (OSError, ValueError):
         pass

@@ -1,5 +1,6 @@
 """`hutch agent`: a task for an agent in a sandbox, told as it works; its volume keeps work and session."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from hutch.agents import READINGS
 from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
 from hutch.cli.changes import tell_workspace
@@ -15,17 +17,11 @@ from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
 from hutch.cli.refusal import FAILED, report
 from hutch.cli.run import Collecting, exit_code
-from hutch.cli.story import READINGS, Story
+from hutch.cli.story import Story
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import (
-    AgentRequest,
-    Events,
-    RunRecord,
-    SandboxService,
-    SessionRecord,
-    TurnBounds,
-)
+from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
+from hutch_mcp_tools.service import Events, RunRecord, SandboxService, SessionRecord
 
 # \b: click keeps the lines as they are
 _EXAMPLES = """\b
@@ -67,6 +63,19 @@ Examples:
 )
 @click.option(
     "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
+)
+@click.option("--max-turns", type=click.IntRange(1, 10_000), help="The most answers of its model.")
+@click.option(
+    "--output-schema",
+    type=kinds.json_object,
+    metavar="FILE",
+    help="A JSON Schema that its result has to conform to.",
+)
+@click.option(
+    "--mcp-config",
+    type=kinds.json_object,
+    metavar="FILE",
+    help='MCP servers for it, as clients write them: {"mcpServers": …}.',
 )
 @kinds.budget_options
 @kinds.pause_option
@@ -165,11 +174,20 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         secrets=list(options["secret"]),
         instructions=_text(instructions) if instructions else None,
         skills=_skills(skills) if skills else {},
+        mcp_servers=_servers(options["mcp_config"] or {}),
         resume=not options["new"],
         **bounds,
         volume_wait_s=options["wait_volume"] or 0,
     )
     return _NewTask(request)
+
+
+def _servers(config: dict[str, Any]) -> dict[str, Any]:
+    """The servers in a client's configuration file, or in a table of servers alone."""
+    servers = config.get("mcpServers", config)
+    if not isinstance(servers, dict):
+        raise click.UsageError("--mcp-config holds no table of servers")
+    return servers
 
 
 def _skills(folder: Path) -> dict[str, dict[str, str]]:
@@ -211,6 +229,8 @@ def _print(session: SessionRecord, *, as_json: bool) -> None:
 
 
 def _tell(session: SessionRecord, run: RunRecord) -> None:
+    if session.result is not None:
+        print(json.dumps(session.result, indent=2))
     if session.status == "failed":
         report(session.error or f"the turn ended: {run.status}", f"hutch show {run.run_id}")
     parts = [f"{run.status} in {duration(run.duration_s)}", tokens(run.usage), cost(run.usage)]

@@ -54,6 +54,19 @@ def argument(text: str) -> tuple[str, object]:
         raise click.BadParameter(f"{found[3][:80]!r} is not JSON; text is written NAME=TEXT") from None
 
 
+def json_object(text: str) -> dict[str, Any]:
+    """Read a file that holds a JSON object."""
+    try:
+        value = json.loads(Path(text).read_bytes(), parse_constant=_no_json)
+    except OSError as error:
+        raise click.BadParameter(f"{text}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise click.BadParameter(f"{text} is not JSON") from None
+    if not isinstance(value, dict):
+        raise click.BadParameter(f"{text} holds no JSON object")
+    return value
+
+
 def _no_json(word: str) -> None:
     raise ValueError(word)
 

@@ -2,12 +2,13 @@
 
 import click
 
+from hutch.agents import READINGS
 from hutch.cli.follow import Display, Follower
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import json_option, print_json
 from hutch.cli.run import Collecting, Passing
 from hutch.cli.runs import find
-from hutch.cli.story import READINGS, Story
+from hutch.cli.story import Story
 from hutch.cli.waiting import Waiting
 from hutch.config import Config
 from hutch.errors import HutchError

@@ -1,5 +1,6 @@
 """`hutch ps`, `hutch show`, `hutch stop`: runs and their sessions, by what a person types."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from hutch.cli.output import (
 )
 from hutch.cli.policy_text import policy_fields
 from hutch_launchers.sizes import size
+from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.network_text import refusals
-from hutch_mcp_tools.service import Budget, RunRecord, SandboxService, ServiceError, SessionRecord
+from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
 
 if TYPE_CHECKING:
     from hutch.config import Config
@@ -258,4 +260,5 @@ def _session(session: SessionRecord, workspace: Mapping[str, object]) -> dict[st
         "connections": traffic_fields(session.traffic),
         "refused": tuple(f"{where}: {why}" for where, why in refusals(session.traffic).items()),
         "last message": session.last_message,
+        "result": "" if session.result is None else json.dumps(session.result, indent=2),
     }

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 from hutch.agents import (
     AgentEvent,
+    Answered,
+    Erred,
     FileChanged,
+    PermissionAsked,
     Reading,
     Retrying,
     Said,
@@ -14,12 +17,9 @@ from hutch.agents import (
     ToolEnded,
     ToolStarted,
 )
-from hutch.agents.claude_events import ClaudeReading
 from hutch.cli.terminal import Sink
 from hutch_mcp_tools.service import Stream
 from hutch_mcp_tools.text import harmless, one_line
-
-READINGS: dict[str, type[Reading]] = {"claude": ClaudeReading}  # by adapter
 
 _LINE = 160
 
@@ -50,14 +50,26 @@ def told(event: AgentEvent) -> Iterator[str]:
             yield f"· its session {one_line(session_id, _LINE)}, model {one_line(model, _LINE)}"
         case Said(text):
             yield from harmless(text).strip().splitlines()
+        case Retrying(attempt, of, wait_s, _, message):
+            said = one_line(message, _LINE)
+            yield f"… the model did not answer ({said}); try {attempt} of {of} in {wait_s:.0f} s"
+        case Erred(message):
+            yield f"! {one_line(message, _LINE)}"
+        case ToolStarted() | ToolEnded() | FileChanged() | PermissionAsked():
+            yield from _of_tools(event)
+        case Spent() | Answered():
+            pass
+
+
+def _of_tools(event: ToolStarted | ToolEnded | FileChanged | PermissionAsked) -> Iterator[str]:
+    match event:
         case ToolStarted(_, tool, summary):
             yield f"▸ {one_line(tool, _LINE)}: {one_line(summary, _LINE)}"
         case ToolEnded(_, failed, summary) if failed:
             yield f"  ✗ {one_line(summary, _LINE)}"
         case FileChanged(path):
             yield f"  ✎ {one_line(path, _LINE)}"
-        case Retrying(attempt, of, wait_s, _, message):
-            said = one_line(message, _LINE)
-            yield f"… the model did not answer ({said}); try {attempt} of {of} in {wait_s:.0f} s"
-        case ToolEnded() | Spent():
+        case PermissionAsked(tool, summary):
+            yield f"  ⊘ {one_line(tool, _LINE)}: not allowed by its own rules: {one_line(summary, _LINE)}"
+        case ToolEnded():
             pass

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 
 from hutch.access import Level
-from hutch.agents import Agent, AgentTurn
+from hutch.agents import Agent, AgentTurn, McpServer
 from hutch.config import Agent as AgentConfig
 from hutch.config import Limits
 from hutch.errors import HutchError
@@ -22,11 +22,11 @@ from hutch.runs.time_left import within_time
 from hutch.runs.turn import AgentWork
 from hutch.state import Session
 from hutch_launchers.launcher import AgentLauncher, Launcher
-from hutch_mcp_tools.service import AgentRequest, TurnBounds
+from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
-_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets")
+_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets", "mcp_servers")
 
 BESIDE = "/session"  # the volume of an agent that has a workspace
 
@@ -50,7 +50,8 @@ class AgentSessions:
         if request.volume and request.resume:
             known = await self._rooms.state.newest_agent_session(request.volume, request.agent, principal)
         session = known or await self._new(request, principal)
-        changes = {name: getattr(request, name) for name in _STORED if getattr(request, name)}
+        said = request.model_dump(mode="json", include=set(_STORED))
+        changes = {name: value for name, value in said.items() if value}
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
         return await self._turn(session, request, fork)
 
@@ -154,7 +155,10 @@ class AgentSessions:
 
     async def _follow(self, session_id: str, live: LiveRun, plan: Plan, work: AgentWork) -> None:
         try:
-            await self._runs.follow(live, plan, work)
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(work.watch)
+                await self._runs.follow(live, plan, work)
+                beside.cancel_scope.cancel()
         finally:
             self._turns.pop(session_id, None)
 
@@ -212,6 +216,14 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: La
         model=request.model or settings.model or None,
         instructions=request.instructions or "",
         skills=request.skills,
+        servers={name: _server(spec) for name, spec in request.mcp_servers.items()},
+        output_schema=request.output_schema,
+        max_turns=request.max_turns,
         budget_usd=None if is_metered else request.budget_usd,  # what we watch, it need not
         protects_itself=isinstance(launcher, AgentLauncher) and launcher.is_agents_own,
     )
+
+
+def _server(spec: McpServerSpec) -> McpServer:
+    command = (spec.command, *spec.args) if spec.command is not None else ()
+    return McpServer(command, spec.env, spec.url or "", spec.headers)

@@ -27,9 +27,8 @@ from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
 from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
+from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
 from hutch_mcp_tools.service import (
-    AgentRequest,
-    Budget,
     Events,
     LogChunk,
     LogRequest,
@@ -38,7 +37,6 @@ from hutch_mcp_tools.service import (
     SessionPage,
     SessionRecord,
     SessionStatus,
-    TurnBounds,
 )
 
 _MAX_PAGE = 200

@@ -1,25 +1,31 @@
 """One turn of an agent as the work of a run: its command, its events, its conversation in the volume."""
 
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from anyio import to_thread
+import anyio
+from anyio import to_process, to_thread
 
 from hutch.agents import (
     GIVEN,
     Agent,
     AgentTurn,
+    Ending,
     Outcome,
     Reading,
+    SessionNamed,
     StoredSession,
     Usage,
     find_session,
     give,
-    new_session_id,
+    is_session_id,
+    lay_state,
     write_session,
 )
+from hutch.agents.results import check_schema, judge_result
 from hutch.destinations import NotADestinationError, read_destination
 from hutch.egress import Missing, Rule, judge
 from hutch.errors import HutchError
@@ -35,6 +41,10 @@ from hutch.supervisor import Ended, Stream
 from hutch_launchers.launcher import AgentLauncher
 from hutch_launchers.spec import Mount
 
+logger = logging.getLogger(__name__)
+
+_JUDGED_WITHIN_S = 10.0  # a result, with the start of a process for it
+_LOOK_S = 1.0  # between two looks whether an agent is stuck
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
 
 
@@ -51,19 +61,25 @@ class AgentWork:
     may_resume: bool
     passed_env: dict[str, str] = field(repr=False)  # the owner's explicit exception: values that go inside
     _reading: Reading | None = None
+    _folder: Path = Path()
+    _heard_at: float = 0  # monotonic
     _outcome: Outcome | None = None
 
     async def start(self, folders: Folders, private: PrivateFolder) -> Start:
-        folder = folders.paths[self.plan.volumes[0].key]
+        self._folder = folder = folders.paths[self.plan.volumes[0].key]
         self.turn = await to_thread.run_sync(self._settled, folder)
+        if self.turn.output_schema is not None:
+            check_schema(self.turn.output_schema)
         command = self.agent.command(self.turn)
         self._refuse_missing(command.hosts)
         self._refuse_keyless(folder)
         given = private.make_given()
         await to_thread.run_sync(give, given, command.given)
-        # Before the start: a turn that is killed at once can still be found again
-        await self._name_session(folder, self.turn.session_id)
-        self._reading = self.agent.reading()
+        await to_thread.run_sync(lay_state, folder, command.state)
+        if self.turn.session_id:  # before the start: a turn that is killed at once can still be found again
+            await to_thread.run_sync(self._name_session, self.turn.session_id)
+        self._reading = await to_thread.run_sync(self.agent.reading, self.turn, folder)
+        self._heard_at = time.monotonic()
         base = self.plan.command
         return Start(
             command=replace(base, argv=command.argv, env={**base.env, **command.env, **self.passed_env}),
@@ -77,11 +93,11 @@ class AgentWork:
         assert self._reading is not None
         stderr = self.live.log.tail("stderr", _STDERR_TAIL)
         outcome = self._reading.finish(exit_code=ended.exit.code, stderr=stderr.decode("utf-8", "replace"))
-        self._outcome = outcome
-        if outcome.session_id and outcome.session_id != self.turn.session_id:
-            self.turn = replace(self.turn, session_id=outcome.session_id)
-            await self._name_session(folders.paths[self.plan.volumes[0].key], outcome.session_id)
-        values: dict[str, Any] = {"tokens": _tokens(outcome.usage)}
+        self._outcome = outcome = await self._judged(outcome)
+        if (session_id := outcome.session_id) and is_session_id(session_id):
+            self.turn = replace(self.turn, session_id=session_id)
+            await to_thread.run_sync(self._name_session, session_id)
+        values: dict[str, Any] = {"tokens": _tokens(outcome.usage), "result": outcome.result}
         if outcome.error and ended.outcome == "exited":
             refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
             values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
@@ -94,6 +110,7 @@ class AgentWork:
                 status=self._status(),
                 updated_at=time.time(),
                 agent_session_id=self.turn.session_id or self.session.agent_session_id,
+                result=self._outcome and self._outcome.result,
                 last_message=(self._outcome and self._outcome.text) or self.session.last_message,
                 error=self._error(),
             )
@@ -109,8 +126,30 @@ class AgentWork:
             return None
         return self.live.record.reason or (self._outcome and self._outcome.error) or None
 
-    async def _name_session(self, folder: Path, session_id: str) -> None:
-        await to_thread.run_sync(write_session, folder, StoredSession(self.agent.name, session_id))
+    async def watch(self) -> None:
+        """End the turn when its agent waits for what does not come; runs beside it, until it is cancelled."""
+        while True:
+            await anyio.sleep(_LOOK_S)
+            patience_s = self._reading.patience_s if self._reading and self.live.process else None
+            silent_s = time.monotonic() - self._heard_at
+            if patience_s is not None and silent_s > patience_s and not self.live.standstill.holds:
+                self.live.stop.ask(
+                    f"{self.agent.name} made no progress in {silent_s:.0f} s", 2.0, "timed_out"
+                )
+
+    async def _judged(self, outcome: Outcome) -> Outcome:
+        """Say whether the result is what was asked for: in a process of its own, which can be given up."""
+        if self.turn.output_schema is None or not outcome.ok:
+            return replace(outcome, result=None)
+        with anyio.move_on_after(_JUDGED_WITHIN_S):
+            return await to_process.run_sync(
+                judge_result, outcome, dict(self.turn.output_schema), cancellable=True
+            )
+        error = "the result could not be held against its schema in time"
+        return replace(outcome, ending=Ending.RESULT_INVALID, error=error, result=None)
+
+    def _name_session(self, session_id: str) -> None:
+        write_session(self._folder, StoredSession(self.agent.name, session_id))
 
     def _refuse_missing(self, hosts: tuple[str, ...]) -> None:
         network = self.plan.network
@@ -137,14 +176,26 @@ class AgentWork:
 
     def _settled(self, folder: Path) -> AgentTurn:
         stored = find_session(folder, self.agent) if self.may_resume else None
-        session_id = stored.session_id if stored else new_session_id()
+        session_id = stored.session_id if stored else self.agent.new_session_id()
         return replace(self.turn, session_id=session_id, resumes=stored is not None)
 
     def _sink(self, stream: Stream, data: bytes) -> None:
         assert self._reading is not None
         self.live.sink(stream, data)
+        self._heard_at = time.monotonic()
         if stream == "stdout":
-            self._reading.feed(data)
+            for event in self._reading.feed(data):
+                if isinstance(event, SessionNamed):
+                    self._take_name(event.session_id)
+
+    def _take_name(self, session_id: str) -> None:
+        """Write down at once what the agent calls a new conversation: a kill may come at any time."""
+        if not self.turn.session_id and is_session_id(session_id):
+            self.turn = replace(self.turn, session_id=session_id)
+            try:
+                self._name_session(session_id)
+            except HutchError as error:  # it is tried again at the end, and told then
+                logger.warning("run=%s its session could not be named: %s", self.live.id, error.message)
 
 
 def _tokens(usage: Usage) -> Tokens:

@@ -47,6 +47,7 @@ def run_record(
         refused={where: _told(why) for where, why in list(refused.items())[-_REFUSED:]},
         traffic=[traffic_record(each) for each in traffic],
         usage=_usage(run.tokens) if run.tokens else None,
+        result=cast("JsonValue", run.result),
         metered=metered(used),
         budgets=cast("list[dict[str, JsonValue]]", [dict(budget) for budget in run.budgets]),
         principal=run.principal,
@@ -86,6 +87,7 @@ def session_record(
         traffic=[traffic_record(each) for each in traffic],
         note=note,
         last_message=session.last_message,
+        result=cast("JsonValue", session.result),
         error=session.error,
     )
 

@@ -65,6 +65,7 @@ class Run:
     workspace: Mapping[str, object] = field(default_factory=dict)  # folder, mode, what changed in it
     tokens: Tokens | None = None  # as the agent itself reports
     budgets: tuple[Mapping[str, object], ...] = ()  # as they stood at its end
+    result: object = None  # of JSON, in the form that an agent's turn was asked for
     principal: str = OWNER
 
     @property
@@ -88,6 +89,7 @@ class Session:
     volume: str | None = None
     request: Mapping[str, object] = field(default_factory=dict)
     last_message: str | None = None
+    result: object = None  # of its newest turn
     error: str | None = None
     principal: str = OWNER
 

@@ -29,6 +29,7 @@ _TOKENS = {
     "cache_write": "cache_write_tokens",
     "cost_usd": "cost_usd",
 }
+_SESSION_JSON = ("request", "result")
 
 
 class State(UsageRows, ConnectionRows):
@@ -206,7 +207,16 @@ def _run_row(run: Run) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(run, f.name) for f in fields(run) if f.name != "tokens"}
     row |= {
         name: json.dumps(row[name])
-        for name in ("policy", "volumes", "snapshots", "changed", "unsynced", "workspace", "budgets")
+        for name in (
+            "policy",
+            "volumes",
+            "snapshots",
+            "changed",
+            "unsynced",
+            "workspace",
+            "budgets",
+            "result",
+        )
     }
     tokens = asdict(run.tokens) if run.tokens else {}
     return row | {column: tokens.get(name) for name, column in _TOKENS.items()}
@@ -216,7 +226,7 @@ def _run(row: sqlite3.Row) -> Run:
     values: dict[str, Any] = dict(row)
     counted = {name: values.pop(column) for name, column in _TOKENS.items()}
     known = counted["input"] is not None
-    for name in ("policy", "snapshots", "changed", "unsynced", "workspace"):
+    for name in ("policy", "snapshots", "changed", "unsynced", "workspace", "result"):
         values[name] = json.loads(values[name])
     for name in ("volumes", "budgets"):
         values[name] = tuple(json.loads(values[name]))
@@ -226,9 +236,9 @@ def _run(row: sqlite3.Row) -> Run:
 
 def _session_row(session: Session) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(session, f.name) for f in fields(session)}
-    return row | {"request": json.dumps(session.request)}
+    return row | {name: json.dumps(row[name]) for name in _SESSION_JSON}
 
 
 def _session(row: sqlite3.Row) -> Session:
     values: dict[str, Any] = dict(row)
-    return Session(**values | {"request": json.loads(values["request"])})
+    return Session(**values | {name: json.loads(values[name]) for name in _SESSION_JSON})

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from mcp.server.mcpserver.context import Context
 from mcp.server.mcpserver.tools import Tool
-from pydantic import Field
+from pydantic import Field, JsonValue
 
+from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec, TurnBounds
 from hutch_mcp_tools.progress import Pace, Progress
-from hutch_mcp_tools.service import AgentRequest, SandboxService, TurnBounds, WaitS
+from hutch_mcp_tools.service import SandboxService, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
 from hutch_mcp_tools.tools.runs import Image, Secrets, Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
@@ -35,6 +36,18 @@ Skills = Annotated[
 ]
 NO_SKILLS: Mapping[str, Mapping[str, str]] = {}
 Resume = Annotated[bool, Field(description="False: a new conversation though the volume holds one.")]
+McpServers = Annotated[
+    Mapping[str, McpServerSpec],
+    Field(
+        description="MCP servers for it, by name: {command, args, env} runs in its sandbox, "
+        "{url, headers} must be in its network."
+    ),
+]
+NO_SERVERS: Mapping[str, McpServerSpec] = {}
+OutputSchema = Annotated[
+    Mapping[str, JsonValue] | None, Field(description="JSON Schema of its result, which is checked.")
+]
+MaxTurns = Annotated[int | None, Field(gt=0, le=10_000, description="Answers of its model.")]
 MaxMinutes = Annotated[float | None, Field(gt=0, le=1440)]
 BudgetUsd = Annotated[float | None, Field(gt=0, description="It ends when it has spent so much on models.")]
 BudgetTokens = Annotated[int | None, Field(gt=0)]
@@ -71,7 +84,10 @@ class AgentTools:
         secrets: Secrets = (),
         instructions: Instructions = "",
         skills: Skills = NO_SKILLS,
+        mcp_servers: McpServers = NO_SERVERS,
+        output_schema: OutputSchema = None,
         resume: Resume = True,
+        max_turns: MaxTurns = None,
         max_minutes: MaxMinutes = None,
         budget_usd: BudgetUsd = None,
         budget_tokens: BudgetTokens = None,
@@ -97,6 +113,9 @@ class AgentTools:
             secrets=list(secrets),
             instructions=instructions or None,
             skills=skills,
+            mcp_servers=dict(mcp_servers),
+            output_schema=None if output_schema is None else dict(output_schema),
+            max_turns=max_turns,
             resume=resume,
             max_minutes=max_minutes,
             budget_usd=budget_usd,
@@ -112,13 +131,21 @@ class AgentTools:
         *,
         session_id: SessionId,
         message: Annotated[str, Field(min_length=1)],
+        output_schema: OutputSchema = None,
+        max_turns: MaxTurns = None,
         max_minutes: MaxMinutes = None,
         budget_usd: BudgetUsd = None,
         budget_tokens: BudgetTokens = None,
         wait_s: TurnWaitS = 0.0,
     ) -> SessionAnswer:
         """Give an agent its next message; it remembers the conversation. Its turn before must have ended."""
-        bounds = TurnBounds(max_minutes=max_minutes, budget_usd=budget_usd, budget_tokens=budget_tokens)
+        bounds = TurnBounds(
+            max_minutes=max_minutes,
+            max_turns=max_turns,
+            output_schema=None if output_schema is None else dict(output_schema),
+            budget_usd=budget_usd,
+            budget_tokens=budget_tokens,
+        )
         progress = Progress(ctx, self._pace)
         session = await progress.during(
             lambda events: self._service.send_to_agent(session_id, message, wait_s, events, bounds)
