@@ -30,6 +30,7 @@ from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.doctor import examine
 from hutch.runs.gate import gate
 from hutch.runs.housekeeping import keep_house
+from hutch.runs.keeping import Keeping
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.recovery import recover, recover_rest
 from hutch.runs.rooms import PathRooms, Rooms
@@ -176,8 +177,10 @@ def build_app(
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None:
     is_whole = await recover(rooms)
     agents, kept = AgentSessions(runs), KeptSessions(runs)
+    keeping = Keeping(rooms, agents)
     services = {
-        name: gate(Service(runs, agents, kept, name), rooms.access, name) for name in rooms.access.principals
+        name: gate(Service(runs, agents, kept, keeping, name), rooms.access, name)
+        for name in rooms.access.principals
     }
     mcp = McpServers(services, version=__version__)
     leave = partial(_leave, runs, kept)
@@ -187,6 +190,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
         helpers.start_soon(_warm_up, rooms.launchers)
         helpers.start_soon(rooms.volumes.tend_cache)
         helpers.start_soon(keep_house, rooms)
+        helpers.start_soon(keeping.recover)
         if not is_whole:
             helpers.start_soon(recover_rest, rooms)
         helpers.start_soon(systemd.keep_alive)

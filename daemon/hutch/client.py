@@ -15,6 +15,7 @@ import httpx2
 
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch.group_client import GroupClient
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
@@ -45,7 +46,7 @@ _IDLE_S = 2.0  # a connection is used again; the daemon keeps one for longer, so
 _LIMITS = httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S)
 
 
-class Client(VolumeClient):
+class Client(VolumeClient, GroupClient):
     """`SandboxService`, each method a request to the daemon. Raises what the protocol says."""
 
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:

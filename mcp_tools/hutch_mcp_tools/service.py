@@ -20,6 +20,15 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.group_records import (
+    AttemptRecord,
+    AttemptsDiff,
+    AttemptsDiffRequest,
+    DiscardedRecord,
+    Forks,
+    GroupRecord,
+    KeptRecord,
+)
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord, TrafficRecord
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
@@ -57,7 +66,7 @@ RunStatus = Literal[
     "failed",
     "lost",
 ]
-SessionKind = Literal["agent", "sandbox"]
+SessionKind = Literal["agent", "sandbox", "group"]
 SessionStatus = Literal["running", "suspended", "idle", "failed", "ended", "lost"]
 
 DEFAULT_WAIT_S = 45.0
@@ -218,6 +227,8 @@ class SessionRecord(Wire):
     last_message: str | None = None  # the agent's, of its newest turn
     result: JsonValue = None  # of its newest turn, in the form that it was asked for
     error: str | None = None
+    group_id: str | None = None  # of which it is an attempt
+    attempts: list[AttemptRecord] = []  # of a group, which a tool answers as a session
 
 
 class SessionPage(Wire):
@@ -289,6 +300,26 @@ class SandboxService(Protocol):
 
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
+
+    async def start_forks(self, request: AgentRequest, forks: Forks) -> GroupRecord:
+        """Attempt one task several times at once, each in a fork of one snapshot of the volume."""
+
+    async def get_group(self, group: str, wait_s: float = 0) -> GroupRecord:
+        """Waits for the end of every turn, `wait_s` at most."""
+
+    async def list_groups(self, limit: int = 20) -> list[GroupRecord]:
+        """Newest first, without their attempts."""
+
+    async def stop_group(self, group: str) -> GroupRecord: ...
+    async def compare_attempts(self, ids: list[str], files: int = 200) -> list[AttemptRecord]:
+        """What each attempt of groups, or session, has changed: of each the first `files`, with lines."""
+
+    async def diff_attempts(self, request: AttemptsDiffRequest) -> AttemptsDiff: ...
+    async def keep_attempt(self, session_id: str, to: str | None = None) -> KeptRecord:
+        """Make what an attempt left its volume's next state, or a new volume `to`; its session goes there."""
+
+    async def discard_group(self, group: str) -> DiscardedRecord:
+        """Remove the forks of a group, but of those at work; what was kept of it stays where it is."""
 
     async def list_reviews(self) -> list[ReviewRecord]:
         """What waits to be applied, newest first."""

@@ -32,6 +32,7 @@ from hutch_mcp_tools.service import (
 )
 from support.mcp_access import FakeAccess
 from support.mcp_changes import FakeChanges
+from support.mcp_groups import FakeGroups
 from support.mcp_network import FakeNetwork
 from support.mcp_volumes import FakeVolumes
 
@@ -58,7 +59,7 @@ class LiveRun:
         return self.record.model_copy(update=sizes)
 
 
-class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork):
+class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork, FakeGroups):
     """Runs live in `tasks`, as they do in the daemon: no caller takes one with it by going away."""
 
     def __init__(self, tasks: TaskGroup, cache: Path) -> None:
@@ -66,6 +67,7 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork):
         FakeAccess.__init__(self)
         FakeChanges.__init__(self)
         FakeNetwork.__init__(self)
+        FakeGroups.__init__(self)
         self._tasks = tasks
         self.runs: dict[str, LiveRun] = {}
         self.sessions: dict[str, SessionRecord] = {}

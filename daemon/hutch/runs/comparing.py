@@ -18,7 +18,10 @@ _LOOKED_AT = (20, 2000)  # snapshots, for the one before the last run
 
 async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> VolumeDiff:
     """Return a page of what differs. Raises what `Volumes.diff` and `Volumes.diff_working` raise."""
-    comparison = await _chosen(volumes, name, request)
+    return await _page(await _chosen(volumes, name, request), request)
+
+
+async def _page(comparison: "Comparison", request: DiffRequest) -> VolumeDiff:
     page: list[VolumeChange] = []
     room, number = _PATCH_BYTES, 0
     async with aclosing(_agents_own_last(comparison.changes)) as changes:
@@ -30,6 +33,35 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
                 room -= len(page[-1].patch or "")
             number += 1
     return comparison.diff(page, None)
+
+
+async def compare_volumes(volumes: Volumes, a: VolumeName, b: VolumeName, request: DiffRequest) -> VolumeDiff:
+    """Return a page of what turns the newest snapshot of one volume into that of another."""
+    older, newer, changes = await volumes.compare_volumes(a, b, prefix=request.path)
+    return await _page(Comparison(volumes, b, older, newer, changes), request)
+
+
+async def changed_files(
+    volumes: Volumes, name: VolumeName, since: str | None, *, lines_of: int, most: int
+) -> tuple[list[VolumeChange], int]:
+    """Return the files that differ since a snapshot, the first with the number of their lines, and how many.
+
+    What agents keep for themselves does not count. None of `since`: since before the last run.
+    """
+    comparison = await _chosen(volumes, name, DiffRequest(volume=str(name), a=since))
+    found: list[VolumeChange] = []
+    count = 0
+    async with aclosing(comparison.changes) as changes:
+        async for change in changes:
+            entry = change.after or change.before
+            if entry is None or entry.kind == "folder" or is_agents_own(change.path):
+                continue
+            count += 1
+            if len(found) < lines_of:
+                found.append(await comparison.told(change, with_patch=True))
+            if count == most:
+                break
+    return found, count
 
 
 async def _agents_own_last(changes: AsyncGenerator[TreeChange]) -> AsyncGenerator[TreeChange]:
@@ -45,16 +77,16 @@ async def _agents_own_last(changes: AsyncGenerator[TreeChange]) -> AsyncGenerato
         yield change
 
 
-async def _chosen(volumes: Volumes, name: VolumeName, request: DiffRequest) -> "_Comparison":
+async def _chosen(volumes: Volumes, name: VolumeName, request: DiffRequest) -> "Comparison":
     """Turn what the snapshots are called into numbers, so that every page compares the same two."""
     if request.working:
         base, changes = await volumes.compare_working(name, prefix=request.path)
-        return _Comparison(volumes, name, base, None, changes)
+        return Comparison(volumes, name, base, None, changes)
     newer = await volumes.contents(name, request.b)
     a = await _before_last_run(volumes, name, newer.snapshot) if request.a is None else request.a
     older = await volumes.contents(name, a)
     changes = volumes.diff(name, older.snapshot, newer.snapshot, prefix=request.path)
-    return _Comparison(volumes, name, older, newer, changes)
+    return Comparison(volumes, name, older, newer, changes)
 
 
 async def _before_last_run(volumes: Volumes, name: VolumeName, number: int) -> int:
@@ -68,7 +100,7 @@ async def _before_last_run(volumes: Volumes, name: VolumeName, number: int) -> i
     return 0
 
 
-class _Comparison:
+class Comparison:
     """From one snapshot to another; None: to the working folder of this host."""
 
     def __init__(

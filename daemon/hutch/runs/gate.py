@@ -21,7 +21,7 @@ from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """A right to the volume that an argument names, "volume" or a field of one, "request.volume"."""
+    """A right to the volume that an argument names, if it does: "volume", or a field, "request.volume"."""
 
     level: Level
     argument: str = "volume"
@@ -67,6 +67,14 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "get_session": (Own(),),
     "list_sessions": (Own(),),
     "stop_session": (Own(),),
+    "start_forks": (Mounts(), Own()),
+    "get_group": (Own(),),
+    "list_groups": (Own(),),
+    "stop_group": (Own(),),
+    "compare_attempts": (Own(),),
+    "diff_attempts": (Own(),),
+    "keep_attempt": (Own(), Needs(Level.WRITE, "to")),
+    "discard_group": (Own(),),
     "list_reviews": (Own(),),
     "get_changes": (Own(),),
     "apply_changes": (Own(),),
@@ -161,7 +169,9 @@ class _Gate:
             )
         if isinstance(rule, Needs):
             first, _, field = rule.argument.partition(".")
-            text = getattr(given[first], field) if field else given[first]
+            text = getattr(given[first], field) if field else given.get(first)
+            if text is None:  # it was left out, and so no volume is named
+                return
             try:
                 rights.require(self._access.volume(text), rule.level)
             except HutchError as error:

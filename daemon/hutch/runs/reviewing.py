@@ -11,6 +11,7 @@ from hutch.runs.answers import answers
 from hutch.runs.lookup import find_session
 from hutch.runs.patch_text import TEXT_BYTES, PatchText, patch_text
 from hutch.runs.repository import protected_in
+from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
 from hutch.runs.workspaces import shown
 from hutch.workspaces.around import named_by_git
@@ -145,6 +146,20 @@ class Reviewing:
             count=len(picked),
             waiting=len(review.changes()),
         )
+
+
+async def waiting_of(rooms: Rooms, review_id: str, limit: int) -> WorkspaceChanges | None:
+    """Return what waits of a session, the first with the number of their lines; None: nothing does."""
+    request = ChangesRequest(id=review_id, limit=max(limit, 1))
+    try:
+        review = await to_thread.run_sync(rooms.reviews.find, review_id)
+        with rooms.reviews.used(review.id):
+            names = protected_in(review.folder, rooms.config)
+            return await to_thread.run_sync(_told, rooms.reviews, review, request, names)
+    except HutchError as error:
+        if error.code not in ("changes_unknown", "review_busy"):
+            raise
+        return None
 
 
 def _told(

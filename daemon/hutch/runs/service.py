@@ -11,6 +11,9 @@ from hutch.policy import Wish, shown
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.answers import answers
 from hutch.runs.granting import Granting
+from hutch.runs.grouping import Grouping
+from hutch.runs.groups import Groups
+from hutch.runs.keeping import Keeping
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
@@ -43,10 +46,12 @@ _MAX_PAGE = 200
 _DESTINATIONS = 20  # in one record
 
 
-class Service(VolumeService, Granting, Reviewing, Networking):
+class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     """A principal's one door to the daemon: MCP tools, the CLI and the page stand on it, behind the gate."""
 
-    def __init__(self, runs: Runs, agents: AgentSessions, kept: KeptSessions, principal: str) -> None:
+    def __init__(
+        self, runs: Runs, agents: AgentSessions, kept: KeptSessions, keeping: Keeping, principal: str
+    ) -> None:
         config = runs.rooms.config
         VolumeService.__init__(
             self,
@@ -59,10 +64,11 @@ class Service(VolumeService, Granting, Reviewing, Networking):
         self._runs = runs
         self._agents = agents
         self._kept = kept
+        self._keeping = keeping
+        self._groups = Groups(runs, agents)
         self._state = runs.rooms.state
 
     # Runs ------------------------------------------------------------------
-
     @answers
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
         wish, stdin = _wish(request), request.stdin
@@ -229,7 +235,8 @@ class Service(VolumeService, Granting, Reviewing, Networking):
             session = replace(session, status="suspended")
         totals, used = await self._state.totals(session.id), await self._state.usage(session_id=session.id)
         traffic = await self._state.traffic(session, _DESTINATIONS)
-        return session_record(session, totals, used, traffic, live.note if live else "")
+        note, attempt = live.note if live else "", await self._state.attempt(session.id)
+        return session_record(session, totals, used, traffic, note, attempt)
 
 
 def _has_network(run: Run) -> bool:

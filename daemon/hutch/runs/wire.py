@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from hutch.access import Share
 from hutch.egress import Refusal
 from hutch.secrets import Checked
-from hutch.state import AccessToken, Connection, Run, Session, Tokens, Traffic, UsageRow
+from hutch.state import AccessToken, Attempt, Connection, Run, Session, Tokens, Traffic, UsageRow
 from hutch.state.records import SessionTotals
 from hutch_mcp_tools.access_records import SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
@@ -66,6 +66,7 @@ def session_record(
     used: Sequence[UsageRow],
     traffic: Sequence[Traffic],
     note: str,
+    attempt: Attempt | None,
 ) -> SessionRecord:
     """A session, with what its runs add up to and what the one is at that works now."""
     return SessionRecord(
@@ -89,6 +90,7 @@ def session_record(
         last_message=session.last_message,
         result=cast("JsonValue", session.result),
         error=session.error,
+        group_id=attempt.group_id if attempt else None,
     )
 
 

@@ -3,6 +3,7 @@
 Holds no content of volumes.
 """
 
+from hutch.state.groups import Attempt, Group
 from hutch.state.journal import Journal
 from hutch.state.records import (
     AccessToken,
@@ -19,7 +20,9 @@ from hutch.state.usage import UsageRow
 
 __all__ = [
     "AccessToken",
+    "Attempt",
     "Connection",
+    "Group",
     "Journal",
     "Run",
     "RunStatus",

@@ -16,6 +16,7 @@ import aiosqlite
 
 from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
+from hutch.state.groups import GroupRows
 from hutch.state.migrate import migrate
 from hutch.state.records import AccessToken, Run, Session, SessionStatus, SessionTotals, Tokens
 from hutch.state.usage import UsageRows
@@ -32,7 +33,7 @@ _TOKENS = {
 _SESSION_JSON = ("request", "result")
 
 
-class State(UsageRows, ConnectionRows):
+class State(UsageRows, ConnectionRows, GroupRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
 
     async def put_run(self, run: Run) -> None:

@@ -16,6 +16,7 @@ from hutch.volumes.folder.desk import Desk
 from hutch.volumes.lease.leases import TTL_S, Lease
 from hutch.volumes.log.quotas import Quotas
 from hutch.volumes.names import VolumeName
+from hutch.volumes.past.adopting import Adopting
 from hutch.volumes.past.bounding import HistoryBound
 from hutch.volumes.past.checking import Checker, Told
 from hutch.volumes.past.collecting import Collector
@@ -75,6 +76,7 @@ class Volumes(PastDoor):
         self._housekeeper = Housekeeper(engine, self._thinner, self._collector)
         self._measurer = Measurer(engine, self._reader)
         self._past = Past(engine, self._reader, self._desk)
+        self._adopting = Adopting(engine, self._reader, self._bound)
         self._checker = Checker(engine)
         self._transfer = Transfer(engine, self._reader, self._cache, self._bound)
 
@@ -258,6 +260,14 @@ class Volumes(PastDoor):
         """As `diff_working`, with the files of the snapshot that the folder stands on."""
         base, now = await self._past.working(name)
         return Contents(self._engine.store, base), streamed(base, now, prefix)
+
+    async def compare_volumes(
+        self, a: VolumeName, b: VolumeName, *, prefix: str | bytes = "/"
+    ) -> tuple[Contents, Contents, AsyncGenerator[TreeChange]]:
+        """What turns the newest snapshot of one volume into that of another, and the files of both."""
+        old, new = await self._past.across(a, b)
+        store = self._engine.store
+        return Contents(store, old), Contents(store, new), streamed(old, new, prefix)
 
     async def read_working(self, name: VolumeName, path: bytes, limit: int) -> bytes | None:
         """The beginning of a file as it is now in this host's working folder; None: there is none."""

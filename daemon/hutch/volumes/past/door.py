@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 from hutch.volumes.lease.leases import Lease
 from hutch.volumes.names import VolumeName
+from hutch.volumes.past.adopting import Adopting
 from hutch.volumes.past.collecting import GRACE_S, Collector
 from hutch.volumes.past.housekeeping import Housekeeper
 from hutch.volumes.past.measuring import Measurer
@@ -29,6 +30,7 @@ class PastDoor(ABC):
     """What `Volumes` can do with the past of a volume."""
 
     _past: Past
+    _adopting: Adopting
     _thinner: Thinner
     _collector: Collector
     _measurer: Measurer
@@ -91,6 +93,21 @@ class PastDoor(ABC):
             HutchError: `volume_unknown`, `volume_exists`, `snapshot_unknown`.
         """
         return await self._past.fork(name, to, at)
+
+    async def adopt(
+        self, name: VolumeName, fork: VolumeName, *, run_id: str, holder: str = "adoption"
+    ) -> Snapshot | None:
+        """Make what a fork of the volume holds its newest snapshot, as of `run_id`; None: it is so.
+
+        All of it or nothing, at whatever instant it is cut off. Takes both leases. What the fork wrote is
+        copied: it can be removed afterwards.
+
+        Raises:
+            HutchError: `volume_moved_on`: the volume was written since the fork began; `fork_unrelated`,
+                and those of `lease`.
+        """
+        async with self.lease(fork, holder) as source, self.lease(name, holder) as lease:
+            return await self._adopting.adopt(lease, source, run_id)
 
     async def tag(self, name: VolumeName, label: str, at: At = None) -> Tag:
         """Give a snapshot a name: it is kept for as long as it has one.

@@ -13,6 +13,7 @@ from hutch.volumes.lease.leases import Lease
 from hutch.volumes.log.lines import sealed_line
 from hutch.volumes.log.state import ForkPoint, State
 from hutch.volumes.names import VolumeName
+from hutch.volumes.past.adopting import told_apart
 from hutch.volumes.past.comparing import changes
 from hutch.volumes.past.going_back import GoingBack
 from hutch.volumes.reading import Reader
@@ -41,6 +42,11 @@ class Past:
         old, new = await self._reader.state(name, a), await self._reader.state(name, b)
         async for change in streamed(old, new, prefix):
             yield change
+
+    async def across(self, a: VolumeName, b: VolumeName) -> tuple[State, State]:
+        """The newest states of two volumes, such that their trees can be compared."""
+        old, new = await self._reader.state(a), await self._reader.state(b)
+        return old, await to_thread.run_sync(told_apart, old, new)
 
     async def diff_working(self, name: VolumeName, prefix: str | bytes) -> AsyncGenerator[TreeChange]:
         """What turns the snapshot that this host's folder stands on into what it holds."""

@@ -186,6 +186,11 @@ def as_described(old: Folder, tree: Folder) -> Folder:
     return _reworked(old, tree, lambda file: file, described)
 
 
+def refiled(tree: Folder, file: Callable[[File], File]) -> Folder:
+    """`tree` with each file made anew."""
+    return _reworked(EMPTY, tree, file, lambda folder, _, children: folder._replace(children=children))
+
+
 def _reworked(
     old: Folder,
     tree: Folder,

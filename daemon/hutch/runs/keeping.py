@@ -1,0 +1,170 @@
+"""What becomes of the attempts of a group: one is kept as its volume's next state, the others discarded."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import anyio
+from anyio import to_thread
+
+from hutch.access import Level
+from hutch.errors import HutchError
+from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.lookup import find_session
+from hutch.runs.rooms import Rooms
+from hutch.state import Attempt, Group, Session
+from hutch.volumes import StoreError, VolumeName
+
+CHECK = "-check-"  # in the names of forks of an attempt's volume, in which it is checked
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where an attempt's work is now."""
+
+    attempt: Attempt
+    changes: int
+
+
+@dataclass(slots=True)
+class Keeping:
+    """A keeping is noted, done in one entry of the volume, then told: cut off anywhere it can be ended."""
+
+    rooms: Rooms
+    agents: AgentSessions
+    _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def keep(self, text: str, to: str | None, principal: str) -> Kept:
+        """Make an attempt's work the next state of the volume where it began, or a new volume `to`.
+
+        Raises:
+            HutchError: `not_an_attempt`, `session_busy`, `volume_moved_on`, `volume_exists`, and what leases
+                and rights refuse.
+        """
+        session = await find_session(self.rooms.state, text, principal)
+        async with self._one_at_a_time:
+            attempt = await self._attempt(session)
+            group = await self.rooms.state.group(attempt.group_id)
+            assert group is not None
+            target = self.rooms.access.spell(self.rooms.volume(to)) if to else group.volume
+            rights = await self.rooms.access.rights(principal)
+            rights.require(self.rooms.volume(target), Level.WRITE)
+            if attempt.kept_as == target:
+                return Kept(attempt, 0)
+            if attempt.kept_as:
+                raise HutchError(
+                    "not_an_attempt",
+                    f"session {session.id} was kept already, as volume '{attempt.kept_as}'",
+                    f"fork that: hutch volume fork {attempt.kept_as} NEW",
+                )
+            return await self._kept(group, attempt, session, target)
+
+    async def recover(self) -> None:
+        """Bring what a predecessor had begun to keep to its end."""
+        for attempt in await self.rooms.state.attempts_being_kept():
+            session = await self.rooms.state.session(attempt.session_id or "")
+            group = await self.rooms.state.group(attempt.group_id)
+            if session is None or group is None or attempt.keeping is None:
+                continue
+            try:
+                async with self._one_at_a_time:
+                    await self._kept(group, attempt, session, attempt.keeping)
+            except HutchError as error:
+                logger.warning("session=%s is not kept: %s: %s", session.id, error.code, error.message)
+            else:
+                logger.warning("session=%s is kept as volume %s", session.id, attempt.keeping)
+
+    async def discard(self, group: Group) -> tuple[list[str], dict[str, str]]:
+        """Remove the forks of a group, but of those at work; return their names, and why others are left.
+
+        What was kept is in another volume. The group is forgotten when nothing of it is left.
+        """
+        names = [VolumeName.parse(each.name) for each in await self.rooms.volumes.list()]
+        removed: list[str] = []
+        left: dict[str, str] = {}
+        for attempt in await self.rooms.state.attempts(group.id):
+            if attempt.session_id and (live := self.agents.turn_of(attempt.session_id)):
+                left[attempt.volume] = f"session {attempt.session_id} is at work in run {live.id}"
+                continue
+            try:
+                for name in _own(self.rooms.volume(attempt.volume), names):
+                    await self.rooms.volumes.remove(name, holder=f"discard {group.id}")
+                    await self.rooms.access.forget(name)
+                    removed.append(self.rooms.access.spell(name))
+                if attempt.session_id and not attempt.kept_as:
+                    await self._forget(attempt.session_id)
+            except HutchError as error:
+                left[attempt.volume] = error.message
+        if not left:
+            await self.rooms.state.forget_group(group.id)
+        return removed, left
+
+    async def _attempt(self, session: Session) -> Attempt:
+        attempt = await self.rooms.state.attempt(session.id)
+        if attempt is None:
+            raise HutchError(
+                "not_an_attempt", f"session {session.id} is no attempt of a group", "see: hutch compare"
+            )
+        if live := self.agents.turn_of(session.id):
+            raise HutchError(
+                "session_busy",
+                f"session {session.id} is at work in run {live.id}",
+                f"wait for it, or end its turn with: hutch stop {live.id}",
+            )
+        return attempt
+
+    async def _kept(self, group: Group, attempt: Attempt, session: Session, target: str) -> Kept:
+        """Note, do, tell. Only a store that is away leaves the note, for another try after a restart."""
+        state = self.rooms.state
+        await state.put_attempt(replace(attempt, keeping=target))
+        try:
+            number, changes = await self._done(group, attempt, session, target)
+        except StoreError:
+            raise
+        except HutchError as error:
+            await state.put_attempt(replace(attempt, keeping=None))
+            if error.code != "volume_moved_on":
+                raise
+            hint = f"{error.hint}; or keep it as a volume of its own: hutch keep {session.id} --as NAME"
+            raise HutchError(error.code, error.message, hint) from error
+        _, colon, path = (session.volume or "").partition(":")
+        home = f"{target}{colon}{path}"
+        await state.put_session(replace(session, volume=home, updated_at=time.time()))
+        attempt = replace(attempt, keeping=None, kept_as=target, kept_snapshot=number)
+        await state.put_attempt(attempt)
+        return Kept(attempt, changes)
+
+    async def _done(self, group: Group, attempt: Attempt, session: Session, target: str) -> tuple[int, int]:
+        volumes, fork, to = self.rooms.volumes, self.rooms.volume(attempt.volume), self.rooms.volume(target)
+        if target != group.volume:
+            await self._forked(fork, to, is_retried=attempt.keeping == target)
+            return (await volumes.info(to)).snapshot, 0
+        by = f"keep {session.id} of {group.id}"
+        made = await volumes.adopt(to, fork, run_id=by, holder=f"keep {session.id}")
+        return (made.number, made.change_count) if made else ((await volumes.info(to)).snapshot, 0)
+
+    async def _forked(self, fork: VolumeName, to: VolumeName, *, is_retried: bool) -> None:
+        try:
+            await self.rooms.volumes.fork(fork, to)
+        except HutchError as error:
+            if error.code != "volume_exists" or not is_retried:
+                raise
+            if (await self.rooms.volumes.stat(to)).parent != str(fork):  # else the first try made it
+                raise
+
+    async def _forget(self, session_id: str) -> None:
+        """Forget a session with what waits of its workspace; its runs and a branch that it made stay."""
+        reviews, worktrees = self.rooms.reviews, self.rooms.worktrees
+        with reviews.used(session_id):
+            await to_thread.run_sync(reviews.discard, session_id)
+        await to_thread.run_sync(worktrees.remove, session_id)
+        await self.rooms.state.forget_session(session_id)
+
+
+def _own(volume: VolumeName, names: Sequence[VolumeName]) -> list[VolumeName]:
+    """The volume of an attempt, if it is still there, and those in which it was checked."""
+    checks = f"{volume.full}{CHECK}"
+    return [name for name in names if name == volume or name.full.startswith(checks)]

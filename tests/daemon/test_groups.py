@@ -1,0 +1,182 @@
+"""Claude Code, the real one, attempts one task three times at once, each in a fork of one snapshot."""
+
+import base64
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.group_records import AttemptRecord, AttemptsDiffRequest, Forks, GroupRecord
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
+from support.daemon import Daemon, daemon, model_config, run, scripted_model, turn
+
+pytestmark = pytest.mark.slow
+
+KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
+FIRST = (
+    'Begin. SCRIPT: [{"shell": "mkdir -p /workspace/src && echo 1 > /workspace/src/a"}, {"text": "Begun."}]'
+)
+
+
+def script(*steps: dict[str, object]) -> str:
+    return f"SCRIPT: {json.dumps(steps)}"
+
+
+def writes(word: str) -> str:
+    return script(
+        {"shell": f"echo {word} > /workspace/src/a; echo {word} > /workspace/{word}"}, {"text": word}
+    )
+
+
+VARIANTS = [writes("one"), writes("two"), writes("three")]
+
+
+@asynccontextmanager
+async def house(folder: Path, more: str = "") -> AsyncGenerator[tuple[Daemon, Client]]:
+    async with (
+        scripted_model(folder / "model.log") as url,
+        daemon(folder / "d", model_config(url) + more, env=KEY) as made,
+        made.client() as client,
+    ):
+        yield made, client
+
+
+async def attempted(client: Client, variants: list[str], **values: object) -> GroupRecord:
+    """A group whose attempts have ended."""
+    said = {"agent": "claude", "prompt": "Go on.", "volume": "web", "model": "claude-opus-5-5", **values}
+    forks = Forks(count=len(variants), variants=variants)
+    group = await client.start_forks(AgentRequest.model_validate(said), forks)
+    while group.is_at_work:
+        group = await client.get_group(group.group_id, 45)
+    return group
+
+
+async def names(client: Client) -> list[str]:
+    return [volume.name for volume in await client.list_volumes()]
+
+
+async def text(client: Client, volume: str, path: str) -> str:
+    content = await client.read_volume(ReadVolumeRequest(volume=volume, path=path))
+    return base64.b64decode(content.data_base64 or "").decode()
+
+
+def session(attempt: AttemptRecord) -> str:
+    assert attempt.session_id is not None
+    return attempt.session_id
+
+
+@pytest.mark.timeout(240)  # five turns of the real agent
+async def test_three_attempts_go_their_own_ways_and_one_is_kept(tmp_path: Path) -> None:
+    async with house(tmp_path) as (_, client):
+        before = await turn(client, FIRST, "web")
+        group = await attempted(client, VARIANTS)
+        told = [(each.status, each.last_message, each.changed) for each in group.attempts]
+        assert told == [("idle", "one", 2), ("idle", "two", 2), ("idle", "three", 2)]
+        assert group.snapshot == (await client.volume_stat("web")).volume.snapshot
+        assert await text(client, "web", "/src/a") == "1\n"
+        first, second, third = await client.compare_attempts([group.group_id])
+        for attempt, word in ((first, "one"), (second, "two"), (third, "three")):
+            check_attempt(attempt, word)
+            # The conversation is forked too: each has the same past, and a transcript of its own
+            stored = await text(client, attempt.volume, "/.hutch/session.json")
+            assert str(before.agent_session_id) in stored
+        await check_difference(client, first, second)
+        await check_keeping(client, group, second, first)
+
+        # Its session goes on in the original volume, with all that was said in its attempt.
+        after = await turn(client, script({"shell": "cat /workspace/two"}, {"text": "ok"}), "web")
+        assert (after.session_id, after.volume, after.turns) == (session(second), "web", 2)
+        assert after.agent_session_id == before.agent_session_id
+
+        done = await client.discard_group(group.group_id)
+        assert (len(done.removed), done.left) == (3, {})
+        assert await names(client) == ["apart", "web"]
+        assert await text(client, "apart", "/one") == "one\n"
+        left = {each.session_id for each in (await client.list_sessions()).sessions}
+        assert left == {before.session_id, session(first), session(second)}
+        with pytest.raises(ServiceError) as unknown:
+            await client.get_group(group.group_id)
+        assert unknown.value.code == "group_unknown"
+
+
+def check_attempt(attempt: AttemptRecord, word: str) -> None:
+    files = {(f.kind, f.path, f.added, f.deleted) for f in attempt.files}
+    assert files == {("A", f"/{word}", 1, 0), ("M", "/src/a", 1, 1)}
+    assert (attempt.added, attempt.deleted, attempt.outcome) == (2, 1, "exited")
+    assert (attempt.tokens_in, attempt.tokens_out) == (2000, 100)  # two model calls
+    assert attempt.cost_usd is not None
+
+
+async def check_difference(client: Client, a: AttemptRecord, b: AttemptRecord) -> None:
+    page = await client.diff_attempts(AttemptsDiffRequest(a=session(a), b=session(b)))
+    told = {change.path: change.patch or "" for change in page.changes if ".hutch" not in change.path}
+    assert told.keys() == {"/src/a", "/one", "/two"}
+    assert "-one\n+two\n" in told["/src/a"]
+
+
+async def check_keeping(client: Client, group: GroupRecord, it: AttemptRecord, other: AttemptRecord) -> None:
+    kept = await client.keep_attempt(session(it))
+    assert (kept.volume, kept.snapshot) == ("web", group.snapshot + 1)
+    assert await text(client, "web", "/two") == "two\n"
+    newest = (await client.volume_log("web"))[0]
+    assert newest.run_id == f"keep {session(it)} of {group.group_id}"
+    assert (await client.keep_attempt(session(it))).snapshot == kept.snapshot
+    with pytest.raises(ServiceError) as refused:
+        await client.keep_attempt(session(other))
+    assert refused.value.code == "volume_moved_on"
+    assert f"hutch keep {session(other)} --as" in refused.value.hint
+    apart = await client.keep_attempt(session(other), "apart")
+    assert (apart.volume, await text(client, "apart", "/one")) == ("apart", "one\n")
+
+
+async def test_attempts_at_work_are_shown_stopped_and_never_removed(tmp_path: Path) -> None:
+    async with house(tmp_path) as (_, client):
+        hang = script({"shell": "echo begun > /workspace/begun; sleep 500"}, {"text": "x"})
+        said = AgentRequest(agent="claude", prompt="Go.", model="claude-opus-5-5")
+        group = await client.start_forks(said, Forks(count=2, variants=[hang, writes("two")]))
+        while group.attempts[1].status == "running" or not group.attempts[0].changed:
+            group = await client.get_group(group.group_id, 0.2)
+        working, done = group.attempts
+        assert (working.status, done.status, group.snapshot) == ("running", "idle", 0)
+        assert working.duration_s > 0
+        with pytest.raises(ServiceError) as busy:
+            await client.keep_attempt(session(working))
+        assert busy.value.code == "session_busy"
+        discarded = await client.discard_group(group.group_id)
+        assert discarded.removed == [done.volume]
+        assert discarded.left.keys() == {working.volume}
+        stopped = await client.stop_group(group.group_id)
+        assert stopped.attempts[0].status == "idle"
+        assert (stopped.attempts[1].status, stopped.attempts[1].changed) == ("lost", None)
+        assert (await client.keep_attempt(session(working))).volume == group.volume
+        assert await text(client, group.volume, "/begun") == "begun\n"
+        assert (await client.discard_group(group.group_id)).left == {}
+        assert await names(client) == [group.volume]
+
+
+REFUSED: tuple[tuple[dict[str, str], str], ...] = (
+    ({"network": "wrong"}, "network_denied"),
+    ({"agent": "nobody"}, "agent_unknown"),
+    ({"volume": "web:ro"}, "forks_invalid"),
+    ({"volume": "new=web@77"}, "snapshot_unknown"),
+    ({"workspace": "/srv:rw"}, "forks_invalid"),
+    ({"prompt": "all is well, but for the credential"}, "agent_keyless"),
+)
+
+
+async def test_a_group_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        await run(client, "echo 1 > /data/f", volumes=["web:/data"])
+        for changes, code in REFUSED:
+            wanted = {"agent": "claude", "prompt": "x", "volume": "web", **changes}
+            with pytest.raises(ServiceError) as refused:
+                await client.start_forks(AgentRequest.model_validate(wanted), Forks(count=2))
+            assert refused.value.code == code, refused.value.message
+            assert await names(client) == ["web"]
+            assert (await client.list_sessions()).sessions == []
+            assert await client.list_groups() == []
