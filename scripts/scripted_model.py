@@ -45,6 +45,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import socket
 import sys
 from collections import Counter
@@ -173,6 +174,7 @@ def log_entry(request: Request, body: Json, step: Json) -> Json:
         "model": body.get("model"),
         "tools": sorted(tool.full_name for tool in offered(body)),
         "newest": said[-1].text if said else None,
+        "marks": sorted(set(re.findall(r"\bMARK-\w+", json.dumps(body)))),
         "step": step,
     }
 

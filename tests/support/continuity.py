@@ -1,0 +1,140 @@
+"""Agents whose conversations are cut off and go on: who they are, how they work and are killed."""
+
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from hutch.client import Client
+from hutch_mcp_tools.service import AgentRequest, SessionRecord
+from support.daemon import Daemon, model_config
+
+LONG_S = 60
+STORES = ("folder", "bucket")
+CUTS = (  # the ways to be cut off, each a test's
+    "a second turn",
+    "kill -9 of the agent",
+    "kill -9 of the sandbox",
+    "kill -9 of the daemon",
+    "kill -9 in the very first turn",
+    "the host is lost",
+    "another method",
+    "an earlier snapshot",
+    "forks",
+    "one writer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAtWork:
+    """An agent that talks to the scripted model. `programs`: what its own process is called."""
+
+    name: str
+    title: str
+    programs: tuple[str, ...]
+    env: Mapping[str, str]  # of the daemon: the credential, of which any will do
+
+    def config(self, url: str) -> str:
+        return model_config(url)
+
+
+AGENTS = (AgentAtWork("claude", "Claude Code", ("claude",), {"ANTHROPIC_API_KEY": "sk-planted-canary"}),)
+
+
+def prompt(mark: str, *steps: Mapping[str, object]) -> str:
+    """A prompt that the model can be asked about later: its log names the marks that it heard."""
+    return f"Go on, {mark}. SCRIPT: {json.dumps([*steps, {'text': f'Done {mark}.'}])}"
+
+
+def append(mark: str) -> Mapping[str, object]:
+    """A step that leaves a line in the volume."""
+    return {"shell": f"echo {mark} >> /workspace/journal"}
+
+
+def heard(model_log: Path) -> set[str]:
+    """The marks in what the model was told last."""
+    return set(json.loads(model_log.read_text().splitlines()[-1])["marks"])
+
+
+async def take_turn(client: Client, agent: str, mark: str, volume: str, **values: object) -> SessionRecord:
+    """One whole turn, which must succeed and say so."""
+    asked = {"agent": agent, "prompt": prompt(mark, append(mark)), "volume": volume, **values}
+    session = await client.start_agent(AgentRequest.model_validate(asked), 45)
+    while session.status in ("running", "queued"):
+        session = await client.get_session(session.session_id, 45)
+    ended = (session.status, session.error, session.last_message)
+    assert ended == ("idle", None, f"Done {mark}."), ended
+    return session
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """A turn in the middle of a tool call, and the host's numbers of what makes it up."""
+
+    session: SessionRecord
+    tool: int
+
+    def agent(self, programs: tuple[str, ...]) -> int:
+        """The agent's own process: the topmost of its name, for it may start itself again."""
+        named = [pid for pid in _ancestors(self.tool) if _program(pid) in programs]
+        assert named, [_program(pid) for pid in _ancestors(self.tool)]
+        return named[-1]
+
+    def sandbox(self) -> int:
+        """The process around the sandbox: the first that is of the host's process namespace."""
+        return next(pid for pid in _ancestors(self.tool) if not _is_inside(pid))
+
+
+async def hang(client: Client, agent: str, mark: str, volume: str) -> Hanging:
+    """Begin a turn and return when it is in a tool call that does not end by itself."""
+    nap = f"5{os.getpid()}{anyio.current_time() % 1:.9f}"[:18]  # nobody else's
+    work = {"shell": f"{append(mark)['shell']}; sleep {nap}"}
+    asked = AgentRequest(agent=agent, prompt=prompt(mark, work), volume=volume)
+    session = await client.start_agent(asked, 0)
+    with anyio.fail_after(LONG_S):
+        while not (found := _sleeping(nap)):
+            await anyio.sleep(0.05)
+    return Hanging(session, found)
+
+
+async def until_ended(client: Client, session: SessionRecord) -> SessionRecord:
+    with anyio.fail_after(LONG_S):
+        while (session := await client.get_session(session.session_id, 20)).status in ("running", "queued"):
+            await anyio.sleep(0.05)
+    return session
+
+
+@asynccontextmanager
+async def killed_and_back(made: Daemon) -> AsyncGenerator[Client]:
+    """The daemon is killed, and another one takes its place."""
+    await made.restart(signal.SIGKILL)
+    async with made.client() as client:
+        yield client
+
+
+def _sleeping(nap: str) -> int | None:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if file.read_bytes().split(b"\0")[:2] == [b"sleep", nap.encode()]:
+                return int(file.parent.name)
+    return None
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        status = Path(f"/proc/{pid}/status").read_text()
+        pid = int(status.partition("PPid:")[2].split()[0])
+
+
+def _program(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
+
+
+def _is_inside(pid: int) -> bool:
+    return Path(f"/proc/{pid}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
