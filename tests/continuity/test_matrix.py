@@ -18,7 +18,8 @@ import pytest
 
 from hutch.client import Client
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
-from hutch_mcp_tools.service import AgentRequest, ServiceError
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.ceph import S3Server
 from support.continuity import (

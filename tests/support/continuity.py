@@ -11,7 +11,8 @@ from pathlib import Path
 import anyio
 
 from hutch.client import Client
-from hutch_mcp_tools.service import AgentRequest, SessionRecord
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import SessionRecord
 from support.daemon import Daemon, model_config
 
 LONG_S = 60
