@@ -102,15 +102,24 @@ class RunLimits(Budget):
     output_bytes: Annotated[int, Field(gt=0)] | None = None
 
 
+class ScriptSource(Wire):
+    """A script whose `main` is called; what its head asks for is in the request already."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]  # of its file, which says its language
+    text: Annotated[str, Field(max_length=1 << 20)]
+
+
 class RunRequest(RunLimits):
     """One command. A string is run by the sandbox's own shell, a list of words as it is."""
 
     model_config = BASE64
 
     command: str | list[str]
+    script: ScriptSource | None = None  # is run instead of the command, with `args`
+    agent: str | None = None  # of the configuration: its program, networks and secrets are there for a script
     session_id: str | None = None  # a kept sandbox; "new" opens one
     volumes: list[str] = []  # "name:path" or "name:path:ro"; a name may hold $workspace and $args[a.b]
-    args: dict[str, JsonValue] = {}  # what templates take
+    args: dict[str, JsonValue] = {}  # what templates take, and a script's main
     workspace: str | None = None  # "DIR" or "DIR:MODE", by default ro
     method: str | None = None
     image: str | None = None  # the root of the sandbox, one that the owner allows
@@ -185,7 +194,9 @@ class RunRecord(Wire):
     refused: dict[str, str] = {}  # "host:port" that it did not reach -> why; the newest
     traffic: list[TrafficRecord] = []  # what it connected to, summed; `network_log` has each
     usage: Usage | None = None  # as the agent itself reports it
-    result: JsonValue = None  # an agent's, in the form that it was asked for
+    result: JsonValue = (
+        None  # an agent's, in the form asked for, or what a script's main returned; not in lists
+    )
     metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
     budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
     principal: str = "owner"  # who started it

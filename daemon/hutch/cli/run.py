@@ -1,4 +1,4 @@
-"""`hutch run`: one command in a sandbox, its output as it comes, its exit code as ours."""
+"""`hutch run`: one command or script in a sandbox, its output as it comes, its exit code as ours."""
 
 import os
 import stat
@@ -15,6 +15,7 @@ from hutch.cli.follow import Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
 from hutch.cli.refusal import FAILED, INTERRUPTED, OUT_OF_MEMORY, TIMED_OUT, report
+from hutch.cli.script import ScriptOrCommand, read_args, typed_script, with_head
 from hutch.cli.terminal import Sink
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
@@ -37,14 +38,16 @@ Examples:
   hutch run -- python3 -c 'print(1 + 1)'
   hutch run -v web -- make test
   echo 'import this' | hutch run python3 -
+  hutch run report.py --arg user=ada
 """
 
 
 class Passing:
-    """Output that goes on to our own stdout and stderr."""
+    """Output that goes on to our own stdout and stderr; `aside`: all of it to stderr."""
 
-    def __init__(self, *, raw: bool) -> None:
-        self._sinks = {"stdout": Sink(sys.stdout.buffer, raw=raw), "stderr": Sink(sys.stderr.buffer, raw=raw)}
+    def __init__(self, *, raw: bool, aside: bool = False) -> None:
+        stderr = Sink(sys.stderr.buffer, raw=raw)
+        self._sinks = {"stdout": stderr if aside else Sink(sys.stdout.buffer, raw=raw), "stderr": stderr}
 
     def output(self, stream: Stream, data: bytes) -> None:
         self._sinks[stream].write(data)
@@ -70,11 +73,12 @@ class Collecting:
         return {name: data.decode("utf-8", "replace") for name, data in self._data.items()}
 
 
-@click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
+@click.command(cls=ScriptOrCommand, context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
 @click.option(
     "-v", "--volume", multiple=True, metavar="[NEW=]NAME[@AT][:PATH[:ro]]", help="A volume; at /workspace."
 )
 @args_option
+@click.option("--args-json", metavar="FILE|-", help="An object of arguments, from a file or standard input.")
 @click.option(
     "-w",
     "--workspace",
@@ -88,6 +92,9 @@ class Collecting:
 @kinds.secret_option
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
 @click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
+@click.option(
+    "--agent", metavar="NAME", help="For a script: the program, networks and secrets of this agent."
+)
 @click.option(
     "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
 )
@@ -111,21 +118,27 @@ class Collecting:
 @kinds.budget_options
 @kinds.pause_option
 @kinds.wait_volume_option
+@click.option("--print-id", is_flag=True, help="Print the run's id; its own output goes to stderr.")
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
 @click.argument("command", nargs=-1, required=True)
 @click.pass_obj
-def run(invocation: Invocation, /, *, raw: bool, as_json: bool, **options: Any) -> int:
-    """Run COMMAND in a sandbox, pass its input and output on, and end with its exit code."""
-    display = Collecting() if as_json else Passing(raw=raw)
+def run(invocation: Invocation, /, *, raw: bool, as_json: bool, print_id: bool, **options: Any) -> int:
+    """Run COMMAND in a sandbox, pass its input and output on, and end with its exit code.
+
+    Or a script of this host, whose head says what it needs: its arguments are given with --arg.
+    """
+    display = Collecting() if as_json else Passing(raw=raw, aside=print_id)
     waiting = Waiting("waiting for the daemon")
-    request = _request(options)
+    request = _request(options, invocation)
 
     async def work(service: SandboxService) -> int:
         follower = Follower(service, display, waiting, owns=True)
         record = await follower.follow(lambda wait_s, events: service.run(request, wait_s, events))
         if isinstance(display, Collecting):
             print_json(record.model_dump(mode="json") | display.texts)
+        elif print_id:
+            print(record.run_id)
         _tell(record, is_new=options["session"] == "new" and not as_json)
         return 128 + follower.signal if follower.signal else exit_code(record)
 
@@ -143,20 +156,28 @@ def exit_code(record: RunRecord) -> int:
     return ends.get(record.status, killed)
 
 
-def _request(options: dict[str, Any]) -> RunRequest:
+def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
+    options["args"] = read_args(options["args_json"])
+    script = typed_script(options["command"])
+    if script:
+        options = with_head(options, script, invocation)
+    elif options["agent"]:
+        raise click.UsageError("--agent goes with a script; an agent itself is given a task by: hutch agent")
     return asked(
         RunRequest,
         command=list(options["command"]),
+        script=script and {"name": script.path.name, "text": script.text},
+        agent=options["agent"],
         session_id=options["session"],
         volumes=list(options["volume"]),
-        args=arguments(options["arg"]),
+        args=options["args"] | arguments(options["arg"]),
         workspace=options["workspace"],
         method=options["method"],
         image=options["image"],
         tier=options["tier"],
         cwd=options["cwd"],
         env=dict(options["env"]),
-        stdin=_piped_input(),
+        stdin=b"" if options["args_json"] == "-" else _piped_input(),
         network=options["net"],
         secrets=list(options["secret"]),
         timeout_s=options["timeout"],

@@ -215,6 +215,7 @@ def _run(run: RunRecord, workspace: Mapping[str, object]) -> dict[str, object]:
         "principal": run.principal,
         "created": f"{run.created_at:%Y-%m-%d %H:%M:%S} UTC, {age(run.created_at)} ago",
         "took": duration(run.duration_s),
+        "result": None if run.result is None else json.dumps(run.result, ensure_ascii=False),
         "stdout": size(run.stdout_bytes),
         "stderr": size(run.stderr_bytes),
         "not kept": size(run.dropped_bytes) if run.dropped_bytes else "",

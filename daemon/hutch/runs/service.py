@@ -23,6 +23,7 @@ from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.reviewing import Reviewing
 from hutch.runs.runs import Runs
+from hutch.runs.scripting import start_script
 from hutch.runs.spending import give
 from hutch.runs.time_left import within_time
 from hutch.runs.volume_service import VolumeService
@@ -72,7 +73,9 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     @answers
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
         wish, stdin = _wish(request), request.stdin
-        if request.session_id is None:
+        if request.script is not None:
+            live = await start_script(self._runs, request, wish, self._principal)
+        elif request.session_id is None:
             live = await self._start(wish, stdin)
         else:
             live = await self._start_in_session(request.session_id, wish, stdin)
@@ -97,6 +100,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         else:
             stored = await self._state.runs(limit, session_id, principal=self._seen)
             found = [now.view() if (now := self._runs.live(run.id)) else run for run in stored]
+        found = [replace(run, result=None) for run in found]
         return [await self._told(run) for run in found[:limit]]
 
     @answers
