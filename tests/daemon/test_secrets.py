@@ -1,32 +1,22 @@
 """Secrets in real sandboxes: used there by real clients, and there to be found nowhere."""
 
-import json
-import math
-import os
 import shutil
 import subprocess
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TypeVar
 
-import anyio
 import pytest
-from anyio import to_thread
 
-from hutch.client import Client, connect
-from hutch_mcp_tools.service import RunEvent, ServiceError
-from hutch_mcp_tools.volume_records import ExportRequest
+from hutch.client import connect
+from hutch_mcp_tools.service import ServiceError
 from support.container_engines import start_engine
 from support.contract_methods import METHODS
-from support.daemon import daemon, output, run, scripted_model, turn
+from support.daemon import daemon, output, run
 from support.exchange_world import Server
 from support.kept_methods import named
-from support.mcp_clients import codex
 from support.needs import need
-from support.planted import WAIT, found_below, found_inside, sandboxed
-from support.secret_host import PLANTED, Files, Relay, secret_host
-
-T = TypeVar("T")
+from support.planted import WAIT, found_below
+from support.secret_host import PLANTED, Files, secret_host
+from support.secret_search import looked_into
 
 pytestmark = [
     pytest.mark.slow,
@@ -127,66 +117,6 @@ async def test_package_clients_trust_the_authority_and_are_let_in(tmp_path: Path
         command = CLIENTS[program].format(url=host.url, address=f"localhost:{host.port}")
         record = await run(client, command, network="near", secrets=["key"])
         assert set(server.pairs) == {f"me:{PLANTED}"}, await output(client, record)
-
-
-async def test_claude_codes_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
-    async with (
-        scripted_model() as url,
-        secret_host(tmp_path, relay := Relay(url.removeprefix("http://"))) as host,
-    ):
-        agent = f'[agents.claude]\nbase_url = "{host.url}"\nnetwork = "near"'
-        env = {**host.env, "ANTHROPIC_API_KEY": PLANTED}
-        async with (
-            daemon(tmp_path / "d", host.config(more=agent), env=env) as house,
-            house.client() as client,
-        ):
-            script = [{"shell": f"env; cat /proc/*/environ; {WAIT}"}, {"text": "done"}]
-            work = turn(client, f"SCRIPT: {json.dumps(script)}", "home")
-            session = await looked_into(work)
-            assert (session.status, session.last_message) == ("idle", "done"), session.error
-            assert f"x-api-key: {PLANTED}\r\n".lower().encode() in relay.said.lower()
-            content = await content_of(client, "home")
-            assert b"ANTHROPIC_API_KEY=sk-ant-api03-hutch" in content  # its tool showed it the placeholder
-            assert PLANTED.encode() not in content
-            assert PLANTED not in session.model_dump_json()
-        assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
-
-
-async def test_codex_key_is_nowhere_in_its_sandbox(tmp_path: Path) -> None:
-    program = codex()
-    async with (
-        scripted_model() as url,
-        secret_host(tmp_path, relay := Relay(url.removeprefix("http://"))) as host,
-    ):
-        more = f'readable = ["{program.parent}"]\n\n[secrets.openai]\nhosts = ["localhost:{host.port}"]'
-        env = {**host.env, "OPENAI_API_KEY": PLANTED}
-        provider = f'{{name="s", base_url="{host.url}/v1", env_key="OPENAI_API_KEY", wire_api="responses"}}'
-        options = [
-            "-c",
-            "model_provider=s",
-            "-c",
-            f"model_providers.s={provider}",
-            "-c",
-            "analytics.enabled=false",
-        ]
-        words = [
-            str(program),
-            "exec",
-            "--json",
-            "--skip-git-repo-check",
-            "--dangerously-bypass-approvals-and-sandbox",
-        ]
-        prompt = f"SCRIPT: {json.dumps([{'shell': WAIT}, {'text': 'done'}])}"
-        async with daemon(tmp_path / "d", host.config(more=more), env=env) as house, house.client() as client:
-            command = [*words, *options, "-c", "features.plugins=false", prompt]
-            work = run(client, command, network="near", secrets=["openai"], env={"CODEX_SQLITE_HOME": "/tmp"})
-            record = await looked_into(work)
-            told, wrong = await output(client, record)
-            assert record.exit_code == 0, wrong
-            assert '"text":"done"' in told
-            assert f"Bearer {PLANTED}".encode() in relay.said
-            assert PLANTED not in told + wrong + record.model_dump_json()
-        assert found_below(tmp_path / "d", word=PLANTED.encode()) == []
 
 
 async def test_the_placeholder_of_a_run_that_has_ended_is_refused_at_once(tmp_path: Path) -> None:
@@ -301,32 +231,3 @@ async def test_a_secret_is_granted_by_name_and_of_use_only_where_its_host_is_rea
             with pytest.raises(ServiceError) as refused:
                 await run(client, "true", secrets=[name])
             assert refused.value.code == code
-
-
-async def content_of(client: Client, volume: str) -> bytes:
-    """Every byte that the newest snapshot of a volume holds."""
-    sender, pieces = anyio.create_memory_object_stream[RunEvent](math.inf)
-    with sender, pieces:
-        await client.export_volume(ExportRequest(volume=volume), sender)
-        sender.close()
-        return b"".join([piece.data async for piece in pieces])
-
-
-async def looked_into(work: Coroutine[object, object, T], *, holds_it: bool = False) -> T:
-    """Do the work, and look meanwhile for what was planted into every sandbox of this host."""
-    found: list[str] = []
-    answer: list[T] = []
-
-    async def do() -> None:
-        answer.append(await work)
-        looking.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as looking:
-        looking.start_soon(do)
-        while True:
-            for entry in sandboxed(PLANTED.encode()):
-                found += await to_thread.run_sync(found_inside, entry, PLANTED.encode())
-            await anyio.sleep(0.5)
-    if os.geteuid() == 0:  # nobody else sees into another's processes
-        assert bool(found) == holds_it, found
-    return answer[0]

@@ -54,7 +54,15 @@ CASES: tuple[Case, ...] = (
         not_applicable=_BY_NAME,
     ),
     Case("secrets/at-rest", "Nor in its log, database, answers, store, or any command line of the host"),
+    Case(
+        "secrets/used", "A secret that a shell, Claude Code and Codex use: in memory, dumps, answers, volumes"
+    ),
     Case("secrets/placeholders", "A placeholder out of its place, toward another host, after its run"),
+    Case("secrets/logins", "Logins of the host's agents, from a granted home into a volume"),
+    Case(
+        "secrets/host-programs",
+        "LD_PRELOAD and its like, given to a run, in programs that the host runs for it",
+    ),
     Case("volumes/links", "A link in a volume is stored as one and never followed"),
     Case("volumes/odd-files", "FIFOs, sockets and odd names in a volume"),
     Case("volumes/sparse", "A sparse file of 1 TiB: kept or refused, at no cost of memory"),

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,15 +33,33 @@ def sandboxed(word: bytes) -> list[Path]:
     return [entry for space in given for entry in spaces[space]]
 
 
-def found_inside(entry: Path, word: bytes) -> list[str]:
-    """Where a process, or the files that it sees, hold the word."""
-    found = [f"{entry}/{name}" for name in ("environ", "cmdline") if word in _read(entry / name)]
-    found += [f"{entry}/mem at {start:x}" for start in _memory_with(entry, word)]
-    if _has_own_root(entry):
+def found_inside(entries: Sequence[Path], word: bytes) -> list[str]:
+    """Where processes, or the files that they see, hold the word."""
+    found = []
+    for entry in entries:
+        found += [f"{entry}/{name}" for name in ("environ", "cmdline") if word in _read(entry / name)]
+        found += [f"{entry}/mem at {start:x}" for start in _memory_with(entry, word)]
+    for entry in _with_own_roots(entries):
         found += found_below(*(entry / "root" / name for name in _FOLDERS), word=word)
-        with suppress(OSError):
-            (entry / "root" / LOOKED).touch()
+        _mark(entry / "root" / LOOKED)
     return found
+
+
+def _with_own_roots(entries: Sequence[Path]) -> list[Path]:
+    """One process of each view of the files."""
+    views = {}
+    for entry in entries:
+        with suppress(OSError):
+            views[(entry / "ns/mnt").readlink(), (entry / "root").stat().st_ino] = entry
+    return [entry for entry in views.values() if _has_own_root(entry)]
+
+
+def _mark(path: Path) -> None:
+    """Make a file there, in the name of whom the folder belongs to: root is nobody in another's namespace."""
+    with suppress(OSError):
+        owner = str(path.parent.stat().st_uid)
+        words = ["setpriv", "--reuid", owner, "--regid", owner, "--clear-groups", "touch", str(path)]
+        subprocess.run(words, stderr=subprocess.DEVNULL, check=False)
 
 
 def _has_own_root(entry: Path) -> bool:
