@@ -104,15 +104,15 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
 
 @asynccontextmanager
 async def open_path(
-    config: Config, journal: Journal, access: Principals, folder: Path
+    config: Config, journal: Journal, access: Principals, logs: Path, reaped: Path
 ) -> AsyncGenerator[PathRooms]:
-    """Put together what one run needs without a daemon; its log is beneath `folder`, its own.
+    """Put together what one run needs without a daemon.
 
-    Its deadline is kept until there is a file `reaped` in `folder`.
+    If we are killed, its deadline is kept for it until there is a file `reaped`.
     """
     async with open_volumes(config) as (store, volumes):
-        with closing(Deadlines(config.methods, folder / "reaped")) as deadlines:
-            yield PathRooms(**_parts(config, store, volumes, journal, deadlines), logs=folder, access=access)
+        with closing(Deadlines(config.methods, reaped)) as deadlines:
+            yield PathRooms(**_parts(config, store, volumes, journal, deadlines), logs=logs, access=access)
 
 
 def _parts(

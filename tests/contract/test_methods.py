@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hutch.cli.refusal import NO_SANDBOX
+from hutch.exit_codes import NO_SANDBOX
 from hutch_launchers.contract.suite import CASES
 from support.container_engines import start_engine
 from support.contract_column import ORDINARY_USER, ROOT_USER, home_of, who

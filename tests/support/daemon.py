@@ -123,7 +123,7 @@ async def daemon(
     probes = folder / "cache/probes"
     owner = folder.stat().st_uid
     if not starter:
-        _give_probes(probes, owner)
+        give_probes(probes, owner)
     given = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **(env or {})}
     made = Daemon(folder, load(path, given), given, python, starter)
     await made.start()
@@ -146,7 +146,7 @@ def _take_probes(folder: Path, owner: int) -> None:
         new.rename(kept / file.name)
 
 
-def _give_probes(folder: Path, owner: int) -> None:
+def give_probes(folder: Path, owner: int) -> None:
     """Each is valid for a user, a boot and a method's options, which it names: a daemon tells by itself."""
     with suppress(OSError):  # some tests are about disks without room
         for made in (folder.parent, folder):

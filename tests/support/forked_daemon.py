@@ -1,7 +1,8 @@
 """Daemons that start at once: forked from a process that has imported all that a daemon imports.
 
-python -m support.forked_daemon: reads lines of JSON. {"log": FILE, "env": {…}} forks a process that is
-`hutch serve` with that environment; the answer is its number. {"reap": NUMBER} answers how one ended.
+python -m support.forked_daemon: reads lines of JSON. {"log": FILE, "output": FILE, "env": {…}, "words":
+[…]} forks a process that is `hutch` with that environment and these words; the answer is its number. {"reap":
+NUMBER} answers how one ended.
 """
 
 import os
@@ -54,11 +55,26 @@ class ForkedDaemon:
         os.close(self._pidfd)
 
 
-def fork_daemon(env: Mapping[str, str], log: Path, python: Sequence[str]) -> ForkedDaemon:
-    """`hutch serve` by `python`, with this environment; it appends what it says to `log`."""
+def fork_daemon(
+    env: Mapping[str, str],
+    log: Path,
+    python: Sequence[str],
+    arguments: Sequence[str] = ("serve",),
+    output: Path | None = None,
+) -> ForkedDaemon:
+    """`hutch serve`, or `hutch` with other arguments, by `python`, with this environment.
+
+    It appends what it says to `log`; what it prints to `output`, unless that is the same.
+    """
     words = tuple(python) or (sys.executable,)
     server = _server(words, "" if words == (sys.executable,) else env.get("PYTHONPATH", ""))
-    return ForkedDaemon(server, ask(server, {"env": dict(env), "log": str(log)}))
+    return ForkedDaemon(
+        server,
+        ask(
+            server,
+            {"env": dict(env), "log": str(log), "output": str(output or log), "words": list(arguments)},
+        ),
+    )
 
 
 @cache
@@ -78,21 +94,24 @@ def _be_daemon(question: dict[str, Any]) -> None:
     os.setsid()
     os.chdir(ROOT)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for descriptor, stands_for in ((nothing, 0), (output, 1), (output, 2)):
+    output, log = (
+        os.open(question[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) for name in ("output", "log")
+    )
+    for descriptor, stands_for in ((nothing, 0), (output, 1), (log, 2)):
         os.dup2(descriptor, stands_for)
-    os.closerange(3, max(nothing, output) + 1)
+    os.closerange(3, max(nothing, output, log) + 1)
     os.environ.clear()
     os.environ.update(question["env"])
     from hutch.cli import main
 
-    code = main(["serve"])
+    code = main(question["words"])
     sys.stderr.flush()
     sys.exit(code)
 
 
 if __name__ == "__main__":
     import hutch.app
-    import hutch.cli.daemon  # noqa: F401 - both: what is worth importing once
+    import hutch.cli.daemon
+    import hutch.runner.here  # noqa: F401 - all: what is worth importing once
 
     serve(_be_daemon)

@@ -11,8 +11,9 @@ import click
 from hutch import __version__
 from hutch.cli.invocation import Invocation
 from hutch.cli.lazy import LazyGroup, ReaderGoneError
-from hutch.cli.refusal import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of, report
+from hutch.cli.refusal import report
 from hutch.errors import HutchError
+from hutch.exit_codes import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code_of
 
 SECTIONS = {
     "Work": {
@@ -36,6 +37,7 @@ SECTIONS = {
     "Needed less often": {
         "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
         "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
+        "job": ("hutch.cli.job:job", "Take a run that one document describes, without a daemon."),
         "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
         "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
         "net": ("hutch.cli.net:net", "See what went out of sandboxes; change what they reach."),

@@ -15,11 +15,12 @@ from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Display, Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
-from hutch.cli.refusal import FAILED, report
-from hutch.cli.run import Collecting, exit_code
+from hutch.cli.refusal import report
+from hutch.cli.run import Collecting
 from hutch.cli.story import Story
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
+from hutch.exit_codes import FAILED, exit_code
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 from hutch_mcp_tools.service import Events, RunRecord, SandboxService, SessionRecord
 

@@ -8,9 +8,9 @@ from hutch.cli.checks import LINE, fix, line
 from hutch.cli.invocation import Invocation
 from hutch.cli.methods_table import print_methods
 from hutch.cli.output import counted, json_option, print_json
-from hutch.cli.refusal import NO_SANDBOX
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch.exit_codes import NO_SANDBOX
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.text import one_line
 

@@ -10,9 +10,9 @@ import click
 from hutch.cli.invocation import Invocation
 from hutch.cli.method_setup import find, setup
 from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
-from hutch.cli.refusal import FAILED
 from hutch.cli.waiting import shown_waiting
 from hutch.errors import HutchError, unwrapped
+from hutch.exit_codes import FAILED
 from hutch_mcp_tools.text import one_line
 
 if TYPE_CHECKING:

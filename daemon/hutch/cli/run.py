@@ -14,11 +14,12 @@ from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
-from hutch.cli.refusal import FAILED, INTERRUPTED, OUT_OF_MEMORY, TIMED_OUT, report
+from hutch.cli.refusal import report
 from hutch.cli.script import ScriptOrCommand, read_args, typed_script, with_head
 from hutch.cli.terminal import Sink
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
+from hutch.exit_codes import exit_code
 from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Stream
 
 _STDIN_BYTES = 11 << 20  # what a request to the daemon holds besides the rest
@@ -143,17 +144,6 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, print_id: bool, 
         return 128 + follower.signal if follower.signal else exit_code(record)
 
     return invocation.call(work)
-
-
-def exit_code(record: RunRecord) -> int:
-    """The code that tells a shell how a run ended: the command's own where it has one."""
-    if record.status in ("exited", "pids", "disk_full"):
-        code = record.exit_code if record.exit_code is not None else 128 + (record.signal or 0)
-        # who reads a pipe must not take it for whole
-        return code or (FAILED if record.dropped_bytes or record.status != "exited" else 0)
-    ends = {"timed_out": TIMED_OUT, "oom": OUT_OF_MEMORY, "cancelled": INTERRUPTED}
-    killed = 128 + record.signal if record.signal else FAILED
-    return ends.get(record.status, killed)
 
 
 def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:

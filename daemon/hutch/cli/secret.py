@@ -10,8 +10,8 @@ import click
 from hutch.cli.configuring import change, configuration
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import json_option, note, print_json, print_table
-from hutch.cli.refusal import FAILED
 from hutch.errors import HutchError
+from hutch.exit_codes import FAILED
 
 if TYPE_CHECKING:
     from hutch.config import Config, Secret

@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 
 from hutch.runs.former import former_launchers, note_methods
+from hutch.runs.leftovers import end_left_jobs, held_by_jobs
 from hutch.runs.rooms import Rooms
 from hutch.runs.workspaces import commit_left
 from hutch.state import Run, Session
@@ -38,12 +39,15 @@ async def recover(rooms: Rooms) -> bool:
         if session.kind == "sandbox":
             await _reap(launchers, session.method, session.id)
     await _sweep(launchers)
+    await end_left_jobs(rooms.config.daemon.state, rooms.private, rooms.logs)
+    held = held_by_jobs(rooms.config.daemon.state)
     for left in rooms.private.iterdir():
-        shutil.rmtree(left, ignore_errors=True)
+        if left.name not in held:
+            shutil.rmtree(left, ignore_errors=True)
     await to_thread.run_sync(rooms.placeholders.sweep)
-    await to_thread.run_sync(rooms.reviews.recover)
+    await to_thread.run_sync(rooms.reviews.recover, held)
     agents = {session.id for session in await rooms.state.sessions(_ALL) if session.kind == "agent"}
-    await to_thread.run_sync(commit_left, rooms.worktrees, agents)
+    await to_thread.run_sync(commit_left, rooms.worktrees, agents, held)
     waiting = await _recover_volumes(rooms)
     for run in lost:
         await rooms.state.put_run(_lost(rooms, run, waiting))

@@ -41,16 +41,7 @@ class Runs:
             raise HutchError(
                 "busy", f"{bound} runs are at work already", "wait for one to end; see: hutch ps"
             )
-        record = Run(
-            id=new_id("r"),
-            status="starting",
-            command=command,
-            method=plan.method,
-            created_at=time.time(),
-            session_id=session_id,
-            volumes=tuple(f"{v.key}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
-            principal=principal,
-        )
+        record = first_record(new_id("r"), plan, command, principal, session_id)
         await self.rooms.state.put_run(record)
         log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
         live = self._live[record.id] = LiveRun(record, log, plan.limits.output_bytes)
@@ -120,3 +111,17 @@ class Runs:
         with anyio.move_on_after(grace_s + _STOP_SLACK_S):
             for live in list(self._live.values()):
                 await live.ended.wait()
+
+
+def first_record(run_id: str, plan: Plan, command: str, principal: str, session_id: str | None) -> Run:
+    """Return the record of a run as it begins."""
+    return Run(
+        id=run_id,
+        status="starting",
+        command=command,
+        method=plan.method,
+        created_at=time.time(),
+        session_id=session_id,
+        volumes=tuple(f"{v.key}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
+        principal=principal,
+    )

@@ -10,6 +10,7 @@ from hutch.errors import HutchError
 from hutch.policy import Wish, shown
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.answers import answers
+from hutch.runs.asking import wish_of
 from hutch.runs.granting import Granting
 from hutch.runs.grouping import Grouping
 from hutch.runs.groups import Groups
@@ -72,7 +73,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     # Runs ------------------------------------------------------------------
     @answers
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
-        wish, stdin = _wish(request), request.stdin
+        wish, stdin = wish_of(request), request.stdin
         if request.script is not None:
             live = await start_script(self._runs, request, wish, self._principal)
         elif request.session_id is None:
@@ -247,34 +248,6 @@ def _has_network(run: Run) -> bool:
     """Whether it had a door, by which something could be refused."""
     granted = run.policy.get("granted")
     return not isinstance(granted, dict) or bool(granted.get("network", True))
-
-
-def _wish(request: RunRequest) -> Wish:
-    return Wish(
-        command=request.command,
-        volumes=request.volumes,
-        args=request.args,
-        workspace=request.workspace,
-        method=request.method,
-        image=request.image,
-        tier=request.tier,
-        cwd=request.cwd,
-        env=request.env,
-        network=request.network,
-        secrets=request.secrets,
-        wall_s=request.timeout_s,
-        memory_bytes=request.memory_bytes,
-        cpus=request.cpus,
-        pids=request.pids,
-        disk_bytes=request.disk_bytes,
-        open_files=request.open_files,
-        output_bytes=request.output_bytes,
-        budget_usd=request.budget_usd,
-        budget_tokens=request.budget_tokens,
-        budget_requests=request.budget_requests,
-        pause_at_budget=request.pause_at_budget,
-        volume_wait_s=request.volume_wait_s,
-    )
 
 
 def _for_opened(wish: Wish) -> Wish:

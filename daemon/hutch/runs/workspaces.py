@@ -249,9 +249,9 @@ def _guarded_paths(guard: Guard, top: Path) -> set[Path]:
     return {*fixed, *guard.read_only, *guard.missing, *guard.masked}
 
 
-def commit_left(worktrees: Worktrees, going_on: Collection[str]) -> None:
-    """Bring what a dead daemon's runs wrote into their branches, and take away what none goes on in."""
-    for holder in worktrees.left():
+def commit_left(worktrees: Worktrees, going_on: Collection[str], held: Collection[str]) -> None:
+    """Bring what dead runs wrote into their branches, and take away what none goes on in, nor has `held`."""
+    for holder in sorted({*worktrees.left()} - {*held}):
         try:
             worktrees.commit(holder, f"What {holder} did\n")
         except (HutchError, OSError, ValueError, KeyError) as error:

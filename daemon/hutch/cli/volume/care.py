@@ -7,9 +7,9 @@ import click
 
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, counted, json_option, note, print_fields, print_json
-from hutch.cli.refusal import FAILED
 from hutch.cli.volume.arguments import confirm, name_argument, volume_names, yes_option
 from hutch.cli.waiting import noting, shown_waiting
+from hutch.exit_codes import FAILED
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.volume_records import CheckRecord, VolumeDetails, VolumeRecord

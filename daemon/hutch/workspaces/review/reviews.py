@@ -206,11 +206,14 @@ class Reviews:
             if not review.changes():
                 self.discard(review.id)
 
-    def recover(self) -> None:
-        """Bring applications that a dead daemon left to their end, and clear away what holds nothing."""
-        if not self.folder.exists():
-            return
-        for place in self.folder.iterdir():
+    def recover(self, held: Collection[str] = ()) -> None:
+        """Bring applications that a dead daemon left to their end, and clear away what holds nothing.
+
+        Those that are `held` are used by somebody who lives.
+        """
+        for place in self.folder.iterdir() if self.folder.exists() else ():
+            if place.name in held:
+                continue
             if not (place / "review.json").exists():
                 _remove(place)
                 continue

@@ -1,0 +1,75 @@
+"""The document that says everything about one run. What it leaves out, the configuration says."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from hutch.config import OWNER, Config, read
+from hutch.state import Run, Session
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.wire import BASE64, Wire
+
+VERSION = 1
+
+_RUN_ID = r"^r-[a-z0-9-]{1,60}$"
+# Tables that are one thing: a store's address with somebody else's credentials is another store
+_WHOLE = frozenset({"storage"})
+# Tables of named things; one that is named again is another
+_NAMED = frozenset({"methods", "agents", "network", "principals", "tiers", "prices", "budgets", "secrets"})
+
+
+class TimeLeft(Wire):
+    """The most time that budgets in minutes leave, and which of them that is."""
+
+    wall_s: Annotated[float, Field(gt=0)]
+    budget: str
+
+
+class Job(Wire):
+    """One run: a command, or an agent's turn."""
+
+    model_config = BASE64 | {"title": "A job of Hutch"}
+
+    version: Literal[1]
+    id: Annotated[str, Field(pattern=_RUN_ID)] | None = None  # of the run; None: a new one
+    principal: str = OWNER  # as whom it runs: its rights, its budgets
+    run: RunRequest | None = None  # a command …
+    agent: AgentRequest | None = None  # … or an agent's turn
+    session: Session | None = None  # that an agent's turn goes on with; None: a new one
+    record: Run | None = None  # of the run, as a daemon began it; None: nobody wrote of it yet
+    shares: Mapping[str, str] = {}  # what was shared with the principal: volume -> "ro", "rw", "owner"
+    time_left: TimeLeft | None = None  # None: its limits alone bound it
+    configuration: Mapping[str, JsonValue] = {}  # tables as in config.toml, before those of the host
+
+    @model_validator(mode="after")
+    def _is_one_run(self) -> Self:
+        if (self.run is None) == (self.agent is None):
+            raise ValueError("says what to run by 'run' or by 'agent', and by one of them")
+        if self.run is not None and self.run.session_id is not None:
+            raise ValueError("run.session_id: a kept sandbox belongs to a daemon; leave it out")
+        if self.run is not None and self.run.script is not None:
+            raise ValueError("run.script: a script belongs to a daemon; say its command by run.command")
+        if self.session is not None and self.agent is None:
+            raise ValueError("session: only an agent's turn belongs to one")
+        return self
+
+
+def configuration_of(job: Job, owners: Mapping[str, object], env: Mapping[str, str], source: str) -> Config:
+    """Return the configuration that a job runs by, on top of the owner's tables. Raises `config_invalid`."""
+    return read(merged(owners, job.configuration), env, f"{source}: configuration", None)
+
+
+def merged(owners: Mapping[str, object], jobs: Mapping[str, object]) -> dict[str, object]:
+    """Return the tables of both. What the job says goes before what the owner says of the same thing."""
+    tables = dict(owners)
+    for section, said in jobs.items():
+        had = tables.get(section)
+        if section in _WHOLE or not isinstance(had, dict) or not isinstance(said, dict):
+            tables[section] = said
+        elif section in _NAMED:
+            tables[section] = {**had, **said}
+        else:
+            tables[section] = merged(had, said)
+    return tables

@@ -1,0 +1,124 @@
+"""The folder of a job that is taken: what it says, and whether somebody lives who takes it.
+
+<state>/jobs/<run id>/job.json      the job; 0600, as a command's environment and input stand in it
+                      lock          flock: held by whoever takes it, until it has ended or is dead
+                      begun.json    what its sandbox is made by, and in whose name it holds things
+                      events        what has happened, where a daemon is told
+                      reaped        there when somebody else has ended what was left of it
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hutch.errors import HutchError
+from hutch.jobs.document import Job
+from hutch.jobs.reading import read_job
+
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class JobBegun:
+    """What its sandbox is made by, and in whose name it holds things here: its session's, or its own."""
+
+    kind: str
+    options: Mapping[str, object]
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """Of one job."""
+
+    path: Path
+
+    @staticmethod
+    def of(state: Path, run_id: str) -> "JobFolder":
+        return JobFolder(state / "jobs" / run_id)
+
+    @staticmethod
+    def all(state: Path) -> "Iterator[JobFolder]":
+        """Yield those that there are."""
+        yield from (JobFolder(path) for path in sorted((state / "jobs").glob("r-*")))
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events"
+
+    @property
+    def reaped(self) -> Path:
+        return self.path / "reaped"
+
+    def write(self, job: Job) -> None:
+        """Write the job, whole or not at all. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        passing = self.path / "job.new"
+        fd = os.open(passing, _WRITE, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(job.model_dump_json(exclude_defaults=True).encode())
+        passing.rename(self.path / "job.json")
+
+    def read(self) -> Job | None:
+        """Return the job; None: it was never written whole. Raises HutchError `job_invalid`."""
+        file = self.path / "job.json"
+        try:
+            return read_job(file.read_bytes(), str(file))
+        except FileNotFoundError:
+            return None
+
+    def note(self, begun: JobBegun) -> None:
+        """Note how it begins: whoever finds it dead ends what is left. Raises OSError."""
+        passing = self.path / "begun.new"
+        passing.write_text(json.dumps(asdict(begun), default=str))
+        passing.rename(self.path / "begun.json")
+
+    @property
+    def begun(self) -> JobBegun | None:
+        """How it began; None: there is nothing of it yet."""
+        try:
+            return JobBegun(**json.loads((self.path / "begun.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Take the job: nobody else can while we live. Raises HutchError `job_running`."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(self.path / "lock", _LOCK, 0o600)
+        try:
+            _lock(fd, self.run_id)
+            yield
+        finally:
+            os.close(fd)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody lives who takes it."""
+        try:
+            with self.held():
+                return False
+        except HutchError:
+            return True
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _lock(fd: int, run_id: str) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise HutchError(
+            "job_running", f"job {run_id} is at work already", "wait for its end, or give this one another id"
+        ) from None

@@ -1,0 +1,69 @@
+"""From a job to its run: the plan, the record as it begins, and the work."""
+
+from dataclasses import asdict, dataclass, replace
+
+from hutch.jobs import Job, JobJournal
+from hutch.policy import Plan, shown
+from hutch.runner.telling import TellingRun
+from hutch.runs.asking import wish_of
+from hutch.runs.log import RunLog
+from hutch.runs.path import OneCommand, Work
+from hutch.runs.planning import plan_for
+from hutch.runs.rooms import PathRooms
+from hutch.runs.runs import first_record
+from hutch.runs.time_left import within_time
+from hutch.runs.turns import find_agent, new_session, plan_turn, with_volume, work_of
+from hutch.supervisor import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """What a job is prepared with."""
+
+    rooms: PathRooms
+    job: Job
+    run_id: str
+    journal: JobJournal
+    stop: Stop
+
+    async def run(self) -> tuple[TellingRun, Plan, Work]:
+        """Decide what the job gets, and put its run together. Raises HutchError, as a daemon would refuse."""
+        return await (self._turn() if self.job.agent is not None else self._command())
+
+    async def _command(self) -> tuple[TellingRun, Plan, Work]:
+        request = self.job.run
+        assert request is not None
+        wish = wish_of(request)
+        plan = await self._bounded(await plan_for(self.rooms, wish, self.job.principal), None)
+        live = self._live(plan, shown(wish.command), None)
+        return live, plan, OneCommand(live, plan, plan.command, request.stdin)
+
+    async def _turn(self) -> tuple[TellingRun, Plan, Work]:
+        request = self.job.agent
+        assert request is not None
+        agent = find_agent(self.rooms, request.agent)
+        request, fork = await with_volume(self.rooms, request, self.job.principal)
+        session = self.job.session or await new_session(self.rooms, request, self.job.principal)
+        plan = await plan_turn(self.rooms, session, request, fork)
+        plan = await self._bounded(plan, session.id)
+        live = self._live(plan, f"{request.agent}: {shown(request.prompt)}", session.id)
+        return live, plan, work_of(self.rooms, agent, session, request, plan, live)
+
+    async def _bounded(self, plan: Plan, session_id: str | None) -> Plan:
+        left = self.job.time_left
+        if left is None:
+            return await within_time(self.rooms, plan, self.job.principal, session_id)
+        if left.wall_s >= plan.limits.wall_s:
+            return plan
+        limits = replace(plan.limits, wall_s=left.wall_s)
+        granted = {**plan.granted, "limits": asdict(limits)}
+        return replace(plan, limits=limits, granted=granted, time_budget=left.budget)
+
+    def _live(self, plan: Plan, command: str, session_id: str | None) -> TellingRun:
+        fresh = first_record(self.run_id, plan, command, self.job.principal, session_id)
+        log = RunLog(self.rooms.logs / self.run_id, self.rooms.config.daemon.log_max_bytes)
+        live = TellingRun(
+            self.job.record or fresh, log, plan.limits.output_bytes, stop=self.stop, journal=self.journal
+        )
+        live.time_budget = plan.time_budget
+        return live

@@ -1,0 +1,124 @@
+"""The document of a job: read strictly, written and read again, and its published schema."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from hutch.errors import HutchError
+from hutch.jobs import Job, configuration_of, read_job
+from hutch.jobs.document import merged
+from hutch.state import Run, Session
+
+ROOT = Path(__file__).parents[2]
+ENV = {"HOME": "/home/ada"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[1]", "S: must be an object"),
+        ("{", "S: is not JSON"),
+        ('{"version": 1}', "says what to run by 'run' or by 'agent'"),
+        ('{"version": 1, "run": {"command": "a"}, "agent": {"agent": "x", "prompt": "y"}}', "by one of them"),
+        ('{"version": true, "run": {"command": "a"}}', "S: version:"),
+        ('{"version": 1, "run": {}}', "S: run.command: Field required"),
+        ('{"version": 1, "run": {"command": "a", "timeout_s": "9"}}', "S: run.timeout_s: Input should be"),
+        ('{"version": 1, "run": {"command": "a", "timeout_s": NaN}}', "NaN is no number"),
+        ('{"version": 1, "run": {"command": "a", "cwd": 1}}', "S: run.cwd:"),
+        ('{"version": 1, "run": {"command": "a"}, "run": {"command": "b"}}', "'run' stands there twice"),
+        ('{"version": 1, "run": {"command": "a", "session_id": "new"}}', "belongs to a daemon"),
+        ('{"version": 1, "id": "../x", "run": {"command": "a"}}', "S: id:"),
+        ('{"version": 1, "run": {"command": "a", "volumes": ["a", 2]}}', "S: run.volumes[1]:"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(text: str, told: str) -> None:
+    with pytest.raises(HutchError) as raised:
+        read_job(text.encode(), "S")
+    assert raised.value.code == "job_invalid"
+    assert told in raised.value.message
+
+
+def test_an_unknown_key_says_which_was_likely_meant() -> None:
+    with pytest.raises(HutchError) as raised:
+        read_job(b'{"version": 1, "run": {"command": "a", "timout_s": 9}}', "S")
+    assert raised.value.message == "S: run.timout_s is not a key"
+    assert raised.value.hint.startswith("did you mean 'timeout_s'?")
+
+
+def test_another_version_is_told_from_a_mistake() -> None:
+    with pytest.raises(HutchError) as raised:
+        read_job(b'{"version": 2, "steps": []}', "S")
+    assert raised.value.code == "job_unsupported"
+
+
+def test_a_job_that_was_written_is_read_as_it_was() -> None:
+    job = Job.model_validate(
+        {
+            "version": 1,
+            "id": "r-one",
+            "run": {"command": ["a", "b"], "stdin": "AP8=", "env": {"A": "é"}, "timeout_s": 9},
+            "principal": "ada",
+            "shares": {"default/web": "ro"},
+            "time_left": {"wall_s": 3, "budget": "b"},
+            "record": Run("r-one", "starting", "a b", "bubblewrap", 1.5, volumes=("web:/workspace",)),
+            "session": None,
+            "configuration": {"policy": {"limits": {"pids": 9}}},
+        }
+    )
+    assert job.run is not None
+    assert job.run.stdin == b"\0\xff"
+    assert read_job(job.model_dump_json(exclude_defaults=True).encode(), "S") == job
+    turn = Job.model_validate(
+        {
+            "version": 1,
+            "agent": {"agent": "claude", "prompt": "p", "skills": {"s": {"SKILL.md": "x"}}},
+            "session": Session("s-1", "agent", "idle", "bubblewrap", 1, 2, request={"model": "m"}),
+        }
+    )
+    assert read_job(turn.model_dump_json(exclude_defaults=True).encode(), "S") == turn
+
+
+def test_a_job_cannot_be_changed() -> None:
+    job = read_job(b'{"version": 1, "run": {"command": "a"}}', "S")
+    with pytest.raises(ValidationError):
+        job.principal = "ada"
+
+
+def test_what_a_job_leaves_out_comes_from_the_configuration() -> None:
+    owners = {
+        "storage": {"url": "s3://theirs/prefix", "credentials_env": ["A", "B"]},
+        "policy": {"limits": {"pids": 9, "cpus": 1.0}, "max_volumes": 3},
+        "methods": {"one": {"kind": "pid", "a": 1}, "two": {"kind": "pid"}},
+    }
+    said = {
+        "storage": {"url": "file:///ours"},
+        "policy": {"limits": {"pids": 7}},
+        "methods": {"one": {"kind": "bubblewrap"}},
+    }
+    assert merged(owners, said) == {
+        "storage": {"url": "file:///ours"},
+        "policy": {"limits": {"pids": 7, "cpus": 1.0}, "max_volumes": 3},
+        "methods": {"one": {"kind": "bubblewrap"}, "two": {"kind": "pid"}},
+    }
+
+
+def test_a_mistake_in_a_jobs_configuration_is_named_with_its_place() -> None:
+    job = read_job(
+        b'{"version": 1, "run": {"command": "a"}, "configuration": {"policy": {"metod": "x"}}}', "S"
+    )
+    with pytest.raises(HutchError) as raised:
+        configuration_of(job, {}, ENV, "S")
+    assert raised.value.message == "S: configuration: policy.metod is not a key"
+    assert "'method'" in raised.value.hint
+
+
+def test_the_published_schemas_are_those_of_the_code() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        from job_schemas import schemas
+    finally:
+        sys.path.pop(0)
+    published = {name: (ROOT / "docs" / name).read_text() for name in schemas()}
+    assert schemas() == published, "write them anew: .venv/bin/python scripts/job_schemas.py"
