@@ -9,6 +9,8 @@ from hutch_mcp_tools.volume_records import VolumeChange
 from hutch_mcp_tools.wire import Wire
 
 MOST_FORKS = 32
+CHECK = "-check-"  # in the names of forks of an attempt's volume, in which its work is checked
+AT_WORK = ("queued", "running", "suspended")  # of sessions
 
 
 class Forks(Wire):
@@ -59,6 +61,10 @@ class AttemptRecord(Wire):
     kept_as: str | None = None  # the volume that has its work now
     kept_snapshot: int | None = None
 
+    @property
+    def is_at_work(self) -> bool:
+        return self.status in AT_WORK
+
 
 class GroupRecord(Wire):
     """A group as it stands."""
@@ -75,10 +81,7 @@ class GroupRecord(Wire):
 
     @property
     def is_at_work(self) -> bool:
-        return any(attempt.status in AT_WORK for attempt in self.attempts)
-
-
-AT_WORK = ("queued", "running", "suspended")  # of sessions
+        return any(attempt.is_at_work for attempt in self.attempts)
 
 
 class AttemptsDiffRequest(Wire):

@@ -19,6 +19,8 @@ SECTIONS = {
     "Work": {
         "run": ("hutch.cli.run:run", "Run a command in a sandbox."),
         "agent": ("hutch.cli.agent:agent", "Give an agent a task in a sandbox."),
+        "compare": ("hutch.cli.compare:compare", "Look at the attempts of agent --forks side by side."),
+        "keep": ("hutch.cli.keep:keep", "Make one of them the volume's next state."),
         "sessions": ("hutch.cli.sessions:sessions", "List the sessions."),
         "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
         "show": ("hutch.cli.runs:show", "Show the record of a run or session."),

@@ -13,6 +13,7 @@ from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
 from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Display, Follower
+from hutch.cli.forks import attempt, forks_of, forks_options
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
 from hutch.cli.refusal import report
@@ -54,7 +55,8 @@ Examples:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder that holds skills, a folder each.",
 )
-@click.option("--model", metavar="NAME", help="The model to ask.")
+@click.option("--model", metavar="NAME[,NAME…]", help="The model to ask; several go with --forks.")
+@forks_options
 @click.option("--net", metavar="NAME,…", help="Networks of the configuration instead of the agent's own.")
 @kinds.secret_option
 @click.option("--method", metavar="NAME", help="How the sandbox is made.")
@@ -91,7 +93,12 @@ def agent(
 
     A volume that holds a session of the agent goes on with it.
     """
+    forks = forks_of(options)
     task = _task(name, prompt, options)
+    if forks is not None:
+        if isinstance(task, _NextTask):
+            raise click.UsageError("--session goes on with one session; --forks goes with --volume")
+        return attempt(invocation, task.request, forks, detach=detach, as_json=as_json)
     if detach:
         _print(invocation.call(lambda service: task.begin(service, 0, None)), as_json=as_json)
         return 0

@@ -10,6 +10,7 @@ import click
 from pydantic import JsonValue
 
 from hutch.cli.invocation import Invocation, asked
+from hutch.cli.keep import discard_group
 from hutch.cli.kinds import duration
 from hutch.cli.output import age, counted, json_option, note, print_json, print_table
 from hutch.cli.refusal import report
@@ -107,9 +108,15 @@ def discard(
     older_than: float | None,
     as_json: bool,
 ) -> None:
-    """Forget what the run or session ID changed and was not applied. The real folder stays as it is."""
+    """Forget what the run or session ID changed and was not applied. The real folder stays as it is.
+
+    Of a group of attempts: remove their volumes, but of those at work. What was kept stays where it is.
+    """
+    if id.startswith("g-"):
+        discard_group(invocation, id, as_json=as_json)
+        return
     if bool(id) == (older_than is not None):
-        raise click.UsageError("give the ID of a run or session, or --older-than")
+        raise click.UsageError("give the ID of a run, session or group, or --older-than")
     if older_than is None:
         found = [invocation.call(lambda service: service.discard_changes(id))]
     else:

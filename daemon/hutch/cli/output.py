@@ -27,12 +27,19 @@ def print_json(value: BaseModel | Sequence[BaseModel | Mapping[str, Any]] | Mapp
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print aligned columns; what a sandbox may have written is made harmless."""
+    for n, text in enumerate(table_lines(heads, rows)):
+        click.secho(text, bold=n == 0)
+
+
+def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table, its heads first; each cell is harmless and in one line."""
     lines = [[one_line(cell, _CELL) for cell in row] for row in rows]
     table = [list(heads), *lines]
     widths = [max(len(line[n]) for line in table) for n in range(len(heads))]
-    for n, line in enumerate(table):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        click.secho(text, bold=n == 0)
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    ]
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -77,12 +84,22 @@ def tokens(usage: Usage | None) -> str:
     if usage is None:
         return ""
     asked = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-    return f"{_short(asked)} in, {_short(usage.output_tokens)} out" if asked or usage.output_tokens else ""
+    return in_and_out(asked, usage.output_tokens)
+
+
+def in_and_out(asked: int, answered: int) -> str:
+    """Tokens in both directions, empty where there were none."""
+    return f"{_short(asked)} in, {_short(answered)} out" if asked or answered else ""
 
 
 def cost(usage: Usage | None) -> str:
     """Dollars, where they are known."""
-    return "" if usage is None or usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+    return "" if usage is None else dollars(usage.cost_usd)
+
+
+def dollars(amount: float | None) -> str:
+    """Empty where nobody knows."""
+    return "" if amount is None else f"${amount:.4f}"
 
 
 def metered(used: Sequence[ModelUsage]) -> str:

@@ -8,6 +8,7 @@ import click
 
 from hutch.cli import kinds
 from hutch.cli.changes import workspace_fields
+from hutch.cli.forks import stop_group
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.net import traffic_fields
 from hutch.cli.output import (
@@ -90,11 +91,15 @@ def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 def stop(
     invocation: Invocation, /, *, id_: str | None, grace: float, remove: bool, daemon: bool, as_json: bool
 ) -> None:
-    """End a run or a session. Volumes stay."""
+    """End a run, a session, or all attempts of a group. Volumes stay."""
     if (id_ is None) != daemon:
-        raise click.UsageError("give the ID of a run or session, or --daemon")
+        raise click.UsageError("give the ID of a run, session or group, or --daemon")
     if id_ is None:
         _stop_daemon(invocation)
+        return
+
+    if id_.startswith("g-"):
+        stop_group(invocation, id_, as_json=as_json)
         return
 
     async def work(service: SandboxService) -> Record:

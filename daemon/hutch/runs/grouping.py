@@ -77,7 +77,7 @@ class Grouping:
         for record in await self._chosen(ids):
             await self._refuse_unreadable(record)
             waiting = None
-            if record.session_id and record.status != "running":
+            if record.session_id and not record.is_at_work:
                 waiting = await waiting_of(self._runs.rooms, record.session_id, files)
             records.append(await with_files(self._runs.rooms, record, waiting, files))
         return records

@@ -15,8 +15,7 @@ from hutch.runs.lookup import find_session
 from hutch.runs.rooms import Rooms
 from hutch.state import Attempt, Group, Session
 from hutch.volumes import StoreError, VolumeName
-
-CHECK = "-check-"  # in the names of forks of an attempt's volume, in which it is checked
+from hutch_mcp_tools.group_records import CHECK
 
 logger = logging.getLogger(__name__)
 

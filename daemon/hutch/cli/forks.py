@@ -1,0 +1,176 @@
+"""`hutch agent --forks`: one task attempted several times at once, shown side by side while they work."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from hutch.cli.invocation import Invocation, asked
+from hutch.cli.output import counted, dollars, duration, in_and_out, note, print_json, table_lines
+from hutch.cli.refusal import FAILED
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.group_records import MOST_FORKS, AttemptRecord, Forks, GroupRecord
+from hutch_mcp_tools.service import SandboxService
+
+_REFRESH_S = 1.0
+_HEADS = ("#", "SESSION", "STATE", "TOOK", "TOKENS", "COST", "CHANGED", "MODEL", "NOW")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def forks_options(command: Command) -> Command:
+    """Add how often a task is attempted at once, and what the attempts do not have in common."""
+    command = click.option(
+        "--variant",
+        multiple=True,
+        metavar="TEXT",
+        help="Added to one attempt's prompt; the next to the next.",
+    )(command)
+    return click.option(
+        "--forks",
+        type=click.IntRange(2, MOST_FORKS),
+        help="Attempt it so often at once, each in its own fork.",
+    )(command)
+
+
+def forks_of(options: dict[str, Any]) -> Forks | None:
+    """Take what is said of attempts out of the options; None: it is attempted once."""
+    count, variants = options.pop("forks"), list(options.pop("variant"))
+    models = options["model"].split(",") if "," in (options["model"] or "") else []
+    if count is None:
+        if variants or models:
+            raise click.UsageError("several of --variant, or models, go with --forks")
+        return None
+    if models:
+        options["model"] = None
+    return asked(Forks, count=count, models=models, variants=variants)
+
+
+def attempt(
+    invocation: Invocation, request: AgentRequest, forks: Forks, *, detach: bool, as_json: bool
+) -> int:
+    """Begin all attempts, and unless `detach` show them until the last has ended."""
+
+    async def work(service: SandboxService) -> int:
+        group = await service.start_forks(request, forks)
+        if detach:
+            _print(group, as_json=as_json)
+            return 0
+        watched = Watched(service, group, as_json=as_json)
+        group = await watched.to_the_end()
+        if as_json:
+            print_json(group)
+        else:
+            _tell(group)
+        failed = all(each.status == "failed" for each in group.attempts)
+        return 128 + watched.signal if watched.signal else FAILED if failed else 0
+
+    return invocation.call(work)
+
+
+def stop_group(invocation: Invocation, group_id: str, *, as_json: bool) -> None:
+    """End every turn of a group."""
+    group = invocation.call(lambda service: service.stop_group(group_id))
+    if as_json:
+        print_json(group)
+    else:
+        note(f"{group.group_id}: " + ", ".join(each.status for each in group.attempts))
+
+
+@dataclass(slots=True)
+class Watched:
+    """A group as somebody watches it: an interrupt ends its attempts, a second one the watching alone."""
+
+    service: SandboxService
+    group: GroupRecord
+    as_json: bool
+    signal: int = 0
+    _drawn: int = 0  # lines on the terminal
+    _said: dict[int, str] = field(default_factory=dict)
+
+    async def to_the_end(self) -> GroupRecord:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._obey_signals)
+            while True:
+                self._show()
+                if not self.group.is_at_work:
+                    break
+                self.group = await self.service.get_group(self.group.group_id, _REFRESH_S)
+            tasks.cancel_scope.cancel()
+        return self.group
+
+    def _show(self) -> None:
+        if self.as_json:
+            return
+        if sys.stdout.isatty():
+            self._draw()
+            return
+        for each in self.group.attempts:
+            if self._said.get(each.number) != each.status:
+                self._said[each.number] = each.status
+                note(f"attempt {each.number}, {each.session_id}: {each.status}")
+
+    def _draw(self) -> None:
+        """Put the table where it was drawn before; no line may be wider than the terminal."""
+        width = shutil.get_terminal_size().columns - 1
+        lines = [line[:width] for line in group_lines(self.group)]
+        back = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        sys.stdout.write(back + "".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+        self._drawn = len(lines)
+
+    async def _obey_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if self.signal:
+                    os._exit(128 + number)
+                self.signal = number
+                note("ending the attempts (once more: leave them to the daemon)")
+                self._drawn = 0
+                await self.service.stop_group(self.group.group_id)
+
+
+def group_lines(group: GroupRecord) -> list[str]:
+    """A table of the attempts as they stand."""
+    return table_lines(_HEADS, [_row(each) for each in group.attempts])
+
+
+def _row(attempt: AttemptRecord) -> Sequence[str]:
+    return (
+        str(attempt.number),
+        attempt.session_id or "",
+        attempt.status,
+        duration(attempt.duration_s),
+        in_and_out(attempt.tokens_in, attempt.tokens_out),
+        dollars(attempt.cost_usd),
+        "" if attempt.changed is None else counted(attempt.changed, "file"),
+        attempt.model or "",
+        now(attempt),
+    )
+
+
+def now(attempt: AttemptRecord) -> str:
+    """What it does; when it has ended, what came of it."""
+    if attempt.is_at_work:
+        return attempt.note
+    return attempt.error or attempt.last_message or ""
+
+
+def _print(group: GroupRecord, *, as_json: bool) -> None:
+    if as_json:
+        print_json(group)
+    else:
+        print(group.group_id)
+        note(f"{len(group.attempts)} are at work; see: hutch compare {group.group_id}")
+
+
+def _tell(group: GroupRecord) -> None:
+    if not sys.stdout.isatty():  # there it stands already
+        for line in group_lines(group):
+            print(line)
+    note(f"· compare: hutch compare {group.group_id}; keep one in volume {group.volume}: hutch keep SESSION")

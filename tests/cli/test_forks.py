@@ -1,0 +1,87 @@
+"""`hutch agent --forks`, `compare`, `keep`, `discard GROUP`: what is asked for, and what is told."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from hutch_mcp_tools.group_records import Forks
+from support.mcp_service import FakeService
+
+Hutch = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+
+
+def begin(hutch: Hutch, *more: str) -> int:
+    return hutch("agent", "claude", "Mend it.", "-v", "web", "--forks", "2", *more)
+
+
+def test_what_varies_is_asked_for(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
+    assert begin(hutch, "--model", "a,b", "--variant", "First.", "--budget-usd", "1", "--detach") == 0
+    ((request, forks),) = service.forks
+    assert forks == Forks(count=2, models=["a", "b"], variants=["First."])
+    assert (request.prompt, request.volume, request.model, request.budget_usd) == ("Mend it.", "web", None, 1)
+    assert capfd.readouterr() == ("g-0001\n", "2 are at work; see: hutch compare g-0001\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--variant", "x"), ("--model", "a,b"), ("--forks", "1"), ("--forks", "2", "--session", "s-1")],
+)
+def test_what_does_not_go_together_is_a_usage_error(hutch: Hutch, options: tuple[str, ...]) -> None:
+    assert hutch("agent", "claude", "go", *options) == 2
+
+
+def test_the_attempts_are_told_side_by_side(hutch: Hutch, capfd: Captured) -> None:
+    assert begin(hutch) == 0
+    out, err = capfd.readouterr()
+    heads, first, second = out.splitlines()
+    assert heads.split() == ["#", "SESSION", "STATE", "TOOK", "TOKENS", "COST", "CHANGED", "MODEL", "NOW"]
+    assert first.split()[:3] == ["1", "s-g1", "idle"]
+    assert "1 file " in second
+    assert "Attempt 2 is done." in second
+    assert "compare: hutch compare g-0001; keep one in volume web" in err
+
+
+def test_a_comparison_has_a_row_for_each_and_a_column_in_the_files(hutch: Hutch, capfd: Captured) -> None:
+    begin(hutch, "--detach")
+    capfd.readouterr()
+    assert hutch("compare", "g-0001") == 0
+    table, files = capfd.readouterr().out.split("\n\n")
+    assert "exited" in table.splitlines()[1]
+    assert "+2 -0" in table.splitlines()[2]
+    assert [line.split() for line in files.splitlines()] == [
+        ["FILE", "1", "2"],
+        ["note.txt", "A", "+1", "-0", "A", "+2", "-0"],
+    ]
+    assert hutch("compare") == 0
+    assert "g-0001" in capfd.readouterr().out
+    assert hutch("compare", "g-0001", "--json") == 0
+    assert [each["session_id"] for each in json.loads(capfd.readouterr().out)] == ["s-g1", "s-g2"]
+
+
+def test_two_attempts_are_named_by_their_numbers(hutch: Hutch, capfd: Captured) -> None:
+    begin(hutch, "--detach")
+    capfd.readouterr()
+    assert hutch("compare", "g-0001", "--diff", "1", "s-g2") == 0
+    assert capfd.readouterr().out == "-a\n+b\n"
+    assert hutch("compare", "g-0001", "--diff", "1", "7") == 2
+    assert "'7' is none, or several" in capfd.readouterr().err
+
+
+def test_one_is_kept_and_the_others_discarded(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
+    begin(hutch, "--detach")
+    capfd.readouterr()
+    assert hutch("keep", "s-g2") == 0
+    assert hutch("keep", "s-g1", "--as", "apart") == 0
+    assert service.kept == [("s-g2", None), ("s-g1", "apart")]
+    err = capfd.readouterr().err
+    assert "volume web: snapshot 4, 2 changes, is what s-g2 left" in err
+    assert "hutch discard g-0001" in err
+    assert hutch("discard", "g-0001") == 0
+    assert service.discarded == ["g-0001"]
+    err = capfd.readouterr().err
+    assert "1 volume removed: web-0001-2" in err
+    assert "error: volume web-0001-1 is left: session s-g1 is at work" in err
+    assert hutch("stop", "g-0001") == 0
+    assert capfd.readouterr().err == "g-0001: idle, idle\n"
