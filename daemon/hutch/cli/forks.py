@@ -13,7 +13,7 @@ import click
 
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import counted, dollars, duration, in_and_out, note, print_json, table_lines
-from hutch.cli.refusal import FAILED
+from hutch.exit_codes import FAILED
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.group_records import MOST_FORKS, AttemptRecord, Forks, GroupRecord
 from hutch_mcp_tools.service import SandboxService
