@@ -25,7 +25,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from _measure import Options, Row, options, report
 from _peers import find
-from hutch.egress import InForce, open_ways
+from hutch.egress import InForce, Resolver, open_ways
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, Limits, SandboxSpec
 from support.networks import network
@@ -81,7 +81,8 @@ def inside(folder: Path, port: int, proxy: str) -> Run:
     async def run(measure: str, *words: str) -> tuple[Any, float]:
         argv = (PYTHON, "-c", ENDS.read_text(), measure, f"{NAME}:{port}", proxy, *words)
         command = Command(argv, PurePosixPath("/"), {"PATH": "/usr/bin:/bin"})
-        async with open_ways(InForce(granted), "bench", folder, lambda _: None, ask=look_up) as endpoint:
+        force, resolver = InForce(granted), Resolver(look_up)
+        async with open_ways(force, "bench", folder, lambda _: None, resolver=resolver) as endpoint:
             spec = SandboxSpec(
                 f"bench-{os.urandom(6).hex()}", command, (), Limits(wall_s=600), endpoint, frozenset()
             )

@@ -46,8 +46,9 @@ TAIL = """## What does not hold yet
 - **A sandbox of root's daemon** has a user that is the host's root without any of its rights. Prefer an
   ordinary user.
 - **`pass_env`** and `--secret NAME:env` hand values *into* the sandbox; every command inside can read them.
-- **Network rules** are whole destinations (`host:port`), one listener each. Rules by host pattern, path
-  and method come with the allow-list proxy.
+- **Network rules**: what is said inside TLS is not looked at, but for hosts whose requests are read. A
+  host that serves others' names too can be asked for those by whoever may reach it. What else is not there
+  yet stands at the end of docs/design/0006-egress.md.
 - **Workspaces** are shown with all that is in them: what a hard link made before the start shows is shown,
   and in a writable workspace it cannot be written. A socket that the host makes there *during* a run can
   be connected to. A protected file that the host itself replaces during a run is not protected any more: the

@@ -42,7 +42,7 @@ if not os.listdir("/usr"):
 """
 _VISIT = """
 import socket, sys
-print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(99).decode(), end='')
+print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 15).recv(99).decode(), end='')
 """
 
 

@@ -23,8 +23,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
 
 
 @pytest.fixture
-def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublicNet]:
-    with public_net(tmp_path, monkeypatch) as net:
+def net(tmp_path: Path) -> Iterator[PublicNet]:
+    with public_net(tmp_path) as net:
         yield net
 
 

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 
-from hutch.egress import Connection, InForce, Refusal, open_ways
+from hutch.egress import Connection, InForce, Refusal, Resolver, open_ways
 from hutch.egress.ledger import SINGLY, Ledger
 from hutch.egress.ways.serving import CONNECTIONS
 from hutch_launchers.spec import Door
@@ -51,7 +51,7 @@ class World:
                 )
                 tasks.start_soon(listener.serve, serve)
             async with open_ways(
-                self.network, "run-1", self.folder, self.log.append, ask=self.ask
+                self.network, "run-1", self.folder, self.log.append, resolver=Resolver(self.ask)
             ) as endpoint:
                 await hand_over(endpoint)
                 yield endpoint.doors[0]

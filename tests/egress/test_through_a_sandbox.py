@@ -11,7 +11,7 @@ from anyio.abc import SocketStream
 
 from hutch.agents import AgentTurn, Ending
 from hutch.agents.stored import new_uuid
-from hutch.egress import Connection, InForce, open_ways
+from hutch.egress import Connection, InForce, Resolver, open_ways
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, Limits, SandboxSpec
 from support.agent_sandbox import ENV, claude, scripted_model, turn
@@ -57,7 +57,7 @@ for place in "$@"; do exec 3<>/dev/tcp/$place && cat <&3 || echo "no: $place"; d
     places = [f"db.internal/{named}", f"127.0.0.1/{literal}", f"127.0.0.1/{other}", f"127.0.0.1/{named}"]
     command = Command(("bash", "-c", script, "try", *places), PurePosixPath("/"), ENV)
     async with service(named), service(literal), service(other):
-        async with open_ways(granted, "r", tmp_path, log.append, ask=ask) as endpoint:
+        async with open_ways(granted, "r", tmp_path, log.append, resolver=Resolver(ask)) as endpoint:
             out = await run(command, endpoint)
         assert await run(command, None) == [f"no: {place}" for place in places]
     assert out == [

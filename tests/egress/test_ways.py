@@ -35,8 +35,8 @@ async def bubble() -> Launcher:
 
 
 @pytest.fixture
-def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublicNet]:
-    with public_net(tmp_path, monkeypatch) as net:
+def net(tmp_path: Path) -> Iterator[PublicNet]:
+    with public_net(tmp_path) as net:
         yield net
 
 

@@ -79,8 +79,8 @@ async def launcher(request: pytest.FixtureRequest) -> Launcher:
 
 
 @pytest.fixture
-def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublicNet]:
-    with public_net(tmp_path, monkeypatch) as net:
+def net(tmp_path: Path) -> Iterator[PublicNet]:
+    with public_net(tmp_path) as net:
         fill(net.folder, "https://api.example.org")
         yield net
 

@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
-from hutch.egress import Connection, InForce, open_ways, tunnel
+from hutch.egress import Connection, InForce, Resolver, open_ways, tunnel
 from hutch_launchers.spec import EgressEndpoint, Listener
 from support.egress_launcher import hand_over
 from support.networks import network
@@ -132,7 +132,7 @@ async def main(folder: Path) -> None:
     listener = TLSListener(plain, context, standard_compatible=False)
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, counted)
-        async with open_ways(granted, "r", folder, log.append, ask=ask) as endpoint:
+        async with open_ways(granted, "r", folder, log.append, resolver=Resolver(ask)) as endpoint:
             await inside.bring(endpoint)
 
             async def dial(n: int = 0) -> SocketStream:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hutch.egress import Connection, InForce, Network, open_ways, proxy_variables
+from hutch.egress import Connection, InForce, Network, Resolver, open_ways, proxy_variables
 from hutch_launchers.launcher import Launcher
 from hutch_launchers.spec import Command, Limits, Mount, SandboxSpec
 from support.networks import network
@@ -47,7 +47,8 @@ class Sandboxes:
             env |= proxy_variables(self.granted)
         shown = (Mount(self.net.ca, PurePosixPath(CA)), *self.mounts)
         command = Command(("/bin/sh", "-c", 'exec 2>&1; exec "$@"', "sh", *argv), PurePosixPath("/tmp"), env)
-        async with open_ways(self.force, "r", self.folder, self.log.append, ask=self.net.ask) as endpoint:
+        resolver = Resolver(self.net.ask, self.net.dial)
+        async with open_ways(self.force, "r", self.folder, self.log.append, resolver=resolver) as endpoint:
             spec = SandboxSpec(f"test-{os.urandom(6).hex()}", command, shown, LIMITS, endpoint, frozenset())
             async with self.launcher.launch(spec) as process:
                 await process.stdin.aclose()

@@ -104,6 +104,7 @@ async def _hold(
     tell: "Callable[[Sequence[Result]], None]",
 ) -> "tuple[Probe, list[Result]]":
     """Attack group by group, and tell of each when it is done."""
+    from hutch.cli.method_ways import ways_out
     from hutch_launchers.contract.suite import hold_against
     from hutch_launchers.launcher import AgentLauncher, LauncherError
 
@@ -118,7 +119,7 @@ async def _hold(
         with unwrapped():
             async with (
                 shown_waiting(launcher.name, comes_back=True) as waiting,
-                aclosing(hold_against(launcher, groups, waiting.now, fresh=fresh)) as coming,
+                aclosing(hold_against(launcher, groups, waiting.now, ways_out, fresh=fresh)) as coming,
             ):
                 async for group in coming:
                     waiting.interrupt()

@@ -25,6 +25,7 @@ from hutch.egress.in_force import InForce
 from hutch.egress.passage import Carry, Client, Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
 from hutch.egress.requests import Requests
+from hutch.egress.resolver import Resolver
 from hutch.egress.rules import Missing, Network, Rule, judge, union
 from hutch.egress.tunnel import tunnel
 from hutch.egress.ways.doors import proxy_variables
@@ -41,6 +42,7 @@ __all__ = [
     "Refusal",
     "RefusedError",
     "Requests",
+    "Resolver",
     "Rule",
     "carrying",
     "given",

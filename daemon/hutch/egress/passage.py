@@ -11,7 +11,7 @@ from hutch.egress.in_force import InForce
 from hutch.egress.records import Refusal
 from hutch.egress.resolver import Resolver
 from hutch.egress.rules import Rule
-from hutch.egress.sockets import connect, is_own
+from hutch.egress.sockets import is_own
 
 DIAL_S = 15.0  # to resolve the name and reach one of its addresses
 ATTEMPT_S = 5.0  # for one address, before the next is tried
@@ -109,7 +109,7 @@ class Passage:
                 why = Refusal.UNREACHABLE
                 with move_on_after(ATTEMPT_S):
                     try:
-                        server = await connect(str(address), self.port)
+                        server = await self.resolver.connect(str(address), self.port)
                     except OSError:
                         continue
                     self.address = address

@@ -1,4 +1,4 @@
-"""The addresses of a name, as the host's own resolver gives them."""
+"""The addresses of a name, as the host's own resolver gives them, and the way to one."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -7,10 +7,13 @@ from time import monotonic
 
 import anyio
 
+from hutch.egress.sockets import connect
+
 ANSWER_S = 2.0  # that a name's addresses are kept: a burst of connections asks once
 NAMES = 256  # whose addresses are kept
 
 Ask = Callable[[str, int], Awaitable[list[str]]]
+Connect = Callable[[str, int], Awaitable[socket.socket]]  # to an address, never a name; raises OSError
 
 
 async def ask_host(host: str, port: int) -> list[str]:
@@ -23,7 +26,8 @@ async def ask_host(host: str, port: int) -> list[str]:
 class Resolver:
     """Asks one question at a time: a run cannot take all of the daemon's threads."""
 
-    _ask: Ask
+    _ask: Ask = ask_host
+    connect: Connect = connect
     _asking: anyio.Lock = field(default_factory=anyio.Lock)
     _answers: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
 

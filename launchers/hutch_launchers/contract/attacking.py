@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hutch_launchers.contract.bench import VOLUME, WORKSPACE, Bench
-from hutch_launchers.contract.case import Case, Result
+from hutch_launchers.contract.case import Case, NotHeldError, Result
+from hutch_launchers.contract.outside import Egress, outside
 from hutch_launchers.contract.protected import make_repository, protected_mounts
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.spec import Guarantee, Mount
@@ -19,10 +21,20 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {  # by group
     "network": ("network",),
     "secrets": ("planted",),
 }
+WAYS: tuple[str, ...] = (
+    "asking",
+    "network",
+    "ways_out",
+    "smuggling",
+    "name_server",
+    "floods",
+)  # where some are granted
 
 _ATTACKS = Path(__file__).parent / "attacks"
 _PACKAGE = "hutch_launchers.contract.attacks"
 _PROGRAM_S = 150.0
+_LONG_TRY_S = 60.0  # of one that asks the egress, which has bounds of its own
+_MAY_HOLD = 32 << 20  # bytes, of bodies larger than that
 _BOOT = """
 import sys, types
 for name, text in {modules!r}.items():
@@ -73,6 +85,47 @@ async def attack(bench: Bench, cases: Sequence[Case]) -> tuple[Sequence[Try], st
     except LauncherError as error:
         tries, trouble = await _attack(bench, cases, (), {})
         return tries, trouble or error.message
+
+
+async def attack_ways(bench: Bench, cases: Sequence[Case], egress: Egress) -> tuple[Sequence[Try], str, str]:
+    """Run the programs on granted ways in one sandbox that has some, served by `egress` in this process.
+
+    Returns what was told, any trouble, and what came of it outside and must not have.
+    """
+    folder = bench.stage.folder / "ways"
+    folder.mkdir(mode=0o700)
+    async with outside() as world, egress(world, folder) as way:
+        facts = {
+            **bench.stage.facts,
+            **world.facts,
+            "try_s": _LONG_TRY_S,
+            "cases": [case.key for case in cases],
+        }
+        command = bench.program(program_text(WAYS), json.dumps(facts), env=way.env)
+        before = _peak_memory(forget=True)
+        try:
+            done = await bench.run(command, within_s=_PROGRAM_S, egress=way.endpoint)
+        except (
+            LauncherError,
+            NotHeldError,
+        ) as error:  # not through the world's tasks, which make a group of it
+            return (), f"the attacks could not be made: {error}", ""
+        grown = _peak_memory() - before
+    tries, trouble = told(done.out)
+    trouble = trouble and f"{trouble}, by {done.ended_by}: {done.err[-300:]}"
+    disturbed = [*world.disturbed()]
+    if grown > _MAY_HOLD:
+        disturbed.append(f"the egress held {grown >> 20} MiB")
+    return tries, trouble, "; ".join(disturbed)
+
+
+def _peak_memory(*, forget: bool = False) -> int:
+    """The most bytes that this process has had in memory, since it was asked to forget."""
+    if forget:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 
 async def _attack(

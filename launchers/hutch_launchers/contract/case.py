@@ -37,6 +37,7 @@ class Case:
 
     It is shown by tries of the attack programs of its group, or by `watch`, which looks on from the host and
     raises NotHeldError. It rests on `needs` and `uses`: a method that has not all of them must refuse.
+    With `has_ways` its attacks are made in a sandbox that was granted something outside.
     """
 
     key: str  # group/name
@@ -44,6 +45,7 @@ class Case:
     needs: frozenset[Guarantee] = frozenset()
     uses: frozenset[Ability] = frozenset()
     watch: "Callable[[Bench], Awaitable[None]] | None" = None
+    has_ways: bool = False
 
     @property
     def group(self) -> str:

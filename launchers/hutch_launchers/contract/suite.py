@@ -1,12 +1,12 @@
 """Holds a method against the contract: every case of every group, each with what became of it."""
 
 import os
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 
 import anyio
 
-from hutch_launchers.contract.attacking import Try, attack, judge
+from hutch_launchers.contract.attacking import Try, attack, attack_ways, judge
 from hutch_launchers.contract.bench import Bench
 from hutch_launchers.contract.case import GROUPS, Case, NotApplicableError, NotHeldError, Result
 from hutch_launchers.contract.cases import (
@@ -19,6 +19,7 @@ from hutch_launchers.contract.cases import (
     protected_paths,
     secrets,
 )
+from hutch_launchers.contract.outside import Egress
 from hutch_launchers.contract.protected import planted
 from hutch_launchers.contract.stage import Stage, stage
 from hutch_launchers.launcher import Launcher, LauncherError
@@ -38,11 +39,16 @@ _WATCH_S = 120.0  # of one case that is watched
 
 
 async def hold_against(
-    launcher: Launcher, groups: Collection[str], say: Callable[[str], None], *, fresh: bool = False
+    launcher: Launcher,
+    groups: Collection[str],
+    say: Callable[[str], None],
+    egress: Egress,
+    *,
+    fresh: bool = False,
 ) -> AsyncGenerator[list[Result]]:
     """Attack `launcher`, group by group, and yield what became of the cases of each.
 
-    `say` is told what is done next: a group can take long.
+    `say` is told what is done next: a group can take long. `egress` serves what is granted to a sandbox.
 
     Raises:
         LauncherError: `method_unavailable`, with the probe's reason.
@@ -56,14 +62,21 @@ async def hold_against(
         for group in GROUPS:
             if group in groups:
                 say(f"attacking: {GROUPS[group].lower()}")
-                yield await _hold_group(bench, group)
+                yield await _hold_group(bench, group, egress)
 
 
-async def _hold_group(bench: Bench, group: str) -> list[Result]:
+async def _hold_group(bench: Bench, group: str, egress: Egress) -> list[Result]:
     cases = [case for case in CASES if case.group == group]
+    with_ways = [case for case in cases if case.has_ways]
+    without = [case for case in cases if not case.has_ways]
+    held = await _hold_some(bench, without)
+    return held + await _hold_ways(bench, with_ways, egress)
+
+
+async def _hold_some(bench: Bench, cases: Sequence[Case]) -> list[Result]:
     tries: list[Try] = []
     trouble = ""
-    if any(case.watch is None and not bench.lacks(case.needs, case.uses) for case in cases):
+    if _tried(bench, [case for case in cases if case.watch is None]):
         try:
             told, trouble = await attack(bench, cases)
             tries.extend(told)
@@ -71,14 +84,33 @@ async def _hold_group(bench: Bench, group: str) -> list[Result]:
             trouble = f"the attacks could not be made: {error}"
     results = [await _hold(bench, case, tries, trouble) for case in cases]
     disturbed = bench.stage.disturbed()
-    if group == "protected" and tries:
+    if cases[0].group == "protected" and tries:
         disturbed = disturbed or planted(bench.stage.repository)
-    if disturbed:  # by which of them cannot be said
-        return [Result(one.case, "not held", disturbed) if one.outcome == "held" else one for one in results]
-    return results
+    return _spoilt(results, disturbed)
 
 
-async def _hold(bench: Bench, case: Case, tries: list[Try], trouble: str) -> Result:
+async def _hold_ways(bench: Bench, cases: Sequence[Case], egress: Egress) -> list[Result]:
+    tries: Sequence[Try] = ()
+    trouble = came_out = ""
+    if tried := _tried(bench, cases):
+        tries, trouble, came_out = await attack_ways(bench, tried, egress)
+    results = [await _hold(bench, case, tries, trouble) for case in cases]
+    return _spoilt(results, came_out or bench.stage.disturbed())
+
+
+def _tried(bench: Bench, cases: Sequence[Case]) -> list[Case]:
+    """Those whose attacks are made: all that they rest on is there."""
+    return [case for case in cases if not bench.lacks(case.needs, case.uses)]
+
+
+def _spoilt(results: list[Result], disturbed: str) -> list[Result]:
+    """Of what was disturbed cannot be said by which of the attacks."""
+    if not disturbed:
+        return results
+    return [Result(one.case, "not held", disturbed) if one.outcome == "held" else one for one in results]
+
+
+async def _hold(bench: Bench, case: Case, tries: Sequence[Try], trouble: str) -> Result:
     try:
         if missing := bench.lacks(case.needs, case.uses):
             return await _refused(bench, case, missing)

@@ -11,7 +11,7 @@ import anyio
 from hutch.egress.in_force import InForce
 from hutch.egress.ledger import FLUSH_S, Ledger, Log
 from hutch.egress.passage import Carry, Client
-from hutch.egress.resolver import Ask, Resolver, ask_host
+from hutch.egress.resolver import Resolver
 from hutch.egress.sockets import dialled
 from hutch.egress.tunnel import tunnel
 from hutch.egress.ways.dns import NameServer
@@ -27,17 +27,23 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_ways(
-    network: InForce, run_id: str, folder: Path, log: Log, carry: Carry = tunnel, ask: Ask = ask_host
+    network: InForce,
+    run_id: str,
+    folder: Path,
+    log: Log,
+    carry: Carry = tunnel,
+    resolver: Resolver | None = None,
 ) -> AsyncGenerator[EgressEndpoint]:
     """Serve what `network` allows until the block ends; the package says what that means.
 
-    `carry` takes every connection that was judged; `ask` resolves names.
+    `carry` takes every connection that was judged; `resolver` knows where names are: where
+    none is given, as the host does.
     """
     layout = lay_out(network.network)
     path = folder / "egress.sock"
     ledger = Ledger(run_id, log)
     names = Names(network, layout.doors)
-    serving = Serving(run_id, network, names, ledger, Resolver(ask), carry)
+    serving = Serving(run_id, network, names, ledger, resolver or Resolver(), carry)
     failure: Exception | None = None
     try:
         with listen(path) as listener:

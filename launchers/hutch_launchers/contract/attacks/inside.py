@@ -23,12 +23,12 @@ from typing import Any, NoReturn
 
 Body = Callable[[], object]
 
-_TRY_S = 8.0  # an attack that hangs has not been refused
 _REFUSALS = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EROFS, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 )
 
 FACTS: dict[str, Any] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+_TRY_S: float = FACTS.get("try_s", 8.0)  # an attack that hangs has not been refused
 OUT = FACTS.get("out", "/nowhere")  # a host folder outside all grants, with a file `canary` in it
 HOME = os.environ.get("HOME", "/nowhere")
 # where the method shows what is granted; without a volume a private folder stands for it

@@ -36,6 +36,7 @@ def _none_of(addresses: tuple[str, ...], ports: tuple[int, ...]) -> str | None:
     raise Contained("no route to any")
 
 
+@attack("network/beside")
 @attack("network/no-route")
 def tcp_to_anywhere() -> str | None:
     return _none_of(_ELSEWHERE, (443, 80, 53))
@@ -58,6 +59,7 @@ def interfaces_and_routes() -> str | None:
     return f"{names} {routes}"
 
 
+@attack("network/beside")
 @attack("network/no-route")
 def make_an_interface() -> None:
     import fcntl
@@ -74,6 +76,7 @@ def add_a_route() -> str | None:
     return "an interface was added"
 
 
+@attack("network/beside")
 @attack("network/udp-and-icmp")
 def datagrams() -> str | None:
     for address, family in (("1.1.1.1", socket.AF_INET), ("2606:4700:4700::1111", socket.AF_INET6)):
@@ -86,12 +89,14 @@ def datagrams() -> str | None:
     raise Contained("no route for a datagram")
 
 
+@attack("network/beside")
 @attack("network/udp-and-icmp")
 def ping() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as client:
         client.sendto(b"\x08\0\0\0\0\0\0\0", ("1.1.1.1", 0))
 
 
+@attack("network/beside")
 @attack("network/udp-and-icmp")
 def sctp_and_multicast() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -108,11 +113,13 @@ def ask_a_resolver() -> str | None:
     return _none_of(("1.1.1.1", "127.0.0.53", "127.0.0.1"), (53, 853))
 
 
+@attack("network/beside")
 @attack("network/metadata")
 def cloud_metadata() -> str | None:
     return _none_of(_METADATA, (80, 443))
 
 
+@attack("network/beside")
 @attack("network/literals")
 def odd_spellings_of_the_hosts_loopback() -> str | None:
     port = FACTS["daemon_port"]
@@ -130,16 +137,19 @@ def odd_spellings_of_the_hosts_loopback() -> str | None:
     return _none_of(spellings, (port,))
 
 
+@attack("network/beside")
 @attack("network/host-loopback")
 def the_daemons_own_port() -> None:
     _connect("127.0.0.1", FACTS["daemon_port"])
 
 
+@attack("network/beside")
 @attack("network/host-loopback")
 def a_service_of_the_host() -> None:
     _connect("127.0.0.1", FACTS["service_port"])
 
 
+@attack("network/beside")
 @attack("network/host-loopback")
 def the_hosts_own_addresses() -> str | None:
     return _none_of(tuple(FACTS["host_addresses"]), (FACTS["service_port"], 22))

@@ -6,6 +6,7 @@ from hutch_launchers.contract.doorway import ANSWER, doorway
 from hutch_launchers.spec import Ability, Guarantee
 
 _NETWORK = frozenset({Guarantee.NETWORK})
+_DOORS = frozenset({Ability.DOORS})
 
 
 async def only_granted(bench: Bench) -> None:
@@ -35,7 +36,23 @@ CASES = (
         "network/only-granted",
         "A granted destination works and nothing beside it",
         _NETWORK,
-        frozenset({Ability.DOORS}),
+        _DOORS,
         only_granted,
+    ),
+    *(
+        Case(f"network/{name}", title, _NETWORK, _DOORS, has_ways=True)
+        for name, title in {
+            "beside": "Beside what is granted: any address, UDP, ICMP, metadata, the host's loopback",
+            "names": "Host names with NUL, CR, LF, a final dot, upper case, a user, over 255 characters",
+            "granted-literals": "Addresses in place of names, in every spelling",
+            "look-alikes": "Names and ports that nearly are what is granted or denied",
+            "server-names": "TLS to another server than the one that was granted",
+            "own-names": "DNS by UDP, TCP, TLS or HTTPS to anyone else, or with data in it",
+            "private-names": "Names that stand for private, loopback or metadata addresses",
+            "redirects": "Redirects to what is not granted",
+            "smuggling": "Requests that can be read in two ways",
+            "floods": "Connections and heads without end",
+            "bodies": "Bodies without end, and packed small",
+        }.items()
     ),
 )
