@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hutch.agents import (
-    AgentEvent,
     AgentTurn,
     ClaudeCode,
     Ending,
@@ -26,7 +25,7 @@ from hutch.agents import (
     find_session,
 )
 from hutch.agents.stored import new_uuid
-from support.agent_sandbox import MODEL, TURN, Model, claude, scripted_model, turn
+from support.agent_sandbox import MODEL, TURN, Model, claude, run, scripted_model, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at the agent's own list price
@@ -58,14 +57,6 @@ def first(*steps: dict[str, Any]) -> AgentTurn:
 
 def again(session_id: str, *steps: dict[str, Any]) -> AgentTurn:
     return AgentTurn(prompt(*steps), session_id, resumes=True)
-
-
-async def run(
-    model: Model, volume: Path, agent: ClaudeCode, what: AgentTurn
-) -> tuple[list[AgentEvent], Outcome]:
-    async with turn(model, volume, agent, what) as at_work:
-        outcome = await at_work.end()
-        return at_work.events, outcome
 
 
 async def test_a_turn_is_told_event_by_event(model: Model, volume: Path, agent: ClaudeCode) -> None:

@@ -68,7 +68,8 @@ def test_without_a_file_the_defaults_are_complete() -> None:
     assert config.storage.url == "file:///home/ada/.local/state/hutch/store"
     assert config.policy.limits == Limits(120.0, 2 << 30, 512, 2.0, 1 << 30)
     assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
-    assert config.agents == {"claude": Agent()}
+    assert config.agents["claude"] == Agent()
+    assert config.agents["codex"] == Agent("codex", network="openai", secrets=("openai",))
     assert config.networks["anthropic"].allow == configured("api.anthropic.com").allow
     assert config.networks["anthropic"].metered == (read_origin("api.anthropic.com"),)
     assert {"openai", "python", "node", "rust", "go", "debian", "github", "full"} <= config.networks.keys()
@@ -113,7 +114,7 @@ def test_what_is_said_replaces_the_default_and_nothing_else() -> None:
             "bubblewrap": Method("bubblewrap", {}),
             "mine": Method("wrapper", {"command": ["/home/ada/bin/wrap", "{command}"]}),
         },
-        agents={"claude": Agent(base_url="http://127.0.0.1:8787", network="local")},
+        agents={**default.agents, "claude": Agent(base_url="http://127.0.0.1:8787", network="local")},
         networks={**default.networks, "local": configured(services=["127.0.0.1:8787"])},
     )
 

@@ -1,4 +1,4 @@
-"""The real Claude Code in a real sandbox, its only way out a door to the scripted model."""
+"""A real agent in a real sandbox, its only way out a door to the scripted model."""
 
 import os
 import signal
@@ -13,7 +13,18 @@ import anyio
 import pytest
 from anyio.abc import ByteReceiveStream, SocketStream
 
-from hutch.agents import GIVEN, AgentEvent, AgentTurn, ClaudeCode, Outcome, Reading, give
+from hutch.agents import (
+    GIVEN,
+    Agent,
+    AgentEvent,
+    AgentTurn,
+    ClaudeCode,
+    Codex,
+    Outcome,
+    Reading,
+    give,
+    lay_state,
+)
 from hutch.egress import Connection, InForce, open_ways
 from hutch.errors import HutchError
 from hutch_launchers.launcher import SandboxProcess
@@ -36,6 +47,14 @@ def claude(base_url: str, *, max_retries: int = 1) -> ClaudeCode:
     except HutchError as error:
         pytest.skip(error.message)
     return ClaudeCode(found.binary, found.base_url, max_retries)
+
+
+def codex(base_url: str) -> Codex:
+    """The agent, or the reason to skip."""
+    try:
+        return Codex.find(base_url=base_url)
+    except HutchError as error:
+        pytest.skip(error.message)
 
 
 @dataclass
@@ -128,6 +147,15 @@ class Turn:
         self.events += self.reading.feed(chunk)
 
 
+async def run(
+    model: Model, volume: Path, agent: Agent, what: AgentTurn, secrets: Mapping[str, str] = KEY
+) -> tuple[list[AgentEvent], Outcome]:
+    """Take a turn to its end."""
+    async with turn(model, volume, agent, what, secrets) as at_work:
+        outcome = await at_work.end()
+        return at_work.events, outcome
+
+
 async def _collect(stream: ByteReceiveStream, into: bytearray) -> None:
     async for chunk in stream:
         into += chunk
@@ -135,13 +163,14 @@ async def _collect(stream: ByteReceiveStream, into: bytearray) -> None:
 
 @asynccontextmanager
 async def turn(
-    model: Model, volume: Path, agent: ClaudeCode, what: AgentTurn, secrets: Mapping[str, str] = KEY
+    model: Model, volume: Path, agent: Agent, what: AgentTurn, secrets: Mapping[str, str] = KEY
 ) -> AsyncGenerator[Turn]:
     volume.mkdir(exist_ok=True)
     private = model.folder / f"given-{os.urandom(6).hex()}"
     private.mkdir()
     command = agent.command(what)
     give(private, command.given)
+    lay_state(volume, command.state)
     mounts = (
         Mount(volume, what.volume, writable=True),
         *(Mount(binding.source, binding.target) for binding in command.bindings),

@@ -124,7 +124,7 @@ def claude() -> Path:
 
 
 def codex() -> Path:
-    return need(_package("codex_cli_bin", "bin/codex"), "Codex", "scripts/setup clients")
+    return need(_package("codex_cli_bin", "bin/codex"), "Codex", "scripts/setup agents")
 
 
 def node() -> Path:

@@ -34,6 +34,7 @@ from hutch.agents.adapter import (
     Reading,
 )
 from hutch.agents.claude import ClaudeCode
+from hutch.agents.codex import Codex
 from hutch.agents.events import (
     AgentEvent,
     Answered,
@@ -71,6 +72,7 @@ __all__ = [
     "Answered",
     "Binding",
     "ClaudeCode",
+    "Codex",
     "Ending",
     "Erred",
     "FileChanged",

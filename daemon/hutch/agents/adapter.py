@@ -10,6 +10,7 @@ from hutch.errors import HutchError
 
 GIVEN = PurePosixPath("/opt/given")  # inside, read-only: what a turn is given beside its prompt
 WORKSPACE = PurePosixPath("/workspace")
+Laid = bytes | PurePosixPath | None  # a file with this content, a link to a path inside, a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class AgentCommand:
     given: Mapping[str, bytes] = field(repr=False)  # path beneath `GIVEN` -> content
     bindings: tuple[Binding, ...]
     hosts: tuple[str, ...]  # "name:port" that it cannot work without
-    # Path beneath the volume's `.hutch` -> what has to be there at the start; None: a folder
-    state: Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
+    # Path beneath the volume's `.hutch` -> what has to be there at the start
+    state: Mapping[str, Laid] = field(default_factory=dict, repr=False)
 
 
 class Reading(Protocol):
@@ -70,7 +71,10 @@ class Reading(Protocol):
 
     @property
     def patience_s(self) -> float | None:
-        """How long it may say nothing, as it stands, before it is stuck; None: as long as it likes."""
+        """How long it may go on as it stands without progress; None: as long as it likes.
+
+        Errors and retries are no progress, every other event is.
+        """
 
     def feed(self, chunk: bytes) -> list[AgentEvent]:
         """Take any piece of the output; return the events that it completes."""

@@ -3,12 +3,15 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 from hutch.errors import HutchError
 
+_MAX_ENTRIES = 1000  # of one folder; there is a handful, and more is somebody's attack
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -30,15 +33,58 @@ def folder_beneath(root: Path, *names: str, create: bool = False) -> Iterator[in
 
 def read_small(folder: int, name: str, limit: int) -> bytes:
     """Read a regular file of at most `limit` bytes. Raises OSError, ValueError."""
+    with _regular(folder, name) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError("larger than expected")
+    return data
+
+
+@contextmanager
+def _regular(folder: int, name: str) -> Iterator[BinaryIO]:
     # O_NONBLOCK: a FIFO in the file's place must not hold the reader.
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError("not a regular file")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError("larger than expected")
-    return data
+        yield file
+
+
+def entries_beneath(root: Path, *names: str) -> list[tuple[str, os.stat_result]]:
+    """List (name, status) in a folder, of very many only some; empty if it cannot be read."""
+    try:
+        with folder_beneath(root, *names) as fd, os.scandir(fd) as entries:
+            return [
+                (entry.name, entry.stat(follow_symlinks=False)) for entry in islice(entries, _MAX_ENTRIES)
+            ]
+    except OSError:
+        return []
+
+
+def folders_beneath(root: Path, *names: str) -> list[str]:
+    """List the folders in a folder."""
+    return [name for name, status in entries_beneath(root, *names) if stat.S_ISDIR(status.st_mode)]
+
+
+def read_end(folder: int, name: str, limit: int) -> bytes:
+    """Read the last `limit` bytes of a regular file. Raises OSError, ValueError."""
+    with _regular(folder, name) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+        return file.read(limit)
+
+
+def link_to(folder: int, name: str, target: str) -> None:
+    """Put a link in place of `name` in one step; a folder there is an error. Raises OSError."""
+    with suppress(OSError):
+        if os.readlink(name, dir_fd=folder) == target:
+            return  # each turn's changes are for a person to read
+    passing = f".{name}.{token_hex(8)}"
+    os.symlink(target, passing, dir_fd=folder)
+    try:
+        os.replace(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(passing, dir_fd=folder)
+        raise
 
 
 def write_whole(folder: int, name: str, data: bytes) -> None:

@@ -1,15 +1,13 @@
 """Claude Code: its binary, its command line, and where it keeps its conversations."""
 
 import json
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
-from hutch.agents.beneath import folder_beneath
+from hutch.agents.beneath import entries_beneath, folders_beneath
 from hutch.agents.binary import in_package, native_binary, on_path
 from hutch.agents.claude_events import ClaudeReading
 from hutch.agents.given import (
@@ -20,7 +18,7 @@ from hutch.agents.given import (
     given_files,
     hosts_of,
 )
-from hutch.agents.stored import STATE, is_uuid, new_uuid
+from hutch.agents.stored import STATE, is_uuid, new_uuid, newest_first
 
 _ANTHROPIC = "https://api.anthropic.com"
 _INSIDE = PurePosixPath("/opt/agent/claude")
@@ -42,7 +40,6 @@ _OWN_SANDBOX = {
     "allowUnsandboxedCommands": False,
     "autoAllowBashIfSandboxed": True,
 }
-_MAX_ENTRIES = 1000  # of one folder; there is a handful, and more is somebody's attack
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +92,10 @@ class ClaudeCode:
         return ClaudeReading()
 
     def has_login(self, folder: Path) -> bool:
-        return any(name == _LOGIN for name, _, _ in _entries(folder))
+        return any(name == _LOGIN for name, _ in entries_beneath(folder, STATE, _CONFIG))
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
-        found = sorted(_transcripts(folder), reverse=True)
-        return tuple(dict.fromkeys(session_id for _, session_id in found))
+        return newest_first(_transcripts(folder))
 
     def _environment(self, turn: AgentTurn) -> dict[str, str]:
         env = {
@@ -170,21 +166,9 @@ def _checked_id(session_id: str) -> str:
 
 def _transcripts(folder: Path) -> Iterator[tuple[float, str]]:
     """Yield (modified, session id) of every `.hutch/claude/projects/*/<uuid>.jsonl`."""
-    for project, is_folder, _ in _entries(folder, "projects"):
-        if is_folder:
-            for name, _, status in _entries(folder, "projects", project):
-                session_id = name.removesuffix(".jsonl")
-                if is_uuid(session_id) and stat.S_ISREG(status.st_mode) and status.st_size:
-                    yield status.st_mtime, session_id
-
-
-def _entries(folder: Path, *names: str) -> list[tuple[str, bool, os.stat_result]]:
-    """List (name, is a folder, status) in one of Claude's folders; empty if it cannot be read."""
-    try:
-        with folder_beneath(folder, STATE, _CONFIG, *names) as fd, os.scandir(fd) as entries:
-            return [
-                (entry.name, entry.is_dir(follow_symlinks=False), entry.stat(follow_symlinks=False))
-                for entry in islice(entries, _MAX_ENTRIES)
-            ]
-    except OSError:
-        return []
+    projects = (STATE, _CONFIG, "projects")
+    for project in folders_beneath(folder, *projects):
+        for name, status in entries_beneath(folder, *projects, project):
+            session_id = name.removesuffix(".jsonl")
+            if is_uuid(session_id) and stat.S_ISREG(status.st_mode) and status.st_size:
+                yield status.st_mtime, session_id

@@ -21,11 +21,19 @@ from hutch.agents.events import (
     ToolStarted,
     Usage,
 )
-from hutch.agents.lines import JsonLines, amount_of, count_of, object_of, objects_of, text_of
+from hutch.agents.lines import (
+    LINE,
+    TEXT,
+    JsonLines,
+    amount_of,
+    count_of,
+    object_of,
+    objects_of,
+    one_line,
+    text_of,
+)
 from hutch.agents.stored import is_uuid
 
-_TEXT = 256_000  # characters of a message
-_LINE = 300  # characters of a summary
 _TRACKED = 4096  # calls and messages that are remembered at once; beyond, figures stay a lower bound
 _SUBJECT = {"Bash": "command", "Grep": "pattern", "Glob": "pattern", "Task": "description", "Skill": "skill"}
 _WRITES = {"Write": "file_path", "Edit": "file_path", "NotebookEdit": "notebook_path"}
@@ -65,7 +73,7 @@ class ClaudeReading:
         ending = self._ending(exit_code)
         return Outcome(
             ending,
-            text=(text_of(result.get("result"), _TEXT) if ending is Ending.DONE else "") or self._said,
+            text=(text_of(result.get("result"), TEXT) if ending is Ending.DONE else "") or self._said,
             session_id=self._session_id,
             model=self._model,
             usage=self._usage,
@@ -100,7 +108,7 @@ class ClaudeReading:
 
     def _init(self, line: dict[str, object]) -> Iterator[AgentEvent]:
         self._works = True
-        self._model = text_of(line.get("model"), _LINE)
+        self._model = text_of(line.get("model"), LINE)
         if self._name(line):
             yield SessionNamed(self._session_id or "", self._model)
 
@@ -121,30 +129,30 @@ class ClaudeReading:
             return
         for block in objects_of(message.get("content")):
             if block.get("type") == "text" and line.get("parent_tool_use_id") is None:
-                self._said = text_of(block.get("text"), _TEXT)
+                self._said = text_of(block.get("text"), TEXT)
                 yield Said(self._said)
             elif block.get("type") == "tool_use":
                 yield self._tool_call(block)
-        message_id = text_of(message.get("id"), _LINE)
+        message_id = text_of(message.get("id"), LINE)
         if message_id not in self._unreported and len(self._unreported) < _TRACKED:
             self._unreported[message_id] = _tokens(object_of(message.get("usage")))
             yield Spent(self._usage)
 
     def _tool_call(self, block: dict[str, object]) -> ToolStarted:
-        call_id, tool = text_of(block.get("id"), _LINE), text_of(block.get("name"), _LINE)
+        call_id, tool = text_of(block.get("id"), LINE), text_of(block.get("name"), LINE)
         given = object_of(block.get("input"))
         if tool in _WRITES and len(self._writing) < _TRACKED:
             self._writing[call_id] = text_of(given.get(_WRITES[tool]), 4096)
         subject = given.get(_SUBJECT.get(tool, "file_path"))
         summary = subject if isinstance(subject, str) else json.dumps(given)
-        return ToolStarted(call_id, tool, _one_line(summary))
+        return ToolStarted(call_id, tool, one_line(summary))
 
     def _tool_results(self, line: dict[str, object]) -> Iterator[AgentEvent]:
         for block in objects_of(object_of(line.get("message")).get("content")):
             if block.get("type") != "tool_result":
                 continue
-            call_id, failed = text_of(block.get("tool_use_id"), _LINE), block.get("is_error") is True
-            yield ToolEnded(call_id, failed, _one_line(_flat(block.get("content"))))
+            call_id, failed = text_of(block.get("tool_use_id"), LINE), block.get("is_error") is True
+            yield ToolEnded(call_id, failed, one_line(_flat(block.get("content"))))
             path = self._writing.pop(call_id, "")
             if path and not failed:
                 yield FileChanged(path)
@@ -156,7 +164,7 @@ class ClaudeReading:
         self._unreported.clear()
         for denial in objects_of(line.get("permission_denials"))[:_TRACKED]:
             given = json.dumps(object_of(denial.get("tool_input")))
-            yield PermissionAsked(text_of(denial.get("tool_name"), _LINE), _one_line(given))
+            yield PermissionAsked(text_of(denial.get("tool_name"), LINE), one_line(given))
         if "structured_output" in line:
             yield Answered(line["structured_output"])
         if line.get("is_error") is True:
@@ -176,7 +184,7 @@ class ClaudeReading:
 
 
 def _classify(result: dict[str, object]) -> Ending:
-    subtype, reason = text_of(result.get("subtype"), _LINE), text_of(result.get("terminal_reason"), _LINE)
+    subtype, reason = text_of(result.get("subtype"), LINE), text_of(result.get("terminal_reason"), LINE)
     ending = Ending.FAILED
     if subtype == "success" and result.get("is_error") is False:
         ending = Ending.DONE
@@ -206,7 +214,7 @@ def _retry(line: dict[str, object]) -> Retrying:
         of=count_of(line.get("max_retries")),
         wait_s=count_of(line.get("retry_delay_ms")) / 1000,
         status=count_of(line.get("error_status")) or None,
-        message=_one_line(text_of(line.get("error"), _LINE)),
+        message=one_line(text_of(line.get("error"), LINE)),
     )
 
 
@@ -255,8 +263,4 @@ def _sum(parts: list[Usage]) -> Usage:
 def _flat(content: object) -> str:
     if isinstance(content, str):
         return content
-    return " ".join(text_of(block.get("text"), _LINE) for block in objects_of(content)[:10])
-
-
-def _one_line(text: str) -> str:
-    return text_of(" ".join(text[: _LINE * 4].split()), _LINE)
+    return " ".join(text_of(block.get("text"), LINE) for block in objects_of(content)[:10])

@@ -34,6 +34,13 @@ def given_files(turn: AgentTurn, skills: str) -> dict[str, bytes]:
     return given
 
 
+def prompt_with_instructions(turn: AgentTurn) -> str:
+    """Return the prompt, behind the instructions: for an agent that has no place of its own for those."""
+    if not turn.instructions:
+        return turn.prompt
+    return f"# How to work, in this turn\n\n{turn.instructions}\n\n# What to do\n\n{turn.prompt}"
+
+
 def skill_files(skills: Mapping[str, Mapping[str, str]], folder: str) -> dict[str, bytes]:
     """Return "folder/skill/path" -> content. Raises HutchError `turn_invalid`."""
     given: dict[str, bytes] = {}

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 
 MAX_LINE = 8 << 20  # bytes; a picture that a tool read comes in one line
+TEXT = 256_000  # characters of a message
+LINE = 300  # characters of a summary
 
 
 class JsonLines:
@@ -60,6 +62,11 @@ def text_of(value: object, limit: int) -> str:
     return cut.encode(
         "utf-8", "replace"
     ).decode()  # JSON may hold half a surrogate pair, which SQLite refuses
+
+
+def one_line(text: str) -> str:
+    """Return a summary for a person's eyes."""
+    return text_of(" ".join(text[: LINE * 4].split()), LINE)
 
 
 def count_of(value: object) -> int:

@@ -6,10 +6,12 @@ from pathlib import Path
 from hutch.agents.adapter import Agent, Reading
 from hutch.agents.claude import ClaudeCode
 from hutch.agents.claude_events import ClaudeReading
+from hutch.agents.codex import Codex
+from hutch.agents.codex_events import CodexReading
 from hutch.config import Agent as Settings
 
 # To tell a turn's lines again, whoever's turn it was
-READINGS: Mapping[str, Callable[[], Reading]] = {"claude": ClaudeReading}
+READINGS: Mapping[str, Callable[[], Reading]] = {"claude": ClaudeReading, "codex": CodexReading}
 
 
 def find_agent(name: str, settings: Settings) -> Agent:
@@ -21,7 +23,11 @@ def _claude(_: str, settings: Settings) -> Agent:
     return ClaudeCode.find(_program(settings), settings.base_url)
 
 
-_FIND: Mapping[str, Callable[[str, Settings], Agent]] = {"claude": _claude}
+def _codex(_: str, settings: Settings) -> Agent:
+    return Codex.find(_program(settings), settings.base_url)
+
+
+_FIND: Mapping[str, Callable[[str, Settings], Agent]] = {"claude": _claude, "codex": _codex}
 
 
 def _program(settings: Settings) -> Path | None:

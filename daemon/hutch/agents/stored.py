@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from hutch.agents.adapter import Agent
-from hutch.agents.beneath import folder_beneath, invalid_state, read_small, write_whole
+from hutch.agents.adapter import Agent, Laid
+from hutch.agents.beneath import folder_beneath, invalid_state, link_to, read_small, write_whole
 
 STATE = ".hutch"  # in a volume's root
 _SESSION = "session.json"
@@ -71,15 +71,17 @@ def write_session(folder: Path, session: StoredSession) -> None:
         raise invalid_state(STATE, error) from error
 
 
-def lay_state(folder: Path, state: Mapping[str, bytes | None]) -> None:
-    """Put what an agent needs at its start beneath `.hutch`: whole files, and folders where None stands."""
+def lay_state(folder: Path, state: Mapping[str, Laid]) -> None:
+    """Put what an agent needs at its start beneath `.hutch`. Raises HutchError `volume_state_invalid`."""
     try:
         for path, content in state.items():
             *folders, name = (STATE, *path.split("/"))
             within = folders if content is not None else (*folders, name)
             with folder_beneath(folder, *within, create=True) as fd:
-                if content is not None:
+                if isinstance(content, bytes):
                     _write_changed(fd, name, content)
+                elif content is not None:
+                    link_to(fd, name, str(content))
     except OSError as error:
         raise invalid_state(STATE, error) from error
 
@@ -108,6 +110,11 @@ def find_session(folder: Path, agent: Agent) -> StoredSession | None:
     if len(transcripts) == 1:
         return StoredSession(agent.name, transcripts[0])
     return None
+
+
+def newest_first(found: Iterable[tuple[float, str]]) -> tuple[str, ...]:
+    """Return the session ids of (modified, id) pairs, each once."""
+    return tuple(dict.fromkeys(session_id for _, session_id in sorted(found, reverse=True)))
 
 
 def give(private: Path, given: Mapping[str, bytes]) -> None:

@@ -47,7 +47,8 @@ def told(event: AgentEvent) -> Iterator[str]:
     """The lines that an event is worth."""
     match event:
         case SessionNamed(session_id, model):
-            yield f"· its session {one_line(session_id, _LINE)}, model {one_line(model, _LINE)}"
+            told = f", model {one_line(model, _LINE)}" if model else ""
+            yield f"· its session {one_line(session_id, _LINE)}{told}"
         case Said(text):
             yield from harmless(text).strip().splitlines()
         case Retrying(attempt, of, wait_s, _, message):

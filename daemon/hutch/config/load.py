@@ -52,7 +52,8 @@ METHOD_KINDS = (
     "wsl",
 )
 METHODS = {"bubblewrap": Method("bubblewrap")}
-AGENTS = {"claude": Agent()}
+# What is there without being written down, and what another table of the same adapter begins with
+AGENTS = {"claude": Agent(), "codex": Agent(adapter="codex", network="openai", secrets=("openai",))}
 
 R = TypeVar("R")
 
@@ -130,7 +131,7 @@ def read(document: Mapping[str, object], env: Mapping[str, str], source: str, fi
         storage=storage if storage.url else replace(storage, url=(daemon.state / "store").as_uri()),
         policy=reader.record(Policy, document.get("policy", {}), "policy", Policy()),
         methods=_methods(reader, document.get("methods", {})),
-        agents=_named(reader, Agent, document.get("agents", {}), "agents", AGENTS),
+        agents=_agents(reader, document.get("agents", {})),
         networks=_named(reader, Network, document.get("network", {}), "network", NETWORKS),
         principals=_named(reader, Principal, document.get("principals", {}), "principals", {}),
         tiers=_named(reader, Tier, document.get("tiers", {}), "tiers", TIERS),
@@ -169,6 +170,15 @@ def _methods(reader: Reader, value: object) -> Mapping[str, Method]:
             )
         methods[name] = Method(str(kind), MappingProxyType(options))
     return MappingProxyType(methods)
+
+
+def _agents(reader: Reader, value: object) -> Mapping[str, Agent]:
+    agents = dict(AGENTS)
+    for name, raw in reader.table(value, "agents").items():
+        where = _checked_name(reader, "agents", name)
+        adapter = str(reader.table(raw, where).get("adapter", name))
+        agents[name] = reader.record(Agent, raw, where, AGENTS.get(adapter, Agent()))
+    return MappingProxyType(agents)
 
 
 def _named(

@@ -170,7 +170,7 @@ class Method:
 class Agent:
     """An agent that may be started by its name."""
 
-    adapter: Annotated[str, Choice(("claude",))] = "claude"
+    adapter: Annotated[str, Choice(("claude", "codex"))] = "claude"
     command: Annotated[Path, Place(may_be_empty=True)] = Path()  # `Path()`: the adapter looks for it
     model: Annotated[str, Text()] = ""  # "": the agent's own default
     network: Annotated[str, Text()] = "anthropic"  # names, with commas between them

@@ -28,13 +28,19 @@ def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True)
         return HutchError(
             "agent_keyless",
             f"{agent.name} has no credential: {there[0]} is set, and no secret of agents.{name} takes it",
-            f'name its secret in [agents.{name}], as in secrets = ["anthropic"], then: hutch stop --daemon',
+            f'name its secret in [agents.{name}], as in secrets = ["{_taking(config, there[0])}"], then: '
+            "hutch stop --daemon",
         )
     return HutchError(
         "agent_keyless",
         f"{agent.name} has no credential: the daemon's environment has none of {', '.join(agent.secrets)}",
         "set one, then let the daemon take it up: hutch stop --daemon, and try again",
     )
+
+
+def _taking(config: Config, variable: str) -> str:
+    """Return the secret that comes from this variable of the environment, or what one may be called."""
+    return next((name for name, each in config.secrets.items() if each.from_env == variable), "mine")
 
 
 def _is_there(secret: Secret) -> bool:

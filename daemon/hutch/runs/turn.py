@@ -34,6 +34,7 @@ from hutch.runs.credentials import keyless
 from hutch.runs.folders import Folders
 from hutch.runs.live import LiveRun
 from hutch.runs.path import Start
+from hutch.runs.patience import Patience
 from hutch.runs.private import PrivateFolder
 from hutch.runs.rooms import PathRooms
 from hutch.state import Session, SessionStatus, Tokens
@@ -44,7 +45,6 @@ from hutch_launchers.spec import Mount
 logger = logging.getLogger(__name__)
 
 _JUDGED_WITHIN_S = 10.0  # a result, with the start of a process for it
-_LOOK_S = 1.0  # between two looks whether an agent is stuck
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
 
 
@@ -62,7 +62,11 @@ class AgentWork:
     passed_env: dict[str, str] = field(repr=False)  # the owner's explicit exception: values that go inside
     _reading: Reading | None = None
     _folder: Path = Path()
-    _heard_at: float = 0  # monotonic
+    _patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._patience = Patience(self.agent.name, self.live.stop, self.live.standstill)
+
     _outcome: Outcome | None = None
 
     async def start(self, folders: Folders, private: PrivateFolder) -> Start:
@@ -79,7 +83,7 @@ class AgentWork:
         if self.turn.session_id:  # before the start: a turn that is killed at once can still be found again
             await to_thread.run_sync(self._name_session, self.turn.session_id)
         self._reading = await to_thread.run_sync(self.agent.reading, self.turn, folder)
-        self._heard_at = time.monotonic()
+        self._patience.reading = self._reading
         base = self.plan.command
         return Start(
             command=replace(base, argv=command.argv, env={**base.env, **command.env, **self.passed_env}),
@@ -127,15 +131,8 @@ class AgentWork:
         return self.live.record.reason or (self._outcome and self._outcome.error) or None
 
     async def watch(self) -> None:
-        """End the turn when its agent waits for what does not come; runs beside it, until it is cancelled."""
-        while True:
-            await anyio.sleep(_LOOK_S)
-            patience_s = self._reading.patience_s if self._reading and self.live.process else None
-            silent_s = time.monotonic() - self._heard_at
-            if patience_s is not None and silent_s > patience_s and not self.live.standstill.holds:
-                self.live.stop.ask(
-                    f"{self.agent.name} made no progress in {silent_s:.0f} s", 2.0, "timed_out"
-                )
+        """Run beside the turn, until it is cancelled: an agent that is stuck is ended."""
+        await self._patience.watch()
 
     async def _judged(self, outcome: Outcome) -> Outcome:
         """Say whether the result is what was asked for: in a process of its own, which can be given up."""
@@ -182,11 +179,10 @@ class AgentWork:
     def _sink(self, stream: Stream, data: bytes) -> None:
         assert self._reading is not None
         self.live.sink(stream, data)
-        self._heard_at = time.monotonic()
-        if stream == "stdout":
-            for event in self._reading.feed(data):
-                if isinstance(event, SessionNamed):
-                    self._take_name(event.session_id)
+        for event in self._reading.feed(data) if stream == "stdout" else ():
+            self._patience.heard(event)
+            if isinstance(event, SessionNamed):
+                self._take_name(event.session_id)
 
     def _take_name(self, session_id: str) -> None:
         """Write down at once what the agent calls a new conversation: a kill may come at any time."""
