@@ -1,0 +1,87 @@
+"""Codex, the real one, at work in a volume, driven by the scripted model."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from hutch.agents import read_session
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import ServiceError, SessionRecord
+from support.daemon import Client, Daemon, daemon, model_config, output, scripted_model, turn
+
+pytestmark = pytest.mark.slow
+
+KEY = {"OPENAI_API_KEY": "sk-planted-canary"}
+SCHEMA = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+
+
+def config(url: str) -> str:
+    return f'{model_config(url)}\n[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\n'
+
+
+def prompt(*steps: dict[str, Any]) -> str:
+    return f"Work. SCRIPT: {json.dumps(steps)}"
+
+
+async def codex(client: Client, *steps: dict[str, Any], **values: object) -> SessionRecord:
+    return await turn(client, prompt(*steps), "work", agent="codex", model="gpt-5.5", **values)
+
+
+async def test_turns_go_on_with_the_conversation_and_usage_adds_up(tmp_path: Path) -> None:
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        show = {"shell": "env | grep -c planted; env | grep -c ^OPENAI_API_KEY=; echo x > note"}
+        first = await codex(client, show, {"text": '{"sum": 3}'}, output_schema=SCHEMA)
+        assert (first.status, first.error, first.result) == ("idle", None, {"sum": 3})
+        assert first.run_id is not None
+        stdout, _ = await output(client, await client.get_run(first.run_id))
+        assert json.dumps("0\n1\n") in stdout  # a placeholder
+
+        second = await codex(client, {"text": "I remember."})
+        assert (second.session_id, second.turns) == (first.session_id, 2)
+        assert second.agent_session_id == first.agent_session_id
+        assert (second.usage.input_tokens, second.usage.output_tokens) == (3000, 150)
+        [metered] = second.metered
+        assert (metered.input_tokens, metered.output_tokens) == (3000, 150)
+
+        wrong = await codex(client, {"text": "Three, I think."}, output_schema=SCHEMA)
+        assert (wrong.status, wrong.result) == ("failed", None)
+        assert (wrong.error or "").startswith("result_invalid: the result has not the form")
+
+        with pytest.raises(ServiceError) as refused:
+            await codex(client, {"text": "x"}, max_turns=3)
+        assert (refused.value.code, "--max-minutes" in refused.value.hint) == ("turn_invalid", True)
+
+
+async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", config(url), env=KEY) as made:
+        async with made.client() as client:
+            hang = prompt({"shell": "echo begun > begun; sleep 500"}, {"text": "x"})
+            request = AgentRequest(agent="codex", prompt=hang, volume="work", model="gpt-5.5")
+            working = await client.start_agent(request, 0)
+            folder = (await working_file(made, "begun")).parent
+            stored = read_session(folder)
+            assert stored is not None
+            assert stored.agent == "codex"
+        await made.end(signal.SIGKILL)
+        await made.start()
+        async with made.client() as client:
+            after = await codex(client, {"text": "I go on."})
+            assert (after.status, after.last_message) == ("idle", "I go on.")
+            assert (after.session_id, after.agent_session_id) == (working.session_id, stored.session_id)
+
+
+async def working_file(made: Daemon, name: str) -> Path:
+    """Return a file of an agent's volume as soon as it is in its working folder on this host."""
+    with anyio.fail_after(30):
+        place = made.config.daemon.cache / "volumes"
+        while not (found := [*place.glob(f"*/*/tree/{name}")]):
+            await anyio.sleep(0.05)
+        return found[0]
