@@ -9,9 +9,10 @@ import anyio
 import pytest
 
 from hutch.agents import read_session
+from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError, SessionRecord
-from support.daemon import Client, Daemon, daemon, model_config, output, scripted_model, turn
+from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 
 pytestmark = pytest.mark.slow
 

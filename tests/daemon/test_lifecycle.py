@@ -243,5 +243,6 @@ async def test_an_agent_without_a_credential_is_refused_with_what_to_do(tmp_path
             await client.start_agent(AgentRequest(agent="claude", prompt="hello"), 20)
         assert refused.value.code == "agent_keyless"
         assert "ANTHROPIC_API_KEY" in refused.value.message
-        [agent] = (await client.doctor())["agents"]
+        agents = (await client.doctor())["agents"]
+        [agent] = [agent for agent in agents if agent["name"] == "claude"]
         assert (agent["works"], agent["reason"]) == (False, refused.value.message)
