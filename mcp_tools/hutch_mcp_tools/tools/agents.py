@@ -1,6 +1,6 @@
 """Coding agents in a sandbox of their own: `start_agent`, `send_to_agent`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from mcp.server.mcpserver.context import Context
@@ -8,11 +8,12 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec, TurnBounds
+from hutch_mcp_tools.group_records import MOST_FORKS, Forks, GroupRecord
 from hutch_mcp_tools.progress import Pace, Progress
-from hutch_mcp_tools.service import SandboxService, WaitS
+from hutch_mcp_tools.service import SandboxService, ServiceError, WaitS
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
 from hutch_mcp_tools.tools.runs import Image, Secrets, Tier, Workspace
-from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, session_answer
+from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, group_answer, session_answer
 
 Agent = Annotated[str, Field(description='By its configured name, such as "claude".')]
 Prompt = Annotated[
@@ -51,6 +52,18 @@ MaxTurns = Annotated[int | None, Field(gt=0, le=10_000, description="Answers of 
 MaxMinutes = Annotated[float | None, Field(gt=0, le=1440)]
 BudgetUsd = Annotated[float | None, Field(gt=0, description="It ends when it has spent so much on models.")]
 BudgetTokens = Annotated[int | None, Field(gt=0)]
+ForkCount = Annotated[
+    int | None,
+    Field(
+        ge=2,
+        le=MOST_FORKS,
+        description="Attempt it so often at once, each in its own fork of the volume; `model` may be several "
+        "then, with commas.",
+    ),
+]
+Variants = Annotated[
+    Sequence[str], Field(description="With forks: added to the prompt of the first attempt, the next, …")
+]
 TurnWaitS = Annotated[WaitS, Field(description="Wait so long for the turn to end; 0 answers at once.")]
 
 
@@ -77,6 +90,8 @@ class AgentTools:
         workspace: Workspace = "",
         name: Name = "",
         model: str = "",
+        forks: ForkCount = None,
+        variants: Variants = (),
         method: str = "",
         image: Image = "",
         tier: Tier = "",
@@ -97,15 +112,18 @@ class AgentTools:
 
         It never asks for permission, and reaches nothing but its volume and its model. Its files and its
         conversation stay in the volume. Follow it with get_session(session_id, wait_s=45), go on with
-        send_to_agent, read its work with read_volume, end it with stop_session.
+        send_to_agent, read its work with read_volume, end it with stop_session. With forks it answers with
+        a group, which get_session and stop_session take too; apply_changes makes one attempt the volume's
+        next state.
         """
+        models = model.split(",") if forks else []
         request = AgentRequest(
             agent=agent,
             prompt=prompt,
             volume=volume or None,
             workspace=workspace or None,
             name=name or None,
-            model=model or None,
+            model=None if forks else model or None,
             method=method or None,
             image=image or None,
             tier=tier or None,
@@ -122,8 +140,17 @@ class AgentTools:
             budget_tokens=budget_tokens,
         )
         progress = Progress(ctx, self._pace)
+        if forks is not None:
+            wanted = Forks(count=forks, models=[each for each in models if each], variants=list(variants))
+            return group_answer(await progress.during(lambda _: self._forked(request, wanted, wait_s)))
+        if variants:
+            raise ServiceError("arguments_invalid", "variants are of several attempts", "say how many: forks")
         session = await progress.during(lambda events: self._service.start_agent(request, wait_s, events))
         return session_answer(session)
+
+    async def _forked(self, request: AgentRequest, forks: Forks, wait_s: float) -> GroupRecord:
+        group = await self._service.start_forks(request, forks)
+        return await self._service.get_group(group.group_id, wait_s) if wait_s else group
 
     async def send_to_agent(
         self,

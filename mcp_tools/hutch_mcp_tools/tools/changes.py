@@ -49,7 +49,7 @@ class ChangeTools:
             skip: Sequence[str] = (),
             include_executable: bool = False,  # noqa: FBT001, FBT002 - the tool's own parameter, by name
         ) -> Elicit[Agreement] | Agreement:
-            if not _can_ask(ctx):
+            if not _can_ask(ctx) or await _is_attempt(service, review):
                 return Agreement(apply=False)
             question = await _question(service, review, paths, skip, include_executable=include_executable)
             return Elicit(question, Agreement)
@@ -65,8 +65,11 @@ class ChangeTools:
             """Make the changes of a run or session in the real folder: all of them, or none.
 
             The person is asked where the client can; otherwise the owner of this machine has to allow it. A
-            file that changed in the real folder meanwhile is a conflict, and nothing is applied then.
+            file that changed in the real folder meanwhile is a conflict, and nothing is applied then. Of an
+            attempt (start_agent with forks): makes it its volume's next state, all of it.
             """
+            if await _is_attempt(service, review):
+                return await _kept(service, review, whole=not paths and not skip)
             answer = getattr(agreement, "data", None)
             is_agreed = isinstance(answer, Agreement) and answer.apply
             if agreement.action != "accept":
@@ -101,6 +104,25 @@ class ChangeTools:
         """
         request = ChangesRequest(id=review, path=path, offset=offset)
         return changes_text(await self._service.get_changes(request), request, max_output)
+
+
+async def _is_attempt(service: SandboxService, review: str) -> bool:
+    """Whether it is an attempt of a group, without a folder of this machine: its volume is what changed."""
+    try:
+        session = await service.get_session(review)
+    except ServiceError:  # a run, or nothing at all, which is told where its changes are asked for
+        return False
+    return session.group_id is not None and not (await service.get_group(session.group_id)).workspace
+
+
+async def _kept(service: SandboxService, review: str, *, whole: bool) -> CallToolResult:
+    """Nobody has to be asked: the caller may write this volume, and its history undoes it."""
+    if not whole:
+        raise ServiceError("arguments_invalid", "an attempt is kept as a whole", "leave out paths and skip")
+    kept = await service.keep_attempt(review)
+    where = f"volume {kept.volume} at snapshot {kept.snapshot}"
+    done = AppliedRecord(review=review, folder=where, applied=[], count=kept.changes, waiting=0)
+    return _applied(done)
 
 
 def _can_ask(ctx: Context[Any, Any]) -> bool:

@@ -7,6 +7,8 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
+from hutch_mcp_tools.group_records import GroupRecord
+from hutch_mcp_tools.group_text import FILES, group_session, group_text
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, SessionStatus, WaitS
 from hutch_mcp_tools.session_text import ROW_CHARS, session_line, session_text, shown
@@ -25,6 +27,14 @@ def session_answer(session: SessionRecord) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(type="text", text=session_text(record))],
         structured_content=record.model_dump(mode="json"),
+    )
+
+
+def group_answer(group: GroupRecord) -> CallToolResult:
+    """A group is answered as a session with attempts."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=group_text(group))],
+        structured_content=group_session(group).model_dump(mode="json"),
     )
 
 
@@ -51,10 +61,19 @@ class SessionTools:
     ) -> SessionAnswer:
         """How an agent or a kept sandbox is doing: status, last message, turns, tokens, cost, newest run.
 
-        The log of its newest run: get_run(run_id=…).
+        The log of its newest run: get_run(run_id=…). Of a group: each attempt, and what it changed.
         """
         progress = Progress(ctx, self._pace)
+        if is_group(session_id):
+            return group_answer(await progress.during(lambda _: self._group(session_id, wait_s)))
         return session_answer(await progress.during(lambda _: self._service.get_session(session_id, wait_s)))
+
+    async def _group(self, group_id: str, wait_s: float) -> GroupRecord:
+        group = await self._service.get_group(group_id, wait_s)
+        if group.is_at_work:
+            return group
+        attempts = await self._service.compare_attempts([group_id], FILES)
+        return group.model_copy(update={"attempts": attempts})
 
     async def list_sessions(
         self,
@@ -81,8 +100,21 @@ class SessionTools:
         session_id: SessionId,
         remove: Annotated[bool, Field(description="Forget the session too. Its volume stays.")] = False,
     ) -> SessionAnswer:
-        """End an agent's turn with all it left running, or a kept sandbox. Volume and log stay."""
+        """End an agent's turn with all it left running, or a kept sandbox. Volume and log stay.
+
+        Of a group: every attempt; remove takes their volumes too, not what was kept of them.
+        """
+        if is_group(session_id):
+            group = await self._service.stop_group(session_id)
+            if remove:
+                await self._service.discard_group(session_id)
+            return group_answer(group)
         return session_answer(await self._service.stop_session(session_id, remove=remove))
+
+
+def is_group(text: str) -> bool:
+    """Whether an id is a group's, and no session's."""
+    return text.startswith("g-")
 
 
 def _last_words(session: SessionRecord) -> str:
