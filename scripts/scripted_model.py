@@ -22,7 +22,8 @@ the number of tool results since that prompt says which step is next, so a sessi
     {"error": 529, "message": "…"}       an HTTP error in the envelope of that API
     {"hang": 30}                         the head of an answer, then nothing for so many seconds
     {"cut": true}                        an answer that breaks off in the middle
-  With any step: "delay" (seconds before the first byte). With a fault: "times" (so often, then the next one).
+  With any step: "delay" (seconds before the first byte). With a fault: "times" (so often, then the next one),
+  "in_all" (true: not anew when the conversation has gone on, as after another prompt).
   With a call: "say" (text in front of it). With an answer: "usage" ({"input", "output", "cache_read",
   "cache_write"}).
 

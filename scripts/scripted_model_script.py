@@ -91,7 +91,7 @@ def next_step(body: Json, given: Counter[str]) -> Json:
                 return step
             results -= 1
         elif results == 0:
-            key = f"{n} {len(said)} {steps}"
+            key = f"{n} {steps if step.get('in_all') else [len(said), steps]}"
             given[key] += 1
             if given[key] <= step.get("times", given[key]):
                 return step

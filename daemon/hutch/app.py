@@ -178,6 +178,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None
     is_whole = await recover(rooms)
     agents, kept = AgentSessions(runs), KeptSessions(runs)
     keeping = Keeping(rooms, agents)
+    await agents.turns.go_on()
     services = {
         name: gate(Service(runs, agents, kept, keeping, name), rooms.access, name)
         for name in rooms.access.principals

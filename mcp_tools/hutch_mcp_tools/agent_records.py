@@ -23,7 +23,8 @@ class Budget(Wire):
 class TurnBounds(Budget):
     """What holds for one turn of an agent: its bounds, and the form of its result."""
 
-    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
+    max_minutes: Annotated[float, Field(gt=0, le=1440)] | None = None  # with its retries
+    retries: Annotated[int, Field(ge=0, le=100)] | None = None  # after an overload of the model's service
     max_turns: Annotated[int, Field(gt=0, le=10_000)] | None = None  # answers of the model
     output_schema: dict[str, JsonValue] | None = None  # JSON Schema of its result
 

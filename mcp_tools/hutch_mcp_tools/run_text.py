@@ -81,6 +81,8 @@ def first_line(run: RunRecord) -> str:
         "run": run.run_id,
         "session": run.session_id,
     }
+    if run.queue_place is not None:
+        pairs["queue_place"] = run.queue_place
     if run.signal is not None:
         pairs["signal"] = run.signal
     if run.reason:

@@ -51,6 +51,7 @@ from hutch_mcp_tools.wire import BASE64, Wire
 
 Stream = Literal["stdout", "stderr"]
 RunStatus = Literal[
+    "queued",
     "starting",
     "running",
     "suspended",
@@ -67,7 +68,7 @@ RunStatus = Literal[
     "lost",
 ]
 SessionKind = Literal["agent", "sandbox", "group"]
-SessionStatus = Literal["running", "suspended", "idle", "failed", "ended", "lost"]
+SessionStatus = Literal["queued", "running", "suspended", "idle", "failed", "ended", "lost"]
 
 DEFAULT_WAIT_S = 45.0
 MAX_WAIT_S = 50.0  # the shortest client limit met is 60 s
@@ -200,11 +201,14 @@ class RunRecord(Wire):
     metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
     budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
     principal: str = "owner"  # who started it
+    retry: int = 0  # of an agent's turn, after an overload; 0: the first run
+    queue_place: int | None = None  # from 1, while it waits for others to end
+    note: str = ""  # what it is at, while it works
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
 
     @property
     def is_ended(self) -> bool:
-        return self.status not in ("starting", "running", "suspended")
+        return self.status not in ("queued", "starting", "running", "suspended")
 
 
 class LogChunk(Wire):
@@ -234,6 +238,7 @@ class SessionRecord(Wire):
     usage: Usage = Usage()  # over all its runs, as the agent itself reports it
     metered: list[ModelUsage] = []  # over all its runs, as it was seen outside the sandbox
     traffic: list[TrafficRecord] = []  # what they connected to, summed
+    queue_place: int | None = None  # of its turn, from 1, while that waits for others to end
     note: str = ""  # what its run is at, while one works
     last_message: str | None = None  # the agent's, of its newest turn
     result: JsonValue = None  # of its newest turn, in the form that it was asked for

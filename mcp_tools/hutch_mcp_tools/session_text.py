@@ -30,6 +30,7 @@ def session_line(session: SessionRecord) -> str:
         "session": session.session_id,
         "kind": session.kind,
         "status": session.status,
+        "queue_place": session.queue_place,
         "name": session.name and json_string(session.name, ROW_CHARS),
         "agent": session.agent,
         "agent_session": session.agent_session_id,
@@ -53,7 +54,7 @@ def session_text(session: SessionRecord) -> str:
         parts.append(f"--- result ---\n{harmless(json.dumps(session.result, ensure_ascii=False))}")
     if session.last_message:
         parts.append(f"--- last message ---\n{session.last_message}")
-    elif session.status == "running":
+    elif session.status in ("queued", "running"):
         doing = f" ({one_line(session.note, ROW_CHARS)})" if session.note else ""
         parts.append(
             f'at work{doing}: get_session(session_id="{session.session_id}", wait_s=45) waits for its answer'

@@ -201,6 +201,6 @@ async def turn(client: Client, prompt: str, volume: str, **values: object) -> Se
     """Give Claude Code a prompt in a volume and wait for the end of its turn."""
     said = {"agent": "claude", "prompt": prompt, "volume": volume, "model": "claude-opus-5-5", **values}
     record = await client.start_agent(AgentRequest.model_validate(said), 45)
-    while record.status == "running":
+    while record.status in ("queued", "running"):
         record = await client.get_session(record.session_id, 45)
     return record

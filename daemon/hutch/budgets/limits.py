@@ -85,6 +85,16 @@ class Limit:
             requests=self.requests if by.requests is None else spent.requests + by.requests,
         )
 
+    def after(self, spent: Spent) -> "Limit":
+        """Return what others, who count as one with it, have left of it."""
+        return replace(
+            self,
+            usd=self.usd and max(self.usd - spent.usd, Decimal(0)),
+            tokens=self.tokens and max(self.tokens - spent.tokens, 0),
+            requests=self.requests and max(self.requests - spent.requests, 0),
+            egress_bytes=self.egress_bytes and max(self.egress_bytes - spent.egress_bytes, 0),
+        )
+
     @property
     def is_empty(self) -> bool:
         return self.minutes is None and not any(self.bounds(Spent()))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ Examples:
     metavar="FILE",
     help='MCP servers for it, as clients write them: {"mcpServers": …}.',
 )
+@click.option(
+    "--retries", type=click.IntRange(0, 100), help="Further runs where the model's service is overloaded."
+)
 @kinds.budget_options
 @kinds.pause_option
 @kinds.wait_volume_option
@@ -103,24 +107,38 @@ def agent(
         _print(invocation.call(lambda service: task.begin(service, 0, None)), as_json=as_json)
         return 0
 
+    def display() -> Display:
+        return Collecting() if as_json else _story(invocation, name)
+
     async def work(service: SandboxService) -> int:
-        display: Display = Collecting() if as_json else _story(invocation, name)
-        waiting = Waiting("waiting for the daemon", comes_back=not as_json)
-        follower = Follower(service, display, waiting, owns=True)
-
-        async def begin(wait_s: float, events: Events) -> RunRecord:
-            session = await task.begin(service, wait_s, events)
-            return await service.get_run(session.run_id or "")
-
-        run = await follower.follow(begin)
-        session = await service.get_session(run.session_id or "")
+        session, run, signal = await _followed(service, task, display, comes_back=not as_json)
         if as_json:
             print_json(session)
         else:
             _tell(session, run)
-        return 128 + follower.signal if follower.signal else _exit_code(session, run)
+        return 128 + signal if signal else _exit_code(session, run)
 
     return invocation.call(work)
+
+
+async def _followed(
+    service: SandboxService, task: "_NewTask | _NextTask", display: Callable[[], Display], *, comes_back: bool
+) -> tuple[SessionRecord, RunRecord, int]:
+    """Follow a turn to its end, run by run; the third is the signal that made us end it, or 0."""
+    begun: SessionRecord | None = None
+
+    async def follow(wait_s: float, events: Events) -> RunRecord:
+        session = begun or await task.begin(service, 0, None)
+        return await service.get_run(session.run_id or "", wait_s, events)
+
+    while True:
+        waiting = Waiting("waiting for the daemon", comes_back=comes_back)
+        follower = Follower(service, display(), waiting, owns=True)
+        run = await follower.follow(follow)
+        begun = await service.get_session(run.session_id or "")
+        if begun.run_id == run.run_id or follower.signal:
+            return begun, run, follower.signal
+        note(f"· {run.reason or run.status}; {begun.note}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +251,9 @@ def _print(session: SessionRecord, *, as_json: bool) -> None:
         print_json(session)
     else:
         print(session.session_id)
-        note(f"it is at work; follow it: hutch logs -f {session.session_id}")
+        place = session.queue_place
+        what = f"it is in the queue, at place {place}" if place else "it is at work"
+        note(f"{what}; follow it: hutch logs -f {session.session_id}")
 
 
 def _tell(session: SessionRecord, run: RunRecord) -> None:

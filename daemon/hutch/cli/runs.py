@@ -198,7 +198,7 @@ async def find(service: SandboxService, text: str) -> Record:
 def _row(run: RunRecord) -> tuple[str, ...]:
     return (
         run.run_id,
-        f"{run.status}, unsynced" if run.unsynced else run.status,
+        _status(run),
         run.method,
         run.session_id or "",
         age(run.created_at),
@@ -207,11 +207,19 @@ def _row(run: RunRecord) -> tuple[str, ...]:
     )
 
 
+def _status(run: RunRecord) -> str:
+    if run.queue_place is not None:
+        return f"queued, place {run.queue_place}"
+    return f"{run.status}, unsynced" if run.unsynced else run.status
+
+
 def _run(run: RunRecord, workspace: Mapping[str, object]) -> dict[str, object]:
     return {
         "run": run.run_id,
-        "status": run.status,
+        "status": _status(run),
+        "at work": run.note if run.note != run.status else "",
         "reason": run.reason,
+        "retry": run.retry or "",
         "command": run.command,
         "exit code": run.exit_code,
         "signal": run.signal,

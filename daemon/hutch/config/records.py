@@ -143,6 +143,8 @@ class Policy:
     images: Annotated[tuple[str, ...], Each(_IMAGE)] = ()
     max_volumes: Annotated[int, Whole(0, 100)] = 10
     max_concurrent_runs: Annotated[int, Whole(1, 10_000)] = 64
+    max_concurrent_turns: Annotated[int, Whole(1, 10_000)] = 16
+    max_queued_turns: Annotated[int, Whole(0, 10_000)] = 256
     kept_idle_s: Annotated[float, Number(1, _DAY_S, "seconds")] = 3600.0
     limits: Limits = Limits()
     max_limits: Limits = _MAX_LIMITS
@@ -179,6 +181,8 @@ class Agent:
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
     max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
+    retries: Annotated[int, Whole(0, 100)] = 5
+    retry_s: Annotated[float, Number(0, 600, "seconds")] = 15.0
 
     @property
     def networks(self) -> frozenset[str]:
@@ -204,6 +208,7 @@ class Principal:
     volumes: Annotated[Mapping[str, str], Grants(("none", "ro", "rw", "owner"))] = field(default_factory=dict)
     tiers: Annotated[tuple[str, ...], Each(Text())] = ()
     secrets: Annotated[tuple[str, ...], Each(_GRANTED_SECRET)] = ()
+    max_concurrent_runs: Annotated[int, Whole(0, 10_000)] = 0  # 0: as many as the policy
 
 
 _BOUNDS = Bounds((("max_bytes", Size(0)), ("max_files", Whole(0, 1 << 40)), ("max_history_bytes", Size(0))))

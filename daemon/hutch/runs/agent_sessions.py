@@ -7,13 +7,11 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
-from hutch.policy import Plan, shown
-from hutch.runs.live import LiveRun
+from hutch.runs.rooms import new_id
 from hutch.runs.runs import Runs
-from hutch.runs.time_left import within_time
-from hutch.runs.turn import AgentWork
-from hutch.runs.turns import find_agent, new_session, plan_turn, with_volume, work_of
-from hutch.state import Session
+from hutch.runs.turns import new_session, with_volume
+from hutch.runs.turns_at_work import Turns
+from hutch.state import Session, Turn
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
@@ -27,7 +25,7 @@ class AgentSessions:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self._rooms = runs.rooms
-        self._turns: dict[str, LiveRun] = {}  # session id -> the turn it is at
+        self.turns = Turns(runs)
 
     async def start(self, request: AgentRequest, principal: str) -> Session:
         """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""
@@ -53,10 +51,6 @@ class AgentSessions:
         request = AgentRequest.model_validate({**session.request, **bounds.model_dump(), **said})
         return await self._turn(session, request)
 
-    def turn_of(self, session_id: str) -> LiveRun | None:
-        """Return the run that a session is at, if any."""
-        return self._turns.get(session_id)
-
     async def ended(self, session_id: str) -> Session:
         """Note that nobody means to go on with this session; its volume and conversation stay."""
         session = await self._rooms.state.session(session_id)
@@ -69,34 +63,17 @@ class AgentSessions:
     async def _turn(
         self, session: Session, request: AgentRequest, fork: VolumeMount | None = None
     ) -> Session:
-        if live := self._turns.get(session.id):
-            raise HutchError(
-                "session_busy",
-                f"session {session.id} is at work in run {live.id}",
-                f"wait for it, or end its turn with: hutch stop {live.id}",
-            )
-        agent = find_agent(self._rooms, request.agent)
-        plan = await plan_turn(self._rooms, session, request, fork)
-        plan = await within_time(self._rooms, plan, session.principal, session.id)
-        await self._rooms.state.put_session(session)
-        command = f"{request.agent}: {shown(request.prompt)}"
-        live = await self._runs.admit(plan, command, session.principal, session.id)
-        self._turns[session.id] = live
-        session = replace(session, status="running", updated_at=time.time(), error=None)
-        await self._rooms.state.put_session(session)
-        work = work_of(self._rooms, agent, session, request, plan, live)
-        self._runs.tasks.start_soon(self._follow, session.id, live, plan, work)
-        with anyio.move_on_after(_STARTS_WITHIN_S):
-            await live.started.wait()
+        turn = Turn(
+            session_id=session.id,
+            runs=(new_id("r"),),
+            request=request.model_dump(mode="json", exclude_defaults=True),
+            asked_at=time.time(),
+            fork={"source": fork.source, "at": fork.at} if fork else None,
+        )
+        live = await self.turns.begin(session, request, turn)
+        if live.record.status != "queued":
+            with anyio.move_on_after(_STARTS_WITHIN_S):
+                await live.started.wait()
         if live.error is not None and live.record.duration_s is None:
             raise live.error
         return await self._rooms.state.session(session.id) or session
-
-    async def _follow(self, session_id: str, live: LiveRun, plan: Plan, work: AgentWork) -> None:
-        try:
-            async with anyio.create_task_group() as beside:
-                beside.start_soon(work.watch)
-                await self._runs.follow(live, plan, work)
-                beside.cancel_scope.cancel()
-        finally:
-            self._turns.pop(session_id, None)

@@ -159,7 +159,7 @@ class Grouping:
 
     async def _standing(self, session: Session, attempt: Attempt | None) -> Standing:
         state, record = self._runs.rooms.state, await self._record(session)
-        live = self._agents.turn_of(session.id)
+        live = self._agents.turns.of(session.id)
         run = live.view() if live else await state.run(record.run_id) if record.run_id else None
         return Standing(record, attempt, run, await state.seconds_run(session_id=session.id))
 

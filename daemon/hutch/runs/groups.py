@@ -30,7 +30,6 @@ class Groups:
     """Every group of this daemon. Methods raise HutchError."""
 
     def __init__(self, runs: Runs, agents: AgentSessions) -> None:
-        self._runs = runs
         self._agents = agents
         self._rooms = runs.rooms
 
@@ -78,16 +77,17 @@ class Groups:
         grace_s = self._rooms.config.daemon.stop_grace_s
         async with anyio.create_task_group() as tasks:
             for attempt in await self._rooms.state.attempts(group.id):
-                if attempt.session_id and (live := self._agents.turn_of(attempt.session_id)):
-                    tasks.start_soon(self._runs.stop, live.id, "its group was stopped", grace_s)
+                if attempt.session_id:
+                    tasks.start_soon(
+                        self._agents.turns.stop, attempt.session_id, "its group was stopped", grace_s
+                    )
 
     async def wait(self, group: Group, wait_s: float) -> None:
         """Return when no turn of it is at work, or after `wait_s` seconds."""
         with anyio.move_on_after(wait_s):
             for attempt in await self._rooms.state.attempts(group.id):
-                while attempt.session_id and (live := self._agents.turn_of(attempt.session_id)):
-                    await live.ended.wait()
-                    await anyio.lowlevel.checkpoint()  # for it to be taken off the list
+                if attempt.session_id:
+                    await self._agents.turns.wait(attempt.session_id, wait_s)
 
     async def _mount(self, request: AgentRequest, group_id: str, principal: str) -> VolumeMount:
         """Return the volume that all begin at, which the principal may write."""

@@ -85,7 +85,7 @@ class Keeping:
         removed: list[str] = []
         left: dict[str, str] = {}
         for attempt in await self.rooms.state.attempts(group.id):
-            if attempt.session_id and (live := self.agents.turn_of(attempt.session_id)):
+            if attempt.session_id and (live := self.agents.turns.of(attempt.session_id)):
                 left[attempt.volume] = f"session {attempt.session_id} is at work in run {live.id}"
                 continue
             try:
@@ -107,7 +107,7 @@ class Keeping:
             raise HutchError(
                 "not_an_attempt", f"session {session.id} is no attempt of a group", "see: hutch compare"
             )
-        if live := self.agents.turn_of(session.id):
+        if live := self.agents.turns.of(session.id):
             raise HutchError(
                 "session_busy",
                 f"session {session.id} is at work in run {live.id}",

@@ -28,6 +28,7 @@ class LiveRun:
     error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
     behind: Callable[[], dict[str, str]] = dict  # volumes whose newest changes the store has not yet; how far
     note: str = "preparing"  # what it is doing, for a person who waits
+    place: int | None = None  # in the queue, from 1
     refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final

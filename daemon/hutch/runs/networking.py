@@ -39,7 +39,7 @@ class Networking:
     async def change_network(self, of: str, change: NetworkChange) -> NetworkRecord:
         found = await self._run_or_session(of)
         session_id = found.id if isinstance(found, Session) else found.session_id
-        live = self._agents.turn_of(found.id) if isinstance(found, Session) else self._runs.live(found.id)
+        live = self._agents.turns.of(found.id) if isinstance(found, Session) else self._runs.live(found.id)
         if kept := self._kept.at_work(session_id):
             policy = self._changed(kept.session_id, kept.network, kept.policy, change)
             kept.tell(policy)

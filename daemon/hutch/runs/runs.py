@@ -1,6 +1,8 @@
 """All runs of this daemon: starts them as tasks that no caller's going away can end, finds, stops them."""
 
 import time
+from collections import Counter
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,6 +29,7 @@ class Runs:
         self.tasks = tasks
         self._live: dict[str, LiveRun] = {}
         self.is_closing = False
+        self.on_room: Callable[[], None] = lambda: None  # called when a run has ended
 
     async def admit(self, plan: Plan, command: str, principal: str, session_id: str | None = None) -> LiveRun:
         """Write down a new run of `principal`'s before anything of it exists on the host.
@@ -34,19 +37,55 @@ class Runs:
         Raises:
             HutchError: `busy` at the bound of concurrent runs, `closing`, `state_failed`.
         """
-        bound = self.rooms.config.policy.max_concurrent_runs
+        self.refuse_closing()
+        if full := self._full(principal):
+            raise HutchError("busy", full, "wait for one to end; see: hutch ps")
+        record = first_record(new_id("r"), plan, command, principal, session_id)
+        return await self.begin(self.enlist(record), plan)
+
+    def enlist(self, record: Run) -> LiveRun:
+        """Have a run at hand whose sandbox does not begin yet; its record is the caller's to store."""
+        log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
+        live = self._live[record.id] = LiveRun(record, log)
+        return live
+
+    async def begin(self, live: LiveRun, plan: Plan) -> LiveRun:
+        """Write down that a run begins, before anything of it exists on the host. Raises `state_failed`."""
+        now = time.time()
+        live.change(status="starting", method=plan.method, volumes=_volumes(plan), created_at=now)
+        live.output_bytes, live.time_budget, live.place = plan.limits.output_bytes, plan.time_budget, None
+        try:
+            await self.rooms.state.put_run(live.record)
+        except BaseException:
+            self.discharge(live)
+            raise
+        return live
+
+    def has_room(self, principal: str) -> bool:
+        """Whether one more turn of an agent of `principal`'s may begin."""
+        is_full = self.turns_at_work().total() >= self.rooms.config.policy.max_concurrent_turns
+        return not (self.is_closing or is_full or self._full(principal))
+
+    def turns_at_work(self) -> Counter[str]:
+        """Count the turns of agents, by their principals."""
+        return Counter(live.record.principal for live in self._begun() if live.record.turn)
+
+    def refuse_closing(self) -> None:
+        """Raise HutchError `closing` once the daemon ends."""
         if self.is_closing:
             raise HutchError("closing", "the daemon is shutting down", "try again when it is back")
-        if len(self._live) >= bound:
-            raise HutchError(
-                "busy", f"{bound} runs are at work already", "wait for one to end; see: hutch ps"
-            )
-        record = first_record(new_id("r"), plan, command, principal, session_id)
-        await self.rooms.state.put_run(record)
-        log = RunLog(self.rooms.logs / record.id, self.rooms.config.daemon.log_max_bytes)
-        live = self._live[record.id] = LiveRun(record, log, plan.limits.output_bytes)
-        live.time_budget = plan.time_budget
-        return live
+
+    def _full(self, principal: str) -> str:
+        """Say which bound of runs is met; empty: none."""
+        config, begun = self.rooms.config, self._begun()
+        if len(begun) >= config.policy.max_concurrent_runs:
+            return f"{len(begun)} runs are at work already"
+        own = config.principals[principal].max_concurrent_runs if principal in config.principals else 0
+        count = sum(live.record.principal == principal for live in begun)
+        return f"{count} runs of {principal!r} are at work already" if own and count >= own else ""
+
+    def _begun(self) -> list[LiveRun]:
+        return [live for live in self._live.values() if live.record.status != "queued"]
 
     async def follow(self, live: LiveRun, plan: Plan, work: Work) -> None:
         """Take an admitted run along its path, here and now."""
@@ -60,6 +99,7 @@ class Runs:
         self._live.pop(live.id, None)
         live.log.close()
         live.announce_end()  # also when its task was cancelled: nobody may wait for ever
+        self.on_room()
 
     def at_work(self, principal: str) -> list[Run]:
         """Return what has not ended of the runs that a principal may know of, newest first."""
@@ -106,10 +146,14 @@ class Runs:
     async def close(self, grace_s: float) -> None:
         """Take no more runs, end those that live, and return when their volumes are committed."""
         self.is_closing = True
+        begun = self._begun()
         for live in self._live.values():
-            live.stop.ask("the daemon is shutting down", grace_s)
+            if live.record.status == "queued":  # for the next daemon; nobody can wait for it here
+                live.announce_end()
+            else:
+                live.stop.ask("the daemon is shutting down", grace_s)
         with anyio.move_on_after(grace_s + _STOP_SLACK_S):
-            for live in list(self._live.values()):
+            for live in begun:
                 await live.ended.wait()
 
 
@@ -122,6 +166,10 @@ def first_record(run_id: str, plan: Plan, command: str, principal: str, session_
         method=plan.method,
         created_at=time.time(),
         session_id=session_id,
-        volumes=tuple(f"{v.key}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes),
+        volumes=_volumes(plan),
         principal=principal,
     )
+
+
+def _volumes(plan: Plan) -> tuple[str, ...]:
+    return tuple(f"{v.key}:{v.target}{'' if v.writable else ':ro'}" for v in plan.volumes)

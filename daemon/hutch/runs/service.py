@@ -173,7 +173,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         self, session_id: str, *, suspended: bool = True, budget: Budget | None = None
     ) -> SessionRecord:
         session = await self._session(session_id)
-        if live := self._agents.turn_of(session.id):
+        if live := self._agents.turns.of(session.id):
             give(live.purse, budget)
             await self._runs.suspend(live.record, suspended=suspended)
         else:
@@ -184,8 +184,8 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     @answers
     async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
         session = await self._session(session_id)
-        if live := self._agents.turn_of(session.id):
-            await self._runs.stop(live.id, "its session was stopped", self._rooms.config.daemon.stop_grace_s)
+        grace_s = self._rooms.config.daemon.stop_grace_s
+        await self._agents.turns.stop(session.id, "its session was stopped", grace_s)
         await self._kept.stop(session.id, "its session was stopped")
         record = await self._record(await self._agents.ended(session.id))
         if remove:
@@ -224,24 +224,26 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         return await self._told(live.view())
 
     async def _told(self, run: Run) -> RunRecord:
+        live = self._runs.live(run.id)
         if not _has_network(run):
-            return run_record(run, {}, [], [])
+            return run_record(run, live, {}, [], [])
         refused, used = await self._state.refused(run), await self._state.usage(run_id=run.id)
-        return run_record(run, refused, used, await self._state.traffic(run, _DESTINATIONS))
+        return run_record(run, live, refused, used, await self._state.traffic(run, _DESTINATIONS))
 
     async def _watch_session(self, session: Session, wait_s: float, events: Events | None) -> SessionRecord:
-        if live := self._agents.turn_of(session.id):
-            await wait_for(live, self._rooms.logs / live.id, wait_s, events)
-        return await self._record(await self._state.session(session.id) or session)
+        await self._agents.turns.wait(session.id, wait_s, events)
+        return await self._record(session)
 
     async def _record(self, session: Session) -> SessionRecord:
-        live = self._agents.turn_of(session.id)
+        await self._agents.turns.settled(session.id)
+        session = await self._state.session(session.id) or session
+        live = self._agents.turns.of(session.id)
         if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
             session = replace(session, status="suspended")
         totals, used = await self._state.totals(session.id), await self._state.usage(session_id=session.id)
         traffic = await self._state.traffic(session, _DESTINATIONS)
-        note, attempt = live.note if live else "", await self._state.attempt(session.id)
-        return session_record(session, totals, used, traffic, note, attempt)
+        attempt = await self._state.attempt(session.id)
+        return session_record(session, totals, used, traffic, live, attempt)
 
 
 def _has_network(run: Run) -> bool:

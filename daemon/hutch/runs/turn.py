@@ -45,6 +45,8 @@ from hutch_launchers.spec import Mount
 logger = logging.getLogger(__name__)
 
 _JUDGED_WITHIN_S = 10.0  # a result, with the start of a process for it
+# To an agent whose model failed in the middle: what it was asked is the last that its conversation holds
+GO_ON = "The model's service failed while you were at work. Go on where you were."
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
 
 
@@ -63,11 +65,15 @@ class AgentWork:
     _reading: Reading | None = None
     _folder: Path = Path()
     _patience: Patience = field(init=False)
+    _outcome: Outcome | None = None
+    _goes_on: bool = False
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.agent.name, self.live.stop, self.live.standstill)
 
-    _outcome: Outcome | None = None
+    def go_on(self) -> None:
+        """Follow an earlier run of the same turn: what was asked may stand in the conversation already."""
+        self.may_resume = self._goes_on = True
 
     async def start(self, folders: Folders, private: PrivateFolder) -> Start:
         self._folder = folder = folders.paths[self.plan.volumes[0].key]
@@ -101,7 +107,12 @@ class AgentWork:
         if (session_id := outcome.session_id) and is_session_id(session_id):
             self.turn = replace(self.turn, session_id=session_id)
             await to_thread.run_sync(self._name_session, session_id)
-        values: dict[str, Any] = {"tokens": _tokens(outcome.usage), "result": outcome.result}
+        told = {"ending": str(outcome.ending), "api_status": outcome.api_status}
+        values: dict[str, Any] = {
+            "tokens": _tokens(outcome.usage),
+            "result": outcome.result,
+            "turn": {**self.live.record.turn, **told},
+        }
         if outcome.error and ended.outcome == "exited":
             refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
             values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
@@ -174,7 +185,8 @@ class AgentWork:
     def _settled(self, folder: Path) -> AgentTurn:
         stored = find_session(folder, self.agent) if self.may_resume else None
         session_id = stored.session_id if stored else self.agent.new_session_id()
-        return replace(self.turn, session_id=session_id, resumes=stored is not None)
+        prompt = GO_ON if self._goes_on and stored else self.turn.prompt
+        return replace(self.turn, prompt=prompt, session_id=session_id, resumes=stored is not None)
 
     def _sink(self, stream: Stream, data: bytes) -> None:
         assert self._reading is not None

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from hutch.access import Share
 from hutch.egress import Refusal
+from hutch.runs.live import LiveRun
 from hutch.secrets import Checked
 from hutch.state import AccessToken, Attempt, Connection, Run, Session, Tokens, Traffic, UsageRow
 from hutch.state.records import SessionTotals
@@ -21,9 +22,14 @@ _REFUSED = 50  # destinations in one record
 
 
 def run_record(
-    run: Run, refused: Mapping[str, str], used: Sequence[UsageRow], traffic: Sequence[Traffic]
+    run: Run,
+    live: LiveRun | None,
+    refused: Mapping[str, str],
+    used: Sequence[UsageRow],
+    traffic: Sequence[Traffic],
 ) -> RunRecord:
     """A run, without its output; `refused` has the destinations that it did not reach, and why."""
+    retry = run.turn.get("retry")
     return RunRecord(
         run_id=run.id,
         status=run.status,
@@ -51,6 +57,9 @@ def run_record(
         metered=metered(used),
         budgets=cast("list[dict[str, JsonValue]]", [dict(budget) for budget in run.budgets]),
         principal=run.principal,
+        retry=retry if isinstance(retry, int) else 0,
+        queue_place=live.place if live else None,
+        note=live.note if live and not run.is_ended else "",
         policy=dict(run.policy),
     )
 
@@ -65,7 +74,7 @@ def session_record(
     totals: SessionTotals,
     used: Sequence[UsageRow],
     traffic: Sequence[Traffic],
-    note: str,
+    live: LiveRun | None,
     attempt: Attempt | None,
 ) -> SessionRecord:
     """A session, with what its runs add up to and what the one is at that works now."""
@@ -86,7 +95,8 @@ def session_record(
         usage=_usage(totals.tokens),
         metered=metered(used),
         traffic=[traffic_record(each) for each in traffic],
-        note=note,
+        queue_place=live.place if live else None,
+        note=live.note if live else "",
         last_message=session.last_message,
         result=cast("JsonValue", session.result),
         error=session.error,

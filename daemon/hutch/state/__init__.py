@@ -14,6 +14,7 @@ from hutch.state.records import (
     SessionStatus,
     Tokens,
     Traffic,
+    Turn,
 )
 from hutch.state.store import State
 from hutch.state.usage import UsageRow
@@ -31,5 +32,6 @@ __all__ = [
     "State",
     "Tokens",
     "Traffic",
+    "Turn",
     "UsageRow",
 ]

@@ -7,6 +7,7 @@ from typing import Literal
 from hutch.config import OWNER
 
 RunStatus = Literal[
+    "queued",
     "starting",
     "running",
     "suspended",
@@ -23,7 +24,7 @@ RunStatus = Literal[
     "lost",
 ]
 SessionKind = Literal["agent", "sandbox"]
-SessionStatus = Literal["running", "suspended", "idle", "failed", "ended", "lost"]
+SessionStatus = Literal["queued", "running", "suspended", "idle", "failed", "ended", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,12 @@ class Run:
     budgets: tuple[Mapping[str, object], ...] = ()  # as they stood at its end
     result: object = None  # of JSON, in the form that an agent's turn was asked for
     principal: str = OWNER
+    # Of an agent: which retry of its turn it is, how it ended
+    turn: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def is_ended(self) -> bool:
-        return self.status not in ("starting", "running", "suspended")
+        return self.status not in ("queued", "starting", "running", "suspended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,23 @@ class Session:
     result: object = None  # of its newest turn
     error: str | None = None
     principal: str = OWNER
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an agent was asked and is not through with: it waits, is at work, or is to be tried again."""
+
+    session_id: str
+    runs: tuple[str, ...]  # the first and its retries
+    request: Mapping[str, object]  # as it was asked; secrets by name alone
+    asked_at: float
+    fork: Mapping[str, str | None] | None = None  # what the volume is made from: source, at
+    due_at: float = 0  # not before
+    ends_at: float | None = None  # no run works longer; None: none has begun
+
+    @property
+    def run_id(self) -> str:
+        return self.runs[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,16 @@ from hutch.state.database import failed
 from hutch.state.groups import GroupRows
 from hutch.state.migrate import migrate
 from hutch.state.records import AccessToken, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.turns import TurnRows
 from hutch.state.usage import UsageRows
 
 Table = Literal["runs", "sessions"]
+
+_QUEUED = "EXISTS (SELECT 1 FROM runs WHERE session_id = sessions.id AND runs.status = 'queued')"
+_SESSIONS = (  # one is queued while its turn is, whatever it was before
+    f"SELECT {', '.join(f.name for f in fields(Session) if f.name != 'status')},"  # noqa: S608
+    f" iif({_QUEUED}, 'queued', status) AS status FROM sessions"
+)
 
 _TOKENS = {
     "input": "input_tokens",
@@ -33,7 +40,7 @@ _TOKENS = {
 _SESSION_JSON = ("request", "result")
 
 
-class State(UsageRows, ConnectionRows, GroupRows):
+class State(UsageRows, ConnectionRows, GroupRows, TurnRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
 
     async def put_run(self, run: Run) -> None:
@@ -49,7 +56,7 @@ class State(UsageRows, ConnectionRows, GroupRows):
         return _run(rows[0]) if rows else None
 
     async def session(self, session_id: str) -> Session | None:
-        rows = await self._all("SELECT * FROM sessions WHERE id = ?", session_id)
+        rows = await self._all(f"{_SESSIONS} WHERE id = ?", session_id)
         return _session(rows[0]) if rows else None
 
     async def runs(
@@ -66,7 +73,9 @@ class State(UsageRows, ConnectionRows, GroupRows):
         return [_run(row) for row in rows]
 
     async def unfinished_runs(self) -> list[Run]:
-        return [_run(row) for row in await self._all("SELECT * FROM runs WHERE ended_at IS NULL")]
+        """Return those that were begun, and have no end."""
+        rows = await self._all("SELECT * FROM runs WHERE ended_at IS NULL AND status <> 'queued'")
+        return [_run(row) for row in rows]
 
     async def unsynced_runs(self) -> list[Run]:
         """Return those that ended while the store was away."""
@@ -86,7 +95,7 @@ class State(UsageRows, ConnectionRows, GroupRows):
         """
         at, after_id = before or (None, "")
         rows = await self._all(
-            "SELECT * FROM sessions WHERE (?1 IS NULL OR status = ?1)"
+            f"SELECT * FROM ({_SESSIONS}) WHERE (?1 IS NULL OR status = ?1)"  # noqa: S608
             " AND (?2 IS NULL OR updated_at < ?2 OR (updated_at = ?2 AND id > ?3))"
             " AND (?4 IS NULL OR principal = ?4)"
             " ORDER BY updated_at DESC, id LIMIT ?5",
@@ -101,7 +110,7 @@ class State(UsageRows, ConnectionRows, GroupRows):
     async def newest_agent_session(self, volume: str, agent: str, principal: str) -> Session | None:
         """Return the session of this principal's that last worked with this agent in this volume."""
         rows = await self._all(
-            "SELECT * FROM sessions WHERE volume = ? AND agent = ? AND principal = ? AND kind = 'agent'"
+            f"{_SESSIONS} WHERE volume = ? AND agent = ? AND principal = ? AND kind = 'agent'"
             " ORDER BY updated_at DESC LIMIT 1",
             volume,
             agent,
@@ -112,7 +121,8 @@ class State(UsageRows, ConnectionRows, GroupRows):
     async def totals(self, session_id: str) -> SessionTotals:
         rows = await self._all(
             # what never had a process, refused or ended before, is no turn
-            "SELECT count(*) FILTER (WHERE duration_s IS NOT NULL OR status NOT IN ('failed', 'cancelled')),"
+            "SELECT count(DISTINCT coalesce(json_extract(turn, '$.first'), id))"
+            " FILTER (WHERE duration_s IS NOT NULL OR status NOT IN ('queued', 'failed', 'cancelled')),"
             " coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
             " coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), sum(cost_usd),"
             " (SELECT id FROM runs WHERE session_id = ?1 ORDER BY created_at DESC LIMIT 1)"
@@ -217,6 +227,7 @@ def _run_row(run: Run) -> dict[str, object]:
             "workspace",
             "budgets",
             "result",
+            "turn",
         )
     }
     tokens = asdict(run.tokens) if run.tokens else {}
@@ -227,7 +238,7 @@ def _run(row: sqlite3.Row) -> Run:
     values: dict[str, Any] = dict(row)
     counted = {name: values.pop(column) for name, column in _TOKENS.items()}
     known = counted["input"] is not None
-    for name in ("policy", "snapshots", "changed", "unsynced", "workspace", "result"):
+    for name in ("policy", "snapshots", "changed", "unsynced", "workspace", "result", "turn"):
         values[name] = json.loads(values[name])
     for name in ("volumes", "budgets"):
         values[name] = tuple(json.loads(values[name]))
@@ -237,7 +248,8 @@ def _run(row: sqlite3.Row) -> Run:
 
 def _session_row(session: Session) -> dict[str, object]:
     row: dict[str, object] = {f.name: getattr(session, f.name) for f in fields(session)}
-    return row | {name: json.dumps(row[name]) for name in _SESSION_JSON}
+    status = "idle" if session.status == "queued" else session.status
+    return row | {"status": status} | {name: json.dumps(row[name]) for name in _SESSION_JSON}
 
 
 def _session(row: sqlite3.Row) -> Session:

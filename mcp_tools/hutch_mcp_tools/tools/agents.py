@@ -50,6 +50,7 @@ OutputSchema = Annotated[
 ]
 MaxTurns = Annotated[int | None, Field(gt=0, le=10_000, description="Answers of its model.")]
 MaxMinutes = Annotated[float | None, Field(gt=0, le=1440)]
+Retries = Annotated[int | None, Field(ge=0, le=100, description="After an overload of its model.")]
 BudgetUsd = Annotated[float | None, Field(gt=0, description="It ends when it has spent so much on models.")]
 BudgetTokens = Annotated[int | None, Field(gt=0)]
 ForkCount = Annotated[
@@ -104,6 +105,7 @@ class AgentTools:
         resume: Resume = True,
         max_turns: MaxTurns = None,
         max_minutes: MaxMinutes = None,
+        retries: Retries = None,
         budget_usd: BudgetUsd = None,
         budget_tokens: BudgetTokens = None,
         wait_s: TurnWaitS = 0.0,
@@ -136,6 +138,7 @@ class AgentTools:
             max_turns=max_turns,
             resume=resume,
             max_minutes=max_minutes,
+            retries=retries,
             budget_usd=budget_usd,
             budget_tokens=budget_tokens,
         )
@@ -161,6 +164,7 @@ class AgentTools:
         output_schema: OutputSchema = None,
         max_turns: MaxTurns = None,
         max_minutes: MaxMinutes = None,
+        retries: Retries = None,
         budget_usd: BudgetUsd = None,
         budget_tokens: BudgetTokens = None,
         wait_s: TurnWaitS = 0.0,
@@ -168,6 +172,7 @@ class AgentTools:
         """Give an agent its next message; it remembers the conversation. Its turn before must have ended."""
         bounds = TurnBounds(
             max_minutes=max_minutes,
+            retries=retries,
             max_turns=max_turns,
             output_schema=None if output_schema is None else dict(output_schema),
             budget_usd=budget_usd,
