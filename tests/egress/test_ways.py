@@ -54,6 +54,7 @@ get -L https://api.example.org/redirect
 async def test_what_is_granted_is_reached_with_and_without_the_proxy_and_nothing_else(
     launcher: Launcher, net: PublicNet, tmp_path: Path
 ) -> None:
+    need("curl", Path("/usr/bin/curl").exists(), "curl in /usr/bin", "apt install curl")
     boxes = Sandboxes(launcher, net, tmp_path)
     plain = await boxes.shell(CURL)
     assert plain[:3] == [
