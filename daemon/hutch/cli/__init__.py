@@ -40,6 +40,7 @@ SECTIONS = {
         "suspend": ("hutch.cli.runs:suspend", "Hold a run or session still."),
         "resume": ("hutch.cli.runs:resume", "Let a suspended run or session go on."),
         "job": ("hutch.cli.job:job", "Take a run that one document describes, without a daemon."),
+        "init": ("hutch.cli.init:init", "Write a script that works, to begin with."),
         "method": ("hutch.cli.method:method", "Look at the sandbox methods, and attack one."),
         "connect": ("hutch.cli.connect:connect", "Print how to add Hutch to an MCP client."),
         "net": ("hutch.cli.net:net", "See what went out of sandboxes; change what they reach."),

@@ -1,6 +1,5 @@
 """Scripts as runs: their files go in read-only, and what `main` returned is read back from their output."""
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -116,12 +115,13 @@ def _workplace(plan: Plan) -> PurePosixPath:
 
 def _command(rooms: Rooms, name: str, plan: Plan) -> AgentCommand:
     """How the agent would be started: of it a script gets the program, its environment and its files."""
-    agent = rooms.agents[name]()
+    agent, settings = rooms.agents[name](), rooms.config.agents[name]
     if refusal := keyless(rooms.config, name, agent):
         raise refusal
     written = _first_written(plan)
     where = written.target if written else HOME
-    return agent.command(AgentTurn("", agent.new_session_id(), resumes=False, volume=where))
+    turn = AgentTurn("", agent.new_session_id(), resumes=False, volume=where, model=settings.model or None)
+    return agent.command(turn)
 
 
 def _first_written(plan: Plan) -> VolumeMount | None:
@@ -131,6 +131,5 @@ def _first_written(plan: Plan) -> VolumeMount | None:
 def _with_agent(plan: Plan, command: AgentCommand | None) -> Command:
     if command is None:
         return plan.command
-    folders = dict.fromkeys(str(each.target.parent) for each in command.bindings)
-    path = os.pathsep.join((*folders, plan.command.env["PATH"]))
+    path = f"{PurePosixPath(command.argv[0]).parent}:{plan.command.env['PATH']}"
     return replace(plan.command, env={**command.env, **plan.command.env, "PATH": path})
