@@ -75,7 +75,7 @@ class Client(VolumeClient, GroupClient):
             "suspend_session", SessionRecord, session_id=session_id, suspended=suspended, budget=budget
         )
 
-    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
+    async def stop_run(self, run_id: str, grace_s: float | None = None) -> RunRecord:
         return await self._call("stop_run", RunRecord, run_id=run_id, grace_s=grace_s)
 
     async def start_agent(
@@ -109,7 +109,9 @@ class Client(VolumeClient, GroupClient):
     ) -> SessionPage:
         return await self._call("list_sessions", SessionPage, status=status, limit=limit, cursor=cursor)
 
-    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+    async def stop_session(
+        self, session_id: str, *, remove: bool = False, grace_s: float | None = None
+    ) -> SessionRecord:
         return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
 
     async def list_reviews(self) -> list[ReviewRecord]:

@@ -20,6 +20,7 @@ Outcome = Literal[
     "exited", "timed_out", "oom", "pids", "disk_full", "output_limit", "budget", "killed", "cancelled"
 ]
 
+_TERM_S = 2.0  # from SIGTERM to SIGKILL, for what was given its grace before
 _DRAIN_S = 0.5  # a descendant may hold the pipe; its output is not ours to wait for
 _STDIN_CHUNK = 64 * 1024  # bytes; what a pipe holds
 
@@ -31,6 +32,7 @@ class Stop:
     reason: str = ""
     grace_s: float = 5.0
     outcome: Outcome = "cancelled"  # what its end is to be called
+    interrupts: bool = False  # SIGINT comes first, at which it ends what it is at, and has the grace for it
     is_asked: bool = False
     _waiting: anyio.CancelScope | None = None
 
@@ -163,12 +165,22 @@ async def _end(process: SandboxProcess, wall_s: float, stop: Stop, standstill: S
         return Ended(_outcome(status), status, time.monotonic() - started, _limit(status))
     asked = stop.is_asked
     standstill.end()  # what is frozen takes no signal
-    await process.stop(stop.grace_s)
+    await _stop(process, stop)
     status = await process.wait()
     duration_s = time.monotonic() - started
     if asked:
         return Ended(stop.outcome, status, duration_s, stop.reason)
     return Ended("timed_out", status, duration_s, f"wall time limit of {wall_s:g} s")
+
+
+async def _stop(process: SandboxProcess, stop: Stop) -> None:
+    if not stop.interrupts or not stop.grace_s:
+        await process.stop(stop.grace_s)
+        return
+    with anyio.move_on_after(stop.grace_s):
+        await process.interrupt()
+        await process.wait()
+    await process.stop(_TERM_S)
 
 
 _MET: Mapping[Guarantee | None, Outcome] = {

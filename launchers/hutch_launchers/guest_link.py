@@ -176,6 +176,10 @@ class StartedCommand:
             raise sandbox_gone()
         return self._pending.status
 
+    def interrupt(self) -> None:
+        if not self._pending.ended.is_set():
+            self._guest.kill(self._number, signal.SIGINT)
+
     async def stop(self, grace_s: float) -> None:
         if not self._pending.ended.is_set():
             self._guest.kill(self._number, signal.SIGTERM)

@@ -100,6 +100,9 @@ class _KeptProcess:
         status = await self._started.wait()
         return self._confinement.mark(status, self._strikes)
 
+    async def interrupt(self) -> None:
+        self._started.interrupt()
+
     async def stop(self, grace_s: float) -> None:
         await self._started.stop(grace_s)
 

@@ -69,6 +69,9 @@ class SandboxProcess(Protocol):
     async def wait(self) -> ExitStatus:
         """Return when the command itself has ended, even while a descendant holds a pipe."""
 
+    async def interrupt(self) -> None:
+        """Send SIGINT to the command itself, if it has begun and not ended. Bounded only by the caller."""
+
     async def stop(self, grace_s: float) -> None:
         """Ask the command itself to end (SIGTERM); after `grace_s` seconds kill all of it. Idempotent."""
 

@@ -175,21 +175,24 @@ class LocalProcess:
         await self._child.wait()
         return self._child.exit_status
 
+    async def interrupt(self) -> None:
+        await self._ask(signal.SIGINT)
+
     async def stop(self, grace_s: float) -> None:
         if not self._child.has_ended:
             with anyio.move_on_after(grace_s):
-                await self._ask()
+                await self._ask(signal.SIGTERM)
                 await self._child.wait()
         await self._kill()
 
-    async def _ask(self) -> None:
-        """Send SIGTERM to the command itself."""
+    async def _ask(self, number: signal.Signals) -> None:
+        """Send a signal to the command itself."""
         while not self._child.has_ended:
             if pid := self._command_pid():
                 with suppress(OSError):
                     watch = PidWatch(os.pidfd_open(pid))
                     if self._command_pid() == pid:  # then the descriptor is the command's
-                        watch.send(signal.SIGTERM)
+                        watch.send(number)
                     watch.close()
                 return
             await anyio.sleep(_FIND_S)

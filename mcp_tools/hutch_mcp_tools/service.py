@@ -288,7 +288,7 @@ class SandboxService(Protocol):
         """Runs, newest first; `live`: only those at work."""
 
     async def read_log(self, request: LogRequest) -> LogChunk: ...
-    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord: ...
+    async def stop_run(self, run_id: str, grace_s: float | None = None) -> RunRecord: ...
     async def suspend_run(
         self, run_id: str, *, suspended: bool = True, budget: Budget | None = None
     ) -> RunRecord:
@@ -314,8 +314,13 @@ class SandboxService(Protocol):
     ) -> SessionRecord:
         """Hold a kept sandbox, or the turn of an agent, still, or let it go on."""
 
-    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
-        """End its run and its kept sandbox; `remove` forgets the record too, never the volume."""
+    async def stop_session(
+        self, session_id: str, *, remove: bool = False, grace_s: float | None = None
+    ) -> SessionRecord:
+        """End its run and its kept sandbox; `remove` forgets the record too, never the volume.
+
+        `grace_s`: to end by itself; as configured unless said.
+        """
 
     async def start_forks(self, request: AgentRequest, forks: Forks) -> GroupRecord:
         """Attempt one task several times at once, each in a fork of one snapshot of the volume."""

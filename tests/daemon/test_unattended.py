@@ -43,9 +43,9 @@ async def runs_of(client: Client, session: SessionRecord) -> list[RunRecord]:
     return sorted(await client.list_runs(50, session.session_id), key=lambda run: run.retry)
 
 
-def hold(gate: str) -> str:
+def hold(gate: str, first: str = "") -> str:
     """A turn that works until a file is there."""
-    script = [{"shell": f"until [ -e /workspace/{gate} ]; do sleep 0.05; done"}, {"text": "Held."}]
+    script = [{"shell": f"{first}until [ -e /workspace/{gate} ]; do sleep 0.05; done"}, {"text": "Held."}]
     return f"Wait. SCRIPT: {json.dumps(script)}"
 
 
@@ -53,6 +53,12 @@ async def open_gate(made: Daemon, gate: str) -> None:
     """Make the file in every working folder of a volume, from outside."""
     for tree in (made.config.daemon.cache / "volumes").glob("*/*/tree"):
         (tree / gate).touch()
+
+
+async def until_file(made: Daemon, name: str) -> None:
+    with anyio.fail_after(120):
+        while not any((made.config.daemon.cache / "volumes").glob(f"*/*/tree/{name}")):
+            await anyio.sleep(0.05)
 
 
 async def test_turns_beyond_the_bound_wait_in_a_queue_over_a_death_of_the_daemon(tmp_path: Path) -> None:
@@ -145,3 +151,23 @@ async def test_retries_end_with_their_number_also_after_a_death_of_the_daemon(tm
             session = await over(client, session)
             assert session.status == "failed"
             assert [run.retry for run in await runs_of(client, session)] == [0, 1]
+
+
+async def test_a_stop_lets_the_agent_write_down_what_it_has_and_its_next_prompt_resumes(
+    tmp_path: Path,
+) -> None:
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", config(url, "stop_grace_s = 60"), env=KEY) as made,
+        made.client() as client,
+    ):
+        session = await start(client, hold("never", "touch /workspace/begun; "), "work")
+        await until_file(made, "begun")
+        run = await client.stop_run(session.run_id or "")
+        assert (run.status, run.exit_code) == ("cancelled", 0)  # by itself: the grace was not needed
+        assert run.reason == "stopped on request; interrupted; its next prompt resumes the conversation"
+        assert run.usage is not None  # it said so itself
+        session = await client.get_session(session.session_id)
+        assert (session.status, session.error) == ("idle", run.reason)
+        after = await turn(client, DONE, "work")
+        assert (after.status, after.agent_session_id) == ("idle", session.agent_session_id)

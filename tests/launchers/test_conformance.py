@@ -137,6 +137,14 @@ async def test_a_polite_stop_lets_the_command_say_goodbye(launcher: Launcher) ->
         assert (await process.wait(), await read_all(process.stdout)) == (code(3), b"bye\n")
 
 
+async def test_an_interrupt_reaches_the_command_itself(launcher: Launcher) -> None:
+    script = "trap 'echo interrupted; exit 7' INT; echo ready; while :; do sleep 0.05; done"
+    async with launcher.launch(spec(sh(script))) as process:
+        assert await read_line(process.stdout) == "ready"
+        await process.interrupt()
+        assert (await process.wait(), await read_all(process.stdout)) == (code(7), b"interrupted\n")
+
+
 async def test_a_command_that_ignores_the_polite_stop_is_killed_after_the_grace(launcher: Launcher) -> None:
     async with launcher.launch(spec(sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"))) as process:
         assert await read_line(process.stdout) == "ready"

@@ -87,6 +87,25 @@ async def test_the_deadline_stops_a_command_and_says_so() -> None:
     assert ended.exit == ExitStatus(None, signal.SIGTERM)
 
 
+async def test_what_is_interrupted_has_its_grace_and_is_then_asked_and_killed() -> None:
+    ladder = "trap 'echo INT; exit 0' INT; trap 'echo TERM' TERM; echo ready; while :; do sleep 0.01; done"
+    for script, said, exit_ in [
+        (ladder, b"ready\nINT\n", ExitStatus(0, None)),
+        (ladder.replace("; exit 0", ""), b"ready\nINT\nTERM\n", ExitStatus(None, signal.SIGKILL)),
+    ]:
+        output, stop = Output(), Stop(interrupts=True)
+        async with child(script) as process, anyio.create_task_group() as tasks:
+
+            async def ask(output: Output = output, stop: Stop = stop) -> None:
+                await output.ready.wait()
+                stop.ask("a person", grace_s=1)
+
+            tasks.start_soon(ask)
+            ended = await supervise(process, b"", output, 60, stop)
+        assert (ended.outcome, ended.exit, ended.reason) == ("cancelled", exit_, "a person")
+        assert output.taken["stdout"] == said
+
+
 async def test_a_request_to_stop_names_who_asked() -> None:
     output, stop = Output(), Stop()
     script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"

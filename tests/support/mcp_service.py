@@ -117,7 +117,7 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork, FakeGroups)
     ) -> SessionRecord:
         raise ServiceError("suspend_unsupported", "this stand-in holds nothing still")
 
-    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
+    async def stop_run(self, run_id: str, grace_s: float | None = None) -> RunRecord:
         live = self._live(run_id)
         if not live.ended.is_set():
             live.change(status="cancelled", reason="stopped by a caller")
@@ -251,7 +251,9 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork, FakeGroups)
         more = str(start + limit) if start + limit < len(sessions) else None
         return SessionPage(sessions=sessions[start : start + limit], cursor=more)
 
-    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+    async def stop_session(
+        self, session_id: str, *, remove: bool = False, grace_s: float | None = None
+    ) -> SessionRecord:
         session = self._put_session(self._session(session_id).model_copy(update={"status": "ended"}))
         if remove:
             del self.sessions[session.session_id]

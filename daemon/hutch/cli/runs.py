@@ -82,14 +82,21 @@ def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 @click.command()
 @click.argument("id_", metavar="ID", required=False)
 @click.option(
-    "--grace", type=click.FloatRange(0, 300), default=5.0, show_default=True, help="Seconds to end by itself."
+    "--grace", type=click.FloatRange(0, 300), help="Seconds to end by itself; 5, or an agent's own."
 )
 @click.option("--remove", is_flag=True, help="Forget the session's record too; its volume stays.")
 @click.option("--daemon", is_flag=True, help="End the daemon itself, and so every run; no ID then.")
 @json_option
 @click.pass_obj
 def stop(
-    invocation: Invocation, /, *, id_: str | None, grace: float, remove: bool, daemon: bool, as_json: bool
+    invocation: Invocation,
+    /,
+    *,
+    id_: str | None,
+    grace: float | None,
+    remove: bool,
+    daemon: bool,
+    as_json: bool,
 ) -> None:
     """End a run, a session, or all attempts of a group. Volumes stay."""
     if (id_ is None) != daemon:
@@ -106,7 +113,7 @@ def stop(
         found = await find(service, id_)
         if isinstance(found, RunRecord):
             return await service.stop_run(found.run_id, grace)
-        return await service.stop_session(found.session_id, remove=remove)
+        return await service.stop_session(found.session_id, remove=remove, grace_s=grace)
 
     _tell(invocation.call(work), as_json=as_json)
 

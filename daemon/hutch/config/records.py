@@ -181,6 +181,7 @@ class Agent:
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
     max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
+    stop_grace_s: Annotated[float, Number(0, 300, "seconds")] = 10.0
     retries: Annotated[int, Whole(0, 100)] = 5
     retry_s: Annotated[float, Number(0, 600, "seconds")] = 15.0
 

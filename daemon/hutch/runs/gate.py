@@ -148,7 +148,7 @@ class _Gate:
 
     def _check_wait(self, given: Mapping[str, Any]) -> None:
         """Bound a principal's call, so that a token that was revoked does not go on by it."""
-        is_short = all(given.get(name, 0) <= MAX_WAIT_S for name in ("wait_s", "grace_s"))  # no nan is
+        is_short = all((given.get(name) or 0) <= MAX_WAIT_S for name in ("wait_s", "grace_s"))  # no nan is
         if self._principal != OWNER and not is_short:
             raise ServiceError(
                 "limit_exceeded",

@@ -134,9 +134,13 @@ class Runs:
             live.standstill.end()
             keep_deadline(self.rooms, live, run.method, run.id)
 
-    async def stop(self, run_id: str, reason: str, grace_s: float) -> Run:
-        """Ask a run to end, wait until it has, and return its record; one that has ended stays as it is."""
+    async def stop(self, run_id: str, reason: str, grace_s: float | None = None) -> Run:
+        """Ask a run to end, wait until it has, and return its record; one that has ended stays as it is.
+
+        `grace_s` None: its own.
+        """
         if live := self._live.get(run_id):
+            grace_s = live.stop.grace_s if grace_s is None else grace_s
             live.stop.ask(reason, grace_s)
             with anyio.move_on_after(grace_s + _STOP_SLACK_S):
                 await live.ended.wait()

@@ -111,7 +111,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         return LogChunk(data_base64=_base64(data), next=request.start + len(data), end=end)
 
     @answers
-    async def stop_run(self, run_id: str, grace_s: float = 5.0) -> RunRecord:
+    async def stop_run(self, run_id: str, grace_s: float | None = None) -> RunRecord:
         record = await self._runs.find(run_id, self._principal)
         return await self._told(await self._runs.stop(record.id, "stopped on request", grace_s))
 
@@ -182,9 +182,10 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         return await self._record(session)
 
     @answers
-    async def stop_session(self, session_id: str, *, remove: bool = False) -> SessionRecord:
+    async def stop_session(
+        self, session_id: str, *, remove: bool = False, grace_s: float | None = None
+    ) -> SessionRecord:
         session = await self._session(session_id)
-        grace_s = self._rooms.config.daemon.stop_grace_s
         await self._agents.turns.stop(session.id, "its session was stopped", grace_s)
         await self._kept.stop(session.id, "its session was stopped")
         record = await self._record(await self._agents.ended(session.id))

@@ -90,6 +90,7 @@ class AgentWork:
             await to_thread.run_sync(self._name_session, self.turn.session_id)
         self._reading = await to_thread.run_sync(self.agent.reading, self.turn, folder)
         self._patience.reading = self._reading
+        self.live.stop.interrupts = True
         base = self.plan.command
         return Start(
             command=replace(base, argv=command.argv, env={**base.env, **command.env, **self.passed_env}),
@@ -116,7 +117,17 @@ class AgentWork:
         if outcome.error and ended.outcome == "exited":
             refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
             values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
+        elif ended.reason:
+            values["reason"] = f"{ended.reason}; {await to_thread.run_sync(self._left)}"
         return values
+
+    def _left(self) -> str:
+        """Say what became of a turn that was ended from outside."""
+        if self._outcome and self._outcome.ok:
+            return "its turn was done"
+        if find_session(self._folder, self.agent) is None:
+            return "interrupted before its conversation began"
+        return "interrupted; its next prompt resumes the conversation"
 
     async def settle(self) -> None:
         await self.rooms.state.put_session(

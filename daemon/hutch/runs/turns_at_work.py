@@ -113,7 +113,7 @@ class Turns:
                     return
                 await at.moved.wait()
 
-    async def stop(self, session_id: str, reason: str, grace_s: float) -> None:
+    async def stop(self, session_id: str, reason: str, grace_s: float | None = None) -> None:
         """Ask the turn of a session to end, wherever it is, and wait until it has."""
         if (live := self.of(session_id)) is not None:
             await self._runs.stop(live.id, reason, grace_s)
@@ -151,6 +151,8 @@ class Turns:
         return self._runs.enlist(record)
 
     def _take_up(self, turn: Turn, live: LiveRun, plan: Plan | None) -> None:
+        if (settings := self._rooms.config.agents.get(str(turn.request["agent"]))) is not None:
+            live.stop.grace_s = settings.stop_grace_s
         self._at[turn.session_id] = _AtWork(live)
         if live.record.status == "queued" and turn.due_at <= time.time():
             self._line.join(live, turn.asked_at)

@@ -122,6 +122,9 @@ class ContainerProcess:
         except LauncherError:  # the sandbox as a whole has ended, and the command with it
             return await _ended(self._dressed)
 
+    async def interrupt(self) -> None:
+        await self._process.interrupt()
+
     async def stop(self, grace_s: float) -> None:
         await self._process.stop(grace_s)
         await self._dressed.kill()

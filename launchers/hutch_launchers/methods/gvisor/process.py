@@ -41,6 +41,10 @@ class GvisorProcess:
     async def wait(self) -> ExitStatus:
         return await self._process.wait()
 
+    async def interrupt(self) -> None:
+        with suppress(LauncherError):  # it has ended
+            await anyio.to_thread.run_sync(call, [*self._kill, "INT"])
+
     async def stop(self, grace_s: float) -> None:
         for signal, patience_s in (("TERM", grace_s), ("KILL", _DEATH_S)):
             with anyio.move_on_after(patience_s):
