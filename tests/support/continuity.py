@@ -39,12 +39,22 @@ class AgentAtWork:
     title: str
     programs: tuple[str, ...]
     env: Mapping[str, str]  # of the daemon: the credential, of which any will do
+    table: str = ""  # of the configuration; {url}: the model
 
     def config(self, url: str) -> str:
-        return model_config(url)
+        return model_config(url) + self.table.format(url=url)
 
 
-AGENTS = (AgentAtWork("claude", "Claude Code", ("claude",), {"ANTHROPIC_API_KEY": "sk-planted-canary"}),)
+_CODEX = """
+[agents.codex]
+base_url = "{url}/v1"
+network = "model"
+model = "gpt-5.5"
+"""
+AGENTS = (
+    AgentAtWork("claude", "Claude Code", ("claude",), {"ANTHROPIC_API_KEY": "sk-planted-canary"}),
+    AgentAtWork("codex", "Codex", ("codex",), {"OPENAI_API_KEY": "sk-planted-canary"}, _CODEX),
+)
 
 
 def prompt(mark: str, *steps: Mapping[str, object]) -> str:
