@@ -117,7 +117,7 @@ class AgentWork:
         if outcome.error and ended.outcome == "exited":
             refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
             values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
-        elif ended.reason:
+        elif ended.outcome in ("cancelled", "timed_out"):
             values["reason"] = f"{ended.reason}; {await to_thread.run_sync(self._left)}"
         return values
 
