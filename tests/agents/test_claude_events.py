@@ -253,7 +253,7 @@ def test_a_stream_without_a_line_end_takes_no_memory() -> None:
     reading = ClaudeReading()
     for _ in range(40):
         reading.feed(b"x" * (1 << 20))
-        assert len(reading._lines._rest) <= MAX_LINE
+        assert len(reading._lines._lines._rest) <= MAX_LINE
     assert reading.finish(exit_code=0).skipped_lines == 1
 
 

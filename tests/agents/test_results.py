@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hutch.agents import Ending, Outcome, Usage
-from hutch.agents.results import check_schema, judge_result, schema_instructions
+from hutch.agents.given import schema_instructions
+from hutch.agents.results import check_schema, judge_result
 from hutch.errors import HutchError
 
 SCHEMA: dict[str, Any] = {

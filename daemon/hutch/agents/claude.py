@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
+from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, Reading, invalid
 from hutch.agents.beneath import entries_beneath, folders_beneath
 from hutch.agents.binary import in_package, native_binary, on_path
 from hutch.agents.claude_events import ClaudeReading
 from hutch.agents.given import (
     INSTRUCTIONS,
+    SERVERS,
     checked_model,
-    checked_servers,
     endpoint,
     given_files,
     hosts_of,
+    server_files,
 )
 from hutch.agents.stored import STATE, is_uuid, new_uuid, newest_first
 
 _ANTHROPIC = "https://api.anthropic.com"
 _INSIDE = PurePosixPath("/opt/agent/claude")
 _CONFIG = "claude"  # in the volume's state folder; Claude calls it CLAUDE_CONFIG_DIR
-_SERVERS = "mcp.json"  # given
 _LOGIN = ".credentials.json"
 _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 # Its retries double from half a second: six give a busy service half a minute. Its own ten take three
@@ -75,7 +75,7 @@ class ClaudeCode:
         return _SECRETS
 
     def command(self, turn: AgentTurn) -> AgentCommand:
-        given = _given(turn)
+        given = given_files(turn, ".claude/skills") | server_files(turn)
         return AgentCommand(
             argv=(str(_INSIDE), *_arguments(turn, given)),
             env=self._environment(turn),
@@ -131,8 +131,8 @@ def _arguments(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
 def _beside(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
     if INSTRUCTIONS in given:
         yield from ("--append-system-prompt-file", str(GIVEN / INSTRUCTIONS))
-    if _SERVERS in given:  # these and no others, whatever the workspace names
-        yield from ("--mcp-config", str(GIVEN / _SERVERS), "--strict-mcp-config")
+    if SERVERS in given:  # these and no others, whatever the workspace names
+        yield from ("--mcp-config", str(GIVEN / SERVERS), "--strict-mcp-config")
     if turn.output_schema is not None:
         yield from ("--json-schema", json.dumps(turn.output_schema, separators=(",", ":")))
     if turn.skills:
@@ -143,19 +143,6 @@ def _beside(turn: AgentTurn, given: dict[str, bytes]) -> Iterator[str]:
         yield from ("--max-turns", str(turn.max_turns))
     if turn.budget_usd is not None:
         yield from ("--max-budget-usd", str(turn.budget_usd))
-
-
-def _given(turn: AgentTurn) -> dict[str, bytes]:
-    given = given_files(turn, ".claude/skills")
-    servers = {name: _server(server) for name, server in checked_servers(turn)}
-    return given | ({_SERVERS: json.dumps({"mcpServers": servers}).encode()} if servers else {})
-
-
-def _server(server: McpServer) -> dict[str, object]:
-    if server.url:
-        return {"type": "http", "url": server.url, "headers": dict(server.headers)}
-    program, *args = server.command
-    return {"type": "stdio", "command": program, "args": args, "env": dict(server.env)}
 
 
 def _checked_id(session_id: str) -> str:

@@ -22,6 +22,7 @@ from hutch.agents.given import (
     given_files,
     hosts_of,
     prompt_with_instructions,
+    refuse_budget,
 )
 from hutch.agents.stored import STATE, is_uuid, newest_first
 
@@ -140,6 +141,7 @@ class Codex:
 def _refuse(turn: AgentTurn) -> None:
     if turn.protects_itself:
         raise invalid("Codex on this host itself", "choose a method that makes a sandbox; see: hutch doctor")
+    refuse_budget(turn, "Codex")
     if turn.max_turns is not None:
         raise invalid(
             "max_turns",

@@ -10,6 +10,7 @@ from hutch.errors import HutchError
 
 INSTRUCTIONS = "instructions.md"
 SCHEMA = "schema.json"
+SERVERS = "mcp.json"
 
 _MODEL = re.compile(r"[A-Za-z0-9][\w.:/@\[\]-]{0,127}", re.ASCII)
 _SKILL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
@@ -34,11 +35,41 @@ def given_files(turn: AgentTurn, skills: str) -> dict[str, bytes]:
     return given
 
 
+def refuse_budget(turn: AgentTurn, agent: str) -> None:
+    """Refuse a budget that is left to an agent which knows none: of what is metered it is told nothing."""
+    if turn.budget_usd is not None:
+        raise invalid(
+            f"a budget for {agent} in a network that is not metered",
+            "the daemon's owner names the model's host under network.NAME.metered; or use --max-minutes",
+        )
+
+
+def server_files(turn: AgentTurn) -> dict[str, bytes]:
+    """Return the turn's servers of MCP as a file in the form of most clients; none: no file."""
+    servers = {name: _as_clients_have_it(server) for name, server in checked_servers(turn)}
+    return {SERVERS: json.dumps({"mcpServers": servers}).encode()} if servers else {}
+
+
+def _as_clients_have_it(server: McpServer) -> dict[str, object]:
+    if server.url:
+        return {"type": "http", "url": server.url, "headers": dict(server.headers)}
+    program, *args = server.command
+    return {"type": "stdio", "command": program, "args": args, "env": dict(server.env)}
+
+
 def prompt_with_instructions(turn: AgentTurn) -> str:
     """Return the prompt, behind the instructions: for an agent that has no place of its own for those."""
     if not turn.instructions:
         return turn.prompt
     return f"# How to work, in this turn\n\n{turn.instructions}\n\n# What to do\n\n{turn.prompt}"
+
+
+def schema_instructions(schema: Mapping[str, object]) -> str:
+    """What to tell an agent that knows nothing of schemas; what it answers is checked all the same."""
+    return (
+        "Your last message is read by a program: it is one JSON value and nothing else, no code fence, "
+        f"that conforms to this JSON Schema:\n{json.dumps(schema)}\n"
+    )
 
 
 def skill_files(skills: Mapping[str, Mapping[str, str]], folder: str) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""JSON lines out of a hostile stream of bytes, in bounded memory."""
+"""Lines out of a hostile stream of bytes, in bounded memory, and the JSON in them."""
 
 import json
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ TEXT = 256_000  # characters of a message
 LINE = 300  # characters of a summary
 
 
-class JsonLines:
-    """Splits what it is fed into lines and yields the objects among them; all else is counted and skipped."""
+class Lines:
+    """Splits what it is fed into lines that are not empty; what is too long is counted and skipped."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._is_too_long = False  # drop what comes, up to the next line's end
         self.skipped = 0
 
-    def feed(self, chunk: bytes) -> Iterator[dict[str, object]]:
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             self._add(chunk[start:end])
@@ -24,7 +24,7 @@ class JsonLines:
             start = end + 1
         self._add(chunk[start:])
 
-    def close(self) -> Iterator[dict[str, object]]:
+    def close(self) -> Iterator[bytes]:
         """Yield the last line, which need not have an end."""
         yield from self._take()
 
@@ -35,20 +35,50 @@ class JsonLines:
         elif not self._is_too_long:
             self._rest += piece
 
-    def _take(self) -> Iterator[dict[str, object]]:
+    def _take(self) -> Iterator[bytes]:
         line, is_too_long = bytes(self._rest), self._is_too_long
         self._rest.clear()
         self._is_too_long = False
-        if not line and not is_too_long:
-            return
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of absurd length
-            value = None
-        if isinstance(value, dict):
-            yield value
-        else:
+        if is_too_long:
             self.skipped += 1
+        elif line:
+            yield line
+
+
+class JsonLines:
+    """The objects among the lines of what it is fed; all else is counted and skipped."""
+
+    def __init__(self) -> None:
+        self._lines = Lines()
+        self._others = 0
+
+    @property
+    def skipped(self) -> int:
+        return self._lines.skipped + self._others
+
+    def feed(self, chunk: bytes) -> Iterator[dict[str, object]]:
+        return self._objects(self._lines.feed(chunk))
+
+    def close(self) -> Iterator[dict[str, object]]:
+        """Yield the last line, which need not have an end."""
+        return self._objects(self._lines.close())
+
+    def _objects(self, lines: Iterator[bytes]) -> Iterator[dict[str, object]]:
+        for line in lines:
+            value = object_in(line)
+            if value is None:
+                self._others += 1
+            else:
+                yield value
+
+
+def object_in(line: bytes) -> dict[str, object] | None:
+    """Return the JSON object that a line is; None: it is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of absurd length
+        return None
+    return value if isinstance(value, dict) else None
 
 
 # Values of a form that somebody else chose ----------------------------------------

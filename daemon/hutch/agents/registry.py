@@ -8,10 +8,17 @@ from hutch.agents.claude import ClaudeCode
 from hutch.agents.claude_events import ClaudeReading
 from hutch.agents.codex import Codex
 from hutch.agents.codex_events import CodexReading
+from hutch.agents.command import CommandAgent
+from hutch.agents.command_events import CommandReading
 from hutch.config import Agent as Settings
+from hutch.errors import HutchError
 
 # To tell a turn's lines again, whoever's turn it was
-READINGS: Mapping[str, Callable[[], Reading]] = {"claude": ClaudeReading, "codex": CodexReading}
+READINGS: Mapping[str, Callable[[], Reading]] = {
+    "claude": ClaudeReading,
+    "codex": CodexReading,
+    "command": CommandReading,
+}
 
 
 def find_agent(name: str, settings: Settings) -> Agent:
@@ -27,9 +34,26 @@ def _codex(_: str, settings: Settings) -> Agent:
     return Codex.find(_program(settings), settings.base_url)
 
 
-_FIND: Mapping[str, Callable[[str, Settings], Agent]] = {"claude": _claude, "codex": _codex}
+def _command(name: str, settings: Settings) -> Agent:
+    return CommandAgent(name, settings.command, settings.resume, settings.session_pattern, settings.base_url)
+
+
+_FIND: Mapping[str, Callable[[str, Settings], Agent]] = {
+    "claude": _claude,
+    "codex": _codex,
+    "command": _command,
+}
 
 
 def _program(settings: Settings) -> Path | None:
     """Return the program that the owner names; None: the adapter looks for it."""
-    return settings.command if settings.command != Path() else None
+    match settings.command:
+        case ():
+            return None
+        case (str() as path,) if Path(path).is_absolute():
+            return Path(path)
+    raise HutchError(
+        "agent_invalid",
+        f"the command of the adapter {settings.adapter} is the path of its binary, not a list of words",
+        'a program of another kind has adapter = "command"',
+    )

@@ -1,4 +1,4 @@
-"""A turn's result in the form that was asked for: what to tell an agent of it, and whether it has it.
+"""A turn's result in the form that was asked for: whether it has it.
 
 The schema is a caller's and the result is the sandbox's: together they can take for ever (a pattern that
 backtracks, references that double), so `judge_result` belongs into a process that may be killed.
@@ -33,14 +33,6 @@ def check_schema(schema: Mapping[str, object]) -> None:
         raise invalid(
             f"output schema ({text_of(said, _TOLD)})", 'it is a JSON Schema, as in {"type": "object"}'
         ) from error
-
-
-def schema_instructions(schema: Mapping[str, object]) -> str:
-    """What to tell an agent that knows nothing of schemas; what it answers is checked all the same."""
-    return (
-        "Your last message is read by a program: it is one JSON value and nothing else, no code fence, "
-        f"that conforms to this JSON Schema:\n{json.dumps(schema)}\n"
-    )
 
 
 def judge_result(outcome: Outcome, schema: Mapping[str, object]) -> Outcome:

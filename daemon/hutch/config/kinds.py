@@ -127,6 +127,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """The words of a command, a list within it a group of them; or the path of a program alone."""
+
+    def read(self, value: object) -> tuple[str | tuple[str, ...], ...]:
+        if isinstance(value, str):
+            path = Place(may_be_empty=True).read(value)
+            return () if path == Path() else (str(path),)
+        if not isinstance(value, list):
+            raise WrongValueError(
+                f'must be a path, or a list such as ["my-agent", "{{prompt}}"], not {value!r}'
+            )
+        return tuple(self._group(item) if isinstance(item, list) else self._word(item) for item in value)
+
+    def _group(self, items: list[object]) -> tuple[str, ...]:
+        return tuple(self._word(item) for item in items)
+
+    def _word(self, item: object) -> str:
+        if not isinstance(item, str) or "\0" in item:
+            raise WrongValueError(f"must hold words, not {item!r}")
+        return item
+
+
+@dataclass(frozen=True, slots=True)
 class StarredPlace:
     """An absolute path in which `*` stands for any text without a slash."""
 

@@ -52,8 +52,10 @@ METHOD_KINDS = (
     "wsl",
 )
 METHODS = {"bubblewrap": Method("bubblewrap")}
-# What is there without being written down, and what another table of the same adapter begins with
+# What is there without being written down
 AGENTS = {"claude": Agent(), "codex": Agent(adapter="codex", network="openai", secrets=("openai",))}
+# What a table begins with, by its adapter
+_ADAPTERS = {**AGENTS, "command": Agent(adapter="command", network="", secrets=())}
 
 R = TypeVar("R")
 
@@ -177,7 +179,7 @@ def _agents(reader: Reader, value: object) -> Mapping[str, Agent]:
     for name, raw in reader.table(value, "agents").items():
         where = _checked_name(reader, "agents", name)
         adapter = str(reader.table(raw, where).get("adapter", name))
-        agents[name] = reader.record(Agent, raw, where, AGENTS.get(adapter, Agent()))
+        agents[name] = reader.record(Agent, raw, where, _ADAPTERS.get(adapter, Agent()))
     return MappingProxyType(agents)
 
 

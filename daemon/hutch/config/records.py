@@ -20,6 +20,7 @@ from hutch.config.kinds import (
     Place,
     Size,
     StarredPlace,
+    Template,
     Text,
     Whole,
 )
@@ -172,8 +173,10 @@ class Method:
 class Agent:
     """An agent that may be started by its name."""
 
-    adapter: Annotated[str, Choice(("claude", "codex"))] = "claude"
-    command: Annotated[Path, Place(may_be_empty=True)] = Path()  # `Path()`: the adapter looks for it
+    adapter: Annotated[str, Choice(("claude", "codex", "command"))] = "claude"
+    command: Annotated[tuple[str | tuple[str, ...], ...], Template()] = ()  # (): the adapter looks for it
+    resume: Annotated[tuple[str | tuple[str, ...], ...], Template()] = ()  # of the adapter `command`
+    session_pattern: Annotated[str, Text()] = ""  # of the adapter `command`
     model: Annotated[str, Text()] = ""  # "": the agent's own default
     network: Annotated[str, Text()] = "anthropic"  # names, with commas between them
     base_url: Annotated[str, _URL] = ""  # "": the agent's own

@@ -14,6 +14,8 @@ def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True)
     Without an egress of ours, what starts it has to hand the credential in.
     """
     settings = config.agents[name]
+    if not agent.secrets:
+        return None
     there = [variable for variable in agent.secrets if variable in os.environ]
     own = [config.secrets[secret] for secret in settings.secrets] if has_egress else []
     if settings.base_url or set(there) & set(settings.pass_env) or any(map(_is_there, own)):

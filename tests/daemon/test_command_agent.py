@@ -1,0 +1,57 @@
+"""Any program as an agent of the daemon: a shell script that remembers by a file of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.service import ServiceError, SessionRecord
+from support.daemon import daemon, turn
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+mkdir -p "$1" && cat >> "$1/asked" && echo >> "$1/asked"
+echo "thread abc-$(wc -l < "$1/asked")"
+case "$2" in
+  "") echo '{"type":"text","text":"I begin."}';;
+  *) echo "{\\"type\\":\\"text\\",\\"text\\":\\"I go on with $2: $(head -n 1 "$1/asked")\\"}";;
+esac
+"""
+CONFIG = f"""
+[agents.mine]
+adapter = "command"
+command = ["sh", "-c", {json.dumps(SCRIPT)}, "mine", "{{state}}", ""]
+resume = ["sh", "-c", {json.dumps(SCRIPT)}, "mine", "{{state}}", "{{session}}"]
+session_pattern = 'thread (abc-\\d+)'
+
+[agents.result]
+adapter = "command"
+command = ["sh", "-c", 'printf "{{\\"sum\\": %s}}" "$(expr length "$0")"', "{{prompt}}"]
+"""
+SCHEMA = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+
+
+async def mine(client: Client, prompt: str, **values: object) -> SessionRecord:
+    return await turn(client, prompt, "work", **{"agent": "mine", "model": None, **values})
+
+
+async def test_its_conversation_goes_on_by_what_its_output_says(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", CONFIG) as made, made.client() as client:
+        first = await mine(client, "the heron")
+        assert (first.status, first.error, first.last_message) == ("idle", None, "I begin.")
+        assert first.agent_session_id == "abc-1"
+        second = await mine(client, "the otter")
+        assert (second.session_id, second.last_message) == (first.session_id, "I go on with abc-1: the heron")
+        anew = await mine(client, "the owl", resume=False)
+        assert (anew.last_message, anew.agent_session_id) == ("I begin.", "abc-3")
+
+
+async def test_its_last_text_is_the_result_that_was_asked_for(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", CONFIG) as made, made.client() as client:
+        told = await mine(client, "abc", agent="result", output_schema=SCHEMA)
+        assert (told.status, isinstance(told.result, dict)) == ("idle", True)
+        with pytest.raises(ServiceError) as refused:
+            await mine(client, "abc", agent="result", model="m-1")
+        assert (refused.value.code, "{model}" in refused.value.hint) == ("turn_invalid", True)
