@@ -10,6 +10,7 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.change_records import ApplyRequest
 from hutch_mcp_tools.group_records import AttemptRecord, AttemptsDiffRequest, Forks, GroupRecord
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
@@ -180,3 +181,24 @@ async def test_a_group_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
             assert await names(client) == ["web"]
             assert (await client.list_sessions()).sessions == []
             assert await client.list_groups() == []
+
+
+async def test_attempts_over_a_folder_of_the_host_each_wait_in_a_review_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    (folder / "mine").write_text("mine\n")
+    async with house(tmp_path, f'\n[policy]\nworkspaces = ["{folder}"]\n') as (_, client):
+        steps = [script({"shell": f"echo {word} > /workspace/{word}"}, {"text": word}) for word in "ab"]
+        group = await attempted(client, steps, workspace=f"{folder}:review")
+        assert group.workspace == f"{folder}:review"
+        compared = await client.compare_attempts([group.group_id])
+        assert [[(f.kind, f.path, f.added) for f in each.files] for each in compared] == [
+            [("A", "a", 1)],
+            [("A", "b", 1)],
+        ]
+        await client.apply_changes(ApplyRequest(id=session(compared[1]), agreed=True))
+        assert sorted(path.name for path in folder.iterdir()) == ["b", "mine"]
+        await client.keep_attempt(session(compared[1]))
+        assert (await client.discard_group(group.group_id)).left == {}
+        assert await client.list_reviews() == []
+        assert await names(client) == ["web"]

@@ -267,6 +267,7 @@ def _session(session: SessionRecord, workspace: Mapping[str, object]) -> dict[st
         "error": session.error,
         "agent": session.agent,
         "its own id": session.agent_session_id,
+        "attempt of": session.group_id,
         "method": session.method,
         "volume": session.volume,
         **workspace,

@@ -1,0 +1,175 @@
+"""An attempt is kept as a whole or not at all, however the daemon ends, and never over what others wrote."""
+
+import base64
+import json
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from hutch.cli import main
+from hutch.cli.invocation import Invocation
+from hutch.client import Client
+from hutch.state.store import open_state
+from hutch.volumes import DirectoryStore, VolumeName, Volumes
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
+from support.attempts import attempted, begin
+from support.bounds import chance, limit_s, times
+from support.daemon import Daemon, daemon, output, run
+from support.daemon_stores import s3_config
+
+pytestmark = pytest.mark.slow
+GROUP = "g-abc"
+
+
+async def content(client: Client, volume: str, path: str, at: int | None = None) -> str:
+    asked = ReadVolumeRequest(volume=volume, path=path, at=None if at is None else str(at))
+    return base64.b64decode((await client.read_volume(asked)).data_base64 or "").decode()
+
+
+async def who(client: Client) -> str:
+    """Whose work the volume's newest snapshot is, all of it."""
+    at = (await client.volume_stat("web")).volume.snapshot  # a daemon that has just begun may still keep
+    said = (await content(client, "web", "/who", at)).strip()
+    wanted = {f"{n}\n" if said == "0" else f"{n}\n{said}\n" for n in (2, 50, 100)}
+    assert {await content(client, "web", f"/src/{n}", at) for n in (2, 50, 100)} == wanted
+    return said
+
+
+@pytest.mark.parametrize("kind", ["directory", "s3"])
+async def test_one_of_two_is_kept_unless_the_volume_was_written(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    more = s3_config(request.getfixturevalue("s3_server"), tmp_path) if kind == "s3" else ""
+    async with daemon(tmp_path / "d", more) as made, made.client() as client:
+        snapshot = await begin(client)
+        first, second = await attempted(made, client, GROUP, 2)
+        kept = await client.keep_attempt(first)
+        assert (kept.volume, kept.snapshot, kept.changes) == ("web", snapshot + 1, 101)
+        assert await who(client) == first
+        assert (await client.get_session(first)).volume == "web:/data"
+        with pytest.raises(ServiceError) as refused:
+            await client.keep_attempt(second)
+        assert refused.value.code == "volume_moved_on"
+        assert f"snapshot {snapshot + 1} is of keep {first} of {GROUP}" in refused.value.message
+        assert (await client.get_session(second)).volume == "web-abc-2:/data"
+        await client.restore_volume("web", str(snapshot))  # as it was, so nothing would be lost
+        assert (await client.keep_attempt(second)).snapshot == snapshot + 3
+        assert await who(client) == second
+        assert (await client.discard_group(GROUP)).left == {}
+        assert [each.name for each in await client.list_volumes()] == ["web"]
+        await client.collect_volume("web")
+        assert (await client.check_volume("web")).problems == []
+
+
+async def test_work_of_others_since_then_is_not_lost(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        await begin(client)
+        (only,) = await attempted(made, client, GROUP, 1)
+        await run(client, "echo mine > /data/mine", volumes=["web:/data"])
+        with pytest.raises(ServiceError) as refused:
+            await client.keep_attempt(only)
+        assert refused.value.code == "volume_moved_on"
+        assert await content(client, "web", "/mine") == "mine\n"
+        assert (await client.keep_attempt(only, "apart")).volume == "apart"
+        assert (await content(client, "apart", "/who")).strip() == only
+        with pytest.raises(ServiceError) as again:
+            await client.keep_attempt(only)
+        assert again.value.code == "not_an_attempt"
+
+
+async def test_a_hundred_changed_files_are_compared_within_bounds(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        await begin(client)
+        sessions = await attempted(made, client, GROUP, 2)
+        for attempt in await client.compare_attempts([GROUP], 30):
+            assert (attempt.changed, len(attempt.files), attempt.added) == (101, 30, 29)
+        assert [each.session_id for each in await client.compare_attempts(sessions, 0)] == sessions
+        group = await client.get_group(GROUP)
+        assert [(each.changed, each.files) for each in group.attempts] == [(101, []), (101, [])]
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before its entry", "after its entry"])
+async def test_a_keeping_that_a_killed_daemon_left_is_brought_to_its_end(tmp_path: Path, done: bool) -> None:
+    store = tmp_path / "store"
+    async with daemon(tmp_path / "d", f'\n[storage]\nurl = "file://{store}"\n') as made:
+        async with made.client() as client:
+            snapshot = await begin(client)
+            (only,) = await attempted(made, client, GROUP, 1)
+        await made.end(signal.SIGKILL)
+        async with open_state(made.config.daemon.state / "state.db") as state:
+            attempt = await state.attempt(only)
+            assert attempt is not None
+            await state.put_attempt(replace(attempt, keeping="web"))
+        if done:
+            volumes = Volumes(DirectoryStore(store), tmp_path / "cache")
+            web, fork = VolumeName.parse("web"), VolumeName.parse(attempt.volume)
+            await volumes.adopt(web, fork, run_id=f"keep {only} of {GROUP}")
+        await made.start()
+        async with made.client() as client:
+            await until_kept(client, only)
+            assert (await client.volume_stat("web")).volume.snapshot == snapshot + 1
+            assert await who(client) == only
+
+
+async def until_kept(client: Client, session: str) -> None:
+    with anyio.fail_after(30):
+        while (await client.get_session(session)).volume != "web:/data":
+            await anyio.sleep(0.05)
+
+
+@pytest.mark.timeout(limit_s(120, long=900))
+async def test_a_daemon_that_is_killed_while_it_keeps_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+    often = times(5, long=40)
+    rng = chance("kills of keeping")
+    async with daemon(tmp_path / "d") as made:
+        async with made.client() as client:
+            snapshot = await begin(client)
+            sessions = await attempted(made, client, GROUP, often)
+        for session in sessions:
+            await killed_keeping(made, session, rng.random() * 0.15)
+            async with made.client() as client:
+                assert await who(client) in ("0", session)
+                await client.keep_attempt(session)  # again, or for the first time
+                assert await who(client) == session
+                assert (await client.get_session(session)).volume == "web:/data"
+                await client.restore_volume("web", str(snapshot))
+        async with made.client() as client:
+            assert (await client.check_volume("web")).problems == []
+
+
+async def killed_keeping(made: Daemon, session: str, after_s: float) -> None:
+    async def keep(client: Client) -> None:
+        with suppress(ServiceError):  # its daemon is gone
+            await client.keep_attempt(session)
+
+    async with made.client() as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(keep, client)
+        await anyio.sleep(after_s)  # the instant is what is tested
+        await made.end(signal.SIGKILL)
+    await made.start()
+
+
+async def test_a_command_is_tried_in_a_fork_of_each_which_goes_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        await begin(client)
+        first, second = await attempted(made, client, GROUP, 2)
+        volumes = [each.name for each in await client.list_volumes()]
+        capfd.readouterr()
+        words = ["compare", GROUP, "--json", "--check", f"touch built; echo seen; grep -q {second} who"]
+        invocation = Invocation(file=made.folder / "config.toml", env=made.env)
+        assert await to_thread.run_sync(main, words, invocation) == 0
+        told = json.loads(capfd.readouterr().out)
+        assert [each["session_id"] for each in told] == [first, second]
+        assert [each["check"]["exit_code"] for each in told] == [1, 0]
+        for each in told:
+            assert (await output(client, await client.get_run(each["check"]["run_id"])))[0] == "seen\n"
+        assert [each.name for each in await client.list_volumes()] == volumes
+        assert {each.changed for each in await client.compare_attempts([GROUP], 0)} == {101}
