@@ -187,7 +187,8 @@ async def test_attempts_over_a_folder_of_the_host_each_wait_in_a_review_of_their
     folder = tmp_path / "src"
     folder.mkdir()
     (folder / "mine").write_text("mine\n")
-    async with house(tmp_path, f'\n[policy]\nworkspaces = ["{folder}"]\n') as (_, client):
+    policy = f'\n[policy]\nworkspaces = ["{folder}"]\nmax_concurrent_turns = 1\n'  # the second one waits
+    async with house(tmp_path, policy) as (_, client):
         steps = [script({"shell": f"echo {word} > /workspace/{word}"}, {"text": word}) for word in "ab"]
         group = await attempted(client, steps, workspace=f"{folder}:review")
         assert group.workspace == f"{folder}:review"
