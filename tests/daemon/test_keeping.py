@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from anyio import to_thread
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
-from hutch.client import Client
+from hutch.client import Client, connect
 from hutch.state.store import open_state
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.group_records import Forks
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.attempts import attempted, begin
@@ -173,3 +176,36 @@ async def test_a_command_is_tried_in_a_fork_of_each_which_goes_again(
             assert (await output(client, await client.get_run(each["check"]["run_id"])))[0] == "seen\n"
         assert [each.name for each in await client.list_volumes()] == volumes
         assert {each.changed for each in await client.compare_attempts([GROUP], 0)} == {101}
+
+
+async def test_a_group_is_its_principal_s_alone(tmp_path: Path) -> None:
+    granted = '\n[principals.ci]\nvolumes = {"web" = "rw", "mine*" = "rw"}\n'
+    async with daemon(tmp_path / "d", granted) as made, made.client() as owner:
+        await begin(owner)
+        (session,) = await attempted(made, owner, GROUP, 1)
+        token = (await owner.create_token("ci")).token
+        async with connect(made.config, token=token) as client:
+            assert await client.list_groups() == []
+            for call in (
+                lambda: client.get_group(GROUP),
+                lambda: client.stop_group(GROUP),
+                lambda: client.discard_group(GROUP),
+                lambda: client.compare_attempts([GROUP]),
+            ):
+                assert await refused(call) == "group_unknown"
+            assert await refused(lambda: client.keep_attempt(session)) == "session_unknown"
+            assert await refused(lambda: client.keep_attempt(session, "secret")) == "volume_unknown"
+            asked = AgentRequest(agent="claude", prompt="x", volume="web")  # and no fork of it
+            assert await refused(lambda: client.start_forks(asked, Forks(count=2))) == "volume_needed"
+            asked = AgentRequest(agent="claude", prompt="x", volume="other")
+            assert await refused(lambda: client.start_forks(asked, Forks(count=2))) == "volume_unknown"
+            asked = AgentRequest(agent="claude", prompt="x", volume="mine", network="wrong")
+            assert await refused(lambda: client.start_forks(asked, Forks(count=2))) == "network_denied"
+        assert [each.name for each in await owner.list_volumes()] == ["web", "web-abc-1"]
+        assert [each.group_id for each in await owner.list_groups()] == [GROUP]
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> str:
+    with pytest.raises(ServiceError) as error:
+        await call()
+    return error.value.code

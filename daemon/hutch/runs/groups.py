@@ -38,27 +38,15 @@ class Groups:
         _refuse_unforkable(request, forks)
         group_id = new_id("g")
         mount = await self._mount(request, group_id, principal)
-        made_base = await self._made_base(mount, group_id)
-        base = self._rooms.volume(mount.name)
-        group = Group(
-            id=group_id,
-            principal=principal,
-            agent=request.agent,
-            prompt=shown(request.prompt),
-            volume=mount.name,
-            snapshot=(await self._rooms.volumes.info(base)).snapshot,
-            workspace=request.workspace,
-            created_at=time.time(),
-        )
-        attempts = [_attempt(group, number, forks) for number in range(1, forks.count + 1)]
+        attempts = [_attempt(group_id, mount, number, forks) for number in range(1, forks.count + 1)]
         await self._refuse_names(attempts, principal)
-        await self._rooms.state.put_group(group)
+        made_base = await self._made_base(mount, group_id)
         try:
-            await self._fork(group, attempts)
+            group = await self._forked(request, mount, attempts, principal)
             await self._begin(request, mount, attempts, principal)
         except BaseException:
             with anyio.move_on_after(_UNDO_S, shield=True):
-                await self._undo(group, attempts, made_base=made_base)
+                await self._undo(request.agent, mount, attempts, principal, made_base=made_base)
             raise
         return group
 
@@ -66,7 +54,7 @@ class Groups:
         """Return a group by its id or a unique beginning of it. Raises HutchError `group_unknown`."""
         seen = None if principal == OWNER else principal
         found = await self._rooms.state.groups(2, text, principal=seen) if text else []
-        if len(found) > 1 and text not in {group.id for group in found}:
+        if len(found) > 1:
             raise HutchError("group_unknown", f"several groups begin with {text!r}", "give more of the id")
         if not found:
             raise HutchError("group_unknown", f"no group is called {text!r}", "see: hutch compare")
@@ -125,14 +113,29 @@ class Groups:
                     "name a volume with which the names of its forks are granted to you too",
                 )
 
-    async def _fork(self, group: Group, attempts: Sequence[Attempt]) -> None:
-        base = self._rooms.volume(group.volume)
+    async def _forked(
+        self, request: AgentRequest, mount: VolumeMount, attempts: Sequence[Attempt], principal: str
+    ) -> Group:
+        """Write the group down, and make the forks of its attempts: none is left that nobody knows of."""
+        base = self._rooms.volume(mount.name)
+        group = Group(
+            id=attempts[0].group_id,
+            principal=principal,
+            agent=request.agent,
+            prompt=shown(request.prompt),
+            volume=mount.name,
+            snapshot=(await self._rooms.volumes.info(base)).snapshot,
+            workspace=request.workspace,
+            created_at=time.time(),
+        )
+        await self._rooms.state.put_group(group)
         with unwrapped():
             async with anyio.create_task_group() as tasks:
                 for attempt in attempts:
-                    await self._rooms.state.put_attempt(attempt)  # first: none is left that nobody knows of
+                    await self._rooms.state.put_attempt(attempt)
                     to = self._rooms.volume(attempt.volume)
                     tasks.start_soon(partial(self._rooms.volumes.fork, base, to, at=group.snapshot))
+        return group
 
     async def _begin(
         self, request: AgentRequest, mount: VolumeMount, attempts: Sequence[Attempt], principal: str
@@ -155,19 +158,21 @@ class Groups:
         if refused:
             raise refused[0]
 
-    async def _undo(self, group: Group, attempts: Sequence[Attempt], *, made_base: bool) -> None:
-        """Remove what a start that failed has made."""
-        state, volumes = self._rooms.state, self._rooms.volumes
-        await self.stop(group)
+    async def _undo(
+        self, agent: str, mount: VolumeMount, attempts: Sequence[Attempt], principal: str, *, made_base: bool
+    ) -> None:
+        """Remove what a start that failed, or that nobody waited for, has made."""
+        state = self._rooms.state
         for attempt in attempts:
-            session = await state.newest_agent_session(attempt.volume, group.agent, group.principal)
+            session = await state.newest_agent_session(_home(mount, attempt), agent, principal)
             if session:
+                await self._agents.turns.stop(session.id, "its group did not begin", 0)
                 await state.forget_session(session.id)
-        made = [attempt.volume for attempt in attempts] + ([group.volume] if made_base else [])
+        made = [attempt.volume for attempt in attempts] + ([mount.name] if made_base else [])
         for name in made:
             with suppress(HutchError):  # it was not made yet; or it stays, and is no more than a name
-                await volumes.remove(self._rooms.volume(name), holder=group.id)
-        await state.forget_group(group.id)
+                await self._rooms.volumes.remove(self._rooms.volume(name), holder=attempts[0].group_id)
+        await state.forget_group(attempts[0].group_id)
 
 
 def _refuse_unforkable(request: AgentRequest, forks: Forks) -> None:
@@ -187,20 +192,24 @@ def _refuse_unforkable(request: AgentRequest, forks: Forks) -> None:
             )
 
 
-def _attempt(group: Group, number: int, forks: Forks) -> Attempt:
+def _attempt(group_id: str, mount: VolumeMount, number: int, forks: Forks) -> Attempt:
     return Attempt(
-        group_id=group.id,
+        group_id=group_id,
         number=number,
-        volume=f"{group.volume}-{group.id.removeprefix('g-')[:_SHORT]}-{number}",
+        volume=f"{mount.name}-{group_id.removeprefix('g-')[:_SHORT]}-{number}",
         model=forks.models[(number - 1) % len(forks.models)] if forks.models else None,
         variant=forks.variants[(number - 1) % len(forks.variants)] if forks.variants else None,
     )
 
 
+def _home(mount: VolumeMount, attempt: Attempt) -> str:
+    """The volume of an attempt, where it was to be."""
+    return attempt.volume if mount.target == WORKSPACE else f"{attempt.volume}:{mount.target}"
+
+
 def _request(request: AgentRequest, mount: VolumeMount, attempt: Attempt) -> AgentRequest:
     """What one attempt asks for: the same in its own volume, and what it varies."""
-    home = attempt.volume if mount.target == WORKSPACE else f"{attempt.volume}:{mount.target}"
-    changes: dict[str, object] = {"volume": home, "args": {}}
+    changes: dict[str, object] = {"volume": _home(mount, attempt), "args": {}}
     if request.name:
         changes["name"] = f"{request.name}-{attempt.number}"
     if attempt.model:
