@@ -10,14 +10,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.service import RunRequest, ServiceError
 from support.container_engines import start_engine
 from support.contract_cases import shows
-from support.contract_column import ORDINARY_USER, ROOT_USER, column, home_of, who
+from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column, home_of, who
 from support.contract_host import command_lines_with
 from support.contract_methods import METHODS
 from support.daemon import output, run
-from support.launcher_methods import available
+from support.needs import need
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +33,17 @@ while :; do
   if look $1; then echo reached; elif look 3128 "$ask"; then echo reached; else echo nothing; fi >>$2
   sleep 0.05
 done
+"""
+
+
+# What a client is answered at the daemon's port: straight, by name, and by the proxy; then at what is granted
+OWN_PORT = """
+for where in 127.0.0.1 localhost 2130706433 [::1] [::ffff:127.0.0.1]; do
+  curl -s -m 20 -o /dev/null -w '%{http_code} ' --noproxy '*' http://$where:$1/healthz
+  curl -s -m 20 -o /dev/null -w '%{http_code} ' --noproxy '' http://$where:$1/healthz
+  curl -s -m 20 -o /dev/null -w '%{http_connect} ' --noproxy '' -p http://$where:$1/healthz
+done
+look() { exec 3<>/dev/tcp/127.0.0.1/$1 && head -c 5 <&3; }; look $2
 """
 
 
@@ -73,6 +84,7 @@ def pouring() -> Iterator[Pouring]:
     service.listener.close()
 
 
+@shows("network/own-port")
 @shows("network/dead-daemon")
 @pytest.mark.parametrize(
     ("user", "method"),
@@ -85,13 +97,13 @@ async def test_a_sandbox_reaches_nothing_while_its_daemon_is_dead_and_a_new_one_
     pouring: Pouring, user: str, method: str
 ) -> None:
     start_engine(method)
-    await available(method)
     toml = next(one.toml for one in METHODS if one.name == method)
     with home_of(who(user)) as seen:
         log = seen / "log"
         more = f'writable = ["{seen}"]\nnetworks = ["n"]\n[methods.{method}]\n{toml}\n[network.n]\n'
         more += f'host_services = ["127.0.0.1:{pouring.port}"]'
         async with column(user, method=method, more=more) as here:
+            await see_own_port_closed(here, pouring.port)
             command = ["bash", "-c", INSIDE, "look", str(pouring.port), str(log)]
             asked = RunRequest(command=command, network="n", method=method, timeout_s=300)
             began = await here.client.run(asked, 0)
@@ -109,6 +121,16 @@ async def test_a_sandbox_reaches_nothing_while_its_daemon_is_dead_and_a_new_one_
                 record = await run(client, ["bash", "-c", pull], network="n", method=method)
                 assert (await output(client, record))[0] == "xxxxx"
             assert set(looks(log)[before:]) <= {"nothing"}
+
+
+async def see_own_port_closed(here: Column, granted: int) -> None:
+    words = ["bash", "-c", OWN_PORT, "look", str(here.port), str(granted)]
+    try:
+        record = await here.run(words, network="n")
+    except ServiceError as error:
+        need(here.method, error.code != "method_unavailable", f"{here.method}: {error.message}", error.hint)
+        raise
+    assert (await here.output(record))[0] == "000 403 403 " * 5 + "xxxxx"
 
 
 def looks(log: Path) -> list[str]:

@@ -46,6 +46,7 @@ CASES: tuple[Case, ...] = (
     Case("files/planted", "A hook, task or setting that the host would run, planted in a writable workspace"),
     Case("files/git", "git works beside protected paths of a writable workspace"),
     Case("files/review", "A workspace under review, applied by another than its owner; links out of it"),
+    Case("network/own-port", "The daemon's own port, straight, by name, and asked of its own proxy"),
     Case(
         "network/dead-daemon",
         "kill -9 of the daemon during a transfer: a sandbox reaches nothing any more, a new one does",
