@@ -102,7 +102,7 @@ async def run(made: Daemon, name: str, text: str, folder: Path, *words: str) -> 
 @pytest.mark.parametrize(("name", "text"), [("agent.py", PYTHON), ("agent.ts", TYPESCRIPT)])
 async def test_an_agent_of_two_annotations_runs(name: str, text: str, served: Daemon, tmp_path: Path) -> None:
     if name == "agent.ts":
-        need("azure", newest_node() is not None, "Node.js", "scripts/setup clients")
+        need("clients", newest_node() is not None, "Node.js", "scripts/setup clients")
     words = ("--net", "model", "--volume", "clients:/clients:ro", "--arg", "prompt=Greet me.")
     done = await run(served, name, text, tmp_path, *words)
     if "cannot run TypeScript" in done.stderr:
@@ -128,7 +128,7 @@ async def test_volumes_are_declared_as_there(
     name: str, words: tuple[str, ...], result: object, volumes: set[str], served: Daemon, tmp_path: Path
 ) -> None:
     if name.endswith(".js"):
-        need("azure", newest_node() is not None, "Node.js", "scripts/setup clients")
+        need("clients", newest_node() is not None, "Node.js", "scripts/setup clients")
     done = await run(served, name, ON_VOLUMES[name], tmp_path, *words)
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout) == result

@@ -11,7 +11,7 @@ from hutch.cli.init import TEMPLATES
 from support.daemon import Daemon, daemon, model_config, scripted_model
 from support.program import Done, hutch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'
 RECALL = 'What did I ask? SCRIPT: [{"shell": "test -s note.txt && ls -A"}, {"text": "A note."}]'

@@ -101,7 +101,7 @@ async def test_the_last_line_of_bash_is_its_result(client: Client) -> None:
 
 
 async def test_javascript_gets_its_arguments_by_name(client: Client) -> None:
-    need("azure", newest_node() is not None, "Node.js", "scripts/setup clients")
+    need("clients", newest_node() is not None, "Node.js", "scripts/setup clients")
     record = await script(client, "x.mjs", JAVASCRIPT, args={"prompt": "hi"}, env=node_first())
     assert record.result == {"prompt": "hi", "count": 4, "when": "1970-01-01T00:00:00.000Z", "here": True}
     assert (await output(client, record))[1] == "said by main\n"
@@ -185,7 +185,7 @@ async def test_what_cannot_be_is_refused_before_anything_starts(client: Client) 
 
 
 async def test_typescript_runs_where_the_node_can(client: Client) -> None:
-    need("azure", newest_node() is not None, "Node.js", "scripts/setup clients")
+    need("clients", newest_node() is not None, "Node.js", "scripts/setup clients")
     text = "export async function main(prompt: string, n?: number) { return { prompt, n: n ?? 1 as number } }"
     record = await script(client, "x.ts", text, args={"prompt": "hi"}, env=node_first())
     if record.exit_code == 127 and not shutil.which("bun"):

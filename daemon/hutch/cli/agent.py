@@ -88,10 +88,19 @@ Examples:
 @kinds.pause_option
 @kinds.wait_volume_option
 @click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
+@click.option("--print-id", is_flag=True, help="Print its run's id; what it tells goes to stderr.")
 @json_option
 @click.pass_obj
 def agent(
-    invocation: Invocation, /, *, name: str, prompt: str, detach: bool, as_json: bool, **options: Any
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    prompt: str,
+    detach: bool,
+    print_id: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Give the agent NAME a task: PROMPT, or "-" for standard input.
 
@@ -108,14 +117,16 @@ def agent(
         return 0
 
     def display() -> Display:
-        return Collecting() if as_json else _story(invocation, name)
+        return Collecting() if as_json else _story(invocation, name, aside=print_id)
 
     async def work(service: SandboxService) -> int:
         session, run, signal = await _followed(service, task, display, comes_back=not as_json)
         if as_json:
             print_json(session)
         else:
-            _tell(session, run)
+            _tell(session, run, is_told=not print_id)
+        if print_id and not as_json:
+            print(run.run_id)
         return 128 + signal if signal else _exit_code(session, run)
 
     return invocation.call(work)
@@ -238,12 +249,12 @@ def _text(file: Path) -> str:
         raise click.UsageError(f"{file} is not UTF-8 text") from None
 
 
-def _story(invocation: Invocation, name: str) -> Display:
+def _story(invocation: Invocation, name: str, *, aside: bool = False) -> Display:
     configured = invocation.config.agents.get(name)
     if configured is None:
         known = ", ".join(sorted(invocation.config.agents))
         raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
-    return Story(READINGS[configured.adapter]())
+    return Story(READINGS[configured.adapter](), aside=aside)
 
 
 def _print(session: SessionRecord, *, as_json: bool) -> None:
@@ -256,8 +267,8 @@ def _print(session: SessionRecord, *, as_json: bool) -> None:
         note(f"{what}; follow it: hutch logs -f {session.session_id}")
 
 
-def _tell(session: SessionRecord, run: RunRecord) -> None:
-    if session.result is not None:
+def _tell(session: SessionRecord, run: RunRecord, *, is_told: bool = True) -> None:
+    if session.result is not None and is_told:
         print(json.dumps(session.result, indent=2))
     if session.status == "failed":
         report(session.error or f"the turn ended: {run.status}", f"hutch show {run.run_id}")

@@ -209,7 +209,8 @@ def _volumes(script: ScriptFile, options: Mapping[str, Any], invocation: "Invoca
     workspace = invocation.config.daemon.workspace
     args = options["args"] | arguments(options["arg"])
     typed = tuple(options["volume"])
-    targets = {read_mount(text, args, workspace).target for text in typed}
+    named = (f"some{text}" if text.startswith("@") else text for text in typed)  # @RUN: the daemon knows it
+    targets = {read_mount(text, args, workspace).target for text in named}
     said = list(_of_head(script))
     has_workspace = options["workspace"] or WORKSPACE in {
         *targets,

@@ -25,10 +25,11 @@ _LINE = 160
 
 
 class Story:
-    """Tells an agent's event lines on stdout; what it writes to stderr goes on to ours."""
+    """Tells an agent's event lines on stdout, or on stderr; what it writes to stderr goes on to ours."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, *, aside: bool = False) -> None:
         self._reading = reading
+        self._out = sys.stderr if aside else sys.stdout
         self._errors = Sink(sys.stderr.buffer)
 
     def output(self, stream: Stream, data: bytes) -> None:
@@ -37,7 +38,7 @@ class Story:
             return
         for event in self._reading.feed(data):
             for line in told(event):
-                print(line, flush=True)
+                print(line, file=self._out, flush=True)
 
     def end(self) -> None:
         self._errors.end()

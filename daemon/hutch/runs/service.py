@@ -16,6 +16,7 @@ from hutch.runs.grouping import Grouping
 from hutch.runs.groups import Groups
 from hutch.runs.keeping import Keeping
 from hutch.runs.kept_sessions import KeptSessions
+from hutch.runs.left import as_left
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.runs.lookup import find_session
@@ -73,6 +74,8 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     # Runs ------------------------------------------------------------------
     @answers
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
+        volumes = await as_left(self._runs, request.volumes, request.args, self._principal)
+        request = request.model_copy(update={"volumes": volumes})
         wish, stdin = wish_of(request), request.stdin
         if request.script is not None:
             live = await start_script(self._runs, request, wish, self._principal)
@@ -138,6 +141,9 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     async def start_agent(
         self, request: AgentRequest, wait_s: float = 0, events: Events | None = None
     ) -> SessionRecord:
+        if request.volume:
+            left = await as_left(self._runs, [request.volume], request.args, self._principal)
+            request = request.model_copy(update={"volume": left[0]})
         session = await self._agents.start(request, self._principal)
         return await self._watch_session(session, wait_s, events)
 
