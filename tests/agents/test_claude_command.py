@@ -1,10 +1,11 @@
 """The command that starts Claude Code, word for word, and what it refuses to be given."""
 
+import json
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from hutch.agents import AgentTurn, Binding, ClaudeCode
+from hutch.agents import AgentTurn, Binding, ClaudeCode, McpServer
 from hutch.errors import HutchError
 
 ID = "11111111-2222-4333-8444-555555555555"
@@ -86,6 +87,32 @@ def test_a_turn_that_protects_itself_has_its_sandbox_on_and_takes_no_settings_of
         *("--output-format", "stream-json", "--verbose", "--session-id", ID, "--settings"),
         *(f'{{"cleanupPeriodDays":3650,"sandbox":{sandbox}}}', "--system-prompt-snapshot", "off"),
     )
+
+
+def test_servers_and_a_schema_are_given_and_no_value_is_in_the_command_line() -> None:
+    servers = {
+        "a": McpServer(("prog", "-x"), {"WORD": "planted"}),
+        "b": McpServer(url="https://mcp.example.org/mcp", headers={"X-Y": "planted"}),
+    }
+    turn = AgentTurn("go", ID, resumes=False, servers=servers, output_schema={"type": "object"}, max_turns=3)
+    command = ClaudeCode(BINARY).command(turn)
+    assert command.argv[-7:] == (
+        *("--mcp-config", "/opt/given/mcp.json", "--strict-mcp-config"),
+        *("--json-schema", '{"type":"object"}', "--max-turns", "3"),
+    )
+    assert json.loads(command.given["mcp.json"])["mcpServers"] == {
+        "a": {"type": "stdio", "command": "prog", "args": ["-x"], "env": {"WORD": "planted"}},
+        "b": {"type": "http", "url": "https://mcp.example.org/mcp", "headers": {"X-Y": "planted"}},
+    }
+    assert command.hosts == ("api.anthropic.com:443", "mcp.example.org:443")
+    assert not any("planted" in word for word in (*command.argv, *command.env.values()))
+
+
+def test_no_server_is_started_on_this_host_itself() -> None:
+    servers = {"a": McpServer(("prog",))}
+    with pytest.raises(HutchError) as refused:
+        ClaudeCode(BINARY).command(AgentTurn("go", ID, resumes=False, servers=servers, protects_itself=True))
+    assert refused.value.code == "turn_invalid"
 
 
 SKILL = {"SKILL.md": "x"}

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from hutch.agents import (
     AgentEvent,
+    Answered,
     Ending,
     FileChanged,
     Outcome,
+    PermissionAsked,
     Retrying,
     Said,
     SessionNamed,
@@ -247,6 +249,18 @@ def test_a_line_that_is_no_event_is_skipped_and_counted(line: bytes) -> None:
     events, outcome = read(line + b"\n" + sample("success"))
     assert (outcome.ending, outcome.usage, outcome.skipped_lines) == (Ending.DONE, THREE, 1)
     assert events == read(sample("success"))[0]
+
+
+def test_what_its_own_rules_refused_is_told() -> None:
+    [asked] = [event for event in read(sample("refused_tool"))[0] if isinstance(event, PermissionAsked)]
+    assert (asked.tool, "rm" in asked.summary) == ("Bash", True)
+
+
+def test_a_result_in_a_form_is_told_as_it_is() -> None:
+    line = {"type": "result", "subtype": "success", "is_error": False, "structured_output": {"sum": 3}}
+    events, outcome = read(json.dumps(line).encode() + b"\n")
+    assert outcome.result == {"sum": 3}
+    assert Answered({"sum": 3}) in events
 
 
 def test_a_stream_without_a_line_end_takes_no_memory() -> None:

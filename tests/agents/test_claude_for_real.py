@@ -1,7 +1,6 @@
 """Claude Code itself, in a sandbox with one way out, driven by the scripted model."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,13 @@ import pytest
 
 from hutch.agents import (
     AgentTurn,
+    Answered,
     ClaudeCode,
     Ending,
     FileChanged,
+    McpServer,
     Outcome,
+    PermissionAsked,
     Retrying,
     Said,
     SessionNamed,
@@ -25,21 +27,11 @@ from hutch.agents import (
     find_session,
 )
 from hutch.agents.stored import new_uuid
-from support.agent_sandbox import MODEL, TURN, Model, claude, run, scripted_model, turn
+from support import adder
+from support.agent_sandbox import MODEL, TURN, Model, claude, run, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at the agent's own list price
-
-
-@pytest.fixture
-async def model(tmp_path: Path) -> AsyncIterator[Model]:
-    async with scripted_model(tmp_path / "model") as model:
-        yield model
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    return tmp_path / "volume"
 
 
 @pytest.fixture
@@ -202,6 +194,39 @@ async def test_the_limits_of_a_turn_end_it(model: Model, volume: Path, agent: Cl
     assert (by_turns.ending, by_turns.usage) == (Ending.TURN_LIMIT, ONE_CALL)
     _, by_budget = await run(model, volume, agent, replace(first(*steps), budget_usd=0.006))
     assert (by_budget.ending, by_budget.usage) == (Ending.BUDGET, Usage(2000, 100, 400, 60, 0.01038))
+
+
+async def test_a_server_of_mcp_runs_in_the_sandbox_and_no_other(
+    model: Model, volume: Path, agent: ClaudeCode
+) -> None:
+    volume.mkdir()
+    other = {"mcpServers": {"other": {"command": "touch", "args": ["/workspace/started"]}}}
+    (volume / ".mcp.json").write_text(json.dumps(other))
+    what = first({"tool": "mcp__adder__add", "args": {"a": 1, "b": 2}}, {"text": "Three."})
+    server = McpServer(adder.COMMAND, {"WORD": "sum "})
+    events, outcome = await run(model, volume, agent, replace(what, servers={"adder": server}))
+    assert outcome.ok
+    assert [event.tool for event in events if isinstance(event, ToolStarted)] == ["mcp__adder__add"]
+    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    assert not (volume / "started").exists()
+
+
+async def test_a_result_has_the_form_that_was_asked_for(
+    model: Model, volume: Path, agent: ClaudeCode
+) -> None:
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    what = first({"tool": "StructuredOutput", "args": {"sum": 3}}, {"text": "Three."})
+    events, outcome = await run(model, volume, agent, replace(what, output_schema=schema))
+    assert (outcome.ending, outcome.result) == (Ending.DONE, {"sum": 3})
+    assert Answered({"sum": 3}) in events
+
+
+async def test_what_its_rules_refuse_is_told_as_asked_for(
+    model: Model, volume: Path, agent: ClaudeCode
+) -> None:
+    events, outcome = await run(model, volume, agent, first({"shell": "rm -rf /"}, {"text": "It would not."}))
+    assert (outcome.ending, outcome.denied) == (Ending.DONE, 1)
+    assert PermissionAsked("Bash", '{"command": "rm -rf /", "description": "A scripted step"}') in events
 
 
 async def test_a_model_without_a_list_price_has_no_cost(

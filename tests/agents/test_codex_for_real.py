@@ -1,7 +1,6 @@
 """Codex itself, in a sandbox with one way out, driven by the scripted model."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,24 +26,13 @@ from hutch.agents import (
     find_session,
 )
 from support import adder
-from support.agent_sandbox import Model, codex, run, scripted_model, turn
+from support.agent_sandbox import Model, codex, run, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 
 MODEL = "gpt-5.5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200}
 ONE_CALL = Usage(1000, 50, 200)
-
-
-@pytest.fixture
-async def model(tmp_path: Path) -> AsyncIterator[Model]:
-    async with scripted_model(tmp_path / "model") as model:
-        yield model
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    return tmp_path / "volume"
 
 
 @pytest.fixture

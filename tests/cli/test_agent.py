@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec
 from hutch_mcp_tools.service import SessionRecord
 from support.mcp_service import FakeService
 
@@ -39,6 +39,27 @@ def test_everything_given_is_asked_for(
         )
     ]
     assert capfd.readouterr() == ("s-0001\n", "it is at work; follow it: hutch logs -f s-0001\n")
+
+
+def test_servers_a_schema_and_a_bound_of_turns_are_asked_for(
+    hutch: Hutch, service: FakeService, tmp_path: Path, capfd: Captured
+) -> None:
+    servers, schema = tmp_path / "mcp.json", tmp_path / "schema.json"
+    servers.write_text('{"mcpServers": {"a": {"type": "stdio", "command": "prog", "args": ["-x"]}}}')
+    schema.write_text('{"type": "object"}')
+    options = ("--mcp-config", str(servers), "--output-schema", str(schema), "--max-turns", "3")
+    assert hutch("agent", "echo", "go", *options, "--detach") == 0
+    [request] = [each for each in service.requests if isinstance(each, AgentRequest)]
+    assert request.mcp_servers == {"a": McpServerSpec(command="prog", args=["-x"])}
+    assert (request.output_schema, request.max_turns) == ({"type": "object"}, 3)
+    capfd.readouterr()
+
+    servers.write_text('{"mcpServers": {"a": {"command": "prog", "url": "http://a"}}}')
+    assert hutch("agent", "echo", "go", *options, "--detach") == 2
+    assert "a server has a command or a url" in capfd.readouterr().err
+    schema.write_text("[]")
+    assert hutch("agent", "echo", "go", *options, "--detach") == 2
+    assert "holds no JSON object" in capfd.readouterr().err
 
 
 def test_a_single_skill_may_be_given_by_its_own_folder(

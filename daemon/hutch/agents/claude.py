@@ -75,6 +75,8 @@ class ClaudeCode:
         return _SECRETS
 
     def command(self, turn: AgentTurn) -> AgentCommand:
+        if turn.protects_itself and turn.servers:  # it would start them beside its own sandbox, on this host
+            raise invalid("MCP servers where no sandbox is", "choose a method that makes a sandbox")
         given = given_files(turn, ".claude/skills") | server_files(turn)
         return AgentCommand(
             argv=(str(_INSIDE), *_arguments(turn, given)),
