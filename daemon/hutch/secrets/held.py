@@ -11,7 +11,7 @@ from hutch.errors import HutchError
 from hutch.origins import Origin
 from hutch.secrets.phantoms import new_phantom
 from hutch.secrets.places import Place, read_place
-from hutch.secrets.scrub import Form, forms_of
+from hutch.secrets.scrub import Marks, marks_of
 
 _LEAST = 8  # bytes: less would be found by chance in every answer
 _MOST = 16 << 10
@@ -30,7 +30,7 @@ class Held:
     env: str  # the variable inside that gets the phantom; empty: none
     phantom: str = field(repr=False)
     value: bytes = field(repr=False)
-    forms: tuple[Form, ...] = field(repr=False)
+    marks: Marks = field(repr=False)
 
     def is_bound_to(self, request: Request) -> bool:
         """Whether this is one of the hosts that it is for."""
@@ -70,5 +70,5 @@ def hold(name: str, secret: Secret, value: bytes, hosts: Sequence[Origin] = ()) 
         env=secret.env,
         phantom=phantom,
         value=value,
-        forms=forms_of(value, phantom.encode()),
+        marks=marks_of(value, phantom.encode()),
     )

@@ -1,11 +1,10 @@
 """Overwrites a secret's value where an answer says it, in the forms in which it is likely to. Pure."""
 
 import base64
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote
+
+from hutch.secrets.spelled import Spelled
 
 _LEAST = 6  # bytes of a piece of base64 that is looked for; below, it would be found by chance
 
@@ -27,13 +26,6 @@ def forms_of(value: bytes, phantom: bytes) -> tuple[Form, ...]:
 
 def _written(value: bytes) -> Iterable[bytes]:
     yield value
-    text = value.decode("utf-8", "surrogateescape")
-    yield quote(value, safe="").encode()
-    yield quote(value, safe="/~").encode()
-    yield re.sub(rb"%..", lambda hex_digits: hex_digits[0].lower(), quote(value, safe="").encode())
-    for escaped in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
-        yield escaped.encode("utf-8", "surrogateescape")
-        yield escaped.replace("/", "\\/").encode("utf-8", "surrogateescape")
     yield value.hex().encode()
     yield value.hex().upper().encode()
     for before in range(3):  # as a part of something longer, it begins at any of three places
@@ -54,20 +46,48 @@ def _fitted(text: bytes, length: int) -> bytes:
     return text[:length].ljust(length, b"*")
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """By what one value is known in an answer."""
+
+    forms: tuple[Form, ...]
+    spelled: Spelled = field(repr=False)
+    phantom: bytes
+    firsts: frozenset[int] = field(repr=False)  # of the forms
+
+    def clean(self, data: bytes) -> bytes:
+        """Return it without a value that lies wholly in it."""
+        for form in self.forms:
+            data = data.replace(form.value, form.instead)
+        for start, end in list(self.spelled.found(data)):
+            data = data[:start] + _fitted(self.phantom, end - start) + data[end:]
+        return data
+
+    def begun(self, data: bytes) -> int:
+        """Return where a value may begin that is not all there."""
+        for at in range(max(0, len(data) - len(self.forms[0].value) + 1), len(data)):
+            if data[at] in self.firsts and any(form.value.startswith(data[at:]) for form in self.forms):
+                return min(at, self.spelled.begun(data))
+        return self.spelled.begun(data)
+
+
+def marks_of(value: bytes, phantom: bytes) -> Marks:
+    """Return how a value is found, and what is written over it."""
+    forms = forms_of(value, phantom)
+    return Marks(forms, Spelled(value), phantom, frozenset(form.value[0] for form in forms))
+
+
 class Scrubber:
     """Takes an answer piece by piece; a value that lies across pieces is found too."""
 
-    def __init__(self, forms: Iterable[Form]) -> None:
-        self._forms = tuple(forms)
-        self._longest = max((len(form.value) for form in self._forms), default=0)
-        self._firsts = {form.value[0] for form in self._forms}
+    def __init__(self, marks: Iterable[Marks]) -> None:
+        self._marks = tuple(marks)
         self._held = b""
-        self.found = 0
 
     def feed(self, data: bytes) -> bytes:
         """Return what can be told to be clean; what may begin a value waits for more."""
         data = self.clean(self._held + data)
-        at = self._begun(data)
+        at = min((marks.begun(data) for marks in self._marks), default=len(data))
         self._held = data[at:]
         return data[:at]
 
@@ -78,15 +98,6 @@ class Scrubber:
 
     def clean(self, data: bytes) -> bytes:
         """Return it without a value that lies wholly in it."""
-        for form in self._forms:
-            if form.value in data:
-                self.found += data.count(form.value)
-                data = data.replace(form.value, form.instead)
+        for marks in self._marks:
+            data = marks.clean(data)
         return data
-
-    def _begun(self, data: bytes) -> int:
-        """Return where a value may begin that is not all there."""
-        for at in range(max(0, len(data) - self._longest + 1), len(data)):
-            if data[at] in self._firsts and any(form.value.startswith(data[at:]) for form in self._forms):
-                return at
-        return len(data)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hutch.egress.exchange import Answer, Exchange, Reply, Request
+from hutch.egress.exchange.steps import without
 from hutch.secrets.held import Held
 from hutch.secrets.phantoms import phantoms_in
 from hutch.secrets.places import basic_pair
@@ -14,6 +15,7 @@ _ACCEPT = b"accept-encoding"
 _PLAIN = b"identity"
 _TOLD = 100  # lines of one run in the log
 _NO_BODY = frozenset({101, 204, 304})
+_PARTIAL = 206
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class Secrets:
         self._note_strays(asked)
         if not bound:
             return Exchange(asked)
-        # What is compressed could not be read on its way back
+        # What is compressed could not be read on its way back, nor what comes in parts, each too short for it
+        asked = replace(asked, headers=without(asked.headers, b"range", b"if-range"))
         return _Scrubbed(asked.with_header(_ACCEPT, _PLAIN), bound, used)
 
     def _foreign(self, request: Request) -> str:
@@ -84,13 +87,14 @@ class _Scrubbed(Exchange):
     def __init__(self, request: Request, held: Sequence[Held], used: Sequence[str]) -> None:
         super().__init__(request)
         self.secrets = tuple(used)
-        self._scrubber = Scrubber(form for each in held for form in each.forms)
+        self._scrubber = Scrubber(each.marks for each in held)
         self._is_kept_back = False
 
     def reply(self, reply: Reply) -> Reply:
         codings = [value.strip().lower() for value in reply.values(b"content-encoding")]
         has_body = self.request.method != "HEAD" and reply.status not in _NO_BODY
-        if has_body and any(coding not in (b"", _PLAIN) for coding in codings):
+        is_coded = any(coding not in (b"", _PLAIN) for coding in codings)
+        if has_body and (is_coded or reply.status == _PARTIAL):
             self._is_kept_back = self.resizes_reply = True
             return Reply(502, b"", ((b"Content-Type", b"text/plain"),))
         headers = tuple((name, self._scrubber.clean(value)) for name, value in reply.headers)
@@ -101,9 +105,7 @@ class _Scrubbed(Exchange):
 
     def receive_end(self) -> bytes:
         if self._is_kept_back:
-            return (
-                b"hutch: the answer is compressed, though it was asked not to be; a secret could be in it\n"
-            )
+            return b"hutch: the answer is compressed or a part, though neither was asked; a secret could be in it\n"
         return self._scrubber.end()
 
 
