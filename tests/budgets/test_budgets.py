@@ -1,194 +1,20 @@
 """Budgets over real exchanges: a client, the run's meter, and a model on loopback."""
 
 import json
-import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import ByteStream
 
-from hutch.budgets import Accounts, Limit, Meter, Purse, open_purse
+from hutch.budgets import Accounts, Limit, open_purse
 from hutch.budgets.purse import Ticket, Told, Whose
 from hutch.egress.meter import Price, Prices
 from hutch.errors import HutchError
-from hutch.origins import read_origin
-from hutch.state import State, UsageRow
 from hutch.state.store import open_state
-from support.exchange_world import HOST, Server, World, world
-from support.processes import free_port
-
-CENT = Decimal("0.01")
-PRICES = Prices({"model": Price(Decimal(10), Decimal(10))})  # of 1000 tokens: one cent
-USAGE = {"input_tokens": 900, "output_tokens": 100}
-MESSAGE = json.dumps({"type": "message", "model": "model", "usage": USAGE}).encode()
-ASK = b"POST /v1/messages HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
-
-
-@dataclass
-class House:
-    """A daemon's state and accounts, and what its runs were told."""
-
-    state: State
-    accounts: Accounts
-    nearly: list[str] = field(default_factory=list)
-    spent: list[str] = field(default_factory=list)
-    paused: list[str] = field(default_factory=list)
-    goes_on: anyio.Event | None = None  # set: so that what is paused may go on; None: nothing can be paused
-
-    async def pause(self, why: str) -> bool:
-        self.paused.append(why)
-        if self.goes_on is None:
-            return False
-        await self.goes_on.wait()
-        return True
-
-    @asynccontextmanager
-    async def run(
-        self, *limits: Limit, run_id: str = "r-1", session_id: str | None = None, principal: str = "owner"
-    ) -> AsyncIterator[Purse]:
-        whose = Whose(run_id, session_id, principal)
-        told = Told(self.nearly.append, self.spent.append, self.pause)
-        async with open_purse(self.state, self.accounts, PRICES, whose, limits, told) as purse:
-            yield purse
-
-    @asynccontextmanager
-    async def asking(self, server: Server, *limits: Limit, **whose: str) -> AsyncIterator[World]:
-        async with self.run(*limits, **whose) as purse, metered(server, purse) as here:
-            yield here
-
-    async def rows(self, run_id: str = "r-1") -> list[UsageRow]:
-        return await self.state.usage(run_id=run_id)
-
-
-@asynccontextmanager
-async def metered(server: Server, purse: Purse) -> AsyncIterator[World]:
-    port = free_port()
-    async with world(server, [Meter(purse, [read_origin(f"{HOST}:{port}")])], port=port) as here:
-        yield here
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_state(tmp_path / "state.db") as state:
-        yield House(state, Accounts(state, PRICES))
-
-
-def usd(amount: str, **said: object) -> Limit:
-    return Limit("asked", "run", usd=Decimal(amount), **said)  # type: ignore[arg-type]
-
-
-async def statuses(here: World, count: int, ask: bytes = ASK) -> list[int]:
-    return [status(await here.ask(ask)) for _ in range(count)]
-
-
-def status(answer: bytes) -> int:
-    found = re.match(rb"HTTP/1.1 (\d+)", answer)
-    assert found, answer
-    return int(found[1])
-
-
-# What is counted ------------------------------------------------------------
-
-
-async def test_what_answers_used_is_summed_in_the_ledger(house: House) -> None:
-    async with house.asking(Server(body=[MESSAGE[:20], MESSAGE[20:]])) as here:
-        assert await statuses(here, 3) == [200] * 3
-    (row,) = await house.rows()
-    assert (row.host, row.model, row.requests) == (HOST, "model", 3)
-    assert (row.input_tokens, row.output_tokens, row.cost_usd) == (2700, 300, 3 * CENT)
-    assert (row.incomplete, row.unpriced, row.charged_usd) == (0, 0, 3 * CENT)
-
-
-async def test_a_server_is_asked_for_answers_that_can_be_read(house: House) -> None:
-    server = Server(body=[MESSAGE])
-    ask = ASK.replace(b"Host", b"Accept-Encoding: gzip, br\r\nHost")
-    async with house.asking(server) as here:
-        assert await statuses(here, 1, ask) == [200]
-    assert {k.lower(): v for k, v in server.seen[0].headers.items()}["accept-encoding"] == "identity"
-
-
-async def test_refusals_and_counting_tokens_use_nothing(house: House) -> None:
-    async with house.asking(Server(body=[MESSAGE], status=529)) as here:
-        assert await statuses(here, 1) == [529]
-    async with house.asking(Server(body=[b'{"input_tokens": 9}'])) as here:
-        free = ASK.replace(b"messages", b"messages/count_tokens")
-        assert await statuses(here, 1, free) == [200]
-    assert await house.rows() == []
-
-
-async def test_an_answer_that_breaks_off_is_a_lower_bound_and_is_charged_by_its_size(house: House) -> None:
-    start = b'data: {"object": "chat.completion.chunk", "model": "model"}\n\n'
-    chunk = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
-    ask = ASK.replace(b"messages", b"chat/completions").replace(
-        b" 2\r\n\r\n{}", b" 8000\r\n\r\n" + b"x" * 8000
-    )
-    async with house.asking(Server(body=[start, chunk * 100])) as here:
-        assert await statuses(here, 1, ask) == [200]
-    (row,) = await house.rows()
-    assert (row.model, row.requests, row.incomplete, row.input_tokens) == ("model", 1, 1, 0)
-    assert row.charged_tokens > 1000
-    assert row.charged_usd > row.cost_usd == 0
-
-
-class _Breaking(Server):
-    """Says more than it has."""
-
-    async def __call__(self, stream: ByteStream) -> None:
-        await stream.receive()
-        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + b"".join(self.body))
-
-
-STARTED = {"type": "message_start", "message": {"model": "model", "usage": USAGE | {"output_tokens": 1}}}
-WRITTEN = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 40}}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        [f"data: {json.dumps(event)}\n\n".encode() for event in (STARTED, *[WRITTEN] * 100)],
-        [b'{"model": "model", "content": [{"text": "' + b"x" * 4000],
-    ],
-    ids=["stream", "whole"],
-)
-async def test_who_hangs_up_before_the_sums_come_pays_for_what_he_has_read(
-    house: House, body: list[bytes]
-) -> None:
-    async with house.asking(_Breaking(body=body)) as here:
-        await here.ask(ASK.replace(b"messages", b"messages?beta=true"))
-    (row,) = await house.rows()
-    assert row.incomplete == 1
-    assert 1000 <= row.charged_tokens - row.input_tokens <= 1100
-    assert row.output_tokens < 10  # what is told of it stays what the answer said
-
-
-async def test_an_answer_that_cannot_be_read_is_charged_to_the_model_that_was_asked(house: House) -> None:
-    body = b'{"model":"model","x":"%s"}' % (b"x" * 8000)
-    ask = ASK.replace(b" 2\r\n\r\n{}", b" %d\r\n\r\n%s" % (len(body), body))
-    server = Server(body=[b"\x1f\x8b" * 100], headers=[("Content-Encoding", "gzip")])
-    async with house.asking(server) as here:
-        assert await statuses(here, 1, ask) == [200]
-    (row,) = await house.rows()
-    assert (row.model, row.incomplete) == ("model", 1)
-    assert row.charged_usd > CENT
-
-
-async def test_names_of_models_without_end_are_summed(house: House) -> None:
-    server = Server()
-    async with house.asking(server) as here:
-        for number in range(35):
-            server.body = [MESSAGE.replace(b'"model", "usage', b'"m%d", "usage' % number)]
-            assert await statuses(here, 1) == [200]
-    rows = await house.rows()
-    assert len(rows) == 33
-    assert sum(row.requests for row in rows) == 35
-
-
-# Limits ------------------------------------------------------------
+from support.budget_house import ASK, MESSAGE, PRICES, House, metered, status, statuses, usd
+from support.exchange_world import Server, World
 
 
 @pytest.mark.parametrize(
@@ -370,50 +196,22 @@ async def test_a_price_that_is_given_later_counts_for_what_was_used_before(house
         assert await statuses(here, 2) == [200, 400]
 
 
-# What cannot be metered ------------------------------------------------------------
+# The first request of an account ------------------------------------------------------------
 
 
-async def test_a_websocket_to_a_metered_host_is_refused(house: House) -> None:
-    asks = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: eA==\r\n\r\n"
-    ask = b"GET /v1/realtime HTTP/1.1\r\nHost: HOST\r\n" + asks
-    server = Server()
-    async with house.asking(server) as here, here.dial() as stream:
-        await stream.send(ask.replace(b"HOST", f"{HOST}:{here.port}".encode()))
-        assert status(await stream.receive()) == 400
-    assert server.seen == []
-
-
-@pytest.mark.parametrize(("limits", "expected"), [((), 200), ((usd("1"),), 400)])
-@pytest.mark.parametrize(
-    "path",
-    [
-        "messages/batches",
-        "messages/b%61tches",
-        "messages/%2562atches",
-        "messages%2Fbatches",
-        "messages%5Cbatches",
-        "x/../batches",
-        "audio/speech",
-        "images/generations",
-        "videos",
-    ],
-)
-async def test_what_nobody_sees_the_use_of_is_refused_where_there_is_a_budget(
-    house: House, path: str, limits: Sequence[Limit], expected: int
+@pytest.mark.parametrize(("budget", "together"), [("1", True), ("0.10", False)])
+async def test_first_requests_go_together_where_what_others_paid_leaves_room_for_it(
+    house: House, budget: str, together: bool
 ) -> None:
-    ask = ASK.replace(b"messages", path.encode())
-    async with house.asking(Server(body=[b"{}"]), *limits) as here:
-        assert await statuses(here, 1, ask) == [expected]
-
-
-@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH", b"SEARCH"])
-async def test_every_method_that_may_ask_a_model_is_metered(house: House, method: bytes) -> None:
-    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1)) as here:
-        assert await statuses(here, 2, ASK.replace(b"POST", method)) == [200, 400]
-
-
-async def test_an_escaped_path_asks_a_model_all_the_same(house: House) -> None:
-    ask = ASK.replace(b"messages", b"m%65ssages")
-    async with house.asking(Server(body=[MESSAGE]), Limit("asked", "run", requests=1)) as here:
-        assert await statuses(here, 2, ask) == [200, 400]
-    assert house.spent  # so the run ends
+    async with house.run(usd(budget), run_id="r-0") as purse:
+        assert isinstance(await purse.admit(), Ticket)
+        with anyio.move_on_after(0.2) as waited:
+            await purse.admit()
+        assert waited.cancelled_caught  # nobody knows what one costs
+    async with house.asking(Server(body=[MESSAGE])) as here:
+        assert await statuses(here, 1) == [200]
+    async with house.run(usd(budget), run_id="r-2") as purse:
+        assert isinstance(await purse.admit(), Ticket)
+        with anyio.move_on_after(5 if together else 0.2) as waited:
+            assert isinstance(await purse.admit(), Ticket)
+        assert waited.cancelled_caught is not together

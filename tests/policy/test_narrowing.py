@@ -307,3 +307,38 @@ def test_a_tier_has_limits_of_its_own() -> None:
     policy = with_tier(allowed(config, ()), "ci").config.policy
     assert (policy.limits.wall_s, policy.limits.memory_bytes) == (600, 1 << 30)
     assert (policy.max_limits.wall_s, policy.max_limits.memory_bytes) == (86_400, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("granted", "lists", "left"),
+    [
+        (["a", "b:env"], [], ["a", "b:env"]),
+        (["a", "b"], [("a",)], ["a"]),
+        (["a", "b"], [()], []),
+        (["a", "b", "c"], [("a", "b"), ("b", "c")], ["b"]),
+        (["a:env"], [("a",)], ["a"]),
+        (["a:env"], [("a:env",)], ["a:env"]),
+        (["a"], [("a:env",)], ["a"]),
+        (["a:env"], [("a:env",), ("a",)], ["a"]),
+    ],
+)
+def test_secrets_are_only_ever_taken_away(
+    granted: list[str], lists: list[tuple[str, ...]], left: list[str]
+) -> None:
+    narrow = replace(BASE, secrets=tuple(lists))
+    assert list(narrow.least_secrets(granted)) == left
+
+
+def test_a_tier_and_a_repository_take_secrets_away_and_name_none_that_is_not_there() -> None:
+    config = parse('[tiers.bare]\nsecrets = []\n[tiers.some]\nsecrets = ["github"]', {"HOME": "/h"})
+    base = allowed(config, ())
+    assert with_tier(base, "bare").least_secrets(["github"]) == ()
+    assert with_tier(base, "bare").narrowed == ("tier bare: secrets none",)
+    some = with_repository(
+        with_tier(base, "some"), parse_repository(b'secrets = ["openai"]', "/w/.hutch.toml"), "/w/f"
+    )
+    assert some.least_secrets(["github", "openai"]) == ()
+    with pytest.raises(HutchError, match="there is no secret 'x'"):
+        with_repository(base, parse_repository(b'secrets = ["x"]', "/w/.hutch.toml"), "/w/.hutch.toml")
+    with pytest.raises(HutchError, match="names no secret: 'x'"):
+        parse('[tiers.bare]\nsecrets = ["x"]', {"HOME": "/h"})

@@ -208,7 +208,7 @@ SPELLINGS = st.sampled_from(
         lambda c: f"\\u{ord(c):04x}" if ord(c) < 0x10000 else c,
         lambda c: "".join(f"%{byte:02X}" for byte in c.encode()),
         lambda c: f"&#{ord(c)};",
-        lambda c: html.escape(c),
+        html.escape,
     ]
 )
 

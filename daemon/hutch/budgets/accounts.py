@@ -9,7 +9,10 @@ from hutch.budgets.limits import Limit, Spent
 from hutch.config import Per
 from hutch.egress.meter import Prices, Used
 from hutch.state import Journal, UsageRow
+from hutch.state.usage import today, yesterday
 
+# What a first request of an account holds back: so many times the dearest answer of late, of whomever
+_CAUTION = 10
 _NAMED = 32  # models without a price that are remembered; one is enough to refuse
 
 
@@ -28,6 +31,7 @@ class Account:
 
     spent: Spent = field(default_factory=Spent)
     dearest: Spent | None = None  # of the answers so far; None: nobody knows what one costs
+    guess: Spent | None = None  # what a first one comes to at most, by those of others; None: there were none
     unpriced: set[str] = field(default_factory=set)  # models that nobody knows a price of
     in_flight: list[Spent] = field(default_factory=list)  # what is held back for each
     changed: anyio.Event = field(default_factory=anyio.Event)
@@ -36,7 +40,7 @@ class Account:
         """Whether one more request fits beside those in flight, as far as anybody can tell."""
         if not self.in_flight:
             return True
-        if self.dearest is None:
+        if self.dearest is None and self.guess is None:
             return limit.usd is None and limit.tokens is None and not limit.reached(self.with_held_back)
         return not limit.reached(self.with_held_back)
 
@@ -46,7 +50,7 @@ class Account:
 
     def hold_back(self) -> Spent:
         """Take note of a request that is let through; return what `settle` gives back."""
-        held = Spent(requests=1) if self.dearest is None else self.dearest
+        held = self.dearest or self.guess or Spent(requests=1)
         self.in_flight.append(held)
         return held
 
@@ -76,8 +80,19 @@ class Accounts:
         async with self._reading:  # two that read at once would each begin one of their own
             if (account := self._known.get(key)) is None:
                 account = self._known[key] = self._read(await self._rows(key))
+                if account.dearest is None:
+                    account.guess = await self._guess()
                 account.spent += Spent(egress_bytes=await self._bytes(key))
             return account
+
+    async def _guess(self) -> Spent | None:
+        """Return what no answer comes to, by those of today, or else of yesterday; None: there were none."""
+        for day in (today(), yesterday()):
+            if rows := [row for row in await self._state.usage(day=day) if row.requests]:
+                usd = max(row.charged_usd / row.requests for row in rows)
+                tokens = max(row.charged_tokens // row.requests for row in rows)
+                return Spent(usd * _CAUTION, tokens * _CAUTION, 1)
+        return None
 
     async def _bytes(self, key: Key) -> int:
         if key.per == "run":

@@ -14,6 +14,7 @@ from hutch_mcp_tools.text import one_line
 _MOST = 10_000  # connections of one log
 _SHOWN = 20  # destinations that were refused
 _NOT_ALLOWED = ("rule", "name", "request", "too_many")  # refused before a rule was found
+_NOT_THERE = ("unresolved",)  # allowed, and no host: misspelled, or this one was offline
 
 
 @click.command()
@@ -62,5 +63,12 @@ def _tell_refused(log: Sequence[ConnectionRecord]) -> None:
     refused = {c.told or c.refused: c for c in log if c.refused in _NOT_ALLOWED}
     for told in list(refused)[:_SHOWN]:
         note(one_line(f"not in it: {told}", 600))
+    absent = dict.fromkeys(f"{c.host}:{c.port}" for c in log if c.refused in _NOT_THERE)
+    for where in list(absent)[:_SHOWN]:
+        note(
+            one_line(
+                f"in it, and never reached: {where}, whose name was not resolved; is it spelled so?", 600
+            )
+        )
     if len(refused) > _SHOWN:
         note(f"and {len(refused) - _SHOWN} more; see: hutch net log")

@@ -34,6 +34,7 @@ class Narrowing:
     workspace: Annotated[str, Choice(("", *MODES))] = ""
     network: Annotated[str, Choice(("", "none", "agent", "granted"))] = ""
     networks: Annotated[tuple[str, ...], Each(Text())] = ()
+    secrets: Annotated[tuple[str, ...] | None, Each(Text())] = None  # that may be asked for; none: as it is
     host_folders: Annotated[str, Choice(("", "none", "read", "write"))] = ""
     needs: Annotated[frozenset[Guarantee], AnyOf(Guarantee)] = frozenset()
 

@@ -26,6 +26,8 @@ def _check_tier(reader: Reader, config: Config, name: str, tier: Tier) -> None:
     for network in tier.networks:
         if network not in config.networks:
             raise reader.error(f"tiers.{name}.networks", f"names no network: {network!r}")
+    for secret in {text.removesuffix(":env") for text in tier.secrets or ()} - config.secrets.keys():
+        raise reader.error(f"tiers.{name}.secrets", f"names no secret: {secret!r}")
     for table in ("limits", "max_limits"):
         for limit, value in asdict(getattr(tier, table)).items():
             most = getattr(config.policy.max_limits, limit)

@@ -1,6 +1,6 @@
 """Narrows a configuration, by a tier and by a repository's own file. Pure; nothing here grants more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,16 @@ class Allowed:
     workspace: str = "rw"  # the most that may be done with one
     narrowed: tuple[str, ...] = ()  # for the record: "tier review: network agent"
     denied: tuple[tuple[Path, str], ...] = ()  # folders, and paths in them that are not shown
+    secrets: tuple[tuple[str, ...], ...] = ()  # each a list of those that may be asked for at most
+
+    def least_secrets(self, granted: Iterable[str]) -> tuple[str, ...]:
+        """Return what is left of a grant. Whoever names a secret does not mean its value itself."""
+        left = tuple(granted)
+        for most in self.secrets:
+            names = {text.removesuffix(":env") for text in most}
+            kept = (text if text in most else text.removesuffix(":env") for text in left)
+            left = tuple(dict.fromkeys(text for text in kept if text.removesuffix(":env") in names))
+        return left
 
 
 def allowed(config: Config, networks: Sequence[str], own_networks: frozenset[str] = frozenset()) -> Allowed:
@@ -103,12 +113,15 @@ def _narrowed(base: Allowed, narrowing: Narrowing, by: str, own_networks: frozen
     if narrowing.network in ("none", "agent") or narrowing.networks:
         policy = replace(policy, network_hosts=())
     narrow = replace(base, config=replace(base.config, policy=policy), networks=networks, workspace=workspace)
+    if narrowing.secrets is not None:
+        narrow = replace(narrow, secrets=(*narrow.secrets, narrowing.secrets))
     said = {
         "workspace": narrowing.workspace,
         "network": narrowing.network,
         "networks": ", ".join(narrowing.networks),
         "host folders": narrowing.host_folders,
         "needs": ", ".join(sorted(narrowing.needs)),
+        "secrets": None if narrowing.secrets is None else ", ".join(narrowing.secrets) or "none",
     }
     return _noted(narrow, by, [f"{what} {value}" for what, value in said.items() if value])
 
@@ -140,6 +153,9 @@ def _refuse_wider(base: Allowed, repository: Repository, source: str) -> None:
     for network in repository.networks:
         if network not in base.config.networks:
             raise widens(source, "networks", f"there is no network {network!r}")
+    for secret in repository.secrets or ():
+        if secret.removesuffix(":env") not in base.config.secrets:
+            raise widens(source, "secrets", f"there is no secret {secret!r}")
 
 
 def widens(source: str, key: str, why: str) -> HutchError:

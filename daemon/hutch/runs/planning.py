@@ -65,7 +65,7 @@ async def plan_for(
         policy = base.config.policy
         await to_thread.run_sync(refuse_unprotected, policy.writable, policy.protected_names)
     budgets = grant_budgets(wish, config, principal, plan.network, is_agent=agent is not None)
-    plan = _with_secrets(plan, wish, base.config, principal, agent)
+    plan = _with_secrets(plan, wish, base, principal, agent)
     return replace(plan, narrowed=base.narrowed, masks=hidden, budgets=budgets)
 
 
@@ -81,10 +81,11 @@ def tier_of(config: Config, asked: str | None, principal: str) -> str | None:
     return asked or known.tiers[0]
 
 
-def _with_secrets(plan: Plan, wish: Wish, config: Config, principal: str, agent: Agent | None) -> Plan:
+def _with_secrets(plan: Plan, wish: Wish, base: Allowed, principal: str, agent: Agent | None) -> Plan:
+    config = base.config
     others = config.principals.get(principal)
     granted = others.secrets if others else config.policy.secrets if principal == OWNER else ()
-    secrets = grant_secrets(wish.secrets, config, granted, plan.network)
+    secrets = grant_secrets(wish.secrets, config, base.least_secrets(granted), plan.network)
     if agent:
         asked = {secret.name for secret in secrets}
         own = agents_secrets(agent, config, plan.network)

@@ -105,7 +105,7 @@ class _Scrubbed(Exchange):
 
     def receive_end(self) -> bytes:
         if self._is_kept_back:
-            return b"hutch: the answer is compressed or a part, though neither was asked; a secret could be in it\n"
+            return b"hutch: it is compressed or a part, which was not asked for; a secret could be in it\n"
         return self._scrubber.end()
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import astuple, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from hutch.state.database import Database
@@ -121,6 +121,11 @@ def _begin(day: str) -> float:
 def pico_usd(amount: Decimal) -> int:
     """Return dollars as the ledger holds them."""
     return min(int((amount * _PICO).to_integral_value()), _MOST)
+
+
+def yesterday() -> str:
+    """Return the day before."""
+    return (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 
 
 def today() -> str:
