@@ -1,11 +1,16 @@
 """`hutch agent --forks`, `compare`, `keep`, `discard GROUP`: what is asked for, and what is told."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 
+import anyio
 import pytest
 
-from hutch_mcp_tools.group_records import Forks
+from hutch.cli.forks import Watched
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.group_records import Forks, GroupRecord
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]
@@ -85,3 +90,32 @@ def test_one_is_kept_and_the_others_discarded(hutch: Hutch, service: FakeService
     assert "error: volume web-0001-1 is left: session s-g1 is at work" in err
     assert hutch("stop", "g-0001") == 0
     assert capfd.readouterr().err == "g-0001: idle, idle\n"
+
+
+async def test_an_interrupt_ends_the_attempts_and_waits_for_their_end(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    request = AgentRequest(agent="claude", prompt="Mend it.")
+    ended = await service.start_forks(request, Forks(count=2))
+    attempts = [each.model_copy(update={"status": "running"}) for each in ended.attempts]
+    group = ended.model_copy(update={"attempts": attempts})
+    is_stopped = anyio.Event()
+
+    async def get_group(*_: object) -> GroupRecord:
+        os.kill(os.getpid(), signal.SIGINT)
+        await is_stopped.wait()
+        return ended
+
+    async def stop_group(_: str) -> GroupRecord:
+        is_stopped.set()
+        return ended
+
+    monkeypatch.setattr(service, "get_group", get_group)
+    monkeypatch.setattr(service, "stop_group", stop_group)
+    watched = Watched(service, group, as_json=False)
+    assert await watched.to_the_end() == ended
+    assert watched.signal == signal.SIGINT
+    told = capfd.readouterr().err.splitlines()
+    assert told[0] == "attempt 1, s-g1: running"
+    assert "ending the attempts (once more: leave them to the daemon)" in told
+    assert told[-1] == "attempt 2, s-g2: idle"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 import click
+from anyio.abc import TaskStatus
 
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import counted, dollars, duration, in_and_out, note, print_json, table_lines
@@ -95,7 +96,7 @@ class Watched:
 
     async def to_the_end(self) -> GroupRecord:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._obey_signals)
+            await tasks.start(self._obey_signals)
             while True:
                 self._show()
                 if not self.group.is_at_work:
@@ -124,15 +125,17 @@ class Watched:
         sys.stdout.flush()
         self._drawn = len(lines)
 
-    async def _obey_signals(self) -> None:
+    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            async for number in signals:
-                if self.signal:
-                    os._exit(128 + number)
-                self.signal = number
-                note("ending the attempts (once more: leave them to the daemon)")
-                self._drawn = 0
-                await self.service.stop_group(self.group.group_id)
+            task_status.started()
+            async with anyio.create_task_group() as stopping:
+                async for number in signals:
+                    if self.signal:
+                        os._exit(128 + number)
+                    self.signal = number
+                    note("ending the attempts (once more: leave them to the daemon)")
+                    self._drawn = 0
+                    stopping.start_soon(self.service.stop_group, self.group.group_id)
 
 
 def group_lines(group: GroupRecord) -> list[str]:

@@ -40,7 +40,7 @@ def attempt_record(standing: Standing) -> AttemptRecord:
         group_id=attempt.group_id if attempt else None,
         status=session.status,
         outcome="; ".join(word for word in (run.status, run.reason) if word) if run else "",
-        note=f"number {session.queue_place} in the queue" if session.queue_place else session.note,
+        note=session.note,
         volume=attempt.volume if attempt else (session.volume or "").partition(":")[0],
         model=attempt.model if attempt else None,
         variant=attempt.variant if attempt else None,

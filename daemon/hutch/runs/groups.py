@@ -61,14 +61,16 @@ class Groups:
         return found[0]
 
     async def stop(self, group: Group) -> None:
-        """End every turn that is at work, all at once."""
-        grace_s = self._rooms.config.daemon.stop_grace_s
+        """End every turn that is at work, all at once; what was kept goes on by itself."""
+        stop = partial(
+            self._agents.turns.stop,
+            reason="its group was stopped",
+            grace_s=self._rooms.config.daemon.stop_grace_s,
+        )
         async with anyio.create_task_group() as tasks:
             for attempt in await self._rooms.state.attempts(group.id):
-                if attempt.session_id:
-                    tasks.start_soon(
-                        self._agents.turns.stop, attempt.session_id, "its group was stopped", grace_s
-                    )
+                if attempt.session_id and not attempt.kept_as:
+                    tasks.start_soon(stop, attempt.session_id)
 
     async def wait(self, group: Group, wait_s: float) -> None:
         """Return when no turn of it is at work, or after `wait_s` seconds."""

@@ -81,24 +81,17 @@ class Keeping:
 
         What was kept is in another volume. The group is forgotten when nothing of it is left.
         """
-        names = [VolumeName.parse(each.name) for each in await self.rooms.volumes.list()]
         removed: list[str] = []
         left: dict[str, str] = {}
-        for attempt in await self.rooms.state.attempts(group.id):
-            if attempt.session_id and (live := self.agents.turns.of(attempt.session_id)):
-                left[attempt.volume] = f"session {attempt.session_id} is at work in run {live.id}"
-                continue
-            try:
-                for name in _own(self.rooms.volume(attempt.volume), names):
-                    await self.rooms.volumes.remove(name, holder=f"discard {group.id}")
-                    await self.rooms.access.forget(name)
-                    removed.append(self.rooms.access.spell(name))
-                if attempt.session_id and not attempt.kept_as:
-                    await self._forget(attempt.session_id)
-            except HutchError as error:
-                left[attempt.volume] = error.message
-        if not left:
-            await self.rooms.state.forget_group(group.id)
+        async with self._one_at_a_time:
+            names = [VolumeName.parse(each.name) for each in await self.rooms.volumes.list()]
+            for attempt in await self.rooms.state.attempts(group.id):
+                try:
+                    removed += await self._removed(attempt, names)
+                except HutchError as error:
+                    left[attempt.volume] = error.message
+            if not left:
+                await self.rooms.state.forget_group(group.id)
         return removed, left
 
     async def _attempt(self, session: Session) -> Attempt:
@@ -153,6 +146,20 @@ class Keeping:
                 raise
             if (await self.rooms.volumes.stat(to)).parent != str(fork):  # else the first try made it
                 raise
+
+    async def _removed(self, attempt: Attempt, names: Sequence[VolumeName]) -> list[str]:
+        """Remove the forks of one attempt; its session is forgotten, unless it goes on elsewhere."""
+        goes_on = attempt.session_id is None or attempt.kept_as is not None
+        if not goes_on and (live := self.agents.turns.of(attempt.session_id or "")):
+            raise HutchError("session_busy", f"session {attempt.session_id} is at work in run {live.id}")
+        removed = []
+        for name in _own(self.rooms.volume(attempt.volume), names):
+            await self.rooms.volumes.remove(name, holder=f"discard {attempt.group_id}")
+            await self.rooms.access.forget(name)
+            removed.append(self.rooms.access.spell(name))
+        if attempt.session_id and not goes_on:
+            await self._forget(attempt.session_id)
+        return removed
 
     async def _forget(self, session_id: str) -> None:
         """Forget a session with what waits of its workspace; its runs and a branch that it made stay."""
