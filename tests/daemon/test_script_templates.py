@@ -15,14 +15,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'
 RECALL = 'What did I ask? SCRIPT: [{"shell": "test -s note.txt && ls -A"}, {"text": "A note."}]'
-KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
+KEYS = {"ANTHROPIC_API_KEY": "sk-planted-canary", "OPENAI_API_KEY": "sk-another-canary"}
 
 
 @pytest.fixture(scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Daemon]:
     folder = tmp_path_factory.mktemp("templates")
-    async with scripted_model() as url, daemon(folder / "d", model_config(url), env=KEY) as made:
+    async with scripted_model() as url, daemon(folder / "d", config(url), env=KEYS) as made:
         yield made
+
+
+def config(url: str) -> str:
+    codex = f'\n[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\nmodel = "gpt-5.5"\n'
+    return model_config(url) + codex
 
 
 def told(done: Done) -> dict[str, object]:
@@ -31,7 +36,7 @@ def told(done: Done) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("template", ["claude", "custom"])
+@pytest.mark.parametrize("template", ["claude", "codex", "custom"])
 async def test_a_template_works_and_goes_on_where_it_was(
     template: str, served: Daemon, tmp_path: Path
 ) -> None:
@@ -42,10 +47,10 @@ async def test_a_template_works_and_goes_on_where_it_was(
     first = told(await hutch(served, *words, f"prompt={WRITE}"))
     second = told(await hutch(served, *words, f"prompt={RECALL}"))
     assert (first["text"], second["text"]) == ("Noted.", "A note.")
-    if template == "claude":
-        assert first["session"] == second["session"]
-    else:
+    if template == "custom":
         assert (first["said"], second["said"]) == (4, 8)
+    else:
+        assert first["session"] == second["session"]
     note = await hutch(served, "volume", "cat", f"of-{template}", "note.txt")
     assert note.stdout == "first\n"
 
@@ -57,7 +62,7 @@ async def test_the_key_is_not_in_the_script_s_reach(served: Daemon, tmp_path: Pa
     done = await hutch(served, "run", path)
     env, where = json.loads(done.stdout)
     assert where == "/opt/agent/claude"
-    assert KEY["ANTHROPIC_API_KEY"] not in json.dumps(env)
+    assert not [key for key in KEYS.values() if key in json.dumps(env)]
     assert env["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
 
 
