@@ -48,6 +48,7 @@ class AttemptRecord(Wire):
     variant: str | None = None
     run_id: str | None = None
     last_message: str | None = None
+    result: JsonValue = None  # in the form that was asked for
     error: str | None = None
     tokens_in: int = 0  # as metered outside the sandbox, where they were; else as the agent reports them
     tokens_out: int = 0

@@ -65,6 +65,7 @@ def _shown(attempt: AttemptRecord) -> AttemptRecord:
     return attempt.model_copy(
         update={
             "last_message": attempt.last_message and one_line(attempt.last_message, _MESSAGE_CHARS),
+            "result": None,  # its session's answer has it, however long it is
             "error": attempt.error and one_line(attempt.error, ROW_CHARS),
             "note": one_line(attempt.note, ROW_CHARS),
             "files": [

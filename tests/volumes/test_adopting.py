@@ -95,6 +95,27 @@ async def test_a_fork_of_a_volume_that_was_empty(volumes: Volumes) -> None:
     assert await tree_of(volumes) == {"/a": b"1"}
 
 
+async def test_a_volume_that_is_a_fork_itself_takes_over_what_its_forks_hold(
+    volumes: Volumes, store: ObjectStore, tmp_path: Path
+) -> None:
+    await commit_files(volumes, {"a": b"1", "large": LARGE})
+    await volumes.fork(WEB, OTHER, at=1)
+    await volumes.fork(OTHER, TRY)  # before there is anything of its own in it
+    await commit_files(volumes, {"a": b"2"}, TRY)
+    assert await volumes.adopt(OTHER, TRY, run_id="keep 1") is not None
+    await volumes.remove(TRY)
+    await volumes.gc(TRY, grace_s=0)
+    await volumes.fork(OTHER, TRY)
+    await commit_files(volumes, {"a": b"3"}, TRY)
+    assert await volumes.adopt(OTHER, TRY, run_id="keep 2") is not None
+    elsewhere = Volumes(store, tmp_path / "elsewhere")
+    assert await tree_of(elsewhere, name=OTHER) == {"/a": b"3", "/large": LARGE}
+    assert await tree_of(elsewhere, 1, OTHER) == {"/a": b"2", "/large": LARGE}
+    assert await tree_of(elsewhere) == {"/a": b"1", "/large": LARGE}
+    for name in (WEB, OTHER):
+        assert (await elsewhere.check(name)).problems == ()
+
+
 async def test_a_volume_that_is_no_fork_of_it_is_refused(volumes: Volumes) -> None:
     await commit_files(volumes, {"a": b"1"})
     await commit_files(volumes, {"a": b"2"}, OTHER)

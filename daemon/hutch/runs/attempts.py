@@ -46,6 +46,7 @@ def attempt_record(standing: Standing) -> AttemptRecord:
         variant=attempt.variant if attempt else None,
         run_id=session.run_id,
         last_message=session.last_message,
+        result=session.result,
         error=session.error,
         duration_s=standing.worked_s,
         workspace=cast("dict[str, JsonValue]", dict(run.workspace)) if run else {},

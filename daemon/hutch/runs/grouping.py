@@ -132,9 +132,11 @@ class Grouping:
 
     async def _chosen(self, ids: list[str]) -> list[AttemptRecord]:
         """The attempts of the groups, and the sessions, that are called so."""
+        if len(ids) > MOST_FORKS:
+            raise HutchError("forks_invalid", f"at most {MOST_FORKS} are compared at once", "name fewer")
         state = self._runs.rooms.state
         found: dict[str, AttemptRecord] = {}
-        for text in ids[:MOST_FORKS]:
+        for text in ids:
             if text.startswith("g-"):
                 group = await self._groups.find(text, self._principal)
                 attempts = await state.attempts(group.id)
