@@ -34,7 +34,7 @@ _ATTACKS = Path(__file__).parent / "attacks"
 _PACKAGE = "hutch_launchers.contract.attacks"
 _PROGRAM_S = 150.0
 _LONG_TRY_S = 60.0  # of one that asks the egress, which has bounds of its own
-_MAY_HOLD = 32 << 20  # bytes, of bodies larger than that
+_MAY_HOLD = 32 << 20  # bytes, of bodies that are larger each
 _BOOT = """
 import sys, types
 for name, text in {modules!r}.items():

@@ -33,6 +33,7 @@ NOT_PUBLIC: Mapping[str, list[str]] = {  # names below a granted wildcard, and w
 MIXED = "mixed"  # stands for private addresses and the public one
 BOMB = zlib.compress(bytes(32 << 20))
 _PIECE = bytes(64 << 10)
+_ALL = 1 << 20  # that the event loop reads at once: what is left of it would heap up here, and count as held
 _HEAD = 64 << 10
 _AT_ONCE = 160  # connections of one sandbox, those included that are just ending
 _PATIENCE_S = 20.0
@@ -166,7 +167,7 @@ async def _length(world: Outside, stream: SocketStream, head: bytes, body: bytes
     said = [line.partition(b":")[2] for line in lines if line.startswith(b"content-length:")]
     came, wanted = len(body), int(said[0]) if said else 0
     while came < wanted:
-        piece = await stream.receive()
+        piece = await stream.receive(_ALL)
         if b"evil" in piece:
             world.evil.append(piece)
         came += len(piece)
