@@ -4,4 +4,5 @@ import sys
 
 from hutch.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a process that works for the daemon loads this module too
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """The result of a turn in the form that was asked for, with the real Claude Code."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def prompt(*steps: dict[str, Any]) -> str:
 async def test_a_result_in_the_form_that_was_asked_for_is_in_the_records(tmp_path: Path) -> None:
     async with (
         scripted_model() as url,
-        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        daemon(tmp_path / "d", model_config(url), env=KEY, starter=(sys.executable,)) as made,
         made.client() as client,
     ):
         native = {"tool": "StructuredOutput", "args": {"sum": 3}}

@@ -12,6 +12,7 @@ from hutch.agents import read_session
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError, SessionRecord
+from support import adder
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,30 @@ async def test_turns_go_on_with_the_conversation_and_usage_adds_up(tmp_path: Pat
         with pytest.raises(ServiceError) as refused:
             await codex(client, {"text": "x"}, max_turns=3)
         assert (refused.value.code, "--max-minutes" in refused.value.hint) == ("turn_invalid", True)
+
+
+async def test_its_servers_of_mcp_stay_with_the_session(tmp_path: Path) -> None:
+    program, *args = adder.COMMAND
+    server = {"command": program, "args": args, "env": {"WORD": "sum "}}
+    add: list[dict[str, Any]] = [{"tool": "mcp__adder__add", "args": {"a": 1, "b": 2}}, {"text": "Three."}]
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        first = await codex(client, *add, mcp_servers={"adder": server})
+        await client.send_to_agent(first.session_id, prompt(*add), 45)
+        second = await client.get_session(first.session_id, 45)
+        assert (second.status, second.turns) == ("idle", 2)
+        stdout, _ = await output(client, await client.get_run(second.run_id or ""))
+        assert '"text":"sum 3"' in stdout
+
+        with pytest.raises(ServiceError) as refused:
+            await codex(client, {"text": "x"}, mcp_servers={"far": {"url": "https://mcp.example.org/mcp"}})
+        assert (refused.value.code, "mcp.example.org:443" in refused.value.message) == (
+            "network_denied",
+            True,
+        )
 
 
 async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp_path: Path) -> None:

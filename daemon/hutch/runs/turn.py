@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import anyio
-from anyio import to_process, to_thread
+from anyio import to_thread
 
 from hutch.agents import (
     GIVEN,
     Agent,
     AgentTurn,
-    Ending,
     Outcome,
     Reading,
     SessionNamed,
@@ -25,13 +23,14 @@ from hutch.agents import (
     lay_state,
     write_session,
 )
-from hutch.agents.results import check_schema, judge_result
+from hutch.agents.results import check_schema
 from hutch.destinations import NotADestinationError, read_destination
 from hutch.egress import Missing, Rule, judge
 from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.credentials import keyless
 from hutch.runs.folders import Folders
+from hutch.runs.judging import judged
 from hutch.runs.live import LiveRun
 from hutch.runs.path import Start
 from hutch.runs.patience import Patience
@@ -44,7 +43,6 @@ from hutch_launchers.spec import Mount
 
 logger = logging.getLogger(__name__)
 
-_JUDGED_WITHIN_S = 10.0  # a result, with the start of a process for it
 # To an agent whose model failed in the middle: what it was asked is the last that its conversation holds
 GO_ON = "The model's service failed while you were at work. Go on where you were."
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
@@ -104,7 +102,7 @@ class AgentWork:
         assert self._reading is not None
         stderr = self.live.log.tail("stderr", _STDERR_TAIL)
         outcome = self._reading.finish(exit_code=ended.exit.code, stderr=stderr.decode("utf-8", "replace"))
-        self._outcome = outcome = await self._judged(outcome)
+        self._outcome = outcome = await judged(outcome, self.turn.output_schema)
         if (session_id := outcome.session_id) and is_session_id(session_id):
             self.turn = replace(self.turn, session_id=session_id)
             await to_thread.run_sync(self._name_session, session_id)
@@ -155,17 +153,6 @@ class AgentWork:
     async def watch(self) -> None:
         """Run beside the turn, until it is cancelled: an agent that is stuck is ended."""
         await self._patience.watch()
-
-    async def _judged(self, outcome: Outcome) -> Outcome:
-        """Say whether the result is what was asked for: in a process of its own, which can be given up."""
-        if self.turn.output_schema is None or not outcome.ok:
-            return replace(outcome, result=None)
-        with anyio.move_on_after(_JUDGED_WITHIN_S):
-            return await to_process.run_sync(
-                judge_result, outcome, dict(self.turn.output_schema), cancellable=True
-            )
-        error = "the result could not be held against its schema in time"
-        return replace(outcome, ending=Ending.RESULT_INVALID, error=error, result=None)
 
     def _name_session(self, session_id: str) -> None:
         write_session(self._folder, StoredSession(self.agent.name, session_id))
