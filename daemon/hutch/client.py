@@ -101,8 +101,10 @@ class Client(VolumeClient, GroupClient):
             bounds=bounds,
         )
 
-    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
-        return await self._call("get_session", SessionRecord, session_id=session_id, wait_s=wait_s)
+    async def get_session(
+        self, session_id: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        return await self._call("get_session", SessionRecord, events, session_id=session_id, wait_s=wait_s)
 
     async def list_sessions(
         self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
@@ -112,7 +114,9 @@ class Client(VolumeClient, GroupClient):
     async def stop_session(
         self, session_id: str, *, remove: bool = False, grace_s: float | None = None
     ) -> SessionRecord:
-        return await self._call("stop_session", SessionRecord, session_id=session_id, remove=remove)
+        return await self._call(
+            "stop_session", SessionRecord, session_id=session_id, remove=remove, grace_s=grace_s
+        )
 
     async def list_reviews(self) -> list[ReviewRecord]:
         return await self._call("list_reviews", list[ReviewRecord])

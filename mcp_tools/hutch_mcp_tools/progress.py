@@ -26,11 +26,16 @@ class Pace:
 
 
 class Progress:
-    """The wait of one call. `run_id` is the run it waits for, as soon as that has a name."""
+    """The wait of one call. `run_id` is the run it waits for, as soon as that has a name.
 
-    def __init__(self, context: Context[Any, Any], pace: Pace) -> None:
+    `notes_only`: of an agent, whose output is for programs, what is noted of it is told.
+    """
+
+    def __init__(self, context: Context[Any, Any], pace: Pace, *, notes_only: bool = False) -> None:
         self._context = context
         self._pace = pace
+        self._notes_only = notes_only
+        self._noted = ""  # the newest
         self.run_id: str | None = None
 
     async def during(self, call: Callable[[Events], Awaitable[T]]) -> T:
@@ -55,7 +60,9 @@ class Progress:
             news = await self._gather(events, last)
             last = anyio.current_time()
             waited = last - began
-            await self._context.report_progress(waited, None, news or f"still waiting after {waited:.0f} s")
+            doing = f"{self._noted}, " if self._noted and self._notes_only else ""
+            heartbeat = f"{doing}still waiting after {waited:.0f} s"
+            await self._context.report_progress(waited, None, news or heartbeat)
 
     async def _gather(self, events: MemoryObjectReceiveStream[RunEvent], last: float) -> str:
         """The newest that was said until the next notice is due; news make it due sooner."""
@@ -63,12 +70,14 @@ class Progress:
         due = last + self._pace.heartbeat_s
         while (now := anyio.current_time()) < due:
             with anyio.move_on_after(due - now):
-                newest = await events.receive()
-                self._note_run(newest)
-                due = min(due, last + self._pace.coalesce_s)
+                event = await events.receive()
+                self._note_run(event)
+                if event.note or not self._notes_only:
+                    newest, due = event, min(due, last + self._pace.coalesce_s)
         return _said(newest) if newest else ""
 
     def _note_run(self, event: RunEvent) -> None:
+        self._noted = one_line(event.note, _MESSAGE_CHARS) or self._noted
         self.run_id = event.run_id or self.run_id
 
 

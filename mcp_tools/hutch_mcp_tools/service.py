@@ -204,6 +204,7 @@ class RunRecord(Wire):
     retry: int = 0  # of an agent's turn, after an overload; 0: the first run
     queue_place: int | None = None  # from 1, while it waits for others to end
     note: str = ""  # what it is at, while it works
+    note_since: datetime | None = None
     policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
 
     @property
@@ -240,6 +241,7 @@ class SessionRecord(Wire):
     traffic: list[TrafficRecord] = []  # what they connected to, summed
     queue_place: int | None = None  # of its turn, from 1, while that waits for others to end
     note: str = ""  # what its run is at, while one works
+    note_since: datetime | None = None
     last_message: str | None = None  # the agent's, of its newest turn
     result: JsonValue = None  # of its newest turn, in the form that it was asked for
     error: str | None = None
@@ -305,7 +307,9 @@ class SandboxService(Protocol):
         events: Events | None = None,
         bounds: TurnBounds | None = None,
     ) -> SessionRecord: ...
-    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord: ...
+    async def get_session(
+        self, session_id: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord: ...
     async def list_sessions(
         self, status: SessionStatus | None = None, limit: int = 20, cursor: str | None = None
     ) -> SessionPage: ...

@@ -1,11 +1,12 @@
 """What a model reads of a session: a line of facts, then its last words."""
 
 import json
+from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
 from hutch_mcp_tools.network_text import passed_lines, refusals, refused_lines
-from hutch_mcp_tools.service import SessionRecord, Usage
+from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
 from hutch_mcp_tools.text import harmless, json_string, one_line
 
 MESSAGE_CHARS = 16_000  # of an agent's last message, in an answer about that session
@@ -55,11 +56,20 @@ def session_text(session: SessionRecord) -> str:
     if session.last_message:
         parts.append(f"--- last message ---\n{session.last_message}")
     elif session.status in ("queued", "running"):
-        doing = f" ({one_line(session.note, ROW_CHARS)})" if session.note else ""
+        doing = f" ({doing_now(session)})" if session.note else ""
         parts.append(
             f'at work{doing}: get_session(session_id="{session.session_id}", wait_s=45) waits for its answer'
         )
     return "\n".join(parts)
+
+
+def doing_now(record: SessionRecord | RunRecord) -> str:
+    """What it is at, and for how long; empty: nothing is told of it."""
+    if not record.note:
+        return ""
+    since = record.note_since
+    took = f", for {max((datetime.now(UTC) - since).total_seconds(), 0):.0f} s" if since else ""
+    return f"{one_line(record.note, ROW_CHARS)}{took}"
 
 
 def _usage(usage: Usage) -> str:

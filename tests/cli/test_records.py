@@ -22,7 +22,7 @@ def test_ps_lists_what_works_and_all_of_it_when_asked(
     assert [run["run_id"] for run in json.loads(capfd.readouterr().out)] == [works]
     assert hutch("ps", "--all") == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].split() == ["RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND"]
+    assert lines[0].split() == ["RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND", "DOING"]
     assert [line.split()[:2] for line in lines[1:]] == [[ended, "exited"], [works, "running"]]
 
 

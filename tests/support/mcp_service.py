@@ -238,7 +238,9 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork, FakeGroups)
         update = {"run_id": run_id, "turns": session.turns + 1, "last_message": message, "status": "idle"}
         return self._put_session(session.model_copy(update=update))
 
-    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
+    async def get_session(
+        self, session_id: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
         if self._session(session_id).status == "running":
             await anyio.sleep(wait_s)
         return self._session(session_id)

@@ -35,6 +35,7 @@ from hutch.agents.adapter import (
 )
 from hutch.agents.claude import ClaudeCode
 from hutch.agents.codex import Codex
+from hutch.agents.doing import doing
 from hutch.agents.events import (
     AgentEvent,
     Answered,
@@ -88,6 +89,7 @@ __all__ = [
     "ToolEnded",
     "ToolStarted",
     "Usage",
+    "doing",
     "find_agent",
     "find_session",
     "give",

@@ -67,6 +67,7 @@ class Purse:
     prices: Prices
     told: Told
     ledger: MemoryObjectSendStream[UsageRow]
+    so_far: Spent = field(default_factory=Spent)  # by whoever holds it
     _held: dict[Key, Account] = field(default_factory=dict)
     _judged: list[tuple[Limit, Account]] = field(default_factory=list)  # of the day that it is
     _warned: set[Limit] = field(default_factory=set)
@@ -125,6 +126,7 @@ class Purse:
         charged = Spent(cost or Decimal(0), used.tokens, 1)
         if least is not None:  # an answer that does not say all must not be cheaper for that
             charged = charged.most(Spent(self.prices.cost_usd(least, host) or Decimal(0), least.tokens))
+        self.so_far += charged
         unpriced = used.model if cost is None and used.model else ""
         for account, held in ticket.held:
             account.settle(held, charged, unpriced)

@@ -14,7 +14,7 @@ from hutch_mcp_tools.text import one_line
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
-_CELL = 60  # characters of one column
+_CELL, _LAST_CELL = 60, 200  # characters of a column
 
 
 def print_json(value: BaseModel | Sequence[BaseModel | Mapping[str, Any]] | Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table, its heads first; each cell is harmless and in one line."""
-    lines = [[one_line(cell, _CELL) for cell in row] for row in rows]
+    lines = [[*(one_line(cell, _CELL) for cell in row[:-1]), one_line(row[-1], _LAST_CELL)] for row in rows]
     table = [list(heads), *lines]
     widths = [max(len(line[n]) for line in table) for n in range(len(heads))]
     return [

@@ -29,13 +29,14 @@ from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.network_text import refusals
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
+from hutch_mcp_tools.session_text import doing_now
 
 if TYPE_CHECKING:
     from hutch.config import Config
 
 Record = RunRecord | SessionRecord
 
-_HEADS = ("RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND")
+_HEADS = ("RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND", "DOING")
 
 
 @click.command()
@@ -211,7 +212,13 @@ def _row(run: RunRecord) -> tuple[str, ...]:
         age(run.created_at),
         duration(run.duration_s),
         run.command,
+        _doing(run),
     )
+
+
+def _doing(record: Record) -> str:
+    """What it is at, since when; a plain command only runs, which its status says."""
+    return "" if record.note == record.status else doing_now(record)
 
 
 def _status(run: RunRecord) -> str:
@@ -224,7 +231,7 @@ def _run(run: RunRecord, workspace: Mapping[str, object]) -> dict[str, object]:
     return {
         "run": run.run_id,
         "status": _status(run),
-        "at work": run.note if run.note != run.status else "",
+        "doing": _doing(run),
         "reason": run.reason,
         "retry": run.retry or "",
         "command": run.command,
@@ -263,7 +270,7 @@ def _session(session: SessionRecord, workspace: Mapping[str, object]) -> dict[st
         "session": session.session_id,
         "name": session.name,
         "status": session.status,
-        "at work": session.note,
+        "doing": _doing(session),
         "error": session.error,
         "agent": session.agent,
         "its own id": session.agent_session_id,

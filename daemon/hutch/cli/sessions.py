@@ -7,6 +7,7 @@ import click
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, cost, json_option, note, print_json, print_table, tokens
 from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.session_text import doing_now
 
 _HEADS = ("SESSION", "STATUS", "AGENT", "VOLUME", "TURNS", "TOKENS", "COST", "ACTIVE", "LAST MESSAGE")
 
@@ -50,5 +51,5 @@ def _row(session: SessionRecord) -> tuple[str, ...]:
         tokens(session.usage),
         cost(session.usage),
         age(session.updated_at),
-        session.error or session.last_message or session.name or "",
+        doing_now(session) or session.error or session.last_message or session.name or "",
     )

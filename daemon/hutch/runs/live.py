@@ -7,13 +7,15 @@ from typing import Any, cast
 
 import anyio
 
-from hutch.budgets import Purse
+from hutch.budgets import Purse, Spent
 from hutch.egress import InForce, Network
 from hutch.errors import HutchError
 from hutch.runs.log import RunLog
 from hutch.state import Run
 from hutch.supervisor import Standstill, Stop, Stream
+from hutch_mcp_tools.text import one_line
 
+_DOING_CHARS = 120  # of what an agent does
 _GRACE_S = 2.0  # for a run that has to end, to do so by itself
 
 
@@ -28,6 +30,7 @@ class LiveRun:
     error: HutchError | None = None  # why its sandbox could not be given, or its volume not be committed
     behind: Callable[[], dict[str, str]] = dict  # volumes whose newest changes the store has not yet; how far
     note: str = "preparing"  # what it is doing, for a person who waits
+    noted_at: float = field(default_factory=time.time)
     place: int | None = None  # in the queue, from 1
     refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
@@ -53,8 +56,19 @@ class LiveRun:
 
     def say(self, note: str) -> None:
         """Tell those who wait what it is doing."""
-        self.note = note
-        self.log.wake()
+        if note != self.note:
+            self.note, self.noted_at = note, time.time()
+            self.log.wake()
+
+    def does(self, what: str) -> None:
+        """Say what its agent does, in the sandbox's own words."""
+        self.say(one_line(what, _DOING_CHARS))
+
+    def now(self) -> str:
+        """Return what it is doing, and what models have cost it so far."""
+        spent = self.purse.so_far if self.purse else Spent()
+        cost = f"; {spent.tokens:,} tokens, ${spent.usd:.4f} so far" if spent.requests else ""
+        return self.note + cost
 
     def reached(self, destination: str, refused: str | None) -> None:
         """Note that a connection was made, or why it was refused, and tell those who wait."""

@@ -161,8 +161,10 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         return await self._watch_session(session, wait_s, events)
 
     @answers
-    async def get_session(self, session_id: str, wait_s: float = 0) -> SessionRecord:
-        return await self._watch_session(await self._session(session_id), wait_s, None)
+    async def get_session(
+        self, session_id: str, wait_s: float = 0, events: Events | None = None
+    ) -> SessionRecord:
+        return await self._watch_session(await self._session(session_id), wait_s, events)
 
     @answers
     async def list_sessions(

@@ -14,9 +14,11 @@ from hutch.agents import (
     AgentTurn,
     Outcome,
     Reading,
+    Retrying,
     SessionNamed,
     StoredSession,
     Usage,
+    doing,
     find_session,
     give,
     is_session_id,
@@ -189,10 +191,15 @@ class AgentWork:
     def _sink(self, stream: Stream, data: bytes) -> None:
         assert self._reading is not None
         self.live.sink(stream, data)
+        does = None  # at the end of this piece of output: what lies between, nobody could read
         for event in self._reading.feed(data) if stream == "stdout" else ():
             self._patience.heard(event)
+            if not (isinstance(event, Retrying) and self.live.refused):  # which says why it has to
+                does = doing(event) or does
             if isinstance(event, SessionNamed):
                 self._take_name(event.session_id)
+        if does:
+            self.live.does(does)
 
     def _take_name(self, session_id: str) -> None:
         """Write down at once what the agent calls a new conversation: a kill may come at any time."""

@@ -34,7 +34,7 @@ async def _follow(live: LiveRun, folder: Path, events: Events) -> None:
         )  # looked at before reading: what is written later is read in another round
         if live.note != note and not has_ended:
             note = live.note
-            await events.send(RunEvent(run_id=live.id, note=note))
+            await events.send(RunEvent(run_id=live.id, note=live.now()))
         for stream in _STREAMS:
             at[stream] = await _catch_up(live, folder, stream, at[stream], events)
         if has_ended:

@@ -59,7 +59,8 @@ def run_record(
         principal=run.principal,
         retry=retry if isinstance(retry, int) else 0,
         queue_place=live.place if live else None,
-        note=live.note if live and not run.is_ended else "",
+        note=live.now() if live and not run.is_ended else "",
+        note_since=_time(live.noted_at) if live and not run.is_ended else None,
         policy=dict(run.policy),
     )
 
@@ -96,7 +97,8 @@ def session_record(
         metered=metered(used),
         traffic=[traffic_record(each) for each in traffic],
         queue_place=live.place if live else None,
-        note=live.note if live else "",
+        note=live.now() if live else "",
+        note_since=_time(live.noted_at) if live else None,
         last_message=session.last_message,
         result=cast("JsonValue", session.result),
         error=session.error,

@@ -142,7 +142,7 @@ class AgentTools:
             budget_usd=budget_usd,
             budget_tokens=budget_tokens,
         )
-        progress = Progress(ctx, self._pace)
+        progress = Progress(ctx, self._pace, notes_only=True)
         if forks is not None:
             wanted = Forks(count=forks, models=[each for each in models if each], variants=list(variants))
             return group_answer(await progress.during(lambda _: self._forked(request, wanted, wait_s)))
@@ -178,7 +178,7 @@ class AgentTools:
             budget_usd=budget_usd,
             budget_tokens=budget_tokens,
         )
-        progress = Progress(ctx, self._pace)
+        progress = Progress(ctx, self._pace, notes_only=True)
         session = await progress.during(
             lambda events: self._service.send_to_agent(session_id, message, wait_s, events, bounds)
         )

@@ -63,10 +63,12 @@ class SessionTools:
 
         The log of its newest run: get_run(run_id=…). Of a group: each attempt, and what it changed.
         """
-        progress = Progress(ctx, self._pace)
+        progress = Progress(ctx, self._pace, notes_only=True)
         if is_group(session_id):
             return group_answer(await progress.during(lambda _: self._group(session_id, wait_s)))
-        return session_answer(await progress.during(lambda _: self._service.get_session(session_id, wait_s)))
+        return session_answer(
+            await progress.during(lambda events: self._service.get_session(session_id, wait_s, events))
+        )
 
     async def _group(self, group_id: str, wait_s: float) -> GroupRecord:
         group = await self._service.get_group(group_id, wait_s)
