@@ -14,6 +14,8 @@ from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError, SessionRecord
 from support import adder
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
+from support.planted import found_below
+from support.secret_host import Relay, secret_host
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +62,22 @@ async def test_turns_go_on_with_the_conversation_and_usage_adds_up(tmp_path: Pat
         with pytest.raises(ServiceError) as refused:
             await codex(client, {"text": "x"}, max_turns=3)
         assert (refused.value.code, "--max-minutes" in refused.value.hint) == ("turn_invalid", True)
+
+
+async def test_its_key_is_put_in_outside_also_where_its_model_speaks_tls(tmp_path: Path) -> None:
+    async with (
+        scripted_model() as url,
+        secret_host(tmp_path, relay := Relay(url.partition("://")[2])) as host,
+    ):
+        agent = f'[agents.codex]\nbase_url = "{host.url}/v1"\nnetwork = "near"\n'
+        async with (
+            daemon(tmp_path / "d", f"{host.network('near')}\n{agent}", env={**KEY, **host.env}) as made,
+            made.client() as client,
+        ):
+            told = await codex(client, {"shell": "env > seen"}, {"text": "Done."})
+    assert (told.status, told.error, told.last_message) == ("idle", None, "Done.")
+    assert b"authorization: bearer sk-planted-canary" in relay.said.lower()
+    assert found_below(tmp_path / "d", word=b"sk-planted-canary") == []
 
 
 async def test_its_servers_of_mcp_stay_with_the_session(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from subprocess import DEVNULL, PIPE
 
 import anyio
-import pytest
 from anyio.abc import ByteReceiveStream, SocketStream
 
 from hutch.agents import (
@@ -30,6 +29,7 @@ from hutch.errors import HutchError
 from hutch_launchers.launcher import SandboxProcess
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, Limits, Mount, SandboxSpec
+from support.needs import need
 from support.networks import network
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,8 @@ def claude(base_url: str, *, max_retries: int = 1) -> ClaudeCode:
     try:
         found = ClaudeCode.find(base_url=base_url)
     except HutchError as error:
-        pytest.skip(error.message)
+        need("agents", False, error.message, error.hint)
+        raise
     return ClaudeCode(found.binary, found.base_url, max_retries)
 
 
@@ -54,7 +55,8 @@ def codex(base_url: str) -> Codex:
     try:
         return Codex.find(base_url=base_url)
     except HutchError as error:
-        pytest.skip(error.message)
+        need("agents", False, error.message, error.hint)
+        raise
 
 
 @dataclass
