@@ -187,7 +187,7 @@ def test_lines_of_json_say_more() -> None:
         Said("All done."),
     ]
     outcome = reading.finish(exit_code=3)
-    assert (outcome.ending, outcome.text, outcome.error) == (Ending.FAILED, "All done.", "busy")
+    assert (outcome.ending, outcome.text, outcome.error) == (Ending.API_ERROR, "All done.", "busy")
     assert (outcome.result, outcome.usage, outcome.api_status) == (
         {"sum": 3},
         Usage(10, 2, cost_usd=0.5),

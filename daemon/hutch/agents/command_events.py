@@ -49,6 +49,8 @@ class CommandReading:
         for line in self._lines.close():
             list(self._read(line))
         ending = _ending(exit_code)
+        if ending is Ending.FAILED and self._error.status:
+            ending = Ending.API_ERROR
         said = text_of(stderr.strip()[-2000:], 2000) or f"it exited with {exit_code}"
         return Outcome(
             ending,
