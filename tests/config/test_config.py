@@ -70,6 +70,8 @@ def test_without_a_file_the_defaults_are_complete() -> None:
     assert config.methods == {"bubblewrap": Method("bubblewrap", {})}
     assert config.agents["claude"] == Agent()
     assert config.agents["codex"] == Agent("codex", network="openai", secrets=("openai",))
+    assert config.agents["gemini"] == Agent("gemini", network="google", secrets=("gemini",))
+    assert config.agents["opencode"] == Agent("opencode")
     assert config.networks["anthropic"].allow == configured("api.anthropic.com").allow
     assert config.networks["anthropic"].metered == (read_origin("api.anthropic.com"),)
     assert {"openai", "python", "node", "rust", "go", "debian", "github", "full"} <= config.networks.keys()
@@ -286,3 +288,24 @@ def test_credentials_come_from_one_place() -> None:
     twice = "[storage]\nurl = 's3://bucket'\ncredentials_env = ['A', 'B']\ncredentials_file = '/keys'\n"
     assert "storage.credentials_env" in " ".join(refusal(twice))
     assert "storage.profile" in " ".join(refusal("[storage]\nurl = 'az://container'\nprofile = 'work'\n"))
+
+
+def test_an_agent_of_many_providers_begins_with_the_network_and_the_key_of_its_models() -> None:
+    config = parse(
+        """
+        [agents.opencode]
+        model = "google/gemini-2.5-pro"
+        [agents.second]
+        adapter = "opencode"
+        model = "openrouter/openai/gpt-5"
+        network = "openrouter, python"
+        [agents.third]
+        adapter = "opencode"
+        model = "mine/llama"
+        """,
+        ENV,
+    )
+    said = {name: (agent.network, agent.secrets) for name, agent in config.agents.items()}
+    assert said["opencode"] == ("google", ("gemini",))
+    assert said["second"] == ("openrouter, python", ("openrouter",))
+    assert said["third"] == ("anthropic", ("anthropic",))

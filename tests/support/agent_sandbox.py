@@ -19,6 +19,8 @@ from hutch.agents import (
     AgentTurn,
     ClaudeCode,
     Codex,
+    Gemini,
+    OpenCode,
     Outcome,
     Reading,
     give,
@@ -33,6 +35,7 @@ from support.needs import need
 from support.networks import network
 
 ROOT = Path(__file__).parents[2]
+NODE_AGENTS = ROOT / ".cache/node-agents/node_modules"
 MODEL = "claude-opus-5-5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}
 WORKSPACE = PurePosixPath("/workspace")
@@ -57,6 +60,20 @@ def codex(base_url: str) -> Codex:
     except HutchError as error:
         need("agents", False, error.message, error.hint)
         raise
+
+
+def opencode(base_url: str) -> OpenCode:
+    """The agent, or the reason to skip."""
+    binary = NODE_AGENTS / "opencode-linux-x64/bin/opencode"
+    need("agents", binary.exists(), "OpenCode", "scripts/install-node-tools")
+    return OpenCode.find(binary, base_url)
+
+
+def gemini(base_url: str) -> Gemini:
+    """The agent, or the reason to skip."""
+    program = NODE_AGENTS / "@google/gemini-cli/bundle/gemini.js"
+    need("agents", program.exists(), "Gemini CLI", "scripts/install-node-tools")
+    return Gemini.find(program, base_url)
 
 
 @dataclass

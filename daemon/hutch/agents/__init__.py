@@ -52,6 +52,8 @@ from hutch.agents.events import (
     ToolStarted,
     Usage,
 )
+from hutch.agents.gemini import Gemini
+from hutch.agents.opencode import OpenCode
 from hutch.agents.registry import READINGS, find_agent
 from hutch.agents.stored import (
     StoredSession,
@@ -77,7 +79,9 @@ __all__ = [
     "Ending",
     "Erred",
     "FileChanged",
+    "Gemini",
     "McpServer",
+    "OpenCode",
     "Outcome",
     "PermissionAsked",
     "Reading",

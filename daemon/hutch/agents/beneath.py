@@ -33,7 +33,7 @@ def folder_beneath(root: Path, *names: str, create: bool = False) -> Iterator[in
 
 def read_small(folder: int, name: str, limit: int) -> bytes:
     """Read a regular file of at most `limit` bytes. Raises OSError, ValueError."""
-    with _regular(folder, name) as file:
+    with file_beneath(folder, name) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise ValueError("larger than expected")
@@ -41,7 +41,8 @@ def read_small(folder: int, name: str, limit: int) -> bytes:
 
 
 @contextmanager
-def _regular(folder: int, name: str) -> Iterator[BinaryIO]:
+def file_beneath(folder: int, name: str) -> Iterator[BinaryIO]:
+    """Open a regular file for reading. Raises OSError, ValueError."""
     # O_NONBLOCK: a FIFO in the file's place must not hold the reader.
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor has no path
@@ -68,7 +69,7 @@ def folders_beneath(root: Path, *names: str) -> list[str]:
 
 def read_end(folder: int, name: str, limit: int) -> bytes:
     """Read the last `limit` bytes of a regular file. Raises OSError, ValueError."""
-    with _regular(folder, name) as file:
+    with file_beneath(folder, name) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
         return file.read(limit)
 

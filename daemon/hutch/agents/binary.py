@@ -11,20 +11,16 @@ from hutch.errors import HutchError
 _NATIVE = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")  # ELF, Mach-O, Mach-O of several machines
 
 
-def native_binary(agent: str, extra: str, configured: Path | None, places: Iterable[Path]) -> Path:
+def native_binary(agent: str, install: str, configured: Path | None, places: Iterable[Path]) -> Path:
     """Return the first that is a native binary, resolved: as configured, else of the `places`.
 
-    Raises HutchError `agent_missing`; `extra` is Hutch's own that brings the agent along.
+    Raises HutchError `agent_missing`, with how to `install` it.
     """
     for path in [configured] if configured else places:
         if is_native(path):
             return path.resolve()
     where = f"'{configured}' is not its native binary" if configured else "it is not installed"
-    raise HutchError(
-        "agent_missing",
-        f"{agent} was not found: {where}",
-        f"install it beside Hutch with: pip install 'hutch[{extra}]'",
-    )
+    raise HutchError("agent_missing", f"{agent} was not found: {where}", f"install it: {install}")
 
 
 def in_package(package: str, *names: str) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from hutch.agents.stored import STATE, is_uuid, new_uuid, newest_first
 _ANTHROPIC = "https://api.anthropic.com"
 _INSIDE = PurePosixPath("/opt/agent/claude")
 _CONFIG = "claude"  # in the volume's state folder; Claude calls it CLAUDE_CONFIG_DIR
+_INSTALL = "beside Hutch, with: pip install 'hutch[claude]'"
 _LOGIN = ".credentials.json"
 _SECRETS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 # Its retries double from half a second: six give a busy service half a minute. Its own ten take three
@@ -64,7 +65,7 @@ class ClaudeCode:
         Raises HutchError `agent_missing`, `agent_invalid`.
         """
         places = (*in_package("claude_agent_sdk", "_bundled", "claude"), *on_path("claude"))
-        return cls(native_binary("Claude Code", "claude", configured, places), base_url)
+        return cls(native_binary("Claude Code", _INSTALL, configured, places), base_url)
 
     @property
     def name(self) -> str:

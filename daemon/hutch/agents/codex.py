@@ -27,6 +27,7 @@ from hutch.agents.given import (
 from hutch.agents.stored import STATE, is_uuid, newest_first
 
 _OPENAI = "https://api.openai.com/v1"
+_INSTALL = "beside Hutch, with: pip install 'hutch[codex]'"
 _KEY = "OPENAI_API_KEY"
 _INSIDE = PurePosixPath("/opt/agent/codex")
 _HOME = "codex"  # in the volume's state folder; Codex calls it CODEX_HOME
@@ -61,7 +62,7 @@ class Codex:
         Raises HutchError `agent_missing`, `agent_invalid`.
         """
         places = (*in_package("codex_cli_bin", "bin", "codex"), *on_path("codex"))
-        return cls(native_binary("Codex", "codex", configured, places), base_url)
+        return cls(native_binary("Codex", _INSTALL, configured, places), base_url)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from hutch.agents.adapter import AgentTurn, McpServer, invalid
@@ -70,6 +71,14 @@ def schema_instructions(schema: Mapping[str, object]) -> str:
         "Your last message is read by a program: it is one JSON value and nothing else, no code fence, "
         f"that conforms to this JSON Schema:\n{json.dumps(schema)}\n"
     )
+
+
+def with_schema_told(turn: AgentTurn) -> AgentTurn:
+    """Return the turn with its schema among its instructions, for an agent that knows nothing of schemas."""
+    if turn.output_schema is None:
+        return turn
+    told = schema_instructions(turn.output_schema)
+    return replace(turn, instructions=f"{turn.instructions}\n\n{told}".lstrip())
 
 
 def skill_files(skills: Mapping[str, Mapping[str, str]], folder: str) -> dict[str, bytes]:

@@ -10,6 +10,10 @@ from hutch.agents.codex import Codex
 from hutch.agents.codex_events import CodexReading
 from hutch.agents.command import CommandAgent
 from hutch.agents.command_events import CommandReading
+from hutch.agents.gemini import Gemini
+from hutch.agents.gemini_events import GeminiReading
+from hutch.agents.opencode import OpenCode
+from hutch.agents.opencode_events import OpenCodeReading
 from hutch.config import Agent as Settings
 from hutch.errors import HutchError
 
@@ -18,6 +22,8 @@ READINGS: Mapping[str, Callable[[], Reading]] = {
     "claude": ClaudeReading,
     "codex": CodexReading,
     "command": CommandReading,
+    "gemini": GeminiReading,
+    "opencode": OpenCodeReading,
 }
 
 
@@ -38,10 +44,20 @@ def _command(name: str, settings: Settings) -> Agent:
     return CommandAgent(name, settings.command, settings.resume, settings.session_pattern, settings.base_url)
 
 
+def _gemini(_: str, settings: Settings) -> Agent:
+    return Gemini.find(_program(settings), settings.base_url)
+
+
+def _opencode(_: str, settings: Settings) -> Agent:
+    return OpenCode.find(_program(settings), settings.base_url)
+
+
 _FIND: Mapping[str, Callable[[str, Settings], Agent]] = {
     "claude": _claude,
     "codex": _codex,
     "command": _command,
+    "gemini": _gemini,
+    "opencode": _opencode,
 }
 
 

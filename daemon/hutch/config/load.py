@@ -28,7 +28,7 @@ from hutch.config.records import (
     VolumeRules,
 )
 from hutch.config.secret_checks import check_secrets
-from hutch.config.secrets import Secret, built_in_secrets
+from hutch.config.secrets import SECRETS, Secret, built_in_secrets
 from hutch.config.spending import Budget, check_budgets, read_prices
 from hutch.config.tiers import check_tiers
 from hutch.errors import HutchError
@@ -53,7 +53,12 @@ METHOD_KINDS = (
 )
 METHODS = {"bubblewrap": Method("bubblewrap")}
 # What is there without being written down
-AGENTS = {"claude": Agent(), "codex": Agent(adapter="codex", network="openai", secrets=("openai",))}
+AGENTS = {
+    "claude": Agent(),
+    "codex": Agent(adapter="codex", network="openai", secrets=("openai",)),
+    "gemini": Agent(adapter="gemini", network="google", secrets=("gemini",)),
+    "opencode": Agent(adapter="opencode"),
+}
 # What a table begins with, by its adapter
 _ADAPTERS = {**AGENTS, "command": Agent(adapter="command", network="", secrets=())}
 
@@ -178,9 +183,19 @@ def _agents(reader: Reader, value: object) -> Mapping[str, Agent]:
     agents = dict(AGENTS)
     for name, raw in reader.table(value, "agents").items():
         where = _checked_name(reader, "agents", name)
-        adapter = str(reader.table(raw, where).get("adapter", name))
-        agents[name] = reader.record(Agent, raw, where, _ADAPTERS.get(adapter, Agent()))
+        said = reader.table(raw, where)
+        base = _ADAPTERS.get(str(said.get("adapter", name)), Agent())
+        agents[name] = reader.record(Agent, raw, where, _for_model(base, str(said.get("model", ""))))
     return MappingProxyType(agents)
+
+
+def _for_model(agent: Agent, model: str) -> Agent:
+    """Return what an agent of many providers begins with: the network and the key of its model's."""
+    provider = model.partition("/")[0]
+    secret = "gemini" if provider == "google" else provider
+    if agent.adapter != "opencode" or provider not in NETWORKS or secret not in SECRETS:
+        return agent
+    return replace(agent, network=provider, secrets=(secret,))
 
 
 def _named(

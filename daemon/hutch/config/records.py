@@ -173,7 +173,7 @@ class Method:
 class Agent:
     """An agent that may be started by its name."""
 
-    adapter: Annotated[str, Choice(("claude", "codex", "command"))] = "claude"
+    adapter: Annotated[str, Choice(("claude", "codex", "command", "gemini", "opencode"))] = "claude"
     command: Annotated[tuple[str | tuple[str, ...], ...], Template()] = ()  # (): the adapter looks for it
     resume: Annotated[tuple[str | tuple[str, ...], ...], Template()] = ()  # of the adapter `command`
     session_pattern: Annotated[str, Text()] = ""  # of the adapter `command`

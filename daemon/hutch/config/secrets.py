@@ -90,6 +90,14 @@ SECRETS = {
     ),
     "claude-login": _known("CLAUDE_CODE_OAUTH_TOKEN", "api.anthropic.com", "bearer", "sk-ant-oat01-"),
     "openai": _known("OPENAI_API_KEY", "api.openai.com", "bearer", "sk-", "/v1/models"),
+    "openrouter": _known("OPENROUTER_API_KEY", "openrouter.ai", "bearer", "sk-or-v1-", "/api/v1/key"),
+    "opencode": _known(
+        "OPENCODE_API_KEY", "opencode.ai", "bearer, header x-api-key", "sk-", "/zen/v1/models"
+    ),
+    "mistral": _known("MISTRAL_API_KEY", "api.mistral.ai", "bearer", "", "/v1/models"),
+    "deepseek": _known("DEEPSEEK_API_KEY", "api.deepseek.com", "bearer", "sk-", "/models"),
+    "xai": _known("XAI_API_KEY", "api.x.ai", "bearer", "xai-", "/v1/models"),
+    "groq": _known("GROQ_API_KEY", "api.groq.com", "bearer", "gsk_", "/openai/v1/models"),
     "gemini": _known("GEMINI_API_KEY", _GOOGLE, "header x-goog-api-key, query key", "AIza", "/v1beta/models"),
     "github": _known(
         "GITHUB_TOKEN",

@@ -1,0 +1,160 @@
+"""OpenCode itself, in a sandbox with one way out, driven by the scripted model. Each turn takes seconds."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from hutch.agents import (
+    AgentTurn,
+    Ending,
+    Erred,
+    FileChanged,
+    McpServer,
+    OpenCode,
+    Outcome,
+    Said,
+    SessionNamed,
+    Spent,
+    StoredSession,
+    ToolEnded,
+    ToolStarted,
+    Usage,
+    find_session,
+)
+from support import adder
+from support.agent_sandbox import Model, opencode, run, scripted_model, turn
+
+pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
+
+MODEL = "anthropic/claude-opus-5-5"
+TURN = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}
+OPENAI = {"OPENAI_API_KEY": "any word"}
+ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at its own list price
+
+
+@pytest.fixture
+async def model(tmp_path: Path) -> AsyncIterator[Model]:
+    async with scripted_model(tmp_path / "model") as model:
+        yield model
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    return tmp_path / "volume"
+
+
+@pytest.fixture
+def agent(model: Model) -> OpenCode:
+    return opencode(f"{model.url}/v1")
+
+
+def first(*steps: dict[str, Any]) -> AgentTurn:
+    prompt = "Do it. SCRIPT: " + json.dumps([{"usage": TURN, **step} for step in steps])
+    return AgentTurn(prompt, "", resumes=False)
+
+
+def again(session_id: str | None, *steps: dict[str, Any]) -> AgentTurn:
+    assert session_id
+    return replace(first(*steps), session_id=session_id, resumes=True)
+
+
+async def test_a_turn_is_told_and_the_next_resumes_it_in_a_volume_that_was_moved(
+    model: Model, volume: Path, agent: OpenCode, tmp_path: Path
+) -> None:
+    what = first(
+        {"write": "/workspace/hello.txt", "content": "hi"},
+        {"shell": "id -u > uid.txt; echo out", "say": "The word is heron."},
+        {"tool": "read", "args": {"filePath": "/workspace/nothing"}},
+        {"text": "All done."},
+    )
+    events, one = await run(model, volume, agent, what)
+
+    session_id = one.session_id or ""
+    assert one == Outcome(Ending.DONE, "All done.", session_id, MODEL, Usage(4000, 200, 800, 120, 0.02076))
+    assert (volume / "uid.txt").read_text() == "1000\n"
+    calls = [event.call_id for event in events if isinstance(event, ToolStarted)]
+    assert [event for event in events if not isinstance(event, Spent | ToolEnded)] == [
+        SessionNamed(session_id, MODEL),
+        ToolStarted(calls[0], "write", "/workspace/hello.txt"),
+        FileChanged("/workspace/hello.txt"),
+        Said("The word is heron."),
+        ToolStarted(calls[1], "bash", "id -u > uid.txt; echo out"),
+        ToolStarted(calls[2], "read", "/workspace/nothing"),
+        Said("All done."),
+    ]
+    ended = [(event.call_id, event.failed) for event in events if isinstance(event, ToolEnded)]
+    assert ended == [(calls[0], False), (calls[1], False), (calls[2], True)]
+    assert {(c.host, c.refused) for c in model.connections} == {("127.0.0.1", None)}  # it asks nobody else
+
+    stored = find_session(volume, agent)
+    assert stored == StoredSession("opencode", session_id)
+    model.asked.clear()
+    moved = volume.rename(tmp_path / "elsewhere")
+    _, two = await run(model, moved, agent, again(session_id, {"text": "It was heron."}))
+    assert two == Outcome(Ending.DONE, "It was heron.", session_id, MODEL, ONE_CALL)
+    assert b"The word is heron." in model.asked
+
+
+async def test_a_turn_killed_at_any_point_is_resumed_by_the_next(
+    model: Model, volume: Path, agent: OpenCode
+) -> None:
+    """Before the model has answered it says no id: that is found in its database, which nobody closed."""
+    async with turn(model, volume, agent, first({"hang": 1000})) as at_work:
+        while b"POST /v1/messages" not in model.asked:
+            await model.heard.wait()
+        killed = await at_work.kill()
+    assert (killed.ending, killed.session_id) == (Ending.INTERRUPTED, None)
+    stored = find_session(volume, agent)
+    assert stored is not None
+
+    what = again(stored.session_id, {"say": "The word is heron.", "shell": "touch started; sleep 1000"})
+    async with turn(model, volume, agent, what) as at_work:
+        with anyio.fail_after(60):
+            while not (volume / "started").exists():
+                await anyio.sleep(0.05)
+        killed = await at_work.kill()
+    assert (killed.ending, killed.usage.is_complete) == (Ending.INTERRUPTED, False)
+    assert find_session(volume, agent) == stored
+    model.asked.clear()
+    _, outcome = await run(model, volume, agent, again(stored.session_id, {"text": "I go on."}))
+    assert outcome == Outcome(Ending.DONE, "I go on.", stored.session_id, MODEL, ONE_CALL)
+    assert b"The word is heron." in model.asked
+
+
+async def test_what_a_turn_is_given_reaches_the_model(model: Model, volume: Path, agent: OpenCode) -> None:
+    """Of a provider that it does not know, a gateway of one's own: by chat completions."""
+    skill = {"greet": {"SKILL.md": "---\nname: greet\ndescription: how to greet an otter\n---\nSay hello.\n"}}
+    server = McpServer(adder.COMMAND, {"WORD": "sum "})
+    what = first({"tool": "adder_add", "args": {"a": 1, "b": 2}}, {"text": '{"sum": 3}'})
+    what = replace(
+        what,
+        prompt="word " * 60_000 + what.prompt,
+        model="mine/llama",
+        instructions="Mention the heron.",
+        skills=skill,
+        servers={"adder": server},
+        output_schema={"type": "object", "title": "kingfisher"},
+        max_turns=9,
+    )
+    events, outcome = await run(model, volume, agent, what, OPENAI)
+    assert (outcome.ending, outcome.text) == (Ending.DONE, '{"sum": 3}')
+    assert outcome.usage == Usage(2000, 100, 400)  # of a model that it has no price of
+    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    for word in (b"Mention the heron.", b"an otter", b"kingfisher", b"POST /v1/chat/completions"):
+        assert word in model.asked, word
+
+
+async def test_errors_are_told_for_what_they_are(model: Model, volume: Path, agent: OpenCode) -> None:
+    """Of a provider whose API is another: OpenAI's responses."""
+    what = replace(first({"error": 400, "message": "no heron today"}), model="openai/gpt-5.5")
+    events, refused = await run(model, volume, agent, what, OPENAI)
+    assert (refused.ending, refused.api_status, refused.error) == (Ending.API_ERROR, 400, "no heron today")
+    assert events[-1] == Erred("no heron today", 400)
+    assert b"POST /v1/responses" in model.asked
+    _, unknown = await run(model, volume, agent, again("ses_e00d7d3b4ffesnsCtU74Q3fh2M", {"text": "?"}))
+    assert (unknown.ending, unknown.error) == (Ending.SESSION_UNKNOWN, "Error: Session not found")
