@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from hutch import __version__
 from hutch.access import Access, AccessTokens, Principals
 from hutch.agents import find_agent
+from hutch.alerts import alerting
 from hutch.budgets import Accounts, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
@@ -96,7 +97,8 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
     """Open the state and put the daemon's rooms together."""
     async with open_volumes(config) as (store, volumes):
         await volumes.make_room(_STATE_BYTES)
-        async with open_state(config.daemon.state / "state.db") as state:
+        database = open_state(config.daemon.state / "state.db")
+        async with database as state, alerting(config.alerts) as state.watch:
             with closing(Deadlines(config.methods, daemon_file(config))) as deadlines:
                 parts = _parts(config, store, volumes, state, deadlines)
                 yield Rooms(**parts, logs=config.daemon.state / "runs", access=Access(config, state))

@@ -199,7 +199,7 @@ class RunRecord(Wire):
         None  # an agent's, in the form asked for, or what a script's main returned; not in lists
     )
     metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
-    budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent
+    budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent, is_near
     principal: str = "owner"  # who started it
     retry: int = 0  # of an agent's turn, after an overload; 0: the first run
     queue_place: int | None = None  # from 1, while it waits for others to end

@@ -89,7 +89,7 @@ async def test_an_agent_that_would_run_for_ever_stops_at_its_budget_and_goes_on_
         assert (record.status, record.metered[0].requests) == ("budget", 4)
         assert record.reason == "the budget of this run is spent: $0.0208 of $0.02"
         assert record.budgets == [
-            {"name": "asked", "per": "run", "spent": "$0.0208 of $0.02", "is_spent": True}
+            {"name": "asked", "per": "run", "spent": "$0.0208 of $0.02", "is_spent": True, "is_near": True}
         ]
         assert len((tmp_path / "log").read_text().splitlines()) == 4
         assert "work" in record.snapshots

@@ -152,6 +152,7 @@ class Purse:
                 "per": limit.per,
                 "spent": "; ".join(told for _, _, told in limit.bounds(account.spent)),
                 "is_spent": bool(limit.reached(account.spent)),
+                "is_near": bool(limit.nearly(account.spent)),
             }
             for limit, account in self._judged
             if any(limit.bounds(account.spent))

@@ -6,6 +6,7 @@
 Every key stands in config.example.toml with its default.
 """
 
+from hutch.config.alerts import Alert
 from hutch.config.kinds import Address
 from hutch.config.load import load, parse, read
 from hutch.config.narrowing import Repository, Tier
@@ -32,6 +33,7 @@ __all__ = [
     "OWNER",
     "Address",
     "Agent",
+    "Alert",
     "Budget",
     "Config",
     "Daemon",

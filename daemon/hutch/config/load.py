@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from hutch.config.alerts import Alert, check_alerts
 from hutch.config.kinds import is_name
 from hutch.config.narrowing import TIERS, Tier
 from hutch.config.places import expand_home, find, place
@@ -80,6 +81,7 @@ _SECTIONS = (
     "prices",
     "budgets",
     "secrets",
+    "alerts",
 )
 _SOCKET_BYTES = 107  # sun_path holds 108 with its closing NUL: unix(7)
 
@@ -146,6 +148,7 @@ def read(document: Mapping[str, object], env: Mapping[str, str], source: str, fi
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         prices=read_prices(reader, document.get("prices", {})),
         budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
+        alerts=_named(reader, Alert, document.get("alerts", {}), "alerts", {}),
         secrets=_named(reader, Secret, secrets, "secrets", built_in_secrets(secrets)),
         file=file,
         document=MappingProxyType(document),
@@ -157,6 +160,7 @@ def read(document: Mapping[str, object], env: Mapping[str, str], source: str, fi
     check_tiers(reader, config)
     check_budgets(reader, config.budgets, {OWNER: None, **config.principals})
     check_secrets(reader, config)
+    check_alerts(reader, config.alerts)
     return config
 
 

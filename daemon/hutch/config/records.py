@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from hutch.config.alerts import Alert
 from hutch.config.http_rules import HttpRules, RequestRules
 from hutch.config.kinds import (
     Address,
@@ -259,5 +260,6 @@ class Config:
     secrets: Mapping[str, Secret] = field(default_factory=lambda: SECRETS)
     prices: Mapping[str, Price] = field(default_factory=dict)  # by the names of models
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
     file: Path | None = None
     document: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)  # as it was read

@@ -21,7 +21,7 @@ _PLACE = Text(
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class Words:
     """A program and its arguments."""
 
     def read(self, value: object) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Secret:
 
     from_env: Annotated[str, _VARIABLE] = ""
     from_file: Annotated[Path, Place(may_be_empty=True)] = Path()
-    from_command: Annotated[tuple[str, ...], _Words()] = ()
+    from_command: Annotated[tuple[str, ...], Words()] = ()
     from_keyring: Annotated[str, _ENTRY] = ""
     hosts: Annotated[tuple[Origin, ...], Each(Origins())] = ()
     place: Annotated[tuple[str, ...], _OneOrMore(Each(_PLACE))] = ()

@@ -16,6 +16,7 @@ from hutch.errors import HutchError, unwrapped
 from hutch.runs.live import LiveRun
 from hutch.runs.rooms import PathRooms
 from hutch.runs.suspending import hold
+from hutch.state import Journal
 from hutch.supervisor import Ended, Standstill
 from hutch_mcp_tools.agent_records import Budget
 
@@ -52,7 +53,7 @@ async def metering(
     if not network.network.metered and not counts_bytes:
         yield None
         return
-    watch = _Watch(whose.run_id, runs, hold)
+    watch = _Watch(whose.run_id, runs, hold, rooms.state)
     told = Told(watch.nearly, watch.spent, watch.pause)
     with unwrapped():
         async with (
@@ -62,6 +63,7 @@ async def metering(
             if counts_bytes:
                 network.also_spend = purse.pass_bytes
             group.start_soon(watch.end)
+            group.start_soon(watch.write_down)
             yield purse
             group.cancel_scope.cancel()
 
@@ -73,12 +75,15 @@ class _Watch:
     run_id: str
     runs: Callable[[], Sequence[LiveRun]]
     hold: Hold
+    journal: Journal
     _empty: anyio.Event = field(default_factory=anyio.Event)
+    _news: anyio.Event = field(default_factory=anyio.Event)
 
     def nearly(self, said: str) -> None:
         logger.warning("run=%s %s", self.run_id, said)
         for live in self.runs():
             live.say(said)
+        self._news.set()
 
     def spent(self, said: str) -> None:
         for live in self.runs():
@@ -87,6 +92,7 @@ class _Watch:
             live.over_budget = live.over_budget or said
             live.say(said)
         self._empty.set()
+        self._news.set()
 
     async def pause(self, said: str) -> bool:
         """Hold the sandbox still until somebody lets it go on; False: it is to end instead."""
@@ -102,6 +108,17 @@ class _Watch:
             live.say(f"paused: {said}; let it go on with: hutch resume {self.run_id}")
         await standstill.until_over()
         return True
+
+    async def write_down(self) -> None:
+        """Have records say at once that a budget is spent, or nearly: alerts are read off them."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            for live in self.runs():
+                try:
+                    await self.journal.put_run(live.change(**live.spent()))
+                except HutchError as error:
+                    logger.warning("run=%s its budgets are not stored: %s", live.id, error.message)
 
     async def end(self) -> None:
         """End what is over a budget, again and again: a kept sandbox has other runs after them."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import aiosqlite
 
@@ -18,7 +18,7 @@ from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
 from hutch.state.groups import GroupRows
 from hutch.state.migrate import migrate
-from hutch.state.records import AccessToken, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.records import AccessToken, Connection, Run, Session, SessionStatus, SessionTotals, Tokens
 from hutch.state.turns import TurnRows
 from hutch.state.usage import UsageRows
 
@@ -40,12 +40,28 @@ _TOKENS = {
 _SESSION_JSON = ("request", "result")
 
 
+class Watch(Protocol):
+    """Is shown what is stored, and must be quick."""
+
+    def run(self, run: Run) -> None: ...
+    def connection(self, connection: Connection) -> None: ...
+
+
 class State(UsageRows, ConnectionRows, GroupRows, TurnRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
+
+    watch: Watch | None = None
 
     async def put_run(self, run: Run) -> None:
         """Insert or replace the whole row."""
         await self._put("runs", _run_row(run))
+        if self.watch:
+            self.watch.run(run)
+
+    async def add_connection(self, connection: Connection) -> None:
+        await super().add_connection(connection)
+        if self.watch:
+            self.watch.connection(connection)
 
     async def put_session(self, session: Session) -> None:
         """Insert or replace the whole row."""
