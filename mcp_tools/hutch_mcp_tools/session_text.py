@@ -83,7 +83,20 @@ def _usage(usage: Usage) -> str:
 def _fitting(result: JsonValue, limit: int) -> JsonValue:
     """A result as it is, or a word that it is too long for this answer."""
     length = len(json.dumps(result))
-    return result if length <= limit else f"[{length} characters; see: hutch show --json]"
+    return _harmless(result) if length <= limit else f"[{length} characters; see: hutch show --json]"
+
+
+def _harmless(value: JsonValue) -> JsonValue:
+    """The same value, its texts harmless; the daemon has bounded how deep it is."""
+    match value:
+        case str():
+            return harmless(value)
+        case list():
+            return [_harmless(each) for each in value]
+        case dict():
+            return {harmless(name): _harmless(each) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _cut(text: str | None, limit: int) -> str | None:

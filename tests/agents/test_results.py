@@ -44,6 +44,7 @@ def test_a_result_of_the_agent_s_own_goes_before_its_last_message() -> None:
         ('{"sum": NaN}', "it is no JSON"),
         ("[" * 5000, "it is no JSON"),
         (json.dumps({"sum": "x" * 300_000}), "longer than"),
+        (f'{{"sum": {"[" * 64 + "]" * 64}}}', "nested more than 64 deep"),
     ],
 )
 def test_what_does_not_conform_is_no_result(text: str, told: str) -> None:

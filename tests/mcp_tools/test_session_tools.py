@@ -2,6 +2,7 @@
 
 from mcp import Client
 from mcp.types import TextContent
+from pydantic import JsonValue
 
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import SessionRecord, Usage
@@ -81,3 +82,29 @@ async def test_a_session_is_stopped_and_forgotten(client: Client, service: FakeS
 async def test_an_agent_that_is_not_configured_is_refused(client: Client) -> None:
     error = await error_of(client, "start_agent", agent="nobody", prompt="x")
     assert error == "error: agent_unknown: no agent is called 'nobody'\nhint: known: echo"
+
+
+async def test_a_result_is_told_as_it_is_and_its_texts_are_harmless(
+    client: Client, service: FakeService
+) -> None:
+    result: JsonValue = {"sum": 3, "seen": ["\x1b[2J", {"a\x07": None}]}
+    service.sessions["s-1"] = SessionRecord(
+        session_id="s-1",
+        kind="agent",
+        status="idle",
+        method="none",
+        result=result,
+        created_at=NOW,
+        updated_at=NOW,
+        last_message="Done.",
+    )
+    answer = await client.call_tool("get_session", {"session_id": "s-1"})
+    assert answer.structured_content is not None
+    assert answer.structured_content["result"] == {"sum": 3, "seen": ["", {"a␇": None}]}
+    text = await text_of(client, "get_session", session_id="s-1")
+    assert '--- result ---\n{"sum": 3, "seen": ["", {"a␇": null}]}\n--- last message ---\nDone.' in text
+
+    service.sessions["s-1"] = service.sessions["s-1"].model_copy(update={"result": ["x" * 20_000]})
+    assert "[20004 characters; see: hutch show --json]" in await text_of(
+        client, "get_session", session_id="s-1"
+    )

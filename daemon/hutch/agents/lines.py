@@ -6,6 +6,7 @@ from collections.abc import Iterator
 MAX_LINE = 8 << 20  # bytes; a picture that a tool read comes in one line
 TEXT = 256_000  # characters of a message
 LINE = 300  # characters of a summary
+_LEVELS = 64  # of a result; records on the wire take 255
 
 
 class Lines:
@@ -112,11 +113,24 @@ def amount_of(value: object) -> float | None:
 
 
 def json_of(value: object, limit: int) -> object:
-    """Return a JSON value with valid Unicode and finite numbers only. Raises ValueError."""
+    """Return a JSON value with valid Unicode, finite numbers and few levels. Raises ValueError."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if len(text) > limit:
         raise ValueError(f"longer than {limit} characters")
-    return json.loads(text.encode("utf-8", "replace"))
+    made: object = json.loads(text.encode("utf-8", "replace"))
+    if _levels(made) > _LEVELS:
+        raise ValueError(f"nested more than {_LEVELS} deep")
+    return made
+
+
+def _levels(value: object) -> int:
+    """Count how deep lists and objects are nested."""
+    count, level = 0, [value] if isinstance(value, dict | list) else []
+    while level:
+        count += 1
+        inner = [each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return count
 
 
 def object_of(value: object) -> dict[str, object]:
