@@ -64,7 +64,6 @@ async def _output(name: str, argv: tuple[str, ...]) -> bytes:
 def _from_keyring(name: str, entry: str) -> bytes:
     try:
         import keyring  # of the extra `keyring`
-        from keyring.errors import KeyringError
     except ImportError:
         raise _unreadable(
             name,
@@ -74,8 +73,9 @@ def _from_keyring(name: str, entry: str) -> bytes:
     service, _, user = entry.rpartition("/")
     try:
         return (keyring.get_password(service, user) or "").encode()
-    except KeyringError as error:
-        raise _unreadable(name, f"the keyring refused: {error}") from None
+    except Exception as error:  # noqa: BLE001 - what stands behind it is others' code, and may raise anything
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _unreadable(name, f"the keyring refused: {why}") from None
 
 
 def _unreadable(name: str, why: str, hint: str = "") -> HutchError:
