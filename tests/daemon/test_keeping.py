@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio import to_thread
+from mcp import Client as McpClient
+from mcp.types import TextContent
 
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
@@ -19,6 +21,7 @@ from hutch.state.store import open_state
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.group_records import Forks
+from hutch_mcp_tools.server import build_server
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.attempts import attempted, begin
@@ -176,6 +179,28 @@ async def test_a_command_is_tried_in_a_fork_of_each_which_goes_again(
             assert (await output(client, await client.get_run(each["check"]["run_id"])))[0] == "seen\n"
         assert [each.name for each in await client.list_volumes()] == volumes
         assert {each.changed for each in await client.compare_attempts([GROUP], 0)} == {101}
+
+
+async def test_agents_look_at_attempts_and_keep_one_by_the_tools_they_have(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d") as made, made.client() as client:
+        snapshot = await begin(client)
+        first, second = await attempted(made, client, GROUP, 2)
+        async with McpClient(build_server(client, version="0")) as agent:
+            told = await answer(agent, "get_session", session_id=GROUP)
+            assert told.startswith(f"group={GROUP} status=idle agent=claude volume=web snapshot={snapshot}\n")
+            assert f"attempt=2 session={second} status=idle volume=web-abc-2 changed=101 " in told
+            assert told.count("\n    M /src/") == 38  # of each the first twenty, one of which is gone
+            kept = await answer(agent, "apply_changes", review=second)
+            assert kept == f"applied 101 changes to volume web at snapshot {snapshot + 1}; 0 wait"
+            assert (await answer(agent, "apply_changes", review=first)).startswith("error: volume_moved_on")
+            await answer(agent, "stop_session", session_id=GROUP, remove=True)
+        assert await who(client) == second
+        assert [each.name for each in await client.list_volumes()] == ["web"]
+
+
+async def answer(agent: McpClient, tool: str, **arguments: object) -> str:
+    result = await agent.call_tool(tool, arguments)
+    return "".join(part.text for part in result.content if isinstance(part, TextContent))
 
 
 async def test_a_group_is_its_principal_s_alone(tmp_path: Path) -> None:
