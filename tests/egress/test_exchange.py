@@ -1,53 +1,15 @@
 """Exchanges: what a client asked is what the server gets, what is ambiguous is refused, over real TLS."""
 
-import ssl
-from collections.abc import Sequence
-from contextlib import suppress
-
 import anyio
 import pytest
 from anyio.abc import ByteStream
-from anyio.streams.tls import TLSAttribute
 
-from hutch.egress.exchange import Answer, Exchange, Reply, Request, UnreachedError
-from hutch.egress.exchange.authority import Authority
+from hutch.egress.exchange import Answer, Exchange, Request
 from hutch.egress.exchange.http import DRAIN_S
+from support.exchange_steps import Looking
 from support.exchange_world import HOST, Server, read_all, world
 
 GET = b"GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
-
-
-class Looking:
-    """A step that changes nothing, and says what it saw."""
-
-    def __init__(self, hosts: Sequence[str] = (HOST,)) -> None:
-        self.hosts = tuple(hosts)
-        self.events: list[object] = []
-
-    async def begin(self, request: Request) -> Exchange | Answer:
-        self.events.append((request.method, request.target))
-        return Seeing(request, self.events)
-
-
-class Seeing(Exchange):
-    def __init__(self, request: Request, events: list[object]) -> None:
-        super().__init__(request)
-        self.events = events
-
-    def send(self, data: bytes) -> bytes:
-        self.events.append(data)
-        return data
-
-    def reply(self, reply: Reply) -> Reply:
-        self.events.append(reply.status)
-        return reply
-
-    def receive(self, data: bytes) -> bytes:
-        self.events.append(data)
-        return data
-
-    def end(self, *, is_whole: bool) -> None:
-        self.events.append(is_whole)
 
 
 def head_and_body(answer: bytes) -> tuple[bytes, bytes]:
@@ -219,15 +181,6 @@ async def test_who_waits_to_be_asked_for_a_body_is_answered_and_not_waited_for()
             assert (await here.ask(asked)).startswith(b"HTTP/1.1 403")
 
 
-async def test_a_server_that_cannot_prove_its_name_is_not_asked() -> None:
-    server = Server()
-    with pytest.raises(BaseExceptionGroup) as raised:
-        async with world(server, [Looking()], trusted=False) as here:
-            assert b"did not prove who it is" in await here.ask(GET)
-    assert raised.group_contains(UnreachedError)
-    assert not server.seen
-
-
 async def test_a_cut_answer_is_cut_for_the_client_too() -> None:
     async def cut(stream: ByteStream) -> None:
         await stream.receive()
@@ -269,38 +222,6 @@ async def test_large_bodies_pass_both_ways() -> None:
             answer = await read_all(client)
     assert len(server.seen[0].body) == 2 << 20
     assert answer.count(b"y") == 4 << 20
-
-
-async def test_only_http_1_is_offered_and_only_for_the_judged_name() -> None:
-    async with world(Server(), [Looking(), Looking(["*.example.org"])]) as here:
-        async with here.dial(alpn=["h2", "http/1.1"]) as client:
-            assert client.extra(TLSAttribute.alpn_protocol) == "http/1.1"
-        with pytest.raises((ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)):
-            async with here.dial("a.example.org"):
-                pytest.fail("another name than the judged one was served")
-    assert here.exchanges.reads("a.example.org", 443)
-    assert not here.exchanges.reads("a.example.org", 80)
-    assert not here.exchanges.reads("example.org", 443)
-
-
-async def test_clients_take_the_authority_for_its_own_hosts_alone() -> None:
-    authority = Authority("r-test", [HOST, "example.org"])
-    trust = ssl.create_default_context(cadata=authority.certificate.decode())
-    for host in (HOST, "a.example.org"):
-        shake_hands(authority, trust, host)
-    for host in ("example.com", "127.0.0.1", "notlocalhost", "notexample.org"):
-        with pytest.raises(ssl.SSLCertVerificationError, match="subtree"):
-            shake_hands(authority, trust, host)
-
-
-def shake_hands(authority: Authority, trust: ssl.SSLContext, host: str) -> None:
-    """What a client of `host` says to what the authority answers in its name."""
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trust.wrap_bio(to_client, to_server, server_hostname=host)
-    server = authority.context(host).wrap_bio(to_server, to_client, server_side=True)
-    for side in (client, server, client):
-        with suppress(ssl.SSLWantReadError):
-            side.do_handshake()
 
 
 @pytest.mark.parametrize("from_server", [False, True])
