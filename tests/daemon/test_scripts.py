@@ -176,12 +176,40 @@ async def test_what_cannot_be_is_refused_before_anything_starts(client: Client) 
         "script_invalid": {"script": {"name": "x.rb", "text": ""}},
         "session_invalid": {"session_id": "new", "args": {"user": "a"}},
         "agent_unknown": {"agent": "nobody", "args": {"user": "a"}},
+        "volume_name_invalid": {"volumes": ["-$args[user]:/x"], "args": {"user": "a"}},
     }
     for code, values in refused.items():
         with pytest.raises(ServiceError) as error:
             await run(client, ["x"], **{"script": {"name": "x.py", "text": PYTHON}, **values})
         assert error.value.code == code
     assert len(await client.list_runs()) == before
+
+
+@pytest.mark.parametrize(
+    ("volumes", "said"),
+    [
+        ([f"v{n}:/v{n}" for n in range(11)], "at most 10 volumes"),
+        (["state-$args[user]:/a", "state-ada:/b"], "volume 'state-ada' is asked for twice"),
+        (["one:/a", "two:/a"], "two mounts overlap"),
+    ],
+)
+async def test_volumes_are_judged_as_those_of_a_command(
+    volumes: list[str], said: str, client: Client
+) -> None:
+    with pytest.raises(ServiceError) as refused:
+        await script(client, "x.py", PYTHON, volumes=volumes, args={"user": "ada"})
+    assert refused.value.code == "volume_invalid"
+    assert said in refused.value.message
+
+
+async def test_with_an_agent_a_budget_is_held_or_refused(client: Client) -> None:
+    values: dict[str, Any] = {"agent": "claude", "network": "none", "args": {"user": "a"}}
+    with pytest.raises(ServiceError) as refused:
+        await script(client, "x.py", PYTHON, budget_usd=1, **values)
+    assert refused.value.code == "budget_unmetered"
+    with pytest.raises(ServiceError) as refused:
+        await run(client, ["x"], **values)  # a command has no use for one
+    assert refused.value.code == "script_invalid"
 
 
 async def test_typescript_runs_where_the_node_can(client: Client) -> None:

@@ -35,7 +35,8 @@ async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: s
     `agent_keyless`.
     """
     rooms = runs.rooms
-    assert request.script is not None  # the caller has looked
+    if request.script is None:
+        raise HutchError("script_invalid", "an agent goes with a script", "its own tasks are of start_agent")
     if request.session_id is not None:
         raise HutchError(
             "session_invalid",
@@ -48,6 +49,13 @@ async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: s
     agent = _agent(rooms, request.agent)
     wish = replace(wish, command=started.argv, network=wish.network or (agent.network if agent else None))
     plan = await plan_for(rooms, wish, principal, agent=agent)
+    if agent and wish.budget_usd and not plan.network.metered:  # an agent would watch it by itself
+        raise HutchError(
+            "budget_unmetered",
+            "a budget was asked for, and no host of this run's network is metered",
+            "let the daemon's owner name hosts under network.NAME.metered",
+        )
+    plan = replace(plan, requested={**plan.requested, "agent": request.agent})
     if not wish.cwd:
         plan = plan.with_command(replace(plan.command, cwd=_workplace(plan)))
     if isinstance(rooms.launchers[plan.method], AgentLauncher):

@@ -77,7 +77,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         volumes = await as_left(self._runs, request.volumes, request.args, self._principal)
         request = request.model_copy(update={"volumes": volumes})
         wish, stdin = wish_of(request), request.stdin
-        if request.script is not None:
+        if request.script is not None or request.agent:
             live = await start_script(self._runs, request, wish, self._principal)
         elif request.session_id is None:
             live = await self._start(wish, stdin)

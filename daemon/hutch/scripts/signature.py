@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -57,7 +58,9 @@ _KINDS = {
 
 def _of_python(text: str) -> Signature | Unreadable | None:
     try:
-        body = ast.parse(text).body
+        with warnings.catch_warnings():  # what it says of a script is for its author
+            warnings.simplefilter("ignore")
+            body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return UNREADABLE  # perhaps newer than this Python; the one inside will tell
     found: Signature | Unreadable | None = None
