@@ -202,6 +202,20 @@ async def test_volumes_are_judged_as_those_of_a_command(
     assert said in refused.value.message
 
 
+async def test_a_method_without_mounts_runs_scripts_too(tmp_path: Path) -> None:
+    more = "[policy]\nneeds = []\n[methods.landlock]\nkind = 'landlock'\n"
+    async with daemon(tmp_path / "d", more) as made, made.client() as client:
+        text = "def main(a):\n    print('said')\n    return a\n"
+        try:
+            record = await script(client, "x.py", text, args={"a": [1]}, method="landlock")
+        except ServiceError as error:
+            need("landlock", error.code != "method_unavailable", error.message, error.hint)
+            raise
+        assert (record.exit_code, record.result) == (0, [1])
+        record = await script(client, "x.sh", 'a="$1"; echo "$a"', args={"a": "b c"}, method="landlock")
+        assert record.result == "b c"
+
+
 async def test_with_an_agent_a_budget_is_held_or_refused(client: Client) -> None:
     values: dict[str, Any] = {"agent": "claude", "network": "none", "args": {"user": "a"}}
     with pytest.raises(ServiceError) as refused:

@@ -32,7 +32,9 @@ def refused(text: str, name: str = "x.py", **args: object) -> str:
 
 def test_a_script_is_given_as_it_is_under_its_own_name() -> None:
     made = started("def main(a, b=1): ...\n", "report.py", a="x")
-    assert made.argv == ("python3", "/given/script/python.py")
+    line = 'exec python3 "$HUTCH_SCRIPT/python.py" "$@"'
+    assert made.argv == ("sh", "-c", line, "python3", "main", "Python")
+    assert made.env == {"HUTCH_SCRIPT": "/given/script"}
     assert made.given["script/of/report.py"] == b"def main(a, b=1): ...\n"
     assert call(made)["args"] == {"a": "x"}
     assert made.has_result
@@ -122,6 +124,8 @@ def test_what_is_too_large_is_refused() -> None:
     assert "over 1 MiB" in refused("def main(a): ...", a="x" * (1 << 20))
     assert "over 1 MiB" in refused("#" * (1 << 20) + "\n")
     assert "known here" in refused("", "x.rb")
+    for name in ("..py", "a\0.py", "é" * 120 + ".py"):
+        assert "no script can be called" in refused("", name)
 
 
 @pytest.mark.parametrize("part", ["export const main ", "export {", "export function main<", "export  "])

@@ -56,6 +56,7 @@ async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: s
             "let the daemon's owner name hosts under network.NAME.metered",
         )
     plan = replace(plan, requested={**plan.requested, "agent": request.agent})
+    plan = plan.with_command(replace(plan.command, env={**plan.command.env, **started.env}))
     if not wish.cwd:
         plan = plan.with_command(replace(plan.command, cwd=_workplace(plan)))
     if isinstance(rooms.launchers[plan.method], AgentLauncher):

@@ -12,14 +12,17 @@ from hutch.scripts.signature import Parameter, Signature, Unreadable, signature_
 
 MAX_SCRIPT = 1 << 20  # bytes
 MAX_ARGS = 1 << 20  # bytes of all arguments, as JSON
+_MAX_NAME = 200  # bytes; file systems take 255
 _MAX_WORD = 128 * 1024 - 1  # bytes of one argument of a program: execve(2), MAX_ARG_STRLEN
 _FOLDER = "script"  # beneath what a run is given
+FOLDER = (
+    "HUTCH_SCRIPT"  # has the folder of the given files: a method without mounts maps variables, and no words
+)
 _GUESTS = {
-    Guest.PYTHON: ("python.py",),
-    Guest.JAVASCRIPT: ("javascript.sh", "javascript.mjs"),
-    Guest.BASH: ("bash.sh",),
+    Guest.PYTHON: ("python3", "python.py"),
+    Guest.JAVASCRIPT: ("sh", "javascript.sh", "javascript.mjs"),
+    Guest.BASH: ("bash", "bash.sh"),
 }
-_PROGRAMS = {Guest.PYTHON: "python3", Guest.JAVASCRIPT: "sh", Guest.BASH: "bash"}
 _KINDS: dict[type, str] = {
     str: "text",
     bool: "true or false",
@@ -43,6 +46,7 @@ class Started:
     """What a script needs inside."""
 
     argv: tuple[str, ...]
+    env: Mapping[str, str]
     given: Mapping[str, bytes] = field(repr=False)  # path beneath what the run is given -> content
     language: Language
     has_result: bool  # its standard output is what `main` returned
@@ -57,13 +61,15 @@ def start(
     """
     language = language_of(script.name)
     name = PurePosixPath(script.name).name
+    if name.startswith(".") or "\0" in name or len(name.encode("utf-8", "replace")) > _MAX_NAME:
+        raise HutchError("script_invalid", f"no script can be called {name[:80]!r}", "give it a plain name")
     source = script.text.encode("utf-8", "replace")
     if len(source) > MAX_SCRIPT:
         raise HutchError("script_invalid", f"{name[:80]} is over 1 MiB", "put what is large into a volume")
     found = signature_of(script.text, language)
     taken = _taken(name, found, args, elsewhere)
     own = f"{_FOLDER}/of/{name}"
-    call: dict[str, object] = {"script": str(folder / own), "args": taken}
+    call: dict[str, object] = {"script": name, "args": taken}
     if isinstance(found, Signature):
         call |= {"order": None if found.is_object else [p.name for p in found.parameters]}
     elif language.guest is Guest.JAVASCRIPT and found is not None:
@@ -76,12 +82,13 @@ def start(
     given = {own: source, f"{_FOLDER}/call.json": _json(call)}
     if isinstance(found, Signature) and language.guest is Guest.BASH:
         given[f"{_FOLDER}/words"] = b"".join(word + b"\0" for word in _words(found, taken))
-    for file in _GUESTS[language.guest]:
+    program, *files = _GUESTS[language.guest]
+    for file in files:
         given[f"{_FOLDER}/{file}"] = resources.files(__package__).joinpath("guest", file).read_bytes()
-    argv = [_PROGRAMS[language.guest], str(folder / _FOLDER / _GUESTS[language.guest][0])]
-    if language.guest is Guest.JAVASCRIPT:
-        argv += ["main" if found else "program", language.name]
-    return Started(tuple(argv), given, language, found is not None)
+    line = f'exec {program} "${FOLDER}/{files[0]}" "$@"'
+    words = ("main" if found is not None else "program", language.name)
+    env = {FOLDER: str(folder / _FOLDER)}
+    return Started(("sh", "-c", line, program, *words), env, given, language, found is not None)
 
 
 def _json(call: Mapping[str, object]) -> bytes:

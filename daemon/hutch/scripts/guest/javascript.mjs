@@ -31,7 +31,7 @@ function tell(error) {
 }
 
 async function returned() {
-  const script = await import(pathToFileURL(call.script).href);
+  const script = await import(new URL(`of/${encodeURIComponent(call.script)}`, import.meta.url).href);
   if (!call.has_main) return undefined;
   const main = script.main ?? script.default;
   const words = call.order === null ? [call.args] : call.order.map((name) => call.args[name]);

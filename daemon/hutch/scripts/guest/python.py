@@ -78,17 +78,18 @@ def main() -> int:
     with open(os.path.join(HERE, "call.json"), encoding="utf-8") as file:
         call = json.load(file)
     sys.path[0] = os.getcwd()  # modules beside what it works on
-    sys.argv = [call["script"]]
+    script = os.path.join(OWN, call["script"])
+    sys.argv = [script]
     if not call["has_main"]:
         del sys.modules["__main__"]
-        runpy.run_path(call["script"], run_name="__main__")
+        runpy.run_path(script, run_name="__main__")
         return 0
     sys.stdout.flush()
     result = os.dup(1)  # not inherited by children
     os.dup2(2, 1)
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     try:
-        value = returned(call["script"], call["args"])
+        value = returned(script, call["args"])
         text = json.dumps(value, default=plain, allow_nan=False)
     except Exception as error:
         tell(error)
