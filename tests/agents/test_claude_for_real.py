@@ -12,6 +12,7 @@ from hutch.agents import (
     Answered,
     ClaudeCode,
     Ending,
+    Erred,
     FileChanged,
     McpServer,
     Outcome,
@@ -209,6 +210,13 @@ async def test_a_server_of_mcp_runs_in_the_sandbox_and_no_other(
     assert [event.tool for event in events if isinstance(event, ToolStarted)] == ["mcp__adder__add"]
     assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
     assert not (volume / "started").exists()
+
+
+async def test_a_server_that_does_not_start_is_told(model: Model, volume: Path, agent: ClaudeCode) -> None:
+    what = replace(first({"text": "Without it."}), servers={"dead": McpServer(("no-such-program",))})
+    events, outcome = await run(model, volume, agent, what)
+    assert outcome.ok
+    assert Erred("the MCP server dead did not start") in events
 
 
 async def test_a_result_has_the_form_that_was_asked_for(

@@ -89,8 +89,8 @@ def test_a_next_turn_with_all_that_one_can_have() -> None:
     assert sorted(command.given) == ["hutch.config.toml", "schema.json", "skills/tidy/SKILL.md"]
     assert command.stdin == b"# How to work, in this turn\n\nMention the heron.\n\n# What to do\n\nDo it."
     assert settings(turn)["mcp_servers"] == {
-        "a": {"command": "prog", "args": ["-x"], "env": {"WORD": "secret"}},
-        "b": {"url": "https://mcp.example.org/mcp", "http_headers": {"X-Y": "z"}},
+        "a": {"command": "prog", "args": ["-x"], "env": {"WORD": "secret"}, "required": True},
+        "b": {"url": "https://mcp.example.org/mcp", "http_headers": {"X-Y": "z"}, "required": True},
     }
     assert command.hosts == ("api.openai.com:443", "mcp.example.org:443")
     assert not any("secret" in word for word in (*command.argv, *command.env.values()))

@@ -165,6 +165,13 @@ async def test_a_server_of_mcp_runs_in_the_sandbox(model: Model, volume: Path, a
     assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
 
 
+async def test_a_server_that_does_not_start_ends_the_turn(model: Model, volume: Path, agent: Codex) -> None:
+    what = replace(first({"text": "?"}), servers={"dead": McpServer(("no-such-program",))})
+    _, outcome = await run(model, volume, agent, what, KEY)
+    assert outcome.ending is Ending.NOT_STARTED
+    assert "required MCP servers failed to initialize: dead" in outcome.error
+
+
 async def test_a_schema_is_told_to_the_model(model: Model, volume: Path, agent: Codex) -> None:
     what = replace(first({"text": '{"sum": 3}'}), output_schema={"type": "object", "title": "heronry"})
     _, outcome = await run(model, volume, agent, what, KEY)

@@ -111,6 +111,9 @@ class ClaudeReading:
         self._model = text_of(line.get("model"), LINE)
         if self._name(line):
             yield SessionNamed(self._session_id or "", self._model)
+            for server in objects_of(line.get("mcp_servers"))[:_TRACKED]:
+                if server.get("status") == "failed":  # it goes on without it
+                    yield Erred(f"the MCP server {text_of(server.get('name'), LINE)} did not start")
 
     def _name(self, line: dict[str, object]) -> bool:
         """Take a line's session id; whether it is news."""

@@ -165,10 +165,11 @@ def _arguments(turn: AgentTurn) -> Iterator[str]:
 
 
 def _server(server: McpServer) -> dict[str, object]:
+    # Required: it would go on without one that does not start, and tell nobody
     if server.url:
-        return {"url": server.url, "http_headers": dict(server.headers)}
+        return {"url": server.url, "http_headers": dict(server.headers), "required": True}
     program, *args = server.command
-    return {"command": program, "args": args, "env": dict(server.env)}
+    return {"command": program, "args": args, "env": dict(server.env), "required": True}
 
 
 def _rollouts(folder: Path) -> Iterator[tuple[float, str, tuple[str, ...]]]:
