@@ -126,7 +126,7 @@ def test_the_secrets_are_listed_with_who_may_use_them(hutch: Hutch, capfd: Captu
     assert lines["anthropic"].split()[1:] == [
         "$ANTHROPIC_API_KEY",
         "api.anthropic.com:443",
-        *["header", "x-api-key", "claude"],
+        *["header", "x-api-key", "claude,", "opencode"],
     ]
     assert lines["tracker"].endswith("callers")
     assert hutch("secret", "ls", "--json") == 0

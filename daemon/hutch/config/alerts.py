@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from hutch.config.kinds import Choice, Each, Text
+from hutch.config.kinds import URL, Choice, Each
 from hutch.config.reader import Reader
 from hutch.config.secrets import Words
 
@@ -17,7 +17,7 @@ class Alert:
 
     on: Annotated[tuple[str, ...], Each(Choice(EVENTS))] = EVENTS
     command: Annotated[tuple[str, ...], Words()] = ()
-    webhook: Annotated[str, Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")] = ""
+    webhook: Annotated[str, URL] = ""
 
 
 def check_alerts(reader: Reader, alerts: Mapping[str, Alert]) -> None:

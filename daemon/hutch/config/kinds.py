@@ -41,6 +41,9 @@ class Text:
         return value
 
 
+URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""

@@ -9,6 +9,7 @@ from typing import Annotated
 from hutch.config.alerts import Alert
 from hutch.config.http_rules import HttpRules, RequestRules
 from hutch.config.kinds import (
+    URL,
     Address,
     AnyOf,
     Bounds,
@@ -51,7 +52,6 @@ _ORIGIN = Text(rf"https?://{_NAME}(:[0-9]{{1,5}})?", "an origin such as https://
 _IMAGE = Text(r"[A-Za-z0-9*][A-Za-z0-9._/:@*-]{0,254}", "an image's name with its tag, or a pattern with *")
 _GRANTED_SECRET = Text(r"[a-z0-9_-]+(:env)?", "the name of a secret, or NAME:env for its value itself")
 _VARIABLE = Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")
-_URL = Text(r"(https?://[^\s/]+[^\s]*)?", "an http or https URL, or empty")
 _STORE = Text(
     r"(file:///[^\s]*|(s3|az|gs)://[^\s/?#]+(/[^\s?#]*)?)?",
     "file:///FOLDER, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX, or empty",
@@ -81,7 +81,7 @@ class Storage:
     """Where volumes are kept. Secrets are named, never written here."""
 
     url: Annotated[str, _STORE] = ""
-    endpoint_url: Annotated[str, _URL] = ""
+    endpoint_url: Annotated[str, URL] = ""
     region: Annotated[str, Text()] = ""
     addressing: Annotated[str, Choice(("auto", "path", "virtual"))] = "auto"
     account: Annotated[str, Text()] = ""
@@ -180,7 +180,7 @@ class Agent:
     session_pattern: Annotated[str, Text()] = ""  # of the adapter `command`
     model: Annotated[str, Text()] = ""  # "": the agent's own default
     network: Annotated[str, Text()] = "anthropic"  # names, with commas between them
-    base_url: Annotated[str, _URL] = ""  # "": the agent's own
+    base_url: Annotated[str, URL] = ""  # "": the agent's own
     secrets: Annotated[tuple[str, ...], Each(Text())] = ("anthropic",)
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB

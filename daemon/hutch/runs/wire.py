@@ -182,8 +182,8 @@ def secret_check(checked: Checked) -> SecretCheck:
     """What a secret's host answered."""
     told = {
         True: "it works",
-        False: "it is refused",
-        None: "the answers are alike, which proves nothing; try another --path",
+        False: "it is refused; is its value still good, and its place where this host wants it?",
+        None: "alike, which proves nothing; name a path that needs it: --path",
     }[checked.works]
     return SecretCheck(
         url=checked.url, status=checked.status, without=checked.without, works=checked.works, told=told
