@@ -14,6 +14,7 @@ from hutch.cli import COMMANDS, hutch
 from hutch.config import (
     Agent,
     Budget,
+    Bundle,
     Config,
     Daemon,
     Limits,
@@ -104,6 +105,7 @@ SECTIONS = {
     "[policy]": Policy,
     "[policy.limits]": Limits,
     "[agents.NAME]": Agent,
+    "[bundles.NAME]": Bundle,
     "[network.NAME]": Network,
     "[tiers.NAME]": Tier,
     "[principals.NAME]": Principal,

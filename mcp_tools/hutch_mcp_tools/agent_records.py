@@ -71,5 +71,8 @@ class AgentRequest(TurnBounds):
     instructions: str | None = None  # added to the agent's system prompt for this run
     skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
     mcp_servers: dict[str, McpServerSpec] = {}  # that the agent is to use, by name
+    bundles: list[
+        str
+    ] = []  # of the configuration: "NAME", or of its "NAME:instructions", ":skills" or ":mcp"
     resume: bool = True  # False: a new conversation though the volume holds one
     volume_wait_s: VolumeWaitS = 0

@@ -12,7 +12,8 @@ import pytest
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import RunRecord, ServiceError, SessionRecord
-from support.daemon import Daemon, daemon, model_config, scripted_model, turn
+from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
+from support.daemon import run as run_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # several turns of a real agent each
 
@@ -176,3 +177,30 @@ async def test_a_stop_lets_the_agent_write_down_what_it_has_and_its_next_prompt_
         assert (session.status, session.error) == ("idle", run.reason)
         after = await turn(client, DONE, "work")
         assert (after.status, after.agent_session_id) == ("idle", session.agent_session_id)
+
+
+async def test_a_bundle_is_laid_in_for_a_turn_and_leaves_the_users_files_alone(tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    (house / "tidy").mkdir(parents=True)
+    (house / "tidy/SKILL.md").write_text("---\nname: tidy\ndescription: How to tidy up.\n---\nSweep.\n")
+    (house / "how.md").write_text("Answer in rhyme.")
+    bundle = f'\n[bundles.house]\ninstructions = "{house}/how.md"\nskills = ["{house}"]\n'
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", config(url) + bundle, env=KEY) as made,
+        made.client() as client,
+    ):
+        with pytest.raises(ServiceError) as unknown:
+            await start(client, DONE, "work", bundles=["home"])
+        assert unknown.value.code == "bundle_unknown"
+        mine = "mkdir -p .claude/skills/tidy; echo mine > .claude/skills/tidy/SKILL.md; echo mine > CLAUDE.md"
+        await run_command(client, mine, volumes=["work"])
+        look = [{"shell": "cat /opt/given/instructions.md; find /opt/given -name SKILL.md"}, {"text": "ok"}]
+        session = await turn(client, f"Look. SCRIPT: {json.dumps(look)}", "work", bundles=["house"])
+        said, _ = await output(client, await client.get_run(session.run_id or ""))
+        assert "Answer in rhyme." in said
+        assert "tidy/SKILL.md" in said
+        left = await run_command(client, "cat CLAUDE.md .claude/skills/*/SKILL.md", volumes=["work"])
+        assert (await output(client, left))[0] == "mine\nmine\n"
+        changed = (await client.get_run(session.run_id or "")).changed["work"]
+        assert [path for path in changed if ".hutch" not in path] == []

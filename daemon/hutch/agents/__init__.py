@@ -53,6 +53,7 @@ from hutch.agents.events import (
     Usage,
 )
 from hutch.agents.gemini import Gemini
+from hutch.agents.laying_in import read_instructions, read_skills
 from hutch.agents.opencode import OpenCode
 from hutch.agents.registry import READINGS, find_agent
 from hutch.agents.stored import (
@@ -99,6 +100,8 @@ __all__ = [
     "give",
     "is_session_id",
     "lay_state",
+    "read_instructions",
     "read_session",
+    "read_skills",
     "write_session",
 ]

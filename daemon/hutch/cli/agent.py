@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hutch.agents import READINGS
+from hutch.agents import READINGS, read_instructions, read_skills
 from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
 from hutch.cli.changes import tell_workspace
@@ -21,6 +21,7 @@ from hutch.cli.refusal import report
 from hutch.cli.run import Collecting
 from hutch.cli.story import Story
 from hutch.cli.waiting import Waiting
+from hutch.config.kinds import is_name
 from hutch.errors import HutchError
 from hutch.exit_codes import FAILED, exit_code
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
@@ -47,15 +48,12 @@ Examples:
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")
 @click.option(
-    "--instructions",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file: how to work, for this turn.",
+    "--instructions", metavar="FILE|NAME", help="How to work, for this turn: a file, or a bundle's."
 )
 @click.option(
-    "--skills",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder that holds skills, a folder each.",
+    "--skills", metavar="DIR|NAME", help="A folder that holds skills, a folder each; or a bundle's."
 )
+@click.option("--bundle", multiple=True, metavar="NAME", help="A bundle of the configuration, all of it.")
 @click.option("--model", metavar="NAME[,NAME…]", help="The model to ask; several go with --forks.")
 @forks_options
 @click.option("--net", metavar="NAME,…", help="Networks of the configuration instead of the agent's own.")
@@ -195,7 +193,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
                 f"--session repeats what the session began with; --{word} goes with --volume"
             )
         return _NextTask(name, session, prompt, asked(TurnBounds, **bounds))
-    instructions, skills = options["instructions"], options["skills"]
+    instructions, skills = _place(options["instructions"]), _place(options["skills"])
     request = asked(
         AgentRequest,
         agent=name,
@@ -209,8 +207,9 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         tier=options["tier"],
         network=options["net"],
         secrets=list(options["secret"]),
-        instructions=_text(instructions) if instructions else None,
+        instructions=read_instructions(instructions) if instructions else None,
         skills=_skills(skills) if skills else {},
+        bundles=_bundles(options),
         mcp_servers=_servers(options["mcp_config"] or {}),
         resume=not options["new"],
         **bounds,
@@ -229,24 +228,22 @@ def _servers(config: dict[str, Any]) -> dict[str, Any]:
 
 def _skills(folder: Path) -> dict[str, dict[str, str]]:
     """The skills in a folder: itself one, or a folder for each."""
-    places = [folder.resolve()] if (folder / "SKILL.md").exists() else sorted(folder.iterdir())
-    skills = {
-        place.name: {
-            str(file.relative_to(place)): _text(file) for file in sorted(place.rglob("*")) if file.is_file()
-        }
-        for place in places
-        if (place / "SKILL.md").is_file()
-    }
-    if not skills:
+    if not (skills := read_skills(folder)):
         raise click.UsageError(f"{folder} holds no skill: a folder with a SKILL.md")
     return skills
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode()
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{file} is not UTF-8 text") from None
+def _bundles(options: dict[str, Any]) -> list[str]:
+    """What is named by its name, and not by its place."""
+    parts = ((options[part], part) for part in ("instructions", "skills"))
+    return [*options["bundle"], *(f"{given}:{part}" for given, part in parts if given and not _place(given))]
+
+
+def _place(given: str | None) -> Path | None:
+    """A file or folder of this host; None: it is the name of a bundle."""
+    if given is None or (is_name(given) and not Path(given).exists()):
+        return None
+    return Path(given)
 
 
 def _story(invocation: Invocation, name: str, *, aside: bool = False) -> Display:

@@ -7,6 +7,7 @@ Every key stands in config.example.toml with its default.
 """
 
 from hutch.config.alerts import Alert
+from hutch.config.bundles import Bundle
 from hutch.config.kinds import Address
 from hutch.config.load import load, parse, read
 from hutch.config.narrowing import Repository, Tier
@@ -35,6 +36,7 @@ __all__ = [
     "Agent",
     "Alert",
     "Budget",
+    "Bundle",
     "Config",
     "Daemon",
     "Limits",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from hutch.config.alerts import Alert, check_alerts
+from hutch.config.bundles import Bundle, check_bundles
 from hutch.config.kinds import is_name
 from hutch.config.narrowing import TIERS, Tier
 from hutch.config.places import expand_home, find, place
@@ -80,6 +81,7 @@ _SECTIONS = (
     "retention",
     "prices",
     "budgets",
+    "bundles",
     "secrets",
     "alerts",
 )
@@ -147,6 +149,7 @@ def read(document: Mapping[str, object], env: Mapping[str, str], source: str, fi
         volumes=reader.record(VolumeRules, document.get("volumes", {}), "volumes", VolumeRules()),
         retention=reader.record(Retention, document.get("retention", {}), "retention", Retention()),
         prices=read_prices(reader, document.get("prices", {})),
+        bundles=_named(reader, Bundle, document.get("bundles", {}), "bundles", {}),
         budgets=_named(reader, Budget, document.get("budgets", {}), "budgets", {}),
         alerts=_named(reader, Alert, document.get("alerts", {}), "alerts", {}),
         secrets=_named(reader, Secret, secrets, "secrets", built_in_secrets(secrets)),
@@ -158,6 +161,8 @@ def read(document: Mapping[str, object], env: Mapping[str, str], source: str, fi
     _check_policy(reader, config)
     _check_agents(reader, config)
     check_tiers(reader, config)
+    named = {f"agents.{name}.bundles": agent.bundles for name, agent in config.agents.items()}
+    check_bundles(reader, config.bundles, named)
     check_budgets(reader, config.budgets, {OWNER: None, **config.principals})
     check_secrets(reader, config)
     check_alerts(reader, config.alerts)

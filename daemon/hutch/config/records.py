@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from hutch.config.alerts import Alert
+from hutch.config.bundles import Bundle
 from hutch.config.http_rules import HttpRules, RequestRules
 from hutch.config.kinds import (
     URL,
@@ -185,6 +186,7 @@ class Agent:
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB
     max_minutes: Annotated[float, Number(0.1, 1440, "minutes")] = 60.0
+    bundles: Annotated[tuple[str, ...], Each(Text())] = ()
     stop_grace_s: Annotated[float, Number(0, 300, "seconds")] = 10.0
     retries: Annotated[int, Whole(0, 100)] = 5
     retry_s: Annotated[float, Number(0, 600, "seconds")] = 15.0
@@ -261,5 +263,6 @@ class Config:
     prices: Mapping[str, Price] = field(default_factory=dict)  # by the names of models
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     alerts: Mapping[str, Alert] = field(default_factory=dict)
+    bundles: Mapping[str, Bundle] = field(default_factory=dict)
     file: Path | None = None
     document: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)  # as it was read

@@ -6,6 +6,7 @@ from hutch.jobs import Job, JobJournal
 from hutch.policy import Plan, shown
 from hutch.runner.telling import TellingRun
 from hutch.runs.asking import wish_of
+from hutch.runs.bundles import with_bundles
 from hutch.runs.log import RunLog
 from hutch.runs.path import OneCommand, Work
 from hutch.runs.planning import plan_for
@@ -42,6 +43,7 @@ class Preparing:
         request = self.job.agent
         assert request is not None
         agent = find_agent(self.rooms, request.agent)
+        request = await with_bundles(self.rooms.config, request)
         request, fork = await with_volume(self.rooms, request, self.job.principal)
         session = self.job.session or await new_session(self.rooms, request, self.job.principal)
         plan = await plan_turn(self.rooms, session, request, fork)

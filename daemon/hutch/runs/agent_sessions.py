@@ -16,7 +16,7 @@ from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
-_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets", "mcp_servers")
+_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets", "mcp_servers", "bundles")
 
 
 class AgentSessions:

@@ -13,6 +13,7 @@ from hutch.budgets import Spent
 from hutch.budgets.accounts import Key
 from hutch.errors import HutchError
 from hutch.policy import Plan, shown
+from hutch.runs.bundles import with_bundles
 from hutch.runs.line import Line
 from hutch.runs.live import LiveRun
 from hutch.runs.retrying import is_passing, pause_s
@@ -73,6 +74,7 @@ class Turns:
         self._planned.add(session.id)
         try:
             find_agent(self._rooms, request.agent)
+            await with_bundles(self._rooms.config, request)  # refused here rather than in the queue
             plan = await self._plan(session, request, turn)
             await self._rooms.state.put_session(session)
             await self._rooms.state.put_turn(turn)
@@ -194,6 +196,7 @@ class Turns:
                 return turn
             request = AgentRequest.model_validate(turn.request)
             agent = find_agent(self._rooms, request.agent)
+            request = await with_bundles(self._rooms.config, request)
             plan = plan or await self._plan(session, request, turn)
             turn, plan = await self._within_bounds(turn, plan)
             await self._runs.begin(live, plan)

@@ -35,6 +35,9 @@ Instructions = Annotated[str, Field(description="Added to its system prompt, for
 Skills = Annotated[
     Mapping[str, Mapping[str, str]], Field(description="Skill name to its files, each path to text.")
 ]
+Bundles = Annotated[
+    Sequence[str], Field(description="Named by the owner: instructions, skills, MCP servers in one.")
+]
 NO_SKILLS: Mapping[str, Mapping[str, str]] = {}
 Resume = Annotated[bool, Field(description="False: a new conversation though the volume holds one.")]
 McpServers = Annotated[
@@ -100,6 +103,7 @@ class AgentTools:
         secrets: Secrets = (),
         instructions: Instructions = "",
         skills: Skills = NO_SKILLS,
+        bundles: Bundles = (),
         mcp_servers: McpServers = NO_SERVERS,
         output_schema: OutputSchema = None,
         resume: Resume = True,
@@ -133,6 +137,7 @@ class AgentTools:
             secrets=list(secrets),
             instructions=instructions or None,
             skills=skills,
+            bundles=list(bundles),
             mcp_servers=dict(mcp_servers),
             output_schema=None if output_schema is None else dict(output_schema),
             max_turns=max_turns,
