@@ -95,7 +95,7 @@ def test_what_it_cannot_do_is_refused() -> None:
     assert "session id" in refused(replace(FIRST, session_id="latest"))
     assert "model" in refused(replace(FIRST, model="--yolo"))
     assert "budget" in refused(replace(FIRST, budget_usd=1.0))
-    assert "without a sandbox" in refused(replace(FIRST, protects_itself=True))
+    assert "on this host itself" in refused(replace(FIRST, protects_itself=True))
 
 
 def test_its_program_is_found_by_its_package_and_with_a_node(

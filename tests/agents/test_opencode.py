@@ -111,7 +111,7 @@ def test_what_it_cannot_do_is_refused() -> None:
     assert "model 'opus'" in refused(replace(FIRST, model="opus"))
     assert "session id" in refused(replace(FIRST, session_id="--help", resumes=True))
     assert "budget" in refused(replace(FIRST, budget_usd=1.0))
-    assert "without a sandbox" in refused(replace(FIRST, protects_itself=True))
+    assert "on this host itself" in refused(replace(FIRST, protects_itself=True))
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])

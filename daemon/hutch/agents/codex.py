@@ -22,7 +22,7 @@ from hutch.agents.given import (
     given_files,
     hosts_of,
     prompt_with_instructions,
-    refuse_budget,
+    refuse_unheld,
 )
 from hutch.agents.stored import STATE, is_uuid, newest_first
 
@@ -140,9 +140,7 @@ class Codex:
 
 
 def _refuse(turn: AgentTurn) -> None:
-    if turn.protects_itself:
-        raise invalid("Codex on this host itself", "choose a method that makes a sandbox; see: hutch doctor")
-    refuse_budget(turn, "Codex")
+    refuse_unheld(turn, "Codex")
     if turn.max_turns is not None:
         raise invalid(
             "max_turns",

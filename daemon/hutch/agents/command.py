@@ -15,7 +15,7 @@ from hutch.agents.given import (
     given_files,
     hosts_of,
     prompt_with_instructions,
-    refuse_budget,
+    refuse_unheld,
     schema_instructions,
     server_files,
 )
@@ -95,9 +95,7 @@ class CommandAgent:
         return (stored.session_id,) if stored and stored.agent == self.name else ()
 
     def _refuse(self, turn: AgentTurn, named: set[str]) -> None:
-        if turn.protects_itself:
-            raise invalid(f"{self.name} on this host itself", "choose a method that makes a sandbox")
-        refuse_budget(turn, self.name)
+        refuse_unheld(turn, self.name)
         asked = {
             "model": turn.model,
             "skills": turn.skills,

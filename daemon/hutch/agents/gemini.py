@@ -16,7 +16,7 @@ from hutch.agents.given import (
     endpoint,
     given_files,
     hosts_of,
-    refuse_budget,
+    refuse_unheld,
     with_schema_told,
 )
 from hutch.agents.lines import object_of
@@ -88,9 +88,7 @@ class Gemini:
         return ("GEMINI_API_KEY",)
 
     def command(self, turn: AgentTurn) -> AgentCommand:
-        if turn.protects_itself:
-            raise invalid("Gemini CLI without a sandbox around it", "choose another method")
-        refuse_budget(turn, "Gemini CLI")
+        refuse_unheld(turn, "Gemini CLI")
         turn = with_schema_told(turn)
         given = given_files(turn, _SKILLS)
         if INSTRUCTIONS in given:

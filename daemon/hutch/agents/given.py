@@ -36,8 +36,12 @@ def given_files(turn: AgentTurn, skills: str) -> dict[str, bytes]:
     return given
 
 
-def refuse_budget(turn: AgentTurn, agent: str) -> None:
-    """Refuse a budget that is left to an agent which knows none: of what is metered it is told nothing."""
+def refuse_unheld(turn: AgentTurn, agent: str) -> None:
+    """Refuse what an agent without a sandbox and a budget of its own would do unheld."""
+    if turn.protects_itself:
+        raise invalid(
+            f"{agent} on this host itself", "choose a method that makes a sandbox; see: hutch doctor"
+        )
     if turn.budget_usd is not None:
         raise invalid(
             f"a budget for {agent} in a network that is not metered",

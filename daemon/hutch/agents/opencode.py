@@ -15,7 +15,7 @@ from hutch.agents.given import (
     endpoint,
     given_files,
     hosts_of,
-    refuse_budget,
+    refuse_unheld,
     with_schema_told,
 )
 from hutch.agents.opencode_events import OpenCodeReading, is_opencode_id
@@ -86,9 +86,7 @@ class OpenCode:
         return tuple(variable for _, variable in _PROVIDERS.values())
 
     def command(self, turn: AgentTurn) -> AgentCommand:
-        if turn.protects_itself:
-            raise invalid("OpenCode without a sandbox", "it has none of its own: choose another method")
-        refuse_budget(turn, "OpenCode")
+        refuse_unheld(turn, "OpenCode")
         provider, model = _model(turn)
         turn = with_schema_told(turn)
         return AgentCommand(
