@@ -27,7 +27,7 @@ from hutch.agents import (
     find_session,
 )
 from support import adder
-from support.agent_sandbox import Model, opencode, run, scripted_model, turn
+from support.agent_sandbox import Model, opencode_binary, run, scripted_model, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -50,7 +50,7 @@ def volume(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def agent(model: Model) -> OpenCode:
-    return opencode(f"{model.url}/v1")
+    return OpenCode.find(opencode_binary(), f"{model.url}/v1")
 
 
 def first(*steps: dict[str, Any]) -> AgentTurn:

@@ -19,8 +19,6 @@ from hutch.agents import (
     AgentTurn,
     ClaudeCode,
     Codex,
-    Gemini,
-    OpenCode,
     Outcome,
     Reading,
     give,
@@ -62,18 +60,18 @@ def codex(base_url: str) -> Codex:
         raise
 
 
-def opencode(base_url: str) -> OpenCode:
-    """The agent, or the reason to skip."""
+def opencode_binary() -> Path:
+    """OpenCode's, or the reason to skip."""
     binary = NODE_AGENTS / "opencode-linux-x64/bin/opencode"
     need("agents", binary.exists(), "OpenCode", "scripts/install-node-tools")
-    return OpenCode.find(binary, base_url)
+    return binary
 
 
-def gemini(base_url: str) -> Gemini:
-    """The agent, or the reason to skip."""
+def gemini_program() -> Path:
+    """Gemini CLI's, or the reason to skip."""
     program = NODE_AGENTS / "@google/gemini-cli/bundle/gemini.js"
     need("agents", program.exists(), "Gemini CLI", "scripts/install-node-tools")
-    return Gemini.find(program, base_url)
+    return program
 
 
 @dataclass
