@@ -267,3 +267,10 @@ def test_a_database_that_is_none_holds_nothing(tmp_path: Path) -> None:
     place.unlink()
     place.write_bytes(b"no database" * 999)
     assert OpenCode(BINARY).sessions(tmp_path) == ()
+
+
+def test_a_key_that_is_missing_or_wrong_is_no_overload() -> None:
+    read = OpenCodeReading()
+    read.feed(sample("error_429").replace(b'"APIError"', b'"ProviderAuthError"').replace(b"429", b"null"))
+    outcome = read.finish(exit_code=1)
+    assert (outcome.ending, outcome.api_status) == (Ending.API_ERROR, 401)

@@ -187,6 +187,8 @@ def _message(error: dict[str, object]) -> str:
 
 
 def _status(error: dict[str, object]) -> int | None:
+    if error.get("name") == "ProviderAuthError":  # a key that is missing or wrong; it was not asked for more
+        return 401
     return count_of(object_of(error.get("data")).get("statusCode")) or None
 
 
