@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hutch.agents.registry import READINGS
 from hutch.cli.init import TEMPLATES
+from support.agent_sandbox import NODE_AGENTS
 from support.daemon import Daemon, daemon, model_config, scripted_model
+from support.needs import need
 from support.program import Done, hutch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
+OPENCODE = NODE_AGENTS / "opencode-linux-x64/bin/opencode"
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'
 RECALL = 'What did I ask? SCRIPT: [{"shell": "test -s note.txt && ls -A"}, {"text": "A note."}]'
 KEYS = {"ANTHROPIC_API_KEY": "sk-planted-canary", "OPENAI_API_KEY": "sk-another-canary"}
@@ -26,8 +28,10 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Dae
 
 
 def config(url: str) -> str:
-    codex = f'\n[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\nmodel = "gpt-5.5"\n'
-    return model_config(url) + codex
+    """Every agent at the scripted model."""
+    codex = f'\n[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\n'
+    program = f'adapter = "opencode"\ncommand = "{OPENCODE}"\nmodel = "anthropic/claude-opus-5-5"\n'
+    return f'{model_config(url)}{codex}[agents.opencode]\n{program}base_url = "{url}/v1"\nnetwork = "model"\n'
 
 
 def told(done: Done) -> dict[str, object]:
@@ -36,10 +40,12 @@ def told(done: Done) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("template", ["claude", "codex", "custom"])
+@pytest.mark.parametrize("template", TEMPLATES)
 async def test_a_template_works_and_goes_on_where_it_was(
     template: str, served: Daemon, tmp_path: Path
 ) -> None:
+    if template == "opencode":
+        need("agents", OPENCODE.exists(), "OpenCode", "scripts/install-node-tools")
     written = await hutch(served, "init", template, tmp_path / "new")
     path = Path(written.stdout.strip())
     assert path == tmp_path / f"new/{template}.py"
@@ -81,6 +87,3 @@ async def test_a_template_is_a_script_and_replaces_nothing(
     done = await hutch(served, "run", path, "--arg", "volume=v1")
     missing = "main needs an argument 'prompt'"
     assert missing in done.stderr, "its head is read, and its main"
-    if template in ("codex", "opencode") and template not in READINGS:
-        done = await hutch(served, "run", path, "--arg", "volume=v1", "--arg", "prompt=x")
-        assert done.stderr.startswith("error: agent_unknown: ")

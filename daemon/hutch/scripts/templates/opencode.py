@@ -20,7 +20,8 @@ def main(prompt: str, new: bool = False) -> dict[str, object]:
     """Return what it said last; `new` begins another conversation."""
     command = ["opencode", "run", "--format", "json", "--auto", "--model", model()]
     command += ["--session", SESSION.read_text()] if SESSION.exists() and not new else ["--title", "Hutch"]
-    done = subprocess.run(command, cwd=WORK, input=prompt, stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, "PWD": str(WORK.resolve())}  # which it takes for its folder
+    done = subprocess.run(command, cwd=WORK, env=env, input=prompt, stdout=subprocess.PIPE, text=True)
     said = error = ""
     for line in done.stdout.splitlines():
         event = json.loads(line)
