@@ -22,7 +22,7 @@ from hutch import __version__
 from hutch.access import Access, AccessTokens, Principals
 from hutch.agents import find_agent
 from hutch.alerts import alerting
-from hutch.budgets import Accounts, prices_of
+from hutch.budgets import Accounts, Others, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
 from hutch.deadlines import Deadlines
@@ -35,6 +35,7 @@ from hutch.runs.keeping import Keeping
 from hutch.runs.kept_sessions import KeptSessions
 from hutch.runs.recovery import recover, recover_rest
 from hutch.runs.rooms import PathRooms, Rooms
+from hutch.runs.runners import Runners, RunnerServer
 from hutch.runs.runs import Runs
 from hutch.runs.service import Service
 from hutch.runs.storage import open_volumes
@@ -61,8 +62,10 @@ _STATE_BYTES = 4 << 20  # the database opens with less; on a full disk a cached 
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, server: RunnerServer | None = None) -> None:
     """Be the daemon until SIGINT or SIGTERM; then end every run, commit its volumes, and return.
+
+    Turns of agents are taken by processes that `server` starts, and outlive us.
 
     Raises:
         HutchError: `daemon_running`, `listen_failed`, `listen_refused`, and what an unusable folder gives.
@@ -73,7 +76,7 @@ async def serve(config: Config) -> None:
         async with open_rooms(config) as rooms:
             with unwrapped():
                 async with anyio.create_task_group() as tasks:
-                    await _serve(rooms, sockets, Runs(rooms, tasks))
+                    await _serve(rooms, sockets, Runs(rooms, tasks), server)
                     tasks.cancel_scope.cancel()
 
 
@@ -106,15 +109,22 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
 
 @asynccontextmanager
 async def open_path(
-    config: Config, journal: Journal, access: Principals, logs: Path, reaped: Path
+    config: Config,
+    journal: Journal,
+    access: Principals,
+    logs: Path,
+    reaped: Path,
+    others: Others | None = None,
 ) -> AsyncGenerator[PathRooms]:
-    """Put together what one run needs without a daemon.
+    """Put together what one run needs in a process of its own.
 
-    If we are killed, its deadline is kept for it until there is a file `reaped`.
+    If we are killed, its deadline is kept for it until there is a file `reaped`. `others` knows what is
+    spent of budgets that other runs share.
     """
     async with open_volumes(config) as (store, volumes):
         with closing(Deadlines(config.methods, reaped)) as deadlines:
-            yield PathRooms(**_parts(config, store, volumes, journal, deadlines), logs=logs, access=access)
+            parts = _parts(config, store, volumes, journal, deadlines)
+            yield PathRooms(**parts, logs=logs, access=access, others=others)
 
 
 def _parts(
@@ -176,9 +186,12 @@ def build_app(
     return Guard(app, token, principal_of, hosts=daemon.allowed_hosts, origins=daemon.allowed_origins)
 
 
-async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs) -> None:
+async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server: RunnerServer | None) -> None:
     is_whole = await recover(rooms)
-    agents, kept = AgentSessions(runs), KeptSessions(runs)
+    runners = Runners(runs, server) if server else None
+    if runners:
+        await runners.adopt()
+    agents, kept = AgentSessions(runs, runners), KeptSessions(runs)
     keeping = Keeping(rooms, agents)
     await agents.turns.go_on()
     services = {

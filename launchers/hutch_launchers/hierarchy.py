@@ -18,6 +18,7 @@ FREEZER = "freezer"  # a controller of its own in version 1; in version 2 every 
 
 MOUNT = Path("/sys/fs/cgroup")
 _FOLDER = "hutch"
+_LEAF = "daemon"  # for our own processes, those of other lives of ours among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def find_v2(own: str, mount: Path = MOUNT) -> Hierarchy | None:
     if path is None or not (mount / "cgroup.controllers").exists():
         return None
     start = mount / path
-    for group in (start, *start.parents):
+    for group in (start.parent, *start.parents) if start.name == _LEAF else (start, *start.parents):
         # without this right no process may be moved between here and below, so above it is pointless too
         if not group.is_relative_to(mount) or not os.access(group / "cgroup.procs", os.W_OK):
             return None
@@ -69,7 +70,7 @@ def _enable(group: Path) -> list[str]:
         with suppress(OSError):
             if words_of(group / "cgroup.procs") == [str(os.getpid())]:
                 # only a group without processes hands controllers down: this is a service's own
-                leaf = group / "daemon"
+                leaf = group / _LEAF
                 leaf.mkdir(exist_ok=True)
                 (leaf / "cgroup.procs").write_text("0", encoding="ascii")
             _subtree(group, missing)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import signal
 from pathlib import Path
 
 import anyio
@@ -73,7 +72,7 @@ async def test_a_turn_that_dies_with_the_daemon_is_resumed_after_it(tmp_path: Pa
             working = await client.start_agent(AgentRequest(agent="claude", prompt=hang, volume="work"), 0)
             assert working.status == "running"
             await until_file(made, "begun")
-        await made.end(signal.SIGKILL)
+        await made.lose()
         await made.start()
         async with made.client() as client:
             found = await client.get_session(first.session_id)

@@ -4,7 +4,6 @@ import base64
 import json
 import secrets
 import shutil
-import signal
 from pathlib import Path
 
 import anyio
@@ -143,7 +142,7 @@ async def test_an_agent_on_the_host_ends_with_its_daemon_s_life_at_the_next_star
             with anyio.fail_after(30):
                 while not list(proc.pids_with_argument(token)):
                     await anyio.sleep(0.05)
-        await made.end(signal.SIGKILL)
+        await made.lose()
         await made.start()
         assert list(proc.pids_with_argument(token)) == []
         async with made.client() as client:

@@ -1,7 +1,6 @@
 """Codex, the real one, at work in a volume, driven by the scripted model."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp
             stored = read_session(folder)
             assert stored is not None
             assert stored.agent == "codex"
-        await made.end(signal.SIGKILL)
+        await made.lose()
         await made.start()
         async with made.client() as client:
             after = await codex(client, {"text": "I go on."})

@@ -85,7 +85,7 @@ async def test_turns_beyond_the_bound_wait_in_a_queue_over_a_death_of_the_daemon
             assert (stopped.status, stopped.reason) == ("cancelled", "stopped on request")
             assert (await client.get_session(second.session_id)).status == "idle"
             assert (await client.get_session(third.session_id)).queue_place == 1
-        await made.end(signal.SIGKILL)
+        await made.lose()
         await made.start()
         async with made.client() as client:
             ended = await over(client, third)

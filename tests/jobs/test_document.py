@@ -1,11 +1,13 @@
 """The document of a job: read strictly, written and read again, and its published schema."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from hutch.budgets import Limit
 from hutch.errors import HutchError
 from hutch.jobs import Job, configuration_of, read_job
 from hutch.jobs.document import merged
@@ -61,7 +63,7 @@ def test_a_job_that_was_written_is_read_as_it_was() -> None:
             "run": {"command": ["a", "b"], "stdin": "AP8=", "env": {"A": "é"}, "timeout_s": 9},
             "principal": "ada",
             "shares": {"default/web": "ro"},
-            "time_left": {"wall_s": 3, "budget": "b"},
+            "granted": {"wall_s": 3, "time_budget": "b", "budgets": [Limit("b", "day", usd=Decimal("0.1"))]},
             "record": Run("r-one", "starting", "a b", "bubblewrap", 1.5, volumes=("web:/workspace",)),
             "session": None,
             "configuration": {"policy": {"limits": {"pids": 9}}},

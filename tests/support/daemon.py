@@ -1,5 +1,6 @@
 """A real daemon for a test: folders of its own, its process, a client, and the scripted model beside it."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -88,6 +89,27 @@ class Daemon:
         self.process = None
         return code
 
+    def runners(self) -> list[int]:
+        """The processes that take turns for it, and outlive it."""
+        locks = (self.folder / "state/jobs").glob("*/lock")
+        return [int(lock.read_text() or 0) for lock in locks if _is_locked(lock)]
+
+    async def lose(self) -> None:
+        """Kill it, and all that takes turns for it."""
+        await self.end(signal.SIGKILL)
+        await self.kill_runners()
+
+    async def kill_runners(self) -> None:
+        """Kill them, and return when they are gone. Of a host of its own they have gone with it."""
+        if self.starter:
+            return
+        for pid in self.runners():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with anyio.fail_after(_DOWN_S):
+            while self.runners():
+                await anyio.sleep(0.01)
+
     async def restart(self, number: signal.Signals = signal.SIGTERM) -> None:
         await self.end(number)
         await self.start()
@@ -133,7 +155,17 @@ async def daemon(
         with anyio.CancelScope(shield=True):
             if made.process is not None:
                 await made.end()
+            await made.kill_runners()
         _take_probes(probes, owner)
+
+
+def _is_locked(lock: Path) -> bool:
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _take_probes(folder: Path, owner: int) -> None:

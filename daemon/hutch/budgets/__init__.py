@@ -17,14 +17,16 @@ from hutch.budgets.accounts import Accounts
 from hutch.budgets.limits import ASKED, Limit, Spent, limits_of
 from hutch.budgets.metering import Meter
 from hutch.budgets.prices import prices_of
-from hutch.budgets.purse import Purse, Told, Whose, open_purse
+from hutch.budgets.purse import Others, Purse, Refused, Told, Whose, open_purse
 
 __all__ = [
     "ASKED",
     "Accounts",
     "Limit",
     "Meter",
+    "Others",
     "Purse",
+    "Refused",
     "Spent",
     "Told",
     "Whose",

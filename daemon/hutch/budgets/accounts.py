@@ -1,5 +1,6 @@
 """What was spent per run, session, day and principal, by every run that shares it."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -57,8 +58,12 @@ class Account:
     def settle(self, held: Spent, came_to: Spent | None, unpriced: str = "") -> None:
         """Take note of an answer; `came_to` None: the model was never asked, or refused."""
         self.in_flight.remove(held)
-        if came_to is not None:
-            self.spent += came_to
+        self.charge(came_to or Spent(), unpriced)
+
+    def charge(self, came_to: Spent, unpriced: str = "") -> None:
+        """Add what was used, by an answer if it came to a request."""
+        self.spent += came_to
+        if came_to.requests:
             self.dearest = came_to.most(self.dearest or came_to)
         if unpriced and len(self.unpriced) < _NAMED:
             self.unpriced.add(unpriced)
@@ -93,6 +98,19 @@ class Accounts:
                 tokens = max(row.charged_tokens // row.requests for row in rows)
                 return Spent(usd * _CAUTION, tokens * _CAUTION, 1)
         return None
+
+    async def charge(
+        self, keys: Iterable[Key], spent: Spent, unpriced: str, store: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Write down what a run of another process used, and add it to its accounts that are in use.
+
+        One step: whoever reads an account meanwhile has it once. Raises what `store` raises.
+        """
+        async with self._reading:
+            await store()
+            for key in keys:
+                if (account := self._known.get(key)) is not None:
+                    account.charge(spent, unpriced)
 
     async def _bytes(self, key: Key) -> int:
         if key.per == "run":

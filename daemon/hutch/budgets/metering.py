@@ -40,7 +40,7 @@ class Meter:
             return _refused(request, f"{request.host} is metered, and a websocket to it cannot be")
         if request.method in _ASKS_NOTHING or is_free(request.path):
             return Exchange(request)
-        if self._purse.limits and is_unseen(request.path):
+        if self._purse.is_bound and is_unseen(request.path):
             return _refused(request, "there is a budget, and what its answer used could not be seen")
         admitted = await self._purse.admit(asks_model=api_of(request.path) is not None)
         if isinstance(admitted, Refused):

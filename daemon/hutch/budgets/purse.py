@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -49,12 +50,26 @@ class Refused:
     pauses: bool = False
 
 
+class Others(Protocol):
+    """Budgets that runs of other processes share: judged where all that is spent of them comes together."""
+
+    async def refuse_spent(self) -> None:
+        """Raise HutchError `budget_spent` where not even a first request would be let through."""
+
+    async def admit(self, *, asks_model: bool) -> int | Refused:
+        """Judge one more request; what is let through is held back until `settle`."""
+
+    def settle(self, number: int) -> None:
+        """Take note that a request was answered; what it came to was told before."""
+
+
 @dataclass(slots=True)
 class Ticket:
     """A request that was let through."""
 
     day: str
     held: list[tuple[Account, Spent]] = field(default_factory=list)
+    of_others: int | None = None  # what `Others.settle` takes
 
 
 @dataclass(slots=True)
@@ -66,16 +81,22 @@ class Purse:
     accounts: Accounts
     prices: Prices
     told: Told
-    ledger: MemoryObjectSendStream[UsageRow]
+    ledger: MemoryObjectSendStream[tuple[UsageRow, Ticket]] | None = None  # None: kept elsewhere
     so_far: Spent = field(default_factory=Spent)  # by whoever holds it
+    others: Others | None = None  # where more bounds it than `limits`
     _held: dict[Key, Account] = field(default_factory=dict)
     _judged: list[tuple[Limit, Account]] = field(default_factory=list)  # of the day that it is
     _warned: set[Limit] = field(default_factory=set)
     _models: set[str] = field(default_factory=set)
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether there is any budget."""
+        return bool(self.limits) or self.others is not None
+
     async def refuse_spent(self) -> None:
         """Raise HutchError `budget_spent` where not even a first request would be let through."""
-        await self._look(today())
+        await self.look(today())
         for limit, account in self._judged:
             if spent := limit.reached(account.spent):
                 later = " or wait for the next day, by UTC" if limit.per == "day" else ""
@@ -92,16 +113,41 @@ class Purse:
         """
         while True:
             day = today()
-            await self._look(day)
-            if refused := _refusal(self._judged):
-                if asks_model and refused.pauses and await self.told.pause(refused.why):
+            await self.look(day)
+            ticket = await self._ticket(day, asks_model=asks_model)
+            if isinstance(ticket, Refused):
+                if asks_model and ticket.pauses and await self.told.pause(ticket.why):
                     continue
                 if asks_model:
-                    self.told.spent(refused.why)
-                return refused
-            if (busy := _busy(self._judged)) is None:
-                return Ticket(day, [(account, account.hold_back()) for account in self._accounts()])
+                    self.told.spent(ticket.why)
+            if ticket is not None:
+                return ticket
+
+    async def _ticket(self, day: str, *, asks_model: bool) -> Ticket | Refused | None:
+        """Judge a request by what is known now; None: those in flight have changed that meanwhile."""
+        if refused := _refusal(self._judged):
+            return refused
+        if (busy := _busy(self._judged)) is not None:
             await busy.changed.wait()
+            return None
+        ticket = Ticket(day, [(account, account.hold_back()) for account in self._accounts()])
+        if self.others is None:
+            return ticket
+        try:
+            admitted = await self.others.admit(asks_model=asks_model)
+        except BaseException:
+            self.give_back(ticket)
+            raise
+        if isinstance(admitted, Refused):
+            self.give_back(ticket)
+            return admitted
+        ticket.of_others = admitted
+        return ticket
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Take note that a request was not sent on, or came to what is counted elsewhere."""
+        for account, held in ticket.held:
+            account.settle(held, None)
 
     def add(self, more: Limit) -> None:
         """Give the run's own budget more. Raises HutchError `budget_fixed` where it has none."""
@@ -119,8 +165,8 @@ class Purse:
     def settle(self, ticket: Ticket, host: str, used: Used | None, least: Used | None = None) -> None:
         """Take note of an answer; `used` None: no model was at work; `least`: what it used at least."""
         if used is None:
-            for account, held in ticket.held:
-                account.settle(held, None)
+            self.give_back(ticket)
+            self.written(ticket)
             return
         cost = self.prices.cost_usd(used, host)
         charged = Spent(cost or Decimal(0), used.tokens, 1)
@@ -130,8 +176,14 @@ class Purse:
         unpriced = used.model if cost is None and used.model else ""
         for account, held in ticket.held:
             account.settle(held, charged, unpriced)
-        self.ledger.send_nowait(self._row(ticket.day, host, used, cost, charged))
+        if self.ledger is not None:
+            self.ledger.send_nowait((self._row(ticket.day, host, used, cost, charged), ticket))
         self._warn()
+
+    def written(self, ticket: Ticket) -> None:
+        """Take note that what an answer used is in the ledger: others may count on it."""
+        if self.others is not None and ticket.of_others is not None:
+            self.others.settle(ticket.of_others)
 
     def pass_bytes(self, count: int) -> bool:
         """Take note of bytes to or from the network; whether no more may pass."""
@@ -190,8 +242,9 @@ class Purse:
                 self._warned.add(limit)
                 self.told.nearly(f"{limit.whose}: {near} are spent")
 
-    async def _look(self, day: str) -> None:
-        """Have the accounts of this day at hand."""
+    async def look(self, day: str = "") -> None:
+        """Have the accounts of a day at hand; unless given, of the day that it is."""
+        day = day or today()
         for key in {self._key(limit, day) for limit in self.limits} - self._held.keys():
             self._held[key] = await self.accounts.account(key)
         self._judged = [(limit, self._held[self._key(limit, day)]) for limit in self.limits]
@@ -218,23 +271,27 @@ async def open_purse(
     Raises:
         HutchError: `budget_spent` where nothing is left to begin with, `state_failed`.
     """
-    sender, rows = anyio.create_memory_object_stream[UsageRow](math.inf)  # one a request that was answered
+    # one a request that was answered
+    sender, rows = anyio.create_memory_object_stream[tuple[UsageRow, Ticket]](math.inf)
     purse = Purse(whose, tuple(limits), accounts, prices, told, sender)
     with unwrapped():
         async with anyio.create_task_group() as group:
-            group.start_soon(_store, state, rows, whose.run_id)
+            group.start_soon(_store, state, rows, purse)
             with sender:
                 await purse.refuse_spent()
                 yield purse
 
 
-async def _store(state: Journal, rows: MemoryObjectReceiveStream[UsageRow], run_id: str) -> None:
+async def _store(
+    state: Journal, rows: MemoryObjectReceiveStream[tuple[UsageRow, Ticket]], purse: Purse
+) -> None:
     with anyio.CancelScope(shield=True), rows:  # what was used is written down also when the run is cut short
-        async for row in rows:
+        async for row, ticket in rows:
             try:
                 await state.add_usage(row)
             except HutchError as error:
-                logger.warning("run=%s usage is not stored: %s: %s", run_id, error.message, row)
+                logger.warning("run=%s usage is not stored: %s: %s", row.run_id, error.message, row)
+            purse.written(ticket)
 
 
 def _refusal(judged: Sequence[tuple[Limit, Account]]) -> Refused | None:

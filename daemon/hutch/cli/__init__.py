@@ -25,7 +25,7 @@ SECTIONS = {
         "ps": ("hutch.cli.runs:ps", "List the runs that work now."),
         "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
         "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
-        "stop": ("hutch.cli.runs:stop", "End a run or session."),
+        "stop": ("hutch.cli.stop:stop", "End a run or session."),
     },
     "Files": {
         "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),

@@ -15,8 +15,11 @@ def serve(invocation: Invocation, /) -> None:
     import anyio
 
     from hutch import app
+    from hutch.runner.server import runner_server
 
-    anyio.run(app.serve, invocation.config)
+    config = invocation.config
+    with runner_server() as server:
+        anyio.run(app.serve, config, server)
 
 
 @click.command()

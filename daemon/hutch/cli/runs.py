@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hutch.cli import kinds
 from hutch.cli.changes import workspace_fields
-from hutch.cli.forks import stop_group
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.net import traffic_fields
 from hutch.cli.output import (
@@ -30,9 +29,6 @@ from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.network_text import refusals
 from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
 from hutch_mcp_tools.session_text import doing_now
-
-if TYPE_CHECKING:
-    from hutch.config import Config
 
 Record = RunRecord | SessionRecord
 
@@ -81,45 +77,6 @@ def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID", required=False)
-@click.option(
-    "--grace", type=click.FloatRange(0, 300), help="Seconds to end by itself; 5, or an agent's own."
-)
-@click.option("--remove", is_flag=True, help="Forget the session's record too; its volume stays.")
-@click.option("--daemon", is_flag=True, help="End the daemon itself, and so every run; no ID then.")
-@json_option
-@click.pass_obj
-def stop(
-    invocation: Invocation,
-    /,
-    *,
-    id_: str | None,
-    grace: float | None,
-    remove: bool,
-    daemon: bool,
-    as_json: bool,
-) -> None:
-    """End a run, a session, or all attempts of a group. Volumes stay."""
-    if (id_ is None) != daemon:
-        raise click.UsageError("give the ID of a run, session or group, or --daemon")
-    if id_ is None:
-        _stop_daemon(invocation)
-        return
-
-    if id_.startswith("g-"):
-        stop_group(invocation, id_, as_json=as_json)
-        return
-
-    async def work(service: SandboxService) -> Record:
-        found = await find(service, id_)
-        if isinstance(found, RunRecord):
-            return await service.stop_run(found.run_id, grace)
-        return await service.stop_session(found.session_id, remove=remove, grace_s=grace)
-
-    _tell(invocation.call(work), as_json=as_json)
-
-
-@click.command()
 @click.argument("id_", metavar="ID")
 @json_option
 @click.pass_obj
@@ -147,49 +104,16 @@ def _hold(
             return await service.suspend_run(found.run_id, suspended=suspended, budget=budget)
         return await service.suspend_session(found.session_id, suspended=suspended, budget=budget)
 
-    _tell(invocation.call(work), as_json=as_json)
+    tell_state(invocation.call(work), as_json=as_json)
 
 
-def _tell(record: Record, *, as_json: bool) -> None:
+def tell_state(record: Record, *, as_json: bool) -> None:
+    """Say how a run or session stands now."""
     if as_json:
         print_json(record)
     else:
         name = record.run_id if isinstance(record, RunRecord) else record.session_id
         note(f"{name}: {record.status}")
-
-
-def _stop_daemon(invocation: Invocation) -> None:
-    import anyio
-
-    from hutch import client
-    from hutch.errors import HutchError
-
-    config = _usable(invocation)
-
-    async def leave() -> str:
-        try:
-            async with client.connect(config) as daemon:
-                await daemon.shut_down()
-            await client.until_gone(config)
-        except HutchError as error:
-            if error.code != "daemon_absent":
-                raise
-            return f"no daemon runs at {config.daemon.socket}"
-        return "the daemon has ended; what its runs had written is committed"
-
-    note(anyio.run(leave))
-
-
-def _usable(invocation: Invocation) -> "Config":
-    """The configuration, or what is left of one that was broken since the daemon took it up."""
-    from hutch.config import salvage
-    from hutch.errors import HutchError
-
-    try:
-        return invocation.config
-    except HutchError as error:
-        note(f"{error.code}: {error.message}; going on with its state and socket alone")
-        return salvage(invocation.file, invocation.env)
 
 
 async def find(service: SandboxService, text: str) -> Record:

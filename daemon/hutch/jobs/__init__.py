@@ -8,7 +8,7 @@ and docs/job-events.schema.json. A job that is taken has a folder, which tells w
 takes it.
 """
 
-from hutch.jobs.document import VERSION, Job, configuration_of
+from hutch.jobs.document import VERSION, Granted, Job, configuration_of
 from hutch.jobs.events import EVENT, Begun, Ended, Event, Failure, Final, Noted, Output, Recorded
 from hutch.jobs.folder import JobBegun, JobFolder
 from hutch.jobs.journal import JobJournal, Tell
@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "Failure",
     "Final",
+    "Granted",
     "Job",
     "JobBegun",
     "JobFolder",

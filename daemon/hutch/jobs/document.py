@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from hutch.budgets import Limit
 from hutch.config import OWNER, Config, read
 from hutch.state import Run, Session
 from hutch_mcp_tools.agent_records import AgentRequest
@@ -20,11 +21,12 @@ _WHOLE = frozenset({"storage"})
 _NAMED = frozenset({"methods", "agents", "network", "principals", "tiers", "prices", "budgets", "secrets"})
 
 
-class TimeLeft(Wire):
-    """The most time that budgets in minutes leave, and which of them that is."""
+class Granted(Wire):
+    """What bounds a run beside what it asks for, as a daemon has decided."""
 
     wall_s: Annotated[float, Field(gt=0)]
-    budget: str
+    time_budget: str = ""  # the budget that leaves it no more time
+    budgets: tuple[Limit, ...] = ()
 
 
 class Job(Wire):
@@ -40,7 +42,8 @@ class Job(Wire):
     session: Session | None = None  # that an agent's turn goes on with; None: a new one
     record: Run | None = None  # of the run, as a daemon began it; None: nobody wrote of it yet
     shares: Mapping[str, str] = {}  # what was shared with the principal: volume -> "ro", "rw", "owner"
-    time_left: TimeLeft | None = None  # None: its limits alone bound it
+    granted: Granted | None = None  # None: what its configuration gives
+    goes_on: bool = False  # after an earlier run of the same turn, whose prompt may have been heard
     configuration: Mapping[str, JsonValue] = {}  # tables as in config.toml, before those of the host
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The folder of a job that is taken: what it says, and whether somebody lives who takes it.
 
 <state>/jobs/<run id>/job.json      the job; 0600, as a command's environment and input stand in it
-                      lock          flock: held by whoever takes it, until it has ended or is dead
+                      lock          flock: held by whoever takes it, until it has ended or is dead; his pid
                       begun.json    what its sandbox is made by, and in whose name it holds things
                       events        what has happened, where a daemon is told
                       reaped        there when somebody else has ended what was left of it
@@ -11,16 +11,20 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import anyio
 
 from hutch.errors import HutchError
 from hutch.jobs.document import Job
 from hutch.jobs.reading import read_job
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+_ASK_AGAIN_S = 0.01
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -60,9 +64,13 @@ class JobFolder:
     def reaped(self) -> Path:
         return self.path / "reaped"
 
+    def make(self) -> None:
+        """Make the folder, if it is not there. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     def write(self, job: Job) -> None:
         """Write the job, whole or not at all. Raises OSError."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make()
         passing = self.path / "job.new"
         fd = os.open(passing, _WRITE, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -93,23 +101,48 @@ class JobFolder:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Take the job: nobody else can while we live. Raises HutchError `job_running`."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Take the job: nobody else can while we live. Raises HutchError `job_running`, FileNotFoundError."""
         fd = os.open(self.path / "lock", _LOCK, 0o600)
         try:
             _lock(fd, self.run_id)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)  # for a person
             yield
         finally:
             os.close(fd)
+
+    @asynccontextmanager
+    async def soon_held(self, wait_s: float) -> AsyncGenerator[None]:
+        """The same, when somebody who holds it for a moment lets it go. Raises `job_running`."""
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                with self.held():
+                    yield
+                    return
+            except HutchError as error:
+                if error.code != "job_running" or time.monotonic() > until:
+                    raise
+            await anyio.sleep(_ASK_AGAIN_S)
+
+    def socket(self, private: Path) -> Path:
+        """Where the process that takes it listens; a short path, as a socket's is to be."""
+        return private / f"{self.run_id}.sock"
 
     @property
     def is_taken(self) -> bool:
         """Whether somebody lives who takes it."""
         try:
-            with self.held():
-                return False
-        except HutchError:
+            fd = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        finally:
+            os.close(fd)
+        return False
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

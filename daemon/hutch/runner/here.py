@@ -1,5 +1,6 @@
 """`hutch job run`: one job to its end in this process, without a daemon."""
 
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from hutch.runs.rooms import PathRooms, new_id
 from hutch.supervisor import Stop
 from hutch.web.host import log_to_stderr, private_folder, raise_open_files
 
+_LOOK_S = 1.0  # a daemon that looks whether somebody lives holds the job for a moment
 _LAST_WORDS_S = 10.0  # for a slow reader to take the last events
 
 
@@ -34,7 +36,8 @@ async def run_here(job: Job, config: Config, descriptor: int = 1) -> int:
     log_to_stderr(config.daemon.log_level)
     raise_open_files()
     folder = JobFolder.of(config.daemon.state, job.id or new_id("r"))
-    with folder.held():
+    folder.make()
+    async with folder.soon_held(_LOOK_S):
         return await _Here(job, config, folder, descriptor).run()
 
 
@@ -68,7 +71,9 @@ class _Here:
     async def _take(self) -> int:
         state, private = self.config.daemon.state, private_folder(self.config)
         logs = state / "runs"
-        await end_left(self.folder, private, logs)  # of one by this id that was killed
+        log = logs / self.folder.run_id
+        await end_left(self.folder, private)  # of one by this id that was killed
+        shutil.rmtree(log, ignore_errors=True)
         self.folder.reaped.unlink(missing_ok=True)
         await end_left_jobs(state, private, logs)
         self.folder.write(self.job)
@@ -83,7 +88,8 @@ class _Here:
             self._printer.tell_final()
             return exit_code_of(refused.code)
         finally:
-            await end_left(self.folder, private, logs)
+            await end_left(self.folder, private)
+            shutil.rmtree(log, ignore_errors=True)
 
     async def _along(self, rooms: PathRooms, journal: JobJournal) -> int:
         log = rooms.logs / self.folder.run_id

@@ -43,23 +43,29 @@ class Preparing:
         request = self.job.agent
         assert request is not None
         agent = find_agent(self.rooms, request.agent)
-        request = await with_bundles(self.rooms.config, request)
+        if self.job.record is None:  # else the daemon has
+            request = await with_bundles(self.rooms.config, request)
+        if not self.stop.is_asked:
+            self.stop.grace_s = self.rooms.config.agents[request.agent].stop_grace_s
         request, fork = await with_volume(self.rooms, request, self.job.principal)
         session = self.job.session or await new_session(self.rooms, request, self.job.principal)
         plan = await plan_turn(self.rooms, session, request, fork)
         plan = await self._bounded(plan, session.id)
         live = self._live(plan, f"{request.agent}: {shown(request.prompt)}", session.id)
-        return live, plan, work_of(self.rooms, agent, session, request, plan, live)
+        work = work_of(self.rooms, agent, session, request, plan, live)
+        if self.job.goes_on:
+            work.go_on()
+        return live, plan, work
 
     async def _bounded(self, plan: Plan, session_id: str | None) -> Plan:
-        left = self.job.time_left
-        if left is None:
+        given = self.job.granted
+        if given is None:
             return await within_time(self.rooms, plan, self.job.principal, session_id)
-        if left.wall_s >= plan.limits.wall_s:
-            return plan
-        limits = replace(plan.limits, wall_s=left.wall_s)
+        limits = replace(plan.limits, wall_s=min(given.wall_s, plan.limits.wall_s))
         granted = {**plan.granted, "limits": asdict(limits)}
-        return replace(plan, limits=limits, granted=granted, time_budget=left.budget)
+        return replace(
+            plan, limits=limits, granted=granted, budgets=given.budgets, time_budget=given.time_budget
+        )
 
     def _live(self, plan: Plan, command: str, session_id: str | None) -> TellingRun:
         fresh = first_record(self.run_id, plan, command, self.job.principal, session_id)

@@ -38,8 +38,8 @@ class TellingRun(LiveRun):
 
     def say(self, note: str) -> None:
         if note != self.note:
+            LiveRun.say(self, note)
             self.journal.tell(Noted(note=note))
-        LiveRun.say(self, note)
 
     def change(self, **values: Any) -> Run:
         record = LiveRun.change(self, **values)

@@ -8,6 +8,7 @@ import anyio
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
 from hutch.runs.rooms import new_id
+from hutch.runs.runners import Runners
 from hutch.runs.runs import Runs
 from hutch.runs.turns import new_session, with_volume
 from hutch.runs.turns_at_work import Turns
@@ -22,10 +23,10 @@ _STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets"
 class AgentSessions:
     """Every agent session of this daemon. Methods raise HutchError."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, runners: Runners | None = None) -> None:
         self._runs = runs
         self._rooms = runs.rooms
-        self.turns = Turns(runs)
+        self.turns = Turns(runs, runners)
 
     async def start(self, request: AgentRequest, principal: str) -> Session:
         """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""

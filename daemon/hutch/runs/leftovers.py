@@ -11,7 +11,7 @@ from hutch_launchers.registry import OptionError, build_launcher
 logger = logging.getLogger(__name__)
 
 
-async def end_left(folder: JobFolder, private: Path, logs: Path) -> None:
+async def end_left(folder: JobFolder, private: Path) -> None:
     """End the sandbox of a job that the caller holds, and take away its files. Its volumes are not touched.
 
     Whoever leases them next commits what it left in them. Idempotent.
@@ -23,8 +23,8 @@ async def end_left(folder: JobFolder, private: Path, logs: Path) -> None:
         except OptionError as error:
             logger.warning("run=%s cannot be reaped: its method cannot be made: %s", folder.run_id, error)
     folder.reaped.touch()  # the keeper of its deadline may go
-    for left in (private / folder.run_id, logs / folder.run_id):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(private / folder.run_id, ignore_errors=True)
+    folder.socket(private).unlink(missing_ok=True)
 
 
 def held_by_jobs(state: Path) -> set[str]:
@@ -41,7 +41,8 @@ async def end_left_jobs(state: Path, private: Path, logs: Path) -> None:
             with folder.held():
                 job = folder.read()
                 if job is None or job.record is None:  # else a daemon knows of it, and keeps its record
-                    await end_left(folder, private, logs)
+                    await end_left(folder, private)
+                    shutil.rmtree(logs / folder.run_id, ignore_errors=True)
                     folder.remove()
-        except HutchError:
-            continue  # somebody takes it
+        except (HutchError, FileNotFoundError):
+            continue  # somebody takes it, or has

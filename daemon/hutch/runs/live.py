@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import anyio
 
@@ -13,10 +13,25 @@ from hutch.errors import HutchError
 from hutch.runs.log import RunLog
 from hutch.state import Run
 from hutch.supervisor import Standstill, Stop, Stream
+from hutch_mcp_tools.agent_records import Budget
+from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
 from hutch_mcp_tools.text import one_line
 
 _DOING_CHARS = 120  # of what an agent does
 _GRACE_S = 2.0  # for a run that has to end, to do so by itself
+
+
+class Remote(Protocol):
+    """The process of its own that takes a run, for those who look at the run here. Raises HutchError."""
+
+    async def suspend(self, *, suspended: bool) -> None:
+        """Hold it still, or let it go on."""
+
+    async def change_network(self, change: NetworkChange, by: str) -> NetworkRecord:
+        """Put other rules in force."""
+
+    async def give(self, budget: Budget) -> None:
+        """Give it more money."""
 
 
 @dataclass(slots=True)
@@ -35,6 +50,7 @@ class LiveRun:
     refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
+    remote: Remote | None = None  # where it is not taken by this process
     process: object | None = None  # while it runs in a sandbox of its own
     standstill: Standstill = field(default_factory=Standstill)
     time_budget: str = ""  # the one that has set its deadline
@@ -48,6 +64,10 @@ class LiveRun:
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.standstill.holds or self.record.status == "suspended"
 
     @property
     def enforced(self) -> Mapping[str, str]:
@@ -106,7 +126,7 @@ class LiveRun:
         """Return the record as it stands, with what the log and the store hold by now."""
         logged: Any = self._logged() | self.spent()
         if not self.record.is_ended:
-            logged["unsynced"] = self.behind()
+            logged["unsynced"] = {**self.record.unsynced, **self.behind()}
             logged |= {"status": "suspended"} if self.standstill.holds else {}
         return replace(self.record, **logged)
 
@@ -116,10 +136,15 @@ class LiveRun:
         return self.change(ended_at=time.time(), **self._logged(), **self.spent(), **values)
 
     def spent(self) -> dict[str, Any]:
-        """Return its budgets as they stand, for its record."""
-        return {"budgets": tuple(self.purse.state())} if self.purse else {}
+        """Return its budgets as they stand, for its record; of another process' run, those that it shares."""
+        if self.purse is None:
+            return {}
+        own = self.record.budgets if self.remote else ()
+        return {"budgets": (*own, *self.purse.state())}
 
     def _logged(self) -> dict[str, int]:
+        if self.remote is not None:
+            return {}  # the record has it
         return {
             "stdout_bytes": self.log.size("stdout"),
             "stderr_bytes": self.log.size("stderr"),

@@ -5,10 +5,12 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import anyio
 from anyio import to_thread
 
+from hutch.jobs import JobFolder
 from hutch.runs.former import former_launchers, note_methods
 from hutch.runs.leftovers import end_left_jobs, held_by_jobs
 from hutch.runs.rooms import Rooms
@@ -26,14 +28,21 @@ _REASON = "the daemon ended during this run"
 async def recover(rooms: Rooms) -> bool:
     """Reap what still runs, commit what it wrote, and bring every record to its end. Idempotent.
 
+    What processes of their own take is left to them, and to `Runners.adopt`.
+
     Processes end before their volumes are compared, as on the path of a run. Returns whether every volume
     is safe in the store; one that is not stays in its folder, for `recover_rest`.
     """
     noted, methods = rooms.config.daemon.state / "methods.json", rooms.config.methods
     launchers = [rooms.launchers, former_launchers(noted, methods)]
-    lost = await rooms.state.unfinished_runs()
-    open_sessions = [s for s in await rooms.state.sessions(_ALL) if s.status == "running"]
-    for run in lost:
+    apart = {folder.run_id: folder for folder in JobFolder.all(rooms.config.daemon.state)}
+    unfinished = await rooms.state.unfinished_runs()
+    lost = [run for run in unfinished if run.id not in apart]
+    followed = {run.session_id for run in unfinished if run.id in apart}
+    running = [s for s in await rooms.state.sessions(_ALL) if s.status == "running"]
+    open_sessions = [session for session in running if session.id not in followed]
+    dead = [run for run in unfinished if run.id in apart and not apart[run.id].is_taken]
+    for run in (*lost, *dead):
         await _reap(launchers, run.method, run.id)
     for session in open_sessions:
         if session.kind == "sandbox":
@@ -48,11 +57,11 @@ async def recover(rooms: Rooms) -> bool:
     await to_thread.run_sync(rooms.reviews.recover, held)
     agents = {session.id for session in await rooms.state.sessions(_ALL) if session.kind == "agent"}
     await to_thread.run_sync(commit_left, rooms.worktrees, agents, held)
-    waiting = await _recover_volumes(rooms)
+    waiting = await recover_volumes(rooms)
     for run in lost:
-        await rooms.state.put_run(_lost(rooms, run, waiting))
+        await rooms.state.put_run(replace(run, **lost_run(rooms, run, waiting, _REASON)))
     for session in open_sessions:
-        await rooms.state.put_session(_interrupted(session))
+        await rooms.state.put_session(interrupted(session, _REASON))
     note_methods(noted, methods)
     return not waiting
 
@@ -62,12 +71,12 @@ async def recover_rest(rooms: Rooms) -> None:
     pause_s = _PAUSE_S
     while True:
         await anyio.sleep(pause_s)
-        if not await _recover_volumes(rooms):
+        if not await recover_volumes(rooms):
             return
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-async def _recover_volumes(rooms: Rooms) -> dict[str, str]:
+async def recover_volumes(rooms: Rooms) -> dict[str, str]:
     """Commit what lies in working folders, and note it with the runs that wait. Returns what still waits."""
     waiting: dict[str, str] = {}
     for kept in await rooms.volumes.recover():
@@ -81,7 +90,10 @@ async def _recover_volumes(rooms: Rooms) -> dict[str, str]:
         )
         if kept.problem:
             waiting[kept.name] = kept.problem
+    held = held_by_jobs(rooms.config.daemon.state)
     for run in await rooms.state.unsynced_runs():
+        if run.id in held:
+            continue  # its runner waits for the store
         await rooms.state.put_run(replace(run, unsynced=_of(run.unsynced, waiting)))
     return waiting
 
@@ -108,24 +120,25 @@ async def _sweep(launchers: Iterable[Mapping[str, Launcher]]) -> None:
                 logger.warning("method=%s: what is left is not swept: %s", launcher.name, error.message)
 
 
-def _lost(rooms: Rooms, run: Run, waiting: Mapping[str, str]) -> Run:
+def lost_run(rooms: Rooms, run: Run, waiting: Mapping[str, str], why: str) -> dict[str, Any]:
+    """Return what the record of a lost run says; `waiting`: volumes that are not safe yet."""
     folder = rooms.logs / run.id
     sizes = {
         name: path.stat().st_size if (path := folder / name).exists() else 0 for name in ("stdout", "stderr")
     }
-    return replace(
-        run,
-        status="lost",
-        reason=_REASON,
-        ended_at=time.time(),
-        stdout_bytes=sizes["stdout"],
-        stderr_bytes=sizes["stderr"],
-        unsynced=_of((volume.partition(":")[0] for volume in run.volumes), waiting),
-    )
+    return {
+        "status": "lost",
+        "reason": why,
+        "ended_at": time.time(),
+        "stdout_bytes": sizes["stdout"],
+        "stderr_bytes": sizes["stderr"],
+        "unsynced": _of((volume.partition(":")[0] for volume in run.volumes), waiting),
+    }
 
 
-def _interrupted(session: Session) -> Session:
+def interrupted(session: Session, why: str) -> Session:
+    """Return a session whose process was lost."""
     if session.kind == "sandbox":
-        return replace(session, status="lost", updated_at=time.time(), error=_REASON)
-    error = "the daemon ended during its turn; its next prompt resumes the conversation"
+        return replace(session, status="lost", updated_at=time.time(), error=why)
+    error = f"{why}; its next prompt resumes the conversation"
     return replace(session, status="idle", updated_at=time.time(), error=error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hutch.access import Access, Principals, read_name
 from hutch.agents import Agent
-from hutch.budgets import Accounts
+from hutch.budgets import Accounts, Others
 from hutch.config import Config
 from hutch.deadlines import Deadlines
 from hutch.egress.meter import Prices
@@ -42,6 +42,7 @@ class PathRooms:
     reviews: Reviews  # of workspaces that wait for a decision
     worktrees: Worktrees  # of repositories whose branches they become
     shell: str  # inside a sandbox, runs a command given as a string
+    others: Others | None = None  # keeps budgets that runs of other processes share; None: this one does
 
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""

@@ -127,7 +127,11 @@ class Runs:
 
     async def suspend(self, run: Run, *, suspended: bool) -> None:
         """Hold a run still, or let it go on. Raises HutchError `run_ended`, `suspend_unsupported`."""
-        live = refuse_idle(self._live.get(run.id), run.id)
+        found = self._live.get(run.id)
+        if found is not None and found.remote is not None:
+            await found.remote.suspend(suspended=suspended)
+            return
+        live = refuse_idle(found, run.id)
         if suspended:
             await hold(self.rooms, live)
         else:
@@ -150,9 +154,11 @@ class Runs:
     async def close(self, grace_s: float) -> None:
         """Take no more runs, end those that live, and return when their volumes are committed."""
         self.is_closing = True
-        begun = self._begun()
+        begun = [live for live in self._begun() if live.remote is None]
         for live in self._live.values():
-            if live.record.status == "queued":  # for the next daemon; nobody can wait for it here
+            if (
+                live.record.status == "queued" or live.remote
+            ):  # for the next daemon; nobody can wait for it here
                 live.announce_end()
             else:
                 live.stop.ask("the daemon is shutting down", grace_s)

@@ -26,7 +26,7 @@ from hutch.runs.planning import plan_for
 from hutch.runs.reviewing import Reviewing
 from hutch.runs.runs import Runs
 from hutch.runs.scripting import start_script
-from hutch.runs.spending import give
+from hutch.runs.spending import give, give_more
 from hutch.runs.time_left import within_time
 from hutch.runs.volume_service import VolumeService
 from hutch.runs.waiting import wait_for
@@ -131,7 +131,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
                 f"suspend that: hutch suspend {session.id}",
             )
         if (live := self._runs.live(record.id)) is not None:
-            give(live.purse, budget)
+            await give_more(live, budget)
         await self._runs.suspend(record, suspended=suspended)
         return await self._told(await self._runs.find(record.id, self._principal))
 
@@ -182,7 +182,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     ) -> SessionRecord:
         session = await self._session(session_id)
         if live := self._agents.turns.of(session.id):
-            give(live.purse, budget)
+            await give_more(live, budget)
             await self._runs.suspend(live.record, suspended=suspended)
         else:
             give(self._kept.purse_of(session.id), budget)
@@ -247,7 +247,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         await self._agents.turns.settled(session.id)
         session = await self._state.session(session.id) or session
         live = self._agents.turns.of(session.id)
-        if self._kept.is_suspended(session.id) or (live and live.standstill.holds):
+        if self._kept.is_suspended(session.id) or (live and live.is_suspended):
             session = replace(session, status="suspended")
         totals, used = await self._state.totals(session.id), await self._state.usage(session_id=session.id)
         traffic = await self._state.traffic(session, _DESTINATIONS)

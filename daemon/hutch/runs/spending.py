@@ -49,6 +49,8 @@ async def metering(
 
     `hold` holds it still, and raises HutchError where that cannot be. Raises HutchError `budget_spent`.
     """
+    shared = [limit for limit in limits if rooms.others is not None and limit.per != "run"]
+    limits = [limit for limit in limits if limit not in shared]
     counts_bytes = any(limit.egress_bytes for limit in limits)
     if not network.network.metered and not counts_bytes:
         yield None
@@ -60,6 +62,9 @@ async def metering(
             open_purse(rooms.state, rooms.accounts, rooms.prices, whose, limits, told) as purse,
             anyio.create_task_group() as group,
         ):
+            if shared and rooms.others is not None:
+                await rooms.others.refuse_spent()
+                purse.others = rooms.others
             if counts_bytes:
                 network.also_spend = purse.pass_bytes
             group.start_soon(watch.end)
@@ -144,6 +149,14 @@ def give(purse: Purse | None, budget: Budget | None) -> None:
         raise HutchError("budget_fixed", "nothing that it asks is metered", "see: hutch show ID")
     usd = Decimal(str(budget.budget_usd)) if budget.budget_usd else None
     purse.add(Limit(ASKED, "run", usd, budget.budget_tokens, budget.budget_requests))
+
+
+async def give_more(live: LiveRun, budget: Budget | None) -> None:
+    """The same for a run, whoever takes it. Raises HutchError `budget_fixed`."""
+    if live.remote is None:
+        give(live.purse, budget)
+    elif budget is not None and budget != Budget():
+        await live.remote.give(budget)
 
 
 def over_budget(ended: Ended, live: LiveRun) -> Ended:

@@ -18,6 +18,7 @@ from hutch.runs.line import Line
 from hutch.runs.live import LiveRun
 from hutch.runs.retrying import is_passing, pause_s
 from hutch.runs.rooms import new_id
+from hutch.runs.runners import Runners
 from hutch.runs.runs import Runs
 from hutch.runs.time_left import within_time
 from hutch.runs.turns import find_agent, plan_turn, work_of
@@ -52,8 +53,10 @@ class _AtWork:
 class Turns:
     """All turns of this daemon that are not over, by their sessions. Methods raise HutchError."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, runners: Runners | None) -> None:
+        """`runners` None: turns are tasks of this process, and end with it."""
         self._runs = runs
+        self._runners = runners
         self._rooms = runs.rooms
         self._at: dict[str, _AtWork] = {}
         self._planned: set[str] = set()  # sessions whose turn has no run yet
@@ -208,6 +211,9 @@ class Turns:
         except (HutchError, ValidationError) as error:
             live.error = error if isinstance(error, HutchError) else _UNREADABLE
             await self._end(session, live, "failed", f"{live.error.code}: {live.error.message}")
+            return turn
+        if self._runners is not None and self._runners.takes(plan):
+            await self._runners.take(live, plan, running, request, goes_on=len(turn.runs) > 1)
             return turn
         async with anyio.create_task_group() as beside:
             beside.start_soon(work.watch)

@@ -114,7 +114,7 @@ def traffic_record(traffic: Traffic) -> TrafficRecord:
 def connection_record(connection: Connection) -> ConnectionRecord:
     """One connection."""
     values = asdict(connection)
-    del values["run_id"]
+    del values["run_id"], values["event"]
     values["secrets"] = [name for name in connection.secrets.split(",") if name]
     return ConnectionRecord.model_validate({**values, "at": _time(connection.at)})
 

@@ -17,6 +17,11 @@ class ConnectionRows(Database):
     async def add_connection(self, connection: Connection) -> None:
         await self._execute(_ADD, *astuple(connection))
 
+    async def last_event(self, run_id: str) -> int:
+        """Return the event of its job that told of a run's last stored connection; 0: none has."""
+        rows = await self._all("SELECT coalesce(max(event), 0) FROM connections WHERE run_id = ?", run_id)
+        return int(rows[0][0])
+
     async def connections(self, of: Run | Session, limit: int) -> list[Connection]:
         """Return the newest, in the order in which they began."""
         where, values = _where(of)

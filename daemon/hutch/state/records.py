@@ -141,6 +141,7 @@ class Connection:
     told: str = ""  # of a refusal: what is in the way, for people
     way: str = ""  # in: "door", "proxy", "socks" or "dns"
     secrets: str = ""  # names of those that were put into its requests, with commas
+    event: int | None = None  # of the run's job that told of it; None: the daemon saw it itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,12 @@ class UsageRow:
 
 _COLUMNS = [f.name for f in fields(UsageRow)]
 _SUMS = _COLUMNS[_COLUMNS.index("requests") :]
-_ADD = (
+_INSERT = (
     f"INSERT INTO usage VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - the names are ours
-    " ON CONFLICT (run_id, day, host, model)"
-    f" DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _SUMS)}"
+    " ON CONFLICT (run_id, day, host, model) DO UPDATE SET "
 )
+_ADD = _INSERT + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+_PUT = _INSERT + ", ".join(f"{name} = excluded.{name}" for name in _SUMS)
 
 
 class UsageRows(Database):
@@ -58,6 +59,10 @@ class UsageRows(Database):
     async def add_usage(self, row: UsageRow) -> None:
         """Add to what its run used of its model so far."""
         await self._execute(_ADD, *astuple(row))
+
+    async def put_usage(self, row: UsageRow) -> None:
+        """Store what its run used of its model so far, in place of what was stored."""
+        await self._execute(_PUT, *astuple(row))
 
     async def usage(
         self,

@@ -1,0 +1,198 @@
+"""Turns of agents outlive their daemon: it is ended, killed, replaced, and the next one follows them on."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from hutch.client import Client
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.network_records import NetworkChange
+from hutch_mcp_tools.service import RunRecord, SessionRecord
+from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
+
+pytestmark = pytest.mark.slow
+
+KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
+_LONG_S = 50
+_KILLED = "the process that took this run was killed"
+
+
+def gated(name: str, text: str = "Held.") -> str:
+    """A turn that says something, waits for a file in its volume, and says more: three calls of the model."""
+    wait = f"echo before; until [ -e /workspace/{name} ]; do sleep 0.05; done; echo after"
+    return script({"shell": wait}, {"shell": "echo more > /workspace/f"}, {"text": text})
+
+
+def script(*steps: dict[str, str]) -> str:
+    return f"Work. SCRIPT: {json.dumps(steps)}"
+
+
+async def begin(client: Client, prompt: str, volume: str = "work", **more: object) -> SessionRecord:
+    said = {"agent": "claude", "prompt": prompt, "volume": volume, "model": "claude-opus-5-5", **more}
+    return await client.start_agent(AgentRequest.model_validate(said), 0)
+
+
+async def is_written(made: Daemon, session: SessionRecord, word: bytes) -> None:
+    """Return when a turn's log on disk has a word."""
+    log = made.config.daemon.state / "runs" / (session.run_id or "") / "stdout"
+    with anyio.fail_after(_LONG_S):
+        while not log.exists() or word not in log.read_bytes():
+            await anyio.sleep(0.02)
+
+
+def open_gate(made: Daemon, name: str, volume: str = "work") -> None:
+    (made.config.daemon.cache / "volumes/default" / volume / "tree" / name).touch()
+
+
+async def over(client: Client, session: SessionRecord) -> SessionRecord:
+    with anyio.fail_after(_LONG_S):
+        while (session := await client.get_session(session.session_id, 20)).status in ("running", "queued"):
+            await anyio.sleep(0.05)
+    return session
+
+
+async def run_of(client: Client, session: SessionRecord) -> RunRecord:
+    return await client.get_run(session.run_id or "")
+
+
+def rows(made: Daemon) -> dict[str, object]:
+    """What the database has of usage, connections and runs."""
+    with closing(sqlite3.connect(made.config.daemon.state / "state.db")) as state:
+        return {
+            name: sorted(state.execute(f"SELECT * FROM {name}").fetchall(), key=str)
+            for name in ("usage", "connections", "runs", "sessions")
+        }
+
+
+async def folders_gone(made: Daemon) -> None:
+    """Return when nothing is left of any job."""
+    with anyio.fail_after(_LONG_S):
+        while list((made.config.daemon.state / "jobs").glob("*")) or made.runners():
+            await anyio.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_turn_outlives_its_daemon_and_the_next_follows_it_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        (runner,) = made.runners()
+        await made.end(number)
+        assert made.runners() == [runner]
+        await made.start()
+        async with made.client() as client:
+            assert [run.run_id for run in await client.list_runs(live=True)] == [session.run_id]
+            assert (await client.get_session(session.session_id)).status == "running"
+            open_gate(made, "gate")
+            ended = await over(client, session)
+            assert (ended.status, ended.error, ended.last_message) == ("idle", None, "Held.")
+            assert ended.turns == 1
+            record = await run_of(client, ended)
+            assert (record.status, record.exit_code) == ("exited", 0)
+            assert record.snapshots["work"] > 0
+            # Three calls of the model, 1000 in and 50 out each, as it counts and as they were metered
+            assert (ended.usage.input_tokens, ended.usage.output_tokens) == (3000, 150)
+            assert [(use.requests, use.input_tokens) for use in ended.metered] == [(3, 3000)]
+            whole, _ = await output(client, record)
+            assert len(whole.encode()) == record.stdout_bytes
+            assert [json.loads(line) for line in whole.splitlines()]  # no line is torn
+            again = await turn(client, 'More. SCRIPT: [{"text": "On."}]', "work")
+            assert (again.agent_session_id, again.turns) == (ended.agent_session_id, 2)
+        await folders_gone(made)
+
+
+async def test_what_happens_while_no_daemon_is_there_is_stored_once(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        jobs, copy = made.config.daemon.state / "jobs", tmp_path / "copy"
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.end(signal.SIGKILL)
+        open_gate(made, "gate")
+        with anyio.fail_after(_LONG_S):
+            while made.runners():
+                await anyio.sleep(0.05)
+        shutil.copytree(jobs, copy)
+        await made.start()
+        async with made.client() as client:
+            ended = await over(client, session)
+            assert (ended.status, ended.last_message) == ("idle", "Held.")
+            assert [use.requests for use in ended.metered] == [3]
+        await folders_gone(made)
+        stored = rows(made)
+        await made.end()
+        shutil.copytree(copy, jobs, dirs_exist_ok=True)  # as if it had been killed between event and store
+        await made.start()
+        await folders_gone(made)
+        assert rows(made) == stored
+
+
+async def test_a_killed_runner_is_a_lost_run_whose_work_is_kept(tmp_path: Path) -> None:
+    async with (
+        scripted_model() as url,
+        daemon(tmp_path / "d", model_config(url), env=KEY) as made,
+        made.client() as client,
+    ):
+        session = await begin(client, gated("gate"))
+        await is_written(made, session, b'"tool_use"')
+        (runner,) = made.runners()
+        os.kill(runner, signal.SIGKILL)
+        ended = await over(client, session)
+        assert ended.status == "idle"
+        assert (
+            ended.error
+            == "the process that took this run was killed; its next prompt resumes the conversation"
+        )
+        record = await run_of(client, ended)
+        assert (record.status, record.reason) == ("lost", _KILLED)
+        await folders_gone(made)
+        again = await turn(client, 'More. SCRIPT: [{"text": "On."}]', "work")
+        assert (again.status, again.last_message, again.turns) == ("idle", "On.", 2)
+        assert again.agent_session_id == ended.agent_session_id or ended.agent_session_id is None
+        assert (await client.check_volume("work")).problems == []
+
+
+async def test_a_runner_that_had_not_begun_is_begun_by_the_next_daemon(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.lose()
+        (folder,) = (made.config.daemon.state / "jobs").iterdir()
+        for name in ("events", "begun.json"):  # as it was before
+            (folder / name).unlink()
+        await made.start()
+        async with made.client() as client:
+            open_gate(made, "gate")
+            ended = await over(client, session)
+            assert (ended.status, ended.last_message) == ("idle", "Held.")
+        await folders_gone(made)
+
+
+async def test_a_turn_of_an_earlier_daemon_is_steered_by_the_next(
+    tmp_path: Path,
+) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.restart(signal.SIGKILL)
+        async with made.client() as client:
+            run_id = session.run_id or ""
+            changed = await client.change_network(run_id, NetworkChange(host="example.org", allowed=True))
+            assert "example.org:443" in changed.allow
+            assert "allow example.org" in str((await client.get_run(run_id)).policy["network_changes"])
+            stopped = await client.stop_run(run_id)
+            assert (stopped.status, stopped.reason.partition(";")[0]) == ("cancelled", "stopped on request")
+            assert (await client.get_session(session.session_id)).status == "idle"
+        await folders_gone(made)
