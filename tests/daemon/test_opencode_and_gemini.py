@@ -2,7 +2,6 @@
 
 import base64
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ async def test_a_database_that_was_committed_at_work_is_whole(tmp_path: Path) ->
                     await anyio.sleep(0.1)
                 while b"sleep 500" not in await stored(client, journal):
                     await anyio.sleep(0.1)
-        await made.end(signal.SIGKILL)
+        await made.lose()
         (made.folder / "cache/volumes").rename(tmp_path / "lost")  # whoever still dies in there is no matter
         await made.start()
         async with made.client() as client:
