@@ -70,8 +70,8 @@ def test_a_schema_that_refers_to_itself_without_end_is_no_end_of_ours() -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": "heron"}, {"properties": 3}, {"description": "x" * 70_000}],
-    ids=["word", "form", "long"],
+    [{"type": "heron"}, {"properties": 3}, {"description": "x" * 70_000}, {"pattern": "a{99999999999}"}],
+    ids=["word", "form", "long", "number"],
 )
 def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(HutchError) as refused:

@@ -42,6 +42,12 @@ def test_what_is_wrong_is_named_with_its_place(text: str, told: str) -> None:
     assert told in raised.value.message
 
 
+def test_a_key_that_stands_there_twice_is_found_among_very_many() -> None:
+    others = ",".join(f'"{n}": 0' for n in range(100_000))
+    with pytest.raises(HutchError, match="'z' stands there twice"):
+        read_job(f'{{{others}, "z": 0, "z": 0}}'.encode(), "S")
+
+
 def test_an_unknown_key_says_which_was_likely_meant() -> None:
     with pytest.raises(HutchError) as raised:
         read_job(b'{"version": 1, "run": {"command": "a", "timout_s": 9}}', "S")

@@ -36,7 +36,8 @@ class GeminiReading:
         self._lines = JsonLines()
         self._session_id: str | None = None
         self._model = ""
-        self._pieces = ""  # of the message that is being said
+        self._pieces: list[str] = []  # of the message that is being said
+        self._length = 0  # of these
         self._said = ""
         self._calls: dict[str, str] = {}  # those at work -> the path that it will have written, or nothing
         self._result: dict[str, object] | None = None
@@ -78,7 +79,7 @@ class GeminiReading:
     def _read(self, line: dict[str, object]) -> Iterator[AgentEvent]:
         kind = line.get("type")
         if kind == "message" and line.get("role") == "assistant":
-            self._pieces = text_of(self._pieces + text_of(line.get("content"), TEXT), TEXT)
+            self._add(line.get("content"))
             return
         yield from self._speak()
         match kind:
@@ -95,9 +96,14 @@ class GeminiReading:
             case _:
                 pass
 
+    def _add(self, piece: object) -> None:
+        if (room := TEXT - self._length) and (text := text_of(piece, room)):
+            self._pieces.append(text)
+            self._length += len(text)
+
     def _speak(self) -> Iterator[AgentEvent]:
         if self._pieces:
-            self._said, self._pieces = self._pieces, ""
+            self._said, self._pieces, self._length = "".join(self._pieces), [], 0
             yield Said(self._said)
 
     def _init(self, line: dict[str, object]) -> Iterator[AgentEvent]:

@@ -28,8 +28,9 @@ def check_schema(schema: Mapping[str, object]) -> None:
         raise invalid("an output schema over 64 KiB", "describe the result in less")
     try:
         Draft202012Validator.check_schema(schema)
-    except (SchemaError, RecursionError) as error:
-        said = error.message if isinstance(error, SchemaError) else "it is nested too deeply"
+    except (SchemaError, RecursionError, OverflowError) as error:  # OverflowError: of a pattern's numbers
+        deep = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        said = error.message if isinstance(error, SchemaError) else deep
         raise invalid(
             f"output schema ({text_of(said, _TOLD)})", 'it is a JSON Schema, as in {"type": "object"}'
         ) from error
@@ -70,4 +71,6 @@ def _wrong(result: object, schema: Mapping[str, object]) -> str:
         return f"the schema refers to {error.ref!r}, which is not in it"
     except RecursionError:
         return "the schema refers to itself without end"
+    except OverflowError:
+        return "it holds a number that is too large for the schema"
     return ""

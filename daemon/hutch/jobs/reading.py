@@ -1,6 +1,7 @@
 """Reads a job's text strictly; an error names the place in it, and the key that was likely meant."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -53,8 +54,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that stands there twice: what reads the same document elsewhere may take the other."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"{counts.most_common(1)[0][0][:200]!r} stands there twice")
     return found
 
 

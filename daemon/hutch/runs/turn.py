@@ -79,7 +79,7 @@ class AgentWork:
         self._folder = folder = folders.paths[self.plan.volumes[0].key]
         self.turn = await to_thread.run_sync(self._settled, folder)
         if self.turn.output_schema is not None:
-            check_schema(self.turn.output_schema)
+            await to_thread.run_sync(check_schema, self.turn.output_schema)
         command = self.agent.command(self.turn)
         self._refuse_missing(command.hosts)
         self._refuse_keyless(folder)
