@@ -2,8 +2,6 @@
 
 import base64
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -12,24 +10,11 @@ import pytest
 from hutch.client import Client
 from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
-from support.daemon import Daemon, daemon, run
+from support.away import away
+from support.daemon import daemon, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 _WORK = "echo begun; sleep 1; echo kept > /data/late"
-
-
-@contextmanager
-def away(made: Daemon, volume: str) -> Iterator[None]:
-    """Nothing can be read of the volume's log, nor written to it: a file stands where its folder was."""
-    (log,) = (made.folder / "state/store/volumes/default" / volume).glob("*/log")
-    aside = log.with_name("log-aside")
-    log.rename(aside)
-    log.write_text("")
-    try:
-        yield
-    finally:
-        log.unlink()
-        aside.rename(log)
 
 
 async def synced(client: Client, run_id: str) -> RunRecord:

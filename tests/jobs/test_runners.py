@@ -11,11 +11,17 @@ from pathlib import Path
 import anyio
 import pytest
 
+from hutch.budgets import Refused
 from hutch.client import Client
+from hutch.errors import HutchError
+from hutch.runner.control import Control
+from hutch.supervisor import Stop
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.network_records import NetworkChange
 from hutch_mcp_tools.service import RunRecord, SessionRecord
+from support.away import away
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
+from support.forked_daemon import fork_daemon
 
 pytestmark = pytest.mark.slow
 
@@ -196,3 +202,84 @@ async def test_a_turn_of_an_earlier_daemon_is_steered_by_the_next(
             assert (stopped.status, stopped.reason.partition(";")[0]) == ("cancelled", "stopped on request")
             assert (await client.get_session(session.session_id)).status == "idle"
         await folders_gone(made)
+
+
+async def test_who_waits_at_a_terminal_is_told_the_end_by_the_next_daemon(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        words = ("agent", "claude", "-v", "work", "--model", "claude-opus-5-5", gated("gate"))
+        env = {"HUTCH_CONFIG": str(made.folder / "config.toml"), **made.env}
+        told = tmp_path / "told"
+        watching = fork_daemon(env, tmp_path / "log", (), words, told)
+        async with made.client() as client:
+            with anyio.fail_after(_LONG_S):
+                while not (page := await client.list_sessions("running")).sessions:
+                    await anyio.sleep(0.02)
+            await is_written(made, page.sessions[0], b'"tool_use"')
+        await made.restart(signal.SIGKILL)
+        open_gate(made, "gate")
+        with anyio.fail_after(_LONG_S):
+            assert await watching.wait() == 0
+        await watching.aclose()
+        assert told.read_text().count("Held.") == 1
+
+
+async def test_a_shared_budget_is_asked_of_the_daemon_and_waits_for_the_next(tmp_path: Path) -> None:
+    budget = '\n[budgets.daily]\nper = "day"\nrequests = 4\n'
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url) + budget, env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.end(signal.SIGKILL)
+        open_gate(made, "gate")
+        log = made.config.daemon.state / "runs" / (session.run_id or "") / "stdout"
+        with anyio.fail_after(_LONG_S):
+            while b"after" not in log.read_bytes():  # the tool has ended; its answer is for the model
+                await anyio.sleep(0.02)
+        assert b"Held." not in log.read_bytes()
+        await made.start()
+        async with made.client() as client:
+            ended = await over(client, session)
+            assert (ended.status, ended.last_message) == ("idle", "Held.")
+            record = await run_of(client, ended)
+            assert [(each["name"], each["spent"]) for each in record.budgets] == [
+                ("daily", "3 of 4 requests")
+            ]
+            second = await turn(client, script({"shell": "true"}, {"text": "x"}), "other")
+            record = await run_of(client, second)
+            assert (record.status, "daily" in record.reason) == ("budget", True)
+            assert sum(use.requests for use in (*ended.metered, *second.metered)) == 4
+
+
+async def test_a_commit_that_waits_for_the_store_outlives_the_daemon(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            await turn(client, script({"text": "There."}), "work")
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+            with away(made, "work"):
+                open_gate(made, "gate")
+                ended = await over(client, session)
+                assert (ended.status, ended.last_message) == ("idle", "Held.")
+                assert list((await run_of(client, ended)).unsynced) == ["work"]
+                (runner,) = made.runners()
+                await made.restart(signal.SIGKILL)
+                assert made.runners() == [runner]
+                async with made.client() as again:
+                    assert list((await run_of(again, ended)).unsynced) == ["work"]
+        async with made.client() as client:
+            with anyio.fail_after(_LONG_S):
+                while (record := await run_of(client, ended)).unsynced:
+                    await anyio.sleep(0.05)
+            assert record.snapshots["work"] > 0
+        await folders_gone(made)
+
+
+async def test_a_request_is_refused_where_no_daemon_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hutch.runner.control._PATIENCE_S", 0.05)
+    control = Control("r-one", Stop())
+    refused = await control.admit(asks_model=True)
+    assert isinstance(refused, Refused)
+    assert "is away" in refused.why
+    with pytest.raises(HutchError) as raised:
+        await control.refuse_spent()
+    assert raised.value.code == "daemon_away"

@@ -142,7 +142,7 @@ async def _followed(
 
     while True:
         waiting = Waiting("waiting for the daemon", comes_back=comes_back)
-        follower = Follower(service, display(), waiting, owns=True)
+        follower = Follower(service, display(), waiting, owns=True, outlives=True)
         run = await follower.follow(follow)
         begun = await service.get_session(run.session_id or "")
         if begun.run_id == run.run_id or follower.signal:

@@ -30,6 +30,8 @@ Begin = Callable[[float, Events], Awaitable[RunRecord]]  # begins a run, or wait
 
 _WAIT_S = 3600.0  # of one call; a run that lasts longer is asked for again
 _STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
+_AWAY_S = 30.0  # that a daemon may be away
+_ASK_AGAIN_S = 0.2
 _STOP_S = 10.0  # for the daemon to answer that it ends a run whose reader has gone
 
 
@@ -48,8 +50,10 @@ class Follower:
     display: Display
     waiting: Waiting
     owns: bool
+    outlives: bool = False  # the daemon: when that is back, the run is asked for again
     signal: int = 0  # that made us end the run
     _run_id: str = ""
+    _away_since: float | None = None
     _named: anyio.Event = field(default_factory=anyio.Event)
     _seen: dict[Stream, int] = field(default_factory=lambda: dict.fromkeys(_STREAMS, 0))
 
@@ -75,15 +79,33 @@ class Follower:
         async with anyio.create_task_group() as group:
             group.start_soon(self._obey_signals, group)
             group.start_soon(self.waiting.show)
-            record = await self._shown(lambda events: begin(_WAIT_S, events))
-            while not record.is_ended:
-                record = await self._shown(lambda events: self.service.get_run(self._run_id, _WAIT_S, events))
+            told = await self._told(lambda events: begin(_WAIT_S, events))
+            while told is None or not told.is_ended:
+                told = await self._told(lambda events: self.service.get_run(self._run_id, _WAIT_S, events))
+            record = told
             for stream, end in zip(_STREAMS, (record.stdout_bytes, record.stderr_bytes), strict=True):
                 if self._seen[stream] < end:  # it had ended before we asked: no event told of its output
                     await self._show_rest(record.run_id, stream)
             self.waiting.over()
             await to_thread.run_sync(self.display.end)
             group.cancel_scope.cancel()
+        return record
+
+    async def _told(self, call: Callable[[Events], Awaitable[RunRecord]]) -> RunRecord | None:
+        """The record; None: the daemon went away, as when it is started anew, and is to be asked again."""
+        try:
+            with unwrapped():
+                record = await self._shown(call)
+        except ServiceError as error:
+            self._away_since = self._away_since or anyio.current_time()
+            is_over = anyio.current_time() - self._away_since > _AWAY_S
+            if not self.outlives or not self._run_id or error.code != "daemon_gone" or is_over:
+                raise
+            await anyio.sleep(_ASK_AGAIN_S)
+            return None
+        self._away_since = None
+        if not record.is_ended and self.outlives:
+            await anyio.sleep(_ASK_AGAIN_S)  # a daemon that is about to end lets go of all who wait
         return record
 
     async def _shown(self, call: Callable[[Events], Awaitable[RunRecord]]) -> RunRecord:

@@ -27,7 +27,7 @@ def logs(invocation: Invocation, /, *, id_: str, follow: bool, raw: bool, as_jso
     async def work(service: SandboxService) -> None:
         run = await _run(service, id_)
         display = Collecting() if as_json else await _display(service, run, invocation.config, raw=raw)
-        follower = Follower(service, display, Waiting("waiting for output"), owns=False)
+        follower = Follower(service, display, Waiting("waiting for output"), owns=False, outlives=True)
         if follow:
             await follower.follow(lambda wait_s, events: service.get_run(run.run_id, wait_s, events))
         else:
