@@ -102,6 +102,7 @@ def machine() -> dict[str, str]:
         "memory": f"{memory_gib:.0f} GiB",
         "kernel": platform.release(),
         "python": sys.version.split()[0],
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
