@@ -50,7 +50,7 @@ OUTCOMES = {  # sample -> its exit code, and (ending, text, usage, error, status
         1,
         (Ending.API_ERROR, "", NOTHING, "Failed to authenticate. API Error: 401 bad key", 401, 0),
     ),
-    "no_key": (1, (Ending.API_ERROR, "", NOTHING, "Not logged in · Please run /login", None, 0)),
+    "no_key": (1, (Ending.API_ERROR, "", NOTHING, "Not logged in · Please run /login", 401, 0)),
     "busy": (
         1,
         (

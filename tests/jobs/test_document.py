@@ -53,6 +53,9 @@ def test_an_unknown_key_says_which_was_likely_meant() -> None:
         read_job(b'{"version": 1, "run": {"command": "a", "timout_s": 9}}', "S")
     assert raised.value.message == "S: run.timout_s is not a key"
     assert raised.value.hint.startswith("did you mean 'timeout_s'?")
+    with pytest.raises(HutchError) as raised:  # and not: that the key which was meant is missing
+        read_job(b'{"version": 1, "run": {"comand": "a"}}', "S")
+    assert raised.value.message == "S: run.comand is not a key"
 
 
 def test_another_version_is_told_from_a_mistake() -> None:

@@ -148,6 +148,20 @@ def test_several_networks_are_asked_for_at_once_and_what_one_denies_is_denied() 
     assert code_of(Wish(command="id", network="a,b"), MORE, ("a",)) == "network_denied"
 
 
+def hint_of(network: str) -> str:
+    with pytest.raises(HutchError) as refused:
+        plan_for(Wish(command="id", network=network))
+    return refused.value.hint
+
+
+def test_a_refusal_says_what_to_write_where() -> None:
+    owners = "in ~/.config/hutch/config.toml, then: hutch stop --daemon"
+    assert f'the owner adds "python" to the list networks below [policy] {owners}' in hint_of("python")
+    there = hint_of("allow:a.example.com")
+    assert f'the owner adds "a.example.com:443" to the list network_hosts below [policy] {owners}' in there
+    assert "a single host is written allow:a.example.com" in hint_of("a.example.com")
+
+
 def test_a_refusal_names_no_network_that_may_not_be_asked_for() -> None:
     reached = plan_for(Wish(command="id", network="a"), MORE, ("a",)).network
     missing = judge(reached, "b.example", 443)

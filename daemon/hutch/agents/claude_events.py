@@ -57,6 +57,7 @@ class ClaudeReading:
         self._works = False  # something came after the last result
         self._reported = _NO_USAGE
         self._unreported: dict[str, Usage] = {}  # by message id, since the last result
+        self._is_keyless = False  # it has no credential, and so has asked nobody: no status of HTTP says it
         self._writing: dict[str, str] = {}  # call id -> the path it will have written
 
     @property
@@ -78,7 +79,7 @@ class ClaudeReading:
             model=self._model,
             usage=self._usage,
             error="" if ending is Ending.DONE else _error(result) or text_of(stderr.strip()[-2000:], 2000),
-            api_status=count_of(result.get("api_error_status")) or None,
+            api_status=count_of(result.get("api_error_status")) or (401 if self._is_keyless else None),
             denied=len(objects_of(result.get("permission_denials"))),
             skipped_lines=self._lines.skipped,
             result=result.get("structured_output"),
@@ -126,9 +127,8 @@ class ClaudeReading:
     def _assistant(self, line: dict[str, object]) -> Iterator[AgentEvent]:
         self._works = True
         message = object_of(line.get("message"))
-        if (
-            message.get("model") == "<synthetic>"
-        ):  # Claude Code's own words about an error; the result has them
+        if message.get("model") == "<synthetic>":  # its own words about an error; the result has them
+            self._is_keyless = line.get("error") == "authentication_failed"
             return
         for block in objects_of(message.get("content")):
             if block.get("type") == "text" and line.get("parent_tool_use_id") is None:

@@ -269,11 +269,20 @@ def _tell(session: SessionRecord, run: RunRecord, *, is_told: bool = True) -> No
         print(json.dumps(session.result, indent=2))
     if session.status == "failed":
         report(session.error or f"the turn ended: {run.status}", f"hutch show {run.run_id}")
-    parts = [f"{run.status} in {duration(run.duration_s)}", tokens(run.usage), cost(run.usage)]
+    parts = [_ended(session, run), tokens(run.usage), cost(run.usage)]
     parts += [f"volume {volume} at snapshot {number}" for volume, number in run.snapshots.items()]
     note("· " + ", ".join(part for part in parts if part))
     tell_workspace(run)
     note(f"· go on: hutch agent {session.agent} --session {session.session_id} '…'")
+
+
+def _ended(session: SessionRecord, run: RunRecord) -> str:
+    word = run.status.replace("_", " ")
+    if run.status == "exited":
+        word = "failed" if session.status == "failed" else "done"
+    elif run.status == "budget":
+        word = "budget spent"
+    return f"{word} after {duration(run.duration_s)}" if run.duration_s is not None else word
 
 
 def _exit_code(session: SessionRecord, run: RunRecord) -> int:

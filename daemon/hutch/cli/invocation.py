@@ -18,6 +18,16 @@ if TYPE_CHECKING:  # what these cost to import is paid by the commands that need
 T = TypeVar("T")
 R = TypeVar("R", bound="BaseModel")
 
+_OF_NO_TABLE = frozenset(  # what no change of the configuration brings
+    {
+        "run_unknown",
+        "session_unknown",
+        "group_unknown",
+        "volume_unknown",
+        "snapshot_unknown",
+        "not_an_attempt",
+    }
+)
 _OPTIONS = {"volume_wait_s": "wait_volume"}  # whose names are put together otherwise
 
 
@@ -83,7 +93,7 @@ class Invocation:
             return anyio.run(connected)
         except ServiceError as error:
             hint = error.hint
-            if self.connect is None and client.is_outdated(self.config):
+            if error.code not in _OF_NO_TABLE and self.connect is None and client.is_outdated(self.config):
                 stale = (
                     "the daemon still has the configuration from before its last change: hutch stop --daemon"
                 )

@@ -20,6 +20,8 @@ def keep(invocation: Invocation, /, *, id_: str, to: str | None, as_json: bool) 
 
     Refused if that volume was written since. Its session goes on there; the other attempts stay.
     """
+    if id_.startswith("g-"):
+        raise click.UsageError(f"{id_} is a group; give an attempt of it: hutch compare {id_}")
 
     async def work(service: SandboxService) -> tuple[KeptRecord, AttemptRecord]:
         async with shown_waiting(f"keeping {id_}"):

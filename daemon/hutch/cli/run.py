@@ -15,7 +15,7 @@ from hutch.cli.follow import Follower
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import duration, json_option, note, print_json
 from hutch.cli.refusal import report
-from hutch.cli.script import ScriptOrCommand, read_args, typed_script, with_head
+from hutch.cli.script import ScriptOrCommand, is_absent_script, read_args, typed_script, with_head
 from hutch.cli.terminal import Sink
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
@@ -24,6 +24,7 @@ from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Strea
 
 _STDIN_BYTES = 11 << 20  # what a request to the daemon holds besides the rest
 _UNSYNCED = "volume_unsynced"
+_NOT_FOUND = 127
 _HINTS = {
     "timed_out": "give it longer: --timeout 30m",
     "oom": "give it more: --memory 8GiB",
@@ -141,6 +142,8 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, print_id: bool, 
         elif print_id:
             print(record.run_id)
         _tell(record, is_new=options["session"] == "new" and not as_json)
+        if record.exit_code == _NOT_FOUND and is_absent_script(options["command"]):
+            note(f"hint: {options['command'][0]} is no file here; a script of this host is named by its path")
         return 128 + follower.signal if follower.signal else exit_code(record)
 
     return invocation.call(work)

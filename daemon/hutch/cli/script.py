@@ -53,6 +53,11 @@ class ScriptFile:
     head: tuple[Annotation, ...]
 
 
+def is_absent_script(words: Sequence[str]) -> bool:
+    """Whether the command is named as a script is, and this host has no such file."""
+    return is_script(words[0]) and not Path(words[0]).exists()
+
+
 def typed_script(words: Sequence[str]) -> ScriptFile | None:
     """Return the script that the command line names; None: it names a command.
 

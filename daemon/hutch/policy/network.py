@@ -9,6 +9,7 @@ from hutch.config.profiles import NETWORKS
 from hutch.destinations import NotADestinationError, Pattern, read_pattern
 from hutch.egress import Network, union
 from hutch.errors import HutchError
+from hutch.policy.granting import how_to_grant
 
 _HOSTS = "allow:"
 _LEARN = "learn"
@@ -28,10 +29,12 @@ def grant_network(asked: str | None, config: Config, networks: Collection[str]) 
     names, hosts = _read(asked or "none")
     for name in names:
         if name not in networks or name not in config.networks:
-            raise _not_granted(f"network {name!r} is not granted", config, networks)
+            way = _way_to_network(name, config)
+            raise _not_granted(f"network {name!r} is not granted", way, config, networks)
     for host in hosts:
         if not any(pattern.includes(host) for pattern in config.policy.network_hosts):
-            raise _not_granted(f"the host {host} is not granted", config, networks)
+            way = how_to_grant(host, "network_hosts", config)
+            raise _not_granted(f"the host {host} is not granted", way, config, networks)
     told = {name: config.networks[name] for name in config.networks if name in {*networks, *NETWORKS}}
     return replace(union(names, config.networks, hosts), known=told)  # not what others may ask for
 
@@ -54,9 +57,16 @@ def _host(text: str) -> Pattern:
         raise HutchError("network_denied", f"{text[:300]!r} is no host: {error}", _HOW) from None
 
 
-def _not_granted(what: str, config: Config, networks: Collection[str]) -> HutchError:
+def _not_granted(what: str, way: str, config: Config, networks: Collection[str]) -> HutchError:
     granted = ["none", *sorted(name for name in networks if name in config.networks)]
     granted += [f"allow:{pattern}" for pattern in config.policy.network_hosts]
-    return HutchError(
-        "network_denied", what, f"granted here: {', '.join(granted)}; the daemon's owner adds others"
-    )
+    return HutchError("network_denied", what, f"granted here: {', '.join(granted)}; {way}")
+
+
+def _way_to_network(name: str, config: Config) -> str:
+    """Of a name that is not built in it is not told whether the owner has it."""
+    if name in NETWORKS and name not in config.policy.networks:
+        return how_to_grant(name, "networks", config)
+    if "." in name:
+        return f"a single host is written allow:{name}"
+    return "the owner makes others as [network.NAME], and grants them in policy.networks: docs/network.md"

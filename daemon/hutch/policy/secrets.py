@@ -7,6 +7,7 @@ from hutch.config import Agent, Config, Secret
 from hutch.egress import Network
 from hutch.errors import HutchError
 from hutch.origins import Origin, read_origin
+from hutch.policy.granting import how_to_grant
 
 _VALUE = ":env"
 
@@ -38,13 +39,20 @@ def grant_secrets(
             raise HutchError(
                 "secret_denied",
                 f"secret {text!r} is not granted",
-                f"granted here: {', '.join(sorted(granted)) or 'none'}; the daemon's owner adds others to "
-                "policy.secrets",
+                f"granted here: {', '.join(sorted(granted)) or 'none'}; {_way(text, config)}",
             )
         found = GrantedSecret(name, config.secrets[name], is_value_inside=text != name)
         _refuse_useless(found, network)
         secrets.append(found)
     return tuple(secrets)
+
+
+def _way(text: str, config: Config) -> str:
+    if text in config.policy.secrets:
+        return "this caller, its tier or the repository goes without it"
+    if text.removesuffix(_VALUE) not in config.secrets:
+        return "one that is not there yet is made with: hutch secret add"
+    return how_to_grant(text, "secrets", config)
 
 
 def agents_secrets(agent: Agent, config: Config, network: Network) -> tuple[GrantedSecret, ...]:

@@ -3,6 +3,7 @@
 from hutch.access import Rights
 from hutch.config import Config
 from hutch.errors import HutchError
+from hutch.policy.granting import how_to_grant
 from hutch.workspaces import GrantedWorkspace, Mode, read_workspace
 
 
@@ -15,8 +16,7 @@ def grant_workspace(text: str | None, config: Config, rights: Rights) -> Granted
         raise HutchError(
             "workspace_denied",
             f"{asked.folder} is not within the folders that may be mounted",
-            f'the owner adds "{asked.folder}" to the list workspaces below [policy] in '
-            f"{config.file or '~/.config/hutch/config.toml'}, then: hutch stop --daemon",
+            how_to_grant(asked.folder, "workspaces", config),
         )
     if asked.mode not in config.policy.workspace_modes or (
         asked.mode in (Mode.RW, Mode.WORKTREE) and not rights.is_owner

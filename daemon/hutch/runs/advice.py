@@ -47,8 +47,6 @@ def advice(plan: Plan, enforced: Mapping[str, str], stderr: bytes) -> str:
     if _NO_NAME.search(stderr):
         reached = ", ".join(sorted({str(rule) for rule in plan.network.allow}))
         if not reached:
-            return (
-                "a name was not resolved: this run has no network; a network of the configuration grants one"
-            )
+            return "a name was not resolved: this run has no network; ask for one: --net NAME"
         return f"a name was not resolved: this run's network grants {reached} and nothing else"
     return ""
