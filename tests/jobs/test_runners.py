@@ -185,6 +185,21 @@ async def test_a_runner_that_had_not_begun_is_begun_by_the_next_daemon(tmp_path:
         await folders_gone(made)
 
 
+async def test_a_job_that_cannot_be_read_is_a_lost_run(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.lose()
+        (folder,) = (made.config.daemon.state / "jobs").iterdir()
+        (folder / "job.json").write_text('{"version": 1, "what": "else"}')
+        await made.start()
+        async with made.client() as client:
+            assert (await run_of(client, session)).status == "lost"
+            assert (await client.get_session(session.session_id)).status == "idle"
+        await folders_gone(made)
+
+
 async def test_a_turn_of_an_earlier_daemon_is_steered_by_the_next(
     tmp_path: Path,
 ) -> None:
@@ -272,6 +287,23 @@ async def test_a_commit_that_waits_for_the_store_outlives_the_daemon(tmp_path: P
                     await anyio.sleep(0.05)
             assert record.snapshots["work"] > 0
         await folders_gone(made)
+
+
+async def test_everything_is_ended_by_one_command_also_what_no_daemon_follows(tmp_path: Path) -> None:
+    async with scripted_model() as url, daemon(tmp_path / "d", model_config(url), env=KEY) as made:
+        async with made.client() as client:
+            session = await begin(client, gated("gate"))
+            await is_written(made, session, b'"tool_use"')
+        await made.restart(signal.SIGKILL)
+        env = {"HUTCH_CONFIG": str(made.folder / "config.toml"), **made.env}
+        ending = fork_daemon(env, tmp_path / "log", (), ("stop", "--all"))
+        with anyio.fail_after(_LONG_S):
+            assert await ending.wait() == 0
+        await ending.aclose()
+        assert f"{session.run_id}: cancelled" in (tmp_path / "log").read_text()
+        await folders_gone(made)
+        async with made.client() as client:
+            assert (await client.get_session(session.session_id)).status in ("idle", "ended")
 
 
 async def test_a_request_is_refused_where_no_daemon_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

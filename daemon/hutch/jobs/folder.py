@@ -99,6 +99,14 @@ class JobFolder:
         except (OSError, ValueError, TypeError):
             return None
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether the run can be followed on, or somebody is at it still."""
+        try:
+            return self.is_taken or self.read() is not None
+        except HutchError:
+            return False
+
     @contextmanager
     def held(self) -> Generator[None]:
         """Take the job: nobody else can while we live. Raises HutchError `job_running`, FileNotFoundError."""

@@ -35,7 +35,8 @@ async def recover(rooms: Rooms) -> bool:
     """
     noted, methods = rooms.config.daemon.state / "methods.json", rooms.config.methods
     launchers = [rooms.launchers, former_launchers(noted, methods)]
-    apart = {folder.run_id: folder for folder in JobFolder.all(rooms.config.daemon.state)}
+    folders = JobFolder.all(rooms.config.daemon.state)
+    apart = {folder.run_id: folder for folder in folders if folder.is_of_use}
     unfinished = await rooms.state.unfinished_runs()
     lost = [run for run in unfinished if run.id not in apart]
     followed = {run.session_id for run in unfinished if run.id in apart}

@@ -67,7 +67,10 @@ class Runners:
             try:
                 job = folder.read()
             except HutchError as error:
-                logger.warning("run=%s its job cannot be read: %s", folder.run_id, error.message)
+                logger.warning("run=%s cannot be followed: %s", folder.run_id, error.message)
+                if not folder.is_of_use:  # its record says so by now
+                    await end_left(folder, self._rooms.private)
+                    await to_thread.run_sync(folder.remove)
                 continue
             if job is None or job.record is None:
                 continue  # without a daemon
