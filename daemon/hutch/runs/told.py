@@ -87,12 +87,15 @@ class Telling:
             self.live.change(stdout_bytes=_size(folder / "stdout"), stderr_bytes=_size(folder / "stderr"))
 
     async def _record(self, run: Run) -> None:
+        if self._stored is not None and self._stored.is_ended:
+            if not run.is_ended:
+                return  # an earlier daemon has stored what followed
+            # What comes after its end is that the store took what had to wait
+            run = replace(self._stored, unsynced=run.unsynced, snapshots=run.snapshots, changed=run.changed)
         self.live.record = run
         if run.status in ("running", "suspended") and not self.live.started.is_set():
             self.live.began_at = time.monotonic()
             self.live.started.set()
-        if self._was_final and self._stored is not None:
-            run = replace(self._stored, unsynced=run.unsynced, snapshots=run.snapshots, changed=run.changed)
         is_final = run.is_ended and not self.live.ended.is_set() and not self._was_final
         if not is_final and self._is_news(run):  # what is final is stored with its session
             self._stored = run
@@ -121,6 +124,7 @@ class Telling:
                 self.session = replace(self.session, status="failed", updated_at=time.time(), error=why)
         if not self._was_final:
             live.change(**live.spent())
+            live.purse = None  # its record has all
             try:
                 await self.rooms.state.put_run(live.record)
                 if self.session is not None:
