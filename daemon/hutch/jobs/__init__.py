@@ -9,7 +9,19 @@ takes it.
 """
 
 from hutch.jobs.document import VERSION, Granted, Job, configuration_of
-from hutch.jobs.events import EVENT, Begun, Ended, Event, Failure, Final, Noted, Output, Recorded
+from hutch.jobs.events import (
+    EVENT,
+    Begun,
+    Connected,
+    Ended,
+    Event,
+    Failure,
+    Final,
+    Noted,
+    Output,
+    Recorded,
+    Used,
+)
 from hutch.jobs.folder import JobBegun, JobFolder
 from hutch.jobs.journal import JobJournal, Tell
 from hutch.jobs.reading import read_job
@@ -18,6 +30,7 @@ __all__ = [
     "EVENT",
     "VERSION",
     "Begun",
+    "Connected",
     "Ended",
     "Event",
     "Failure",
@@ -31,6 +44,7 @@ __all__ = [
     "Output",
     "Recorded",
     "Tell",
+    "Used",
     "configuration_of",
     "read_job",
 ]

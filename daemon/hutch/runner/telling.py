@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from hutch.errors import HutchError
-from hutch.jobs import Event, Failure, Final, JobJournal, Noted
+from hutch.jobs import Connected, Event, Failure, Final, JobJournal, Noted, Used
 from hutch.runs.live import LiveRun
 from hutch.state import Run
 
@@ -25,7 +25,9 @@ class Numbered:
     def __call__(self, event: Event) -> None:
         self._n += 1
         told = event.model_copy(update={"n": self._n, "at": time.time()})
-        self.write(told.model_dump_json(exclude_none=True).encode() + b"\n")
+        # What is a row of the database has all its columns, or it could not be read back
+        is_row = isinstance(event, Connected | Used)
+        self.write(told.model_dump_json(exclude_none=not is_row).encode() + b"\n")
 
 
 @dataclass(slots=True)
