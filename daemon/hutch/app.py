@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+from collections import ChainMap
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -28,6 +29,7 @@ from hutch.config import OWNER, Config
 from hutch.deadlines import Deadlines
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.clients import Clients
 from hutch.runs.doctor import examine
 from hutch.runs.gate import gate
 from hutch.runs.housekeeping import keep_house
@@ -151,7 +153,12 @@ def _parts(
 
 
 def build_app(
-    services: Mapping[str, SandboxService], rooms: Rooms, token: str, mcp: ASGIApp, leave: Callable[[], None]
+    services: Mapping[str, SandboxService],
+    rooms: Rooms,
+    clients: Clients,
+    token: str,
+    mcp: ASGIApp,
+    leave: Callable[[], None],
 ) -> ASGIApp:
     """Return everything that is served over HTTP, guarded: to each principal the service as it may use it.
 
@@ -182,8 +189,12 @@ def build_app(
         ]
     )
     daemon = rooms.config.daemon
-    principal_of = AccessTokens(rooms.config, rooms.state).principal_of
-    return Guard(app, token, principal_of, hosts=daemon.allowed_hosts, origins=daemon.allowed_origins)
+    tokens = AccessTokens(rooms.config, rooms.state)
+
+    async def caller_of(text: str) -> str | None:
+        return clients.caller_of(text) or await tokens.principal_of(text)
+
+    return Guard(app, token, caller_of, hosts=daemon.allowed_hosts, origins=daemon.allowed_origins)
 
 
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server: RunnerServer | None) -> None:
@@ -191,16 +202,17 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server:
     runners = Runners(runs, server) if server else None
     if runners:
         await runners.adopt()
-    agents, kept = AgentSessions(runs, runners), KeptSessions(runs)
+    clients = Clients(runs)
+    agents, kept = AgentSessions(runs, clients, runners), KeptSessions(runs)
     keeping = Keeping(rooms, agents)
+    services = _services(rooms, clients, partial(Service, runs, agents, kept, keeping))
     await agents.turns.go_on()
-    services = {
-        name: gate(Service(runs, agents, kept, keeping, name), rooms.access, name)
-        for name in rooms.access.principals
-    }
-    mcp = McpServers(services, version=__version__)
+    mcp = McpServers(services, clients.services, version=__version__)
+    clients.on_end = mcp.forget
     leave = partial(_leave, runs, kept)
-    app = build_app(services, rooms, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http))
+    app = build_app(
+        services, rooms, clients, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http)
+    )
     http = Server(http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
@@ -216,6 +228,15 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server:
         finally:
             daemon_file(rooms.config).unlink(missing_ok=True)  # its URL may be another's by tomorrow
         helpers.cancel_scope.cancel()
+
+
+def _services(
+    rooms: Rooms, clients: Clients, service: Callable[[str], SandboxService]
+) -> Mapping[str, SandboxService]:
+    """Return to each caller the service as it may use it: to principals, and to agents in our sandboxes."""
+    clients.whole = {name: service(name) for name in rooms.access.principals}
+    gated = {name: gate(whole, rooms.access, name) for name, whole in clients.whole.items()}
+    return ChainMap(gated, clients.services)
 
 
 async def _end_on_signal(http: Server, runs: Runs, kept: KeptSessions) -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from ipaddress import IPv4Address
 
 TLS_PORT = 443  # of a pattern that names none
+SANDBOXES_HOST = "hutch.internal"  # what the daemon is called inside a sandbox that has a door to it
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)

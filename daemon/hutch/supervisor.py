@@ -34,25 +34,25 @@ class Stop:
     outcome: Outcome = "cancelled"  # what its end is to be called
     interrupts: bool = False  # SIGINT comes first, at which it ends what it is at, and has the grace for it
     is_asked: bool = False
-    _waiting: anyio.CancelScope | None = None
+    _waiting: list[anyio.CancelScope] = field(default_factory=list)
 
     def ask(self, reason: str, grace_s: float, outcome: Outcome = "cancelled") -> None:
         if not self.is_asked:
             self.reason, self.grace_s, self.outcome = reason, grace_s, outcome
             self.is_asked = True
-            if self._waiting is not None:
-                self._waiting.cancel()
+            for waiting in self._waiting:
+                waiting.cancel()
 
     @contextmanager
     def ends(self, waiting: anyio.CancelScope) -> Generator[None]:
         """Within the block `waiting` is cancelled as soon as somebody asks, or has asked."""
-        self._waiting = waiting
+        self._waiting.append(waiting)
         if self.is_asked:
             waiting.cancel()
         try:
             yield
         finally:
-            self._waiting = None
+            self._waiting.remove(waiting)
 
 
 @dataclass(slots=True)

@@ -74,5 +74,6 @@ class AgentRequest(TurnBounds):
     bundles: list[
         str
     ] = []  # of the configuration: "NAME", or of its "NAME:instructions", ":skills" or ":mcp"
+    hutch: bool = False  # it may use this service itself, as far as its own run goes
     resume: bool = True  # False: a new conversation though the volume holds one
     volume_wait_s: VolumeWaitS = 0

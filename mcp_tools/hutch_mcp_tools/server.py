@@ -25,27 +25,39 @@ start_agent puts another coding agent to work unattended. Calls return within 50
 get_session."""
 
 
-def build_server(service: SandboxService, *, version: str, pace: Pace | None = None) -> MCPServer:
+# To an agent that is in a sandbox itself
+AGENTS_INSTRUCTIONS = """\
+Hutch runs commands in further sandboxes beside the one you are in: throw-away, of the same kind as yours, \
+with at most your limits and your network, paid from your budget, ended with you. They have no network \
+unless you ask. Your own volumes may be mounted as "name:/path:ro", as they were last committed; \
+list_volumes names them. Calls return within 50 s; then poll get_run."""
+AGENTS_TOOLS = frozenset({"run_in_sandbox", "get_run", "stop_run", "read_volume", "list_volumes"})
+
+
+def build_server(
+    service: SandboxService, *, version: str, pace: Pace | None = None, is_agents: bool = False
+) -> MCPServer:
     """One server for every transport and both eras of the protocol. The caller owns the service.
 
-    `pace`: how often a waiting client hears of its call.
+    `pace`: how often a waiting client hears of its call. `is_agents`: the caller is in a sandbox of ours.
     """
     pace = pace or Pace()
     volumes = VolumeResources(service)
+    tools = [
+        *RunTools(service, pace).tools(),
+        *AgentTools(service, pace).tools(),
+        *SessionTools(service, pace).tools(),
+        *VolumeTools(service).tools(),
+        *ChangeTools(service).tools(),
+    ]
     server = _Server(
         volumes,
         "hutch",
         title="Hutch",
         version=version,
-        instructions=INSTRUCTIONS,
+        instructions=AGENTS_INSTRUCTIONS if is_agents else INSTRUCTIONS,
         log_level="WARNING",  # counts only where nobody has set up logging
-        tools=[
-            *RunTools(service, pace).tools(),
-            *AgentTools(service, pace).tools(),
-            *SessionTools(service, pace).tools(),
-            *VolumeTools(service).tools(),
-            *ChangeTools(service).tools(),
-        ],
+        tools=[each for each in tools if not is_agents or each.name in AGENTS_TOOLS],
     )
     Resources(service).register(server)
     volumes.register(server)

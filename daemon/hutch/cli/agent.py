@@ -79,6 +79,7 @@ Examples:
     metavar="FILE",
     help='MCP servers for it, as clients write them: {"mcpServers": …}.',
 )
+@click.option("--hutch", is_flag=True, help="It may run commands in further sandboxes itself, by MCP.")
 @click.option(
     "--retries", type=click.IntRange(0, 100), help="Further runs where the model's service is overloaded."
 )
@@ -211,6 +212,7 @@ def _task(name: str, prompt: str, options: dict[str, Any]) -> _NewTask | _NextTa
         skills=_skills(skills) if skills else {},
         bundles=_bundles(options),
         mcp_servers=_servers(options["mcp_config"] or {}),
+        hutch=options["hutch"],
         resume=not options["new"],
         **bounds,
         volume_wait_s=options["wait_volume"] or 0,

@@ -190,6 +190,8 @@ class Agent:
     stop_grace_s: Annotated[float, Number(0, 300, "seconds")] = 10.0
     retries: Annotated[int, Whole(0, 100)] = 5
     retry_s: Annotated[float, Number(0, 600, "seconds")] = 15.0
+    hutch: Annotated[bool, Flag()] = False  # it may use us, as far as its own run goes
+    hutch_runs: Annotated[int, Whole(1, 1000)] = 4  # that it may have at work at once
 
     @property
     def networks(self) -> frozenset[str]:

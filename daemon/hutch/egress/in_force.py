@@ -22,7 +22,8 @@ class Cuttable(Protocol):
 class InForce:
     """What a run may reach now, and what it has used of its byte budgets. All in the event loop."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, beside: "InForce | None" = None) -> None:
+        """`beside`: another run's, with which it shares its byte budgets."""
         self._network = network
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
         self.is_served = False  # ways out are open
@@ -30,7 +31,7 @@ class InForce:
             False
         )  # whose connections are read, since the start
         self._is_over = False
-        self._used: dict[Pattern, int] = {}
+        self._used: dict[Pattern, int] = {} if beside is None else beside._used
         self._open: dict[int, Cuttable] = {}
 
     @property

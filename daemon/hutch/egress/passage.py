@@ -97,6 +97,8 @@ class Passage:
     async def dial(self) -> socket.socket:
         """Connect to the first of the name's addresses that may be and answers. Raises RefusedError."""
         why = Refusal.UNRESOLVED
+        if self.rule.socket is not None:
+            return await _dial_socket(str(self.rule.socket))
         with move_on_after(DIAL_S):
             try:
                 answer = await self.resolver.addresses(self.host, self.port)
@@ -119,6 +121,17 @@ class Passage:
     def _spend(self, count: int) -> None:
         if self.network.spend(self.host, self.port, count):
             self.cut(Refusal.BYTES)
+
+
+async def _dial_socket(path: str) -> socket.socket:
+    """Connect to a unix socket, which takes or refuses at once."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        server.connect(path)
+    except OSError:
+        server.close()
+        raise RefusedError(Refusal.UNREACHABLE) from None
+    return server
 
 
 Carry = Callable[[Passage], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hutch.config import Network as Configured
 from hutch.config.http_rules import HttpRule, HttpRules
@@ -17,6 +18,7 @@ class Rule:
     pattern: Pattern
     network: str = ""  # its name; empty: the caller asked for this host by itself
     is_host_service: bool = False  # may stand for a loopback or private address: the owner named it
+    socket: Path | None = None  # a unix socket of this host, to which it leads in place of an address
 
     @property
     def is_taken(self) -> bool:

@@ -2,6 +2,7 @@
 
 from hutch.policy.bounds import read_limits
 from hutch.policy.budgets import grant_budgets
+from hutch.policy.children import as_child, childs_wish, narrowed_to
 from hutch.policy.commands import command_for, shown
 from hutch.policy.decide import decide
 from hutch.policy.modes import bounded_workspace, folder_of
@@ -17,12 +18,15 @@ __all__ = [
     "Wish",
     "agents_secrets",
     "allowed",
+    "as_child",
     "bounded_workspace",
+    "childs_wish",
     "command_for",
     "decide",
     "folder_of",
     "grant_budgets",
     "grant_secrets",
+    "narrowed_to",
     "read_limits",
     "shown",
     "widens",

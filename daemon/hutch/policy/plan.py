@@ -35,6 +35,7 @@ class Plan:
     narrowed: tuple[str, ...] = ()  # what of the owner's policy was not granted, and by whom
     image: str | None = None
     secrets: tuple[GrantedSecret, ...] = ()
+    children: int = 0  # runs that what is in its sandbox may have us begin, at once; 0: it has no door to us
     masks: tuple[Mount, ...] = ()  # over what is denied below the granted folders
 
     def spec(

@@ -7,6 +7,7 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.mounts import VolumeMount
+from hutch.runs.clients import Clients
 from hutch.runs.rooms import new_id
 from hutch.runs.runners import Runners
 from hutch.runs.runs import Runs
@@ -17,16 +18,19 @@ from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 
 _STARTS_WITHIN_S = 10.0  # after that a caller is told "running" while the sandbox is still being prepared
 # What later turns repeat; bounds are of one turn
-_STORED = ("model", "method", "image", "tier", "network", "workspace", "secrets", "mcp_servers", "bundles")
+_STORED = (
+    *("model", "method", "image", "tier", "network", "workspace", "secrets"),
+    *("mcp_servers", "bundles", "hutch"),
+)
 
 
 class AgentSessions:
     """Every agent session of this daemon. Methods raise HutchError."""
 
-    def __init__(self, runs: Runs, runners: Runners | None = None) -> None:
+    def __init__(self, runs: Runs, clients: Clients, runners: Runners | None = None) -> None:
         self._runs = runs
         self._rooms = runs.rooms
-        self.turns = Turns(runs, runners)
+        self.turns = Turns(runs, clients, runners)
 
     async def start(self, request: AgentRequest, principal: str) -> Session:
         """Begin a session of `principal`'s, or go on with the one that this agent has in this volume."""

@@ -5,9 +5,9 @@ A rule stands here for each method of `SandboxService`. What a run mounts is dec
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import anyio
@@ -108,9 +108,16 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
 }
 
 
-def gate(service: SandboxService, access: Access, principal: str) -> SandboxService:
-    """Return `service` as a principal may use it."""
-    return cast("SandboxService", _Gate(service, access, principal))
+def gate(
+    service: SandboxService,
+    access: Access,
+    principal: str,
+    rights: Callable[[], Awaitable[Rights]] | None = None,
+) -> SandboxService:
+    """Return `service` as a principal may use it; `rights`: where that is less than the principal's own."""
+    return cast(
+        "SandboxService", _Gate(service, access, principal, rights or partial(access.rights, principal))
+    )
 
 
 @cache
@@ -121,10 +128,17 @@ def _signature(name: str) -> inspect.Signature:
 class _Gate:
     """Stands in for each method of the service; a name without a rule is no method."""
 
-    def __init__(self, service: SandboxService, access: Access, principal: str) -> None:
+    def __init__(
+        self,
+        service: SandboxService,
+        access: Access,
+        principal: str,
+        rights: Callable[[], Awaitable[Rights]],
+    ) -> None:
         self._service = service
         self._access = access
         self._principal = principal
+        self._rights_now = rights
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in RULES:
@@ -158,7 +172,7 @@ class _Gate:
 
     async def _rights(self) -> Rights:
         try:
-            return await self._access.rights(self._principal)
+            return await self._rights_now()
         except HutchError as error:
             raise ServiceError(error.code, error.message, error.hint) from error
 

@@ -57,6 +57,10 @@ class LiveRun:
     over_budget: str = ""  # why it was refused another answer of a model
     purse: Purse | None = None  # where something of its network is metered
     network: InForce = field(default_factory=lambda: InForce(Network()))  # what it may reach now
+    parent: "LiveRun | None" = None  # whose agent has begun it, and whose budgets it shares
+    door_token: str = field(
+        default="", repr=False
+    )  # by which its sandbox's door reaches us; empty: it has none
     wall_s: float = 0
     began_at: float = 0  # monotonic
     _written: int = 0

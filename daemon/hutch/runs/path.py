@@ -21,13 +21,14 @@ from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.advice import TAIL_BYTES, advice, refusal
+from hutch.runs.door import steps_of
 from hutch.runs.exchanging import exchanging
 from hutch.runs.folders import Folders, folders_of
 from hutch.runs.live import LiveRun
 from hutch.runs.outcomes import explained
 from hutch.runs.private import PrivateFolder, private_folder
 from hutch.runs.rooms import PathRooms
-from hutch.runs.spending import metering_of, over_budget, refuse_unmetered, steps_of
+from hutch.runs.spending import metering_of, over_budget, refuse_unmetered
 from hutch.runs.workspaces import workspace_of
 from hutch.state import Connection, Journal
 from hutch.supervisor import Ended, Sink, supervise
@@ -194,14 +195,14 @@ async def _in_sandbox(
     launcher = rooms.launchers[plan.method]
     live.say("starting its sandbox")
     network = Network() if isinstance(launcher, AgentLauncher) else plan.network
-    live.network = InForce(network)
+    live.network = InForce(network, live.parent.network if live.parent else None)
     if isinstance(launcher, AgentLauncher):
         refuse_unmetered(plan.budgets, plan.method)
     if not network:
         plan = replace(plan, secrets=tuple(each for each in plan.secrets if each.is_value_inside))
     async with (
         metering_of(rooms, live, plan.budgets) as live.purse,
-        exchanging(live.id, plan, private, live.network, steps_of(live.purse, network)) as own,
+        exchanging(live.id, plan, private, live.network, steps_of(live, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
         command = replace(start.command, env={**proxy_variables(network), **own.env, **start.command.env})

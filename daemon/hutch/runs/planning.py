@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from anyio import to_thread
 
+from hutch.access import Rights
 from hutch.config import OWNER, Agent, Config
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE
@@ -40,15 +41,18 @@ async def plan_for(
     *,
     config: Config | None = None,
     agent: Agent | None = None,
+    rights: Rights | None = None,
 ) -> Plan:
     """Return what a principal's request gets; `agent` is the one that is to be started.
+
+    `rights`: where they are less than the principal's.
 
     Raises what `decide` raises, and HutchError `tier_unknown`, `tier_denied`, `path_denied`,
     `repository_file_invalid`, `repository_widens`, `budget_unmetered`, `secret_denied`, `secret_unreachable`.
     """
     own_networks = agent.networks if agent else frozenset()
     config = config or rooms.config
-    rights = await rooms.access.rights(principal)
+    rights = rights or await rooms.access.rights(principal)
     base = allowed(config, config.policy.networks, own_networks)
     wish = replace(wish, tier=tier_of(config, wish.tier, principal))
     if wish.tier:

@@ -43,8 +43,12 @@ class Runners:
         self._server = server
 
     def takes(self, plan: Plan) -> bool:
-        """Whether a run by this plan can be taken apart: bytes that others share are counted here alone."""
-        return not any(limit.egress_bytes and limit.per != "run" for limit in plan.budgets)
+        """Whether a run by this plan can be taken apart.
+
+        Bytes that others share are counted here alone; and so is what an agent's own runs share with it.
+        """
+        shares_bytes = any(limit.egress_bytes and limit.per != "run" for limit in plan.budgets)
+        return not shares_bytes and not plan.children
 
     async def take(
         self, live: LiveRun, plan: Plan, session: Session, request: AgentRequest, *, goes_on: bool

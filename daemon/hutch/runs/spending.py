@@ -32,7 +32,8 @@ def metering_of(
     rooms: PathRooms, live: LiveRun, limits: Sequence[Limit]
 ) -> AbstractAsyncContextManager[Purse | None]:
     """Meter a run in a sandbox of its own. Raises HutchError `budget_spent`."""
-    whose = Whose(live.id, live.record.session_id, live.record.principal)
+    bearer = live.parent or live
+    whose = Whose(bearer.id, bearer.record.session_id, bearer.record.principal)
     return metering(rooms, live.network, limits, whose, lambda: [live], partial(hold, rooms, live))
 
 

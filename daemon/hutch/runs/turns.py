@@ -11,6 +11,7 @@ from hutch.config import Limits
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE, VolumeMount, read_mount, refuse_ungranted
 from hutch.policy import Plan, Wish
+from hutch.runs.door import servers_of, with_door
 from hutch.runs.folders import refuse_fork
 from hutch.runs.live import LiveRun
 from hutch.runs.planning import plan_for
@@ -100,6 +101,8 @@ async def plan_turn(
     )
     config = replace(config, policy=replace(config.policy, limits=own))
     plan = await plan_for(rooms, wish, session.principal, config=config, agent=settings)
+    if request.hutch or settings.hutch:
+        plan = with_door(rooms, plan, settings.hutch_runs)
     if fork is None:
         return plan
     (mount,) = plan.volumes
@@ -147,7 +150,7 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: La
         model=request.model or settings.model or None,
         instructions=request.instructions or "",
         skills=request.skills,
-        servers={name: _server(spec) for name, spec in request.mcp_servers.items()},
+        servers=servers_of(plan, {name: _server(spec) for name, spec in request.mcp_servers.items()}),
         output_schema=request.output_schema,
         max_turns=request.max_turns,
         budget_usd=None if is_metered else request.budget_usd,  # what we watch, it need not

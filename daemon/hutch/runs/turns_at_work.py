@@ -14,6 +14,7 @@ from hutch.budgets.accounts import Key
 from hutch.errors import HutchError
 from hutch.policy import Plan, shown
 from hutch.runs.bundles import with_bundles
+from hutch.runs.clients import Clients
 from hutch.runs.line import Line
 from hutch.runs.live import LiveRun
 from hutch.runs.retrying import is_passing, pause_s
@@ -53,9 +54,10 @@ class _AtWork:
 class Turns:
     """All turns of this daemon that are not over, by their sessions. Methods raise HutchError."""
 
-    def __init__(self, runs: Runs, runners: Runners | None) -> None:
+    def __init__(self, runs: Runs, clients: Clients, runners: Runners | None) -> None:
         """`runners` None: turns are tasks of this process, and end with it."""
         self._runs = runs
+        self._clients = clients
         self._runners = runners
         self._rooms = runs.rooms
         self._at: dict[str, _AtWork] = {}
@@ -215,7 +217,7 @@ class Turns:
         if self._runners is not None and self._runners.takes(plan):
             await self._runners.take(live, plan, running, request, goes_on=len(turn.runs) > 1)
             return turn
-        async with anyio.create_task_group() as beside:
+        async with self._clients.during(live, plan), anyio.create_task_group() as beside:
             beside.start_soon(work.watch)
             await self._runs.follow(live, plan, work)
             beside.cancel_scope.cancel()

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hutch.config import OWNER
+from hutch.destinations import SANDBOXES_HOST
 from hutch.errors import HutchError
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "hutch"})  # the last: clients of the unix socket
@@ -43,7 +44,7 @@ class Guard:
         self._app = app
         self._token = token.encode()
         self._principal_of = principal_of
-        self._hosts = LOCAL_HOSTS | {host.lower() for host in hosts}
+        self._hosts = LOCAL_HOSTS | {SANDBOXES_HOST} | {host.lower() for host in hosts}
         self._origins = {origin.lower() for origin in origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,10 +35,15 @@ class McpServers:
     A server takes some 50 ms to build, so that of a principal is built at its first call.
     """
 
-    def __init__(self, services: Mapping[str, SandboxService], *, version: str) -> None:
+    def __init__(
+        self, services: Mapping[str, SandboxService], agents: Mapping[str, SandboxService], *, version: str
+    ) -> None:
+        """`services` by callers; `agents`: those of them who call out of sandboxes, while they live."""
         self._services = services
+        self._agents = agents
         self._version = version
         self._apps: dict[str, ASGIApp] = {}
+        self._ending: dict[str, anyio.CancelScope] = {}
         self._building = anyio.Lock()
         self._tasks: TaskGroup | None = None
 
@@ -50,24 +55,32 @@ class McpServers:
             yield
             self._tasks.cancel_scope.cancel()
 
+    def forget(self, caller: str) -> None:
+        """End the server of a caller who is gone, and whatever waits on it."""
+        self._apps.pop(caller, None)
+        if (ending := self._ending.pop(caller, None)) is not None:
+            ending.cancel()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = await self._app(caller(scope))
         await app(scope, receive, send)
 
-    async def _app(self, principal: str) -> ASGIApp:
+    async def _app(self, caller: str) -> ASGIApp:
         async with self._building:
-            if principal not in self._apps:
+            if caller not in self._apps:
                 assert self._tasks is not None
-                await self._tasks.start(self._run, principal)
-        return self._apps[principal]
+                await self._tasks.start(self._run, caller)
+        return self._apps[caller]
 
-    async def _run(self, principal: str, *, task_status: TaskStatus[None]) -> None:
-        server = build_server(self._services[principal], version=self._version)
+    async def _run(self, caller: str, *, task_status: TaskStatus[None]) -> None:
+        is_agents = caller in self._agents
+        server = build_server(self._services[caller], version=self._version, is_agents=is_agents)
         # The guard checks Host and Origin for every route, so the SDK need not do it for one of them
         server.streamable_http_app(
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
         )
-        async with server.session_manager.run():
-            self._apps[principal] = StreamableHTTPASGIApp(server.session_manager)
-            task_status.started()
-            await anyio.sleep_forever()
+        with anyio.CancelScope() as self._ending[caller]:
+            async with server.session_manager.run():
+                self._apps[caller] = StreamableHTTPASGIApp(server.session_manager)
+                task_status.started()
+                await anyio.sleep_forever()
