@@ -9,9 +9,24 @@ from pydantic import ValidationError
 
 from hutch.budgets import Limit
 from hutch.errors import HutchError
-from hutch.jobs import Job, configuration_of, read_job
+from hutch.jobs import (
+    EVENT,
+    Begun,
+    Ended,
+    Event,
+    Failure,
+    Final,
+    Job,
+    Noted,
+    Output,
+    Recorded,
+    configuration_of,
+    read_job,
+)
 from hutch.jobs.document import merged
-from hutch.state import Run, Session
+from hutch.jobs.events import Connected, SessionTold, Used
+from hutch.runner.telling import Numbered
+from hutch.state import Connection, Run, Session, UsageRow
 
 ROOT = Path(__file__).parents[2]
 ENV = {"HOME": "/home/ada"}
@@ -133,3 +148,25 @@ def test_the_published_schemas_are_those_of_the_code() -> None:
         sys.path.pop(0)
     published = {name: (ROOT / "docs" / name).read_text() for name in schemas()}
     assert schemas() == published, "write them anew: .venv/bin/python scripts/job_schemas.py"
+
+
+def test_an_event_that_was_written_is_read_as_it_was() -> None:
+    lines: list[bytes] = []
+    tell = Numbered(lines.append)
+    run = Run("r-one", "running", "a", "bubblewrap", 1.5)
+    told: list[Event] = [
+        Begun(run_id="r-one", hutch="1"),
+        Noted(note="é"),
+        Recorded(run=run),
+        SessionTold(session=Session("s-1", "agent", "idle", "bubblewrap", 1, 2)),
+        Connected(connection=Connection("r-one", 1, "h", None, 1, 0, 0, 0.5, "unreachable")),
+        Used(usage=UsageRow("r-one", "2026-01-01", "h", "m", None, "owner", requests=1)),
+        Output(stream="stdout", start=0, text="a"),
+        Final(error=Failure(code="a", message="b")),
+        Ended(exit_code=0),
+    ]
+    for event in told:
+        tell(event)
+    read = [EVENT.validate_json(line) for line in lines]
+    assert [event.n for event in read] == list(range(1, len(told) + 1))
+    assert [event.model_copy(update={"n": 1, "at": 0}) for event in read] == told

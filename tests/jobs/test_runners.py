@@ -82,6 +82,7 @@ async def folders_gone(made: Daemon) -> None:
     with anyio.fail_after(_LONG_S):
         while list((made.config.daemon.state / "jobs").glob("*")) or made.runners():
             await anyio.sleep(0.02)
+    assert "is not understood" not in made.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
