@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import anyio
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import SessionRecord
+from support.agent_sandbox import gemini_program, opencode_binary
 from support.daemon import Daemon, model_config
 
 LONG_S = 60
@@ -38,22 +39,40 @@ class AgentAtWork:
     name: str
     title: str
     programs: tuple[str, ...]
-    env: Mapping[str, str]  # of the daemon: the credential, of which any will do
-    table: str = ""  # of the configuration; {url}: the model
+    key: str  # the variable of the daemon that holds its credential, of which any will do
+    table: Callable[[str], str] = lambda _: ""  # of the configuration, by the model's address
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        return {self.key: "sk-planted-canary"}
 
     def config(self, url: str) -> str:
-        return model_config(url) + self.table.format(url=url)
+        return model_config(url) + self.table(url)
 
 
-_CODEX = """
-[agents.codex]
-base_url = "{url}/v1"
-network = "model"
-model = "gpt-5.5"
-"""
+def _codex(url: str) -> str:
+    return f'[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\nmodel = "gpt-5.5"\n'
+
+
+def _opencode(url: str) -> str:
+    return (
+        f'[agents.opencode]\ncommand = "{opencode_binary()}"\nbase_url = "{url}/v1"\n'
+        'network = "model"\nsecrets = ["openai"]\nmodel = "mine/gpt-5.5"\n'
+    )
+
+
+def _gemini(url: str) -> str:
+    return (
+        f'[agents.gemini]\ncommand = "{gemini_program()}"\nbase_url = "{url}"\n'
+        'network = "model"\nmodel = "gemini-2.5-pro"\n'
+    )
+
+
 AGENTS = (
-    AgentAtWork("claude", "Claude Code", ("claude",), {"ANTHROPIC_API_KEY": "sk-planted-canary"}),
-    AgentAtWork("codex", "Codex", ("codex",), {"OPENAI_API_KEY": "sk-planted-canary"}, _CODEX),
+    AgentAtWork("claude", "Claude Code", ("claude",), "ANTHROPIC_API_KEY"),
+    AgentAtWork("codex", "Codex", ("codex",), "OPENAI_API_KEY", _codex),
+    AgentAtWork("opencode", "OpenCode", ("opencode",), "OPENAI_API_KEY", _opencode),
+    AgentAtWork("gemini", "Gemini CLI", ("node", "gemini"), "GEMINI_API_KEY", _gemini),
 )
 
 
