@@ -14,6 +14,8 @@ import pytest
 from hutch.client import connect
 from support.daemon import Daemon, daemon, run
 
+pytestmark = pytest.mark.timeout(180)  # many programs, each of which has to load
+
 
 class Place:
     """A workspace with changes that wait."""

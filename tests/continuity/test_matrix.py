@@ -144,6 +144,29 @@ async def test_after_a_kill_of_the_daemon(world: World) -> None:
             await _goes_on(world, client, first.agent_session_id)
 
 
+@pytest.mark.cut("kill -9 of the process that takes the turn")
+async def test_after_a_kill_of_the_runner(world: World) -> None:
+    async with world.host() as made, made.client() as client:
+        first = await take_turn(client, world.agent.name, "MARK-one", "work")
+        hanging = await hang(client, world.agent.name, "MARK-two", "work")
+        await made.kill_runners()
+        await until_ended(client, hanging.session)
+        await _goes_on(world, client, first.agent_session_id)
+
+
+@pytest.mark.cut("kill -9 of all of Hutch")
+async def test_after_a_kill_of_all_that_is_ours(world: World) -> None:
+    async with world.host() as made:
+        async with made.client() as client:
+            first = await take_turn(client, world.agent.name, "MARK-one", "work")
+            hanging = await hang(client, world.agent.name, "MARK-two", "work")
+        await made.lose()
+        await made.start()
+        async with made.client() as client:
+            await until_ended(client, hanging.session)
+            await _goes_on(world, client, first.agent_session_id)
+
+
 @pytest.mark.cut("kill -9 in the very first turn")
 async def test_after_a_kill_before_anything_was_whole(world: World) -> None:
     async with world.host() as made, made.client() as client:

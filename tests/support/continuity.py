@@ -23,6 +23,8 @@ CUTS = (  # the ways to be cut off, each a test's
     "kill -9 of the agent",
     "kill -9 of the sandbox",
     "kill -9 of the daemon",
+    "kill -9 of the process that takes the turn",
+    "kill -9 of all of Hutch",
     "kill -9 in the very first turn",
     "the host is lost",
     "another method",

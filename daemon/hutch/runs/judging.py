@@ -24,16 +24,17 @@ async def judged(
     """Return the outcome with its result, or with what is wrong with that."""
     if schema is None or not outcome.ok:
         return replace(outcome, result=None)
-    told = "the result could not be held against its schema in time"
+    told = "the result could not be held against its schema"
     async with to_process.current_default_process_limiter():  # its own time begins when it has its turn
-        with anyio.move_on_after(within_s):
+        with anyio.move_on_after(within_s) as patience:
             try:
                 return await to_process.run_sync(
                     _judge_bounded, outcome, dict(schema), cancellable=True, limiter=CapacityLimiter(1)
                 )
             except Exception as error:  # noqa: BLE001 - both are others' words: they end no run of ours
                 logger.warning("a result was not judged: %s", type(error).__name__)
-                told = "the result could not be held against its schema"
+    if patience.cancel_called:  # its process is killed then, which can be an error of its own
+        told += " in time"
     return replace(outcome, ending=Ending.RESULT_INVALID, error=told, result=None)
 
 
