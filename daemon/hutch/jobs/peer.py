@@ -51,6 +51,7 @@ class Peer:
         except* (
             anyio.EndOfStream,
             anyio.IncompleteRead,
+            anyio.DelimiterNotFound,  # a line over the bound, by which nobody is ended
             anyio.BrokenResourceError,
             anyio.ClosedResourceError,
         ):
@@ -104,6 +105,9 @@ class Peer:
             if answer is None:  # of another version
                 raise HutchError("runner_unable", f"{message['ask']} is not known here", "wait for its end")
             said["answer"] = await answer(**message["with"])
+        except (TypeError, ValueError) as error:  # of another version too: it asks in other words
+            why = f"{message['ask']} was asked in a way that is not known here: {type(error).__name__}"
+            said["error"] = {"code": "runner_unable", "message": why, "hint": "wait for its end"}
         except HutchError as error:
             said["error"] = {"code": error.code, "message": error.message, "hint": error.hint}
         try:

@@ -58,12 +58,15 @@ class Following:
     async def run(self) -> None:
         """Return when the run has its end, all of it stored. Raises RunnerDiedError, HutchError."""
         await self._telling.look()
-        with unwrapped():
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._keep_connected)
-                group.start_soon(self._pass_stop_on)
-                await self._follow()
-                group.cancel_scope.cancel()
+        try:
+            with unwrapped():
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._keep_connected)
+                    group.start_soon(self._pass_stop_on)
+                    await self._follow()
+                    group.cancel_scope.cancel()
+        finally:
+            self._shared.close()
 
     # As the run's `Remote` ------------------------------------------------------------
 

@@ -43,14 +43,15 @@ class Keeping:
             HutchError: `not_an_attempt`, `session_busy`, `volume_moved_on`, `volume_exists`, and what leases
                 and rights refuse.
         """
-        session = await find_session(self.rooms.state, text, principal)
         async with self._one_at_a_time:
-            attempt = await self._attempt(session)
+            session = await find_session(self.rooms.state, text, principal)
+            attempt = await self._attempt(session.id)
             group = await self.rooms.state.group(attempt.group_id)
             assert group is not None
             target = self.rooms.access.spell(self.rooms.volume(to)) if to else group.volume
             rights = await self.rooms.access.rights(principal)
             rights.require(self.rooms.volume(target), Level.WRITE)
+            rights.require(self.rooms.volume(attempt.volume), Level.READ)
             if attempt.kept_as == target:
                 return Kept(attempt, 0)
             if attempt.kept_as:
@@ -59,7 +60,8 @@ class Keeping:
                     f"session {session.id} was kept already, as volume '{attempt.kept_as}'",
                     f"fork that: hutch volume fork {attempt.kept_as} NEW",
                 )
-            return await self._kept(group, attempt, session, target)
+            with self.agents.turns.held_idle(session.id):
+                return await self._kept(group, attempt, session, target)
 
     async def recover(self) -> None:
         """Bring what a predecessor had begun to keep to its end."""
@@ -70,7 +72,8 @@ class Keeping:
                 continue
             try:
                 async with self._one_at_a_time:
-                    await self._kept(group, attempt, session, attempt.keeping)
+                    with self.agents.turns.held_idle(session.id):
+                        await self._kept(group, attempt, session, attempt.keeping)
             except HutchError as error:
                 logger.warning("session=%s is not kept: %s: %s", session.id, error.code, error.message)
             else:
@@ -94,17 +97,11 @@ class Keeping:
                 await self.rooms.state.forget_group(group.id)
         return removed, left
 
-    async def _attempt(self, session: Session) -> Attempt:
-        attempt = await self.rooms.state.attempt(session.id)
+    async def _attempt(self, session_id: str) -> Attempt:
+        attempt = await self.rooms.state.attempt(session_id)
         if attempt is None:
             raise HutchError(
-                "not_an_attempt", f"session {session.id} is no attempt of a group", "see: hutch compare"
-            )
-        if live := self.agents.turns.of(session.id):
-            raise HutchError(
-                "session_busy",
-                f"session {session.id} is at work in run {live.id}",
-                f"wait for it, or end its turn with: hutch stop {live.id}",
+                "not_an_attempt", f"session {session_id} is no attempt of a group", "see: hutch compare"
             )
         return attempt
 
@@ -124,6 +121,7 @@ class Keeping:
             raise HutchError(error.code, error.message, hint) from error
         _, colon, path = (session.volume or "").partition(":")
         home = f"{target}{colon}{path}"
+        session = await state.session(session.id) or session  # nothing begins meanwhile; one may have ended
         await state.put_session(replace(session, volume=home, updated_at=time.time()))
         attempt = replace(attempt, keeping=None, kept_as=target, kept_snapshot=number)
         await state.put_attempt(attempt)
@@ -149,16 +147,19 @@ class Keeping:
 
     async def _removed(self, attempt: Attempt, names: Sequence[VolumeName]) -> list[str]:
         """Remove the forks of one attempt; its session is forgotten, unless it goes on elsewhere."""
-        goes_on = attempt.session_id is None or attempt.kept_as is not None
-        if not goes_on and (live := self.agents.turns.of(attempt.session_id or "")):
-            raise HutchError("session_busy", f"session {attempt.session_id} is at work in run {live.id}")
+        if attempt.session_id is None or attempt.kept_as is not None:
+            return await self._removed_forks(attempt, names)
+        with self.agents.turns.held_idle(attempt.session_id):
+            removed = await self._removed_forks(attempt, names)
+            await self._forget(attempt.session_id)
+        return removed
+
+    async def _removed_forks(self, attempt: Attempt, names: Sequence[VolumeName]) -> list[str]:
         removed = []
         for name in _own(self.rooms.volume(attempt.volume), names):
             await self.rooms.volumes.remove(name, holder=f"discard {attempt.group_id}")
             await self.rooms.access.forget(name)
             removed.append(self.rooms.access.spell(name))
-        if attempt.session_id and not goes_on:
-            await self._forget(attempt.session_id)
         return removed
 
     async def _forget(self, session_id: str) -> None:

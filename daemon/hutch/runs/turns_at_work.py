@@ -4,6 +4,8 @@ import logging
 import math
 import random
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
 import anyio
@@ -103,6 +105,16 @@ class Turns:
             else:
                 self._take_up(turn, self._runs.enlist(run) if run else await self._enlist(turn), None)
 
+    @contextmanager
+    def held_idle(self, session_id: str) -> Generator[None]:
+        """Have no turn of a session begin for as long as the block. Raises HutchError `session_busy`."""
+        self._refuse_at_work(session_id)
+        self._planned.add(session_id)
+        try:
+            yield
+        finally:
+            self._planned.discard(session_id)
+
     async def wait(self, session_id: str, wait_s: float, events: Events | None = None) -> None:
         """Return when the turn of a session is over, or after `wait_s` seconds; tell what it writes."""
         with anyio.move_on_after(wait_s):
@@ -130,17 +142,17 @@ class Turns:
 
     def _refuse_busy(self, session: Session) -> None:
         self._runs.refuse_closing()
-        live = self.of(session.id)
-        if live is not None or session.id in self._planned:
-            at_work = live.id if live else session.id
-            raise HutchError(
-                "session_busy",
-                f"session {session.id} is at work" + (f" in run {live.id}" if live else ""),
-                f"wait for it, or end its turn with: hutch stop {at_work}",
-            )
+        self._refuse_at_work(session.id)
         most = self._rooms.config.policy.max_queued_turns
         if self._line.waiting(session.principal) >= most:
             raise HutchError("busy", f"{most} turns wait already", "wait for one to end; see: hutch ps")
+
+    def _refuse_at_work(self, session_id: str) -> None:
+        live = self.of(session_id)
+        if live is not None or session_id in self._planned:
+            told = f"session {session_id} is at work" + (f" in run {live.id}" if live else "")
+            hint = f"wait for it, or end its turn with: hutch stop {live.id if live else session_id}"
+            raise HutchError("session_busy", told, hint)
 
     async def _enlist(self, turn: Turn, plan: Plan | None = None) -> LiveRun:
         session = await self._session(turn)
