@@ -11,6 +11,7 @@ from hutch.access import Principals
 from hutch.config import OWNER, parse
 from hutch.errors import HutchError
 from hutch.runs.agent_sessions import AgentSessions
+from hutch.runs.clients import Clients
 from hutch.runs.keeping import Keeping
 from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
@@ -63,7 +64,7 @@ async def kept(tmp_path: Path, principal: str) -> tuple[Volumes, Session | None]
             state=state, access=Principals(parse(ADA, ENV), no_shares), volume=VolumeName.parse
         )
         runs = SimpleNamespace(rooms=rooms, refuse_closing=lambda: None, turns_at_work=dict, has_room=bool)
-        turns = Turns(cast("Runs", runs), None)
+        turns = Turns(cast("Runs", runs), cast("Clients", SimpleNamespace()), None)
         rooms.volumes = volumes = Volumes(turns)
         agents = cast("AgentSessions", SimpleNamespace(turns=turns))
         await Keeping(cast("Rooms", rooms), agents).keep("s-1", "web-new", principal)
