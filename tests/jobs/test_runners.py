@@ -16,6 +16,7 @@ from hutch.client import Client
 from hutch.errors import HutchError
 from hutch.runner.control import Control
 from hutch.supervisor import Stop
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.network_records import NetworkChange
 from hutch_mcp_tools.service import RunRecord, SessionRecord
@@ -214,6 +215,10 @@ async def test_a_turn_of_an_earlier_daemon_is_steered_by_the_next(
             changed = await client.change_network(run_id, NetworkChange(host="example.org", allowed=True))
             assert "example.org:443" in changed.allow
             assert "allow example.org" in str((await client.get_run(run_id)).policy["network_changes"])
+            if find_hierarchy() is not None:  # without control groups nothing can be held still
+                assert (await client.suspend_run(run_id)).status == "suspended"
+                assert (await client.get_session(session.session_id)).status == "suspended"
+                assert (await client.suspend_run(run_id, suspended=False)).status == "running"
             stopped = await client.stop_run(run_id)
             assert (stopped.status, stopped.reason.partition(";")[0]) == ("cancelled", "stopped on request")
             assert (await client.get_session(session.session_id)).status == "idle"
