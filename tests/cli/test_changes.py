@@ -101,9 +101,11 @@ async def test_what_waits_of_others_is_not_listed(place: Place) -> None:
 
 async def test_a_refusal_tells_of_a_configuration_that_the_daemon_has_not_read(place: Place) -> None:
     unread = "the configuration from before its last change: hutch stop --daemon"
-    assert unread not in await place.hutch("diff", "r-none", code=1)
+    denied = ("run", "--net", "nowhere", "--", "true")
+    assert unread not in await place.hutch(*denied, code=1)
     place.config.write_text(f"{place.config.read_text()}# more\n")
-    assert unread in await place.hutch("diff", "r-none", code=1)
+    assert unread in await place.hutch(*denied, code=1)
+    assert unread not in await place.hutch("diff", "r-none", code=1)  # of which no configuration knows
 
 
 async def test_a_session_tells_its_workspace(place: Place) -> None:

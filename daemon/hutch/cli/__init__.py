@@ -98,7 +98,10 @@ def _tell_usage(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print(error.format_message(), file=sys.stderr)
     else:
-        report(error.format_message(), f"{context.command_path} --help" if context else "hutch --help")
+        report(
+            " ".join(error.format_message().split()),
+            f"{context.command_path} --help" if context else "hutch --help",
+        )
 
 
 def _drop_what_is_buffered() -> None:

@@ -199,6 +199,8 @@ def _list(invocation: Invocation, *, as_json: bool) -> None:
         for each in found
     ]
     print_table(("REVIEW", "CHANGES", "SIZE", "AGE", "FOLDER"), rows)
+    if not rows:
+        note("nothing waits; changes of a folder do after: hutch run -w DIR:review …")
 
 
 def _rest(waiting: int, review: str) -> str:

@@ -266,3 +266,5 @@ def _list(invocation: Invocation, *, as_json: bool) -> None:
         for each in groups
     ]
     print_table(("GROUP", "AGENT", "VOLUME", "AGE", "TASK"), rows)
+    if not rows:
+        note("there is no group of attempts; begin one: hutch agent NAME --forks 3 …")

@@ -1,5 +1,6 @@
 """`hutch doctor`: what works on this host, on what evidence, and the fix for the rest. Needs no daemon."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from hutch.cli.invocation import Invocation
 from hutch.cli.methods_table import print_methods
 from hutch.cli.output import counted, json_option, print_json
 from hutch.config import Config
+from hutch.config.places import own_file
 from hutch.errors import HutchError
 from hutch.exit_codes import NO_SANDBOX
 from hutch_launchers.sizes import size
@@ -34,7 +36,7 @@ def doctor(invocation: Invocation, /, *, fresh: bool, as_json: bool) -> int:
     if as_json:
         print_json(document)
     else:
-        _print(document, config)
+        _print(document, config, own_file(invocation.env))
     default = next((m for m in document["methods"] if m["name"] == config.policy.method), None)
     return 0 if default and default["usable"] else NO_SANDBOX
 
@@ -56,7 +58,7 @@ async def _examine(config: Config, fresh: bool) -> Document:  # noqa: FBT001 - a
     return {"daemon": {"running": running, "url": url, "outdated": outdated, **place}, **document}
 
 
-def _print(document: Document, config: Config) -> None:
+def _print(document: Document, config: Config, own: Path) -> None:
     daemon = document["daemon"]
     line(
         daemon["running"],
@@ -65,7 +67,7 @@ def _print(document: Document, config: Config) -> None:
         optional=True,
     )
     print(f"    socket {daemon['socket']}")
-    print(f"    configuration {daemon['config'] or 'none: the defaults hold'}")
+    print(f"    configuration {daemon['config'] or f'none: the defaults hold; yours would be {own}'}")
     if daemon["outdated"]:
         print("    it changed since the daemon started, which still holds the old one")
         fix("hutch stop --daemon; the next command starts it anew")

@@ -32,7 +32,8 @@ def run(invocation: Invocation, /, *, spec: Path) -> int:
     try:
         data = sys.stdin.buffer.read() if str(spec) == "-" else spec.read_bytes()
     except OSError as error:
-        raise HutchError("job_invalid", f"{source}: cannot be read: {error.strerror}") from None
+        hint = 'name a file, or "-" for standard input; docs/jobs.md has its form'
+        raise HutchError("job_invalid", f"{source}: cannot be read: {error.strerror}", hint) from None
     given = read_job(data, source)
     config = configuration_of(given, invocation.config.document, invocation.env, source)
     return anyio.run(run_here, given, config)

@@ -32,6 +32,8 @@ def log(invocation: Invocation, /, *, id_: str, limit: int, as_json: bool) -> No
         print_json(records)
         return
     print_table(_HEADS, map(_row, records))
+    if not records:
+        note("nothing went out of it, and nothing was refused")
     for told in dict.fromkeys(_refusal(record) for record in records if record.refused):
         note(told)
 

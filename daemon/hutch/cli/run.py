@@ -242,7 +242,7 @@ def tell_end(record: RunRecord) -> None:
         is_of_volume = record.reason and record.reason.startswith("quota_exceeded")  # says itself what to do
         hint = "" if is_of_volume else _HINTS.get(record.status, "")
         report(f"{record.status.replace('_', ' ')}{took}{reason}", hint)
-    elif record.reason:
+    elif record.reason and not (record.refused and record.reason.startswith("it was refused")):  # told below
         note(f"hint: {record.reason}")
     for where, why in record.refused.items():
         note(f"hint: {where} was refused: {why}")

@@ -51,6 +51,8 @@ def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> 
         print_json(records)
     else:
         print_table(_HEADS, (_row(record) for record in records))
+        if not records and not every:
+            note("nothing works now; what has ended: hutch ps --all")
 
 
 @click.command()
