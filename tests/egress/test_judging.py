@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from hutch.config import parse
 from hutch.destinations import EVERY, NotADestinationError, Pattern, read_host
 from hutch.egress import InForce, Missing, Network, Refusal, Rule, judge, union
+from hutch.errors import HutchError
+from hutch.runs.network_changes import change_rules
+from hutch_mcp_tools.network_records import NetworkChange
 from support.configured import ENV
 from support.networks import configured, network
 
@@ -155,6 +158,24 @@ def test_when_a_network_is_replaced_the_connections_of_a_rule_that_is_gone_are_c
     assert (a.cuts, b.cuts, ended.cuts) == ([], [Refusal.CUT], [])
     assert isinstance(force.judge("c.example", 443), Rule)
     assert isinstance(force.judge("b.example", 443), Missing)
+
+
+def test_what_is_taken_from_a_run_is_taken_from_those_that_it_began() -> None:
+    parent = InForce(network("a.example", "b.example"))
+    child = InForce(network("a.example", "b.example"), parent)
+    a, b = Open("a.example"), Open("b.example")
+    with child.watching(a), child.watching(b):
+        parent.replace(network("a.example", "c.example"))
+    assert (a.cuts, b.cuts) == ([], [Refusal.CUT])
+    assert isinstance(child.judge("a.example", 443), Rule)
+    assert isinstance(child.judge("b.example", 443), Missing)
+    assert (child.has_name("a.example"), child.has_name("b.example")) == (True, False)
+    assert isinstance(child.judge("c.example", 443), Missing)  # what is given since is not its own
+    child.is_served = True
+    with pytest.raises(HutchError, match="the run whose agent began r-2 may not"):
+        change_rules("r-2", child, {}, NetworkChange(host="b.example", allowed=True), "owner")
+    change_rules("r-2", child, {}, NetworkChange(host="c.example", allowed=True), "owner")
+    assert isinstance(child.judge("c.example", 443), Rule)
 
 
 def test_bytes_are_counted_for_all_hosts_of_a_pattern_and_a_new_network_forgets_none() -> None:

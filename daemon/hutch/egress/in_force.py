@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
+from weakref import WeakSet
 
 from hutch.destinations import Pattern
 from hutch.egress.records import Refusal
@@ -23,7 +24,7 @@ class InForce:
     """What a run may reach now, and what it has used of its byte budgets. All in the event loop."""
 
     def __init__(self, network: Network, beside: "InForce | None" = None) -> None:
-        """`beside`: another run's, with which it shares its byte budgets."""
+        """`beside`: another run's. It shares that one's byte budgets, and reaches no more than it."""
         self._network = network
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
         self.is_served = False  # ways out are open
@@ -33,6 +34,10 @@ class InForce:
         self._is_over = False
         self._used: dict[Pattern, int] = {} if beside is None else beside._used
         self._open: dict[int, Cuttable] = {}
+        self.beside = beside
+        self._others: WeakSet[InForce] = WeakSet()  # which this one is beside
+        if beside is not None:
+            beside._others.add(self)
 
     @property
     def network(self) -> Network:
@@ -41,19 +46,29 @@ class InForce:
     def replace(self, network: Network) -> None:
         """Let these rules count from now on; connections that they would not let through are cut."""
         self._network = network
-        for connection in list(self._open.values()):
-            if isinstance(judge(network, connection.host, connection.port), Missing):
-                connection.cut(Refusal.CUT)
+        self._cut_missing()
 
     def judge(self, host: str, port: int) -> Rule | Missing:
-        return judge(self._network, host, port)
+        judged = judge(self._network, host, port)
+        if self.beside is None or isinstance(judged, Missing):
+            return judged
+        other = self.beside.judge(host, port)
+        return other if isinstance(other, Missing) else judged
+
+    def _cut_missing(self) -> None:
+        for connection in list(self._open.values()):
+            if isinstance(self.judge(connection.host, connection.port), Missing):
+                connection.cut(Refusal.CUT)
+        for other in self._others:
+            other._cut_missing()
 
     def is_unread(self, host: str, port: int) -> bool:
         """Whether nobody may be let through: what goes there must be read, and this run cannot."""
         return must_be_read(self._network, host, port) and not self.reads(host, port)
 
     def has_name(self, host: str) -> bool:
-        return has_name(self._network, host)
+        is_beside = self.beside is None or self.beside.has_name(host)
+        return is_beside and has_name(self._network, host)
 
     @contextmanager
     def watching(self, connection: Cuttable) -> Iterator[None]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from hutch.destinations import NotADestinationError, read_bound, read_pattern
+from hutch.destinations import TLS_PORT, NotADestinationError, read_bound, read_pattern
 from hutch.egress import InForce, Missing, Network, given, judge, taken
 from hutch.errors import HutchError
 from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
@@ -56,6 +56,13 @@ def _with(of: str, in_force: InForce, change: NetworkChange) -> Network:
     judged = judge(changed, pattern.host, pattern.port or 0)
     if not pattern.is_below and isinstance(judged, Missing):
         raise HutchError("network_denied", judged.told, "what denies it would have to go first")
+    other = None if pattern.is_below else in_force.beside
+    if other and isinstance(other.judge(pattern.host, pattern.port or TLS_PORT), Missing):
+        raise HutchError(
+            "network_denied",
+            f"the run whose agent began {of} may not reach {pattern}",
+            "give it to that one first",
+        )
     if not pattern.is_below and in_force.is_unread(pattern.host, pattern.port or 0):
         raise HutchError(
             "network_unread",

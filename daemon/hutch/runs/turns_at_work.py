@@ -148,8 +148,7 @@ class Turns:
             raise HutchError("busy", f"{most} turns wait already", "wait for one to end; see: hutch ps")
 
     def _refuse_at_work(self, session_id: str) -> None:
-        live = self.of(session_id)
-        if live is not None or session_id in self._planned:
+        if (live := self.of(session_id)) is not None or session_id in self._planned:
             told = f"session {session_id} is at work" + (f" in run {live.id}" if live else "")
             hint = f"wait for it, or end its turn with: hutch stop {live.id if live else session_id}"
             raise HutchError("session_busy", told, hint)
