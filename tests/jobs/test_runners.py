@@ -7,14 +7,21 @@ import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 
 from hutch.budgets import Refused
 from hutch.client import Client
 from hutch.errors import HutchError
+from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
+from hutch.runs.following import Following
+from hutch.runs.live import LiveRun
+from hutch.runs.log import RunLog
+from hutch.state import Run
 from hutch.supervisor import Stop
 from hutch_launchers.hierarchy import find_hierarchy
 from hutch_mcp_tools.agent_records import AgentRequest
@@ -310,6 +317,18 @@ async def test_everything_is_ended_by_one_command_also_what_no_daemon_follows(tm
         await folders_gone(made)
         async with made.client() as client:
             assert (await client.get_session(session.session_id)).status in ("idle", "ended")
+
+
+async def test_a_stop_of_a_run_whose_runner_has_just_gone_holds_up_nobody(tmp_path: Path) -> None:
+    live = LiveRun(Run("r-one", "running", "a", "bubblewrap", 1), RunLog(tmp_path, 1))
+    stop, gone = live.stop, Peer(cast("ByteStream", None), {})
+    gone._is_gone = True
+    following = object.__new__(Following)
+    following.live, following._peer = live, gone
+    stop.ask("x", 1)
+    with anyio.move_on_after(0.2) as waited:
+        await following._pass_stop_on()
+    assert waited.cancelled_caught
 
 
 async def test_a_request_is_refused_where_no_daemon_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

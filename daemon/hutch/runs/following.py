@@ -145,6 +145,7 @@ class Following:
             try:
                 await self._ask("stop", reason=stop.reason, grace_s=stop.grace_s)
             except HutchError:
+                await anyio.sleep(_ASK_AGAIN_S)  # also where it has just gone: its end is being read
                 continue
             return
 
