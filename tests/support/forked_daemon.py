@@ -113,5 +113,7 @@ if __name__ == "__main__":
     import hutch.app
     import hutch.cli.daemon
     import hutch.runner.here  # noqa: F401 - all: what is worth importing once
+    from hutch.egress.meter import read_prices
 
+    read_prices()
     serve(_be_daemon)

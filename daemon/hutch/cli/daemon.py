@@ -16,8 +16,10 @@ def serve(invocation: Invocation, /) -> None:
 
     from hutch import app
     from hutch.runner.server import runner_server
+    from hutch.volumes import prepare_store
 
     config = invocation.config
+    prepare_store(config.storage.url)
     with runner_server() as server:
         anyio.run(app.serve, config, server)
 

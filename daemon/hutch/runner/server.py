@@ -1,4 +1,4 @@
-"""The process that runners are forked from: it has imported all that they need, and does nothing else.
+"""The process that runners are forked from: it has read all that they need, and does nothing else.
 
 It is forked from the daemon before there are threads, and ends with it; the runners do not.
 """
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 
+from hutch.egress.meter import read_prices
 from hutch.errors import HutchError
 from hutch.runner.apart import run_apart
 
@@ -60,6 +62,7 @@ def _serve(asked: socket.socket) -> None:
     try:
         os.setsid()  # what ends the daemon from a terminal is not to end it
         _keep_only(asked.fileno())
+        _get_ready()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
         while folder := asked.recv(_PATH_BYTES):
@@ -70,6 +73,13 @@ def _serve(asked: socket.socket) -> None:
     except BaseException:  # noqa: BLE001 - a child never returns into its parent's work
         traceback.print_exc()
     os._exit(code)
+
+
+def _get_ready() -> None:
+    """Have in memory what each runner would read for itself; in pages that all of them share."""
+    read_prices()
+    anyio.run(anyio.lowlevel.checkpoint)  # what an event loop is made of is imported by the first one
+    gc.freeze()
 
 
 def _run(folder: Path) -> None:

@@ -35,7 +35,7 @@ from hutch.volumes.records import (
 )
 from hutch.volumes.stores.directory import DirectoryStore
 from hutch.volumes.stores.examining import examine_store
-from hutch.volumes.stores.opening import open_store
+from hutch.volumes.stores.opening import open_store, prepare_store
 from hutch.volumes.stores.options import StoreOptions
 from hutch.volumes.stores.protocol import MemoryStore, ObjectInfo, ObjectStore
 from hutch.volumes.stores.proven import ProvenStore
@@ -93,4 +93,5 @@ __all__ = [
     "Volumes",
     "examine_store",
     "open_store",
+    "prepare_store",
 ]

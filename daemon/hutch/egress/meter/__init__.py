@@ -12,7 +12,7 @@ nothing. What a provider counts for us is what counts; nothing is estimated here
 """
 
 from hutch.egress.meter.apis import Api, api_of, is_free, is_unseen, model_in, refusal
-from hutch.egress.meter.prices import Price, Prices
+from hutch.egress.meter.prices import Price, Prices, read_prices
 from hutch.egress.meter.reader import Reader
 from hutch.egress.meter.used import Used
 
@@ -26,5 +26,6 @@ __all__ = [
     "is_free",
     "is_unseen",
     "model_in",
+    "read_prices",
     "refusal",
 ]

@@ -53,6 +53,11 @@ class Prices:
         return _list_cost(used, host)
 
 
+def read_prices() -> None:
+    """Have the list in memory: whoever is forked from us has it too."""
+    get_snapshot()
+
+
 def _list_cost(used: Used, host: str) -> Decimal | None:
     if (found := _listed(used.model, host)) is None:
         return None

@@ -34,6 +34,19 @@ async def open_store(url: str, options: StoreOptions, memory: StoreMemory) -> As
         yield ProvenStore(store, place, memory, on_claim)
 
 
+def prepare_store(url: str) -> None:
+    """Have in memory what is needed to open a store at this URL: whoever is forked from us has it too."""
+    match urlsplit(url).scheme:
+        case "s3":
+            from hutch.volumes.stores.s3 import prepare_s3
+
+            prepare_s3()
+        case "az" | "gs":
+            import hutch.volumes.stores.cloud  # noqa: F401 - it is the import that takes time
+        case _:
+            pass  # of a folder everything is there, and what is wrong is said by its requests
+
+
 class _UnopenedStore:
     """In the place of a store that could not be opened: a daemon serves what needs no volume all the same."""
 

@@ -3,12 +3,13 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import anyio
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from botocore.loaders import Loader, create_loader
 
 from hutch.volumes.failures import ConflictError, NotFoundError
 from hutch.volumes.stores import multipart
@@ -21,6 +22,7 @@ from hutch.volumes.stores.refusals import BeyondEndError
 from hutch.volumes.stores.s3_failures import FAILURES, failure
 
 # How If-Match is written: Ceph up to 18 compares it with its quotes, and so never finds it equal
+_DESCRIPTIONS = ("partitions", "endpoints", "sdk-default-configuration", "_retry")
 _QUOTED, _BARE = "quoted", "bare"
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGener
     """The store with its one client. Asks the server nothing yet."""
     # A profile that is named comes before AWS_* variables, which may be meant for something else
     session = AioSession(profile=options.profile or ("default" if read_file(options) else None))
+    session.register_component("data_loader", _descriptions())
     if options.credentials_file:
         session.set_config_variable("credentials_file", str(options.credentials_file))
     keys = dict(
@@ -59,6 +62,21 @@ async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGener
     finally:
         with anyio.CancelScope(shield=True):
             await client.__aexit__(None, None, None)
+
+
+def prepare_s3() -> None:
+    """Read what botocore knows of S3, which takes longer than all else at the opening of a store."""
+    loader = _descriptions()
+    for name in _DESCRIPTIONS:
+        loader.load_data(name)
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model("s3", kind)
+
+
+@cache
+def _descriptions() -> Loader:
+    """What botocore has read of its own files, by one process once."""
+    return create_loader()
 
 
 def _config(options: StoreOptions) -> AioConfig:
