@@ -25,12 +25,13 @@ from support.left_behind import Traces
 _LONG_S = limit_s(200, long=1200)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(_LONG_S + 40)]
 
-_EACH = 5  # of Claude Code and of Codex
+_AGENTS = AGENTS[:2]  # Claude Code and Codex
+_EACH = 5
 _STEPS, _DELAY_S = (30, 10.0) if IS_LONG else (4, 0.5)
 _HELD = (0, 2)  # surely at work at both kills, as their commands wait for a file; Claude Code waits with them
 _GATE = "/workspace/gate"
 _USED = ("requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_KEYS = {name: key for agent in AGENTS for name, key in agent.env.items()}
+_KEYS = {name: key for agent in _AGENTS for name, key in agent.env.items()}
 Json = dict[str, Any]
 
 
@@ -50,7 +51,7 @@ async def test_ten_at_once_outlive_two_kills_of_the_daemon_and_their_costs_add_u
     log, word = tmp_path / "model.log", f"4{os.getpid()}.25"
     log.touch()
     async with scripted_model(log) as url:
-        config = model_config(url) + "".join(agent.table.format(url=url) for agent in AGENTS)
+        config = model_config(url) + "".join(agent.table(url) for agent in _AGENTS)
         async with daemon(tmp_path / "d", config, env=_KEYS) as made:
             traces = Traces("bubblewrap", tmp_path / "d", word)
             async with made.client() as client:
@@ -79,7 +80,7 @@ async def test_ten_at_once_outlive_two_kills_of_the_daemon_and_their_costs_add_u
 
 
 async def start(client: Client, number: int, word: str) -> SessionRecord:
-    agent = AGENTS[number % len(AGENTS)].name
+    agent = _AGENTS[number % len(_AGENTS)].name
     request = AgentRequest(agent=agent, prompt=prompt(number, word), volume=f"work-{number}")
     return await client.start_agent(request, 0)
 
