@@ -112,9 +112,10 @@ class Following:
     async def _caught_up(self) -> None:
         """Return when what was told until now is known here."""
         target = self._rounds + 2  # the one that is under way may have read before
-        while self._rounds < target:
-            self._news.set()
-            await self._read.wait()
+        with anyio.move_on_after(_ANSWERS_WITHIN_S):  # it may have ended, and nothing is read any more
+            while self._rounds < target:
+                self._news.set()
+                await self._read.wait()
 
     async def _keep_connected(self) -> None:
         answers: dict[str, Answer] = {
