@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.client import Client
+from hutch.client import Client, connect
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import RunRecord, ServiceError, SessionRecord
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
@@ -185,6 +185,49 @@ env = "PLANTED"
             assert record.policy["granted"]["network"] == []  # type: ignore[index]
 
 
+GRANTED = """
+[policy]
+networks = ["wide"]
+[network.wide]
+allow = ["example.org", "example.net"]
+[secrets.planted]
+from_env = "PLANTED"
+hosts = ["example.org"]
+place = "bearer"
+env = "PLANTED"
+[principals.ci]
+volumes = {"team-*" = "rw"}
+secrets = ["planted"]
+"""
+
+
+async def test_what_it_has_itself_it_may_pass_on_as_its_principal(tmp_path: Path) -> None:
+    calls = [
+        sandboxed("echo $PLANTED", network="wide", secrets=["planted"]),
+        sandboxed("echo $PLANTED", network="allow:example.net", secrets=["planted"]),
+        sandboxed("cat /data/seed", volumes=["team-a:/data:ro"]),
+        sandboxed("cat /data/seed", volumes=["team-b:/data:ro"]),
+    ]
+    env = {"PLANTED": "planted-canary"}
+    async with daemon(tmp_path / "d", CALLER + GRANTED, env=env) as made, made.client() as owner:
+        token = (await owner.create_token("ci")).token
+        async with connect(made.config, token=token) as client:
+            for name in ("team-a", "team-b"):
+                await run(client, "echo mine > seed", volumes=[name])
+            granted = {"network": "wide", "secrets": ["planted"]}
+            answers = await ask(client, *calls, volume="team-a", **granted)
+            filled, unreachable, own, other = (each["text"] for each in answers)
+            placeholder = filled.splitlines()[2]
+            assert re.fullmatch(r"hutch[0-9a-f]{32}", placeholder)
+            assert "canary" not in filled
+            assert "secret_unreachable" in unreachable
+            assert "mine" in own
+            assert "volume_unknown" in other  # which its principal has, and its run has not
+            begun = await children(client)
+            assert {each.principal for each in begun} == {"ci"}
+            assert begun[-1].policy["granted"]["network"] == ["example.org:443", "example.net:443"]  # type: ignore[index]
+
+
 async def test_no_other_token_counts_at_its_door_and_its_own_is_not_inside(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", CALLER) as made, made.client() as client:
         theirs = await run(client, "echo before")
@@ -286,7 +329,7 @@ async def test_what_it_began_spends_its_budget(tmp_path: Path) -> None:
         assert "200 OK" in (await output(client, first))[0]
 
 
-async def test_a_method_that_makes_no_sandbox_and_a_second_hutch_are_refused(tmp_path: Path) -> None:
+async def test_a_second_server_of_its_name_is_refused(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", CALLER) as made, made.client() as client:
         with pytest.raises(ServiceError) as refused:
             await turn(

@@ -10,9 +10,10 @@ from hutch.config import Config
 from hutch.config import Limits as Bounds
 from hutch.egress import Network, Rule
 from hutch.errors import HutchError
+from hutch.mounts import WORKSPACE
 from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
-from hutch_launchers.spec import Limits
+from hutch_launchers.spec import Limits, Mount
 
 
 def childs_wish(wish: Wish, parent: Plan) -> Wish:
@@ -70,10 +71,17 @@ def as_child(plan: Plan, parent: Plan, network: Network, begun_by: str) -> Plan:
         plan,
         network=reached,
         budgets=parent.budgets,
-        needs=plan.needs | parent.needs,
+        masks=(*plan.masks, *_hidden_too(plan, parent)),
         requested={**plan.requested, "begun_by": begun_by},
         granted={**plan.granted, "network": [*map(str, allow), *(f"not {rule}" for rule in reached.deny)]},
     )
+
+
+def _hidden_too(plan: Plan, parent: Plan) -> tuple[Mount, ...]:
+    """What the parent is not shown of the host's folders that its child has too."""
+    hidden = {mask.target for mask in plan.masks}
+    missing = (mask for mask in parent.masks if mask.target not in hidden)
+    return tuple(mask for mask in missing if not mask.target.is_relative_to(WORKSPACE))
 
 
 def _is_within(rule: Rule, network: Network) -> bool:

@@ -61,10 +61,8 @@ class Client:
 
     async def rights(self) -> Rights:
         """To its own volumes, as long as its principal may read them."""
-        rooms, own = (
-            self.runs.rooms,
-            [volume for volume in self.plan.volumes if volume.at is None or volume.source],
-        )
+        rooms = self.runs.rooms
+        own = [volume for volume in self.plan.volumes if volume.at is None or volume.source]
         now = await rooms.access.rights(self.live.record.principal)
         names = [rooms.volume(volume.name) for volume in own]
         return Rights(shares={name.full: Level.READ for name in names if now.level(name) >= Level.READ})
