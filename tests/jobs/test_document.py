@@ -1,5 +1,7 @@
 """The document of a job: read strictly, written and read again, and its published schema."""
 
+import fcntl
+import json
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +19,7 @@ from hutch.jobs import (
     Failure,
     Final,
     Job,
+    JobFolder,
     Noted,
     Output,
     Recorded,
@@ -30,6 +33,18 @@ from hutch.state import Connection, Run, Session, UsageRow
 
 ROOT = Path(__file__).parents[2]
 ENV = {"HOME": "/home/ada"}
+
+
+def with_record(run_id: str) -> str:
+    record = {"id": run_id, "status": "running", "command": "a", "method": "none", "created_at": 1.0}
+    return json.dumps({"version": 1, "id": "r-1", "run": {"command": "a"}, "record": record})
+
+
+def with_session(session_id: str) -> str:
+    times = {"created_at": 1.0, "updated_at": 1.0}
+    session = {"id": session_id, "kind": "agent", "status": "idle", "method": "none", **times}
+    agent = {"agent": "claude", "prompt": "p"}
+    return json.dumps({"version": 1, "agent": agent, "session": session})
 
 
 @pytest.mark.parametrize(
@@ -47,6 +62,8 @@ ENV = {"HOME": "/home/ada"}
         ('{"version": 1, "run": {"command": "a"}, "run": {"command": "b"}}', "'run' stands there twice"),
         ('{"version": 1, "run": {"command": "a", "session_id": "new"}}', "belongs to a daemon"),
         ('{"version": 1, "id": "../x", "run": {"command": "a"}}', "S: id:"),
+        (with_record("../../etc"), "record.id: is another run's"),
+        (with_session("../../etc"), "session.id: is no session's"),
         ('{"version": 1, "run": {"command": "a", "volumes": ["a", 2]}}', "S: run.volumes[1]:"),
     ],
 )
@@ -170,3 +187,19 @@ def test_an_event_that_was_written_is_read_as_it_was() -> None:
     read = [EVENT.validate_json(line) for line in lines]
     assert [event.n for event in read] == list(range(1, len(told) + 1))
     assert [event.model_copy(update={"n": 1, "at": 0}) for event in read] == told
+
+
+def test_a_job_whose_folder_is_taken_away_while_it_is_being_taken_is_not_taken_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, lock = JobFolder(tmp_path / "r-1"), fcntl.flock
+    folder.make()
+
+    def late(fd: int, how: int) -> None:
+        folder.remove()
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(HutchError) as refused, folder.held():
+        pass
+    assert refused.value.code == "job_running"

@@ -1,5 +1,6 @@
 """The document that says everything about one run. What it leaves out, the configuration says."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -15,6 +16,7 @@ from hutch_mcp_tools.wire import BASE64, Wire
 VERSION = 1
 
 _RUN_ID = r"^r-[a-z0-9-]{1,60}$"
+_SESSION_ID = r"s-[a-z0-9-]{1,60}"
 # Tables that are one thing: a store's address with somebody else's credentials is another store
 _WHOLE = frozenset({"storage"})
 # Tables of named things; one that is named again is another
@@ -56,6 +58,10 @@ class Job(Wire):
             raise ValueError("run.script: a script belongs to a daemon; say its command by run.command")
         if self.session is not None and self.agent is None:
             raise ValueError("session: only an agent's turn belongs to one")
+        if self.session is not None and not re.fullmatch(_SESSION_ID, self.session.id):
+            raise ValueError("session.id: is no session's; folders are called by it")
+        if self.record is not None and self.record.id != self.id:
+            raise ValueError("record.id: is another run's than id")
         return self
 
 

@@ -159,6 +159,8 @@ class JobFolder:
 def _lock(fd: int, run_id: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink == 0:  # it was taken away since we opened it: another may lie there by now
+            raise BlockingIOError
     except BlockingIOError:
         raise HutchError(
             "job_running", f"job {run_id} is at work already", "wait for its end, or give this one another id"
