@@ -89,6 +89,23 @@ async def test_claude_runs_a_command_beside_its_own_sandbox(tmp_path: Path) -> N
         assert "mcp__hutch" not in stdout
 
 
+async def test_codex_does_so_too(tmp_path: Path) -> None:
+    call = {"tool": "mcp__hutch__run_in_sandbox", "args": {"command": "echo the $((6 * 7)) herons"}}
+    prompt = f"Look. SCRIPT: {json.dumps([call, {'text': 'Done.'}])}"
+    async with scripted_model() as url:
+        codex = f'[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\nhutch = true\n'
+        env = {"OPENAI_API_KEY": "sk-planted-canary"}
+        async with (
+            daemon(tmp_path / "d", model_config(url) + codex, env=env) as made,
+            made.client() as client,
+        ):
+            session = await turn(client, prompt, "work", agent="codex", model="gpt-5.5")
+            assert (session.status, session.error, session.last_message) == ("idle", None, "Done.")
+            assert session.run_id is not None
+            stdout, _ = await output(client, await client.get_run(session.run_id))
+            assert "the 42 herons" in stdout
+
+
 async def test_it_reaches_what_is_its_own_and_nothing_else(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", CALLER) as made, made.client() as client:
         await run(client, "echo secret > theirs", volumes=["other"])
