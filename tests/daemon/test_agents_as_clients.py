@@ -1,65 +1,19 @@
 """Agents that use Hutch from inside their sandboxes: their own runs and volumes, and nothing else."""
 
 import json
-import re
 from pathlib import Path
 
 import anyio
 import pytest
 
-from hutch.client import Client, connect
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRecord, ServiceError, SessionRecord
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
-from support.inside_client import PROGRAM
+from support.inside_client import CALLER, ask, begun_by, children, run_id, sandboxed, told
 
 pytestmark = pytest.mark.slow
 
 KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
-CALLER = f"""
-[agents.caller]
-adapter = "command"
-command = ["python3", "-c", {json.dumps(PROGRAM)}, "{{mcp_file}}"]
-network = ""
-hutch = true
-hutch_runs = 3
-"""
-Told = list[dict[str, str]]
-
-
-async def told(client: Client, session: SessionRecord) -> Told:
-    """What the program inside was answered."""
-    assert session.run_id is not None
-    record = await client.get_run(session.run_id)
-    stdout, stderr = await output(client, record)
-    assert (session.status, session.error) == ("idle", None), stdout + stderr
-    answers: Told = json.loads(stdout)
-    return answers
-
-
-async def ask(client: Client, *calls: object, volume: str = "work", **values: object) -> Told:
-    """Have an agent make these calls."""
-    prompt = json.dumps({"calls": calls})
-    return await told(client, await turn(client, prompt, volume, agent="caller", model=None, **values))
-
-
-def sandboxed(command: str, **args: object) -> dict[str, object]:
-    return {"tool": "run_in_sandbox", "args": {"command": command, **args}}
-
-
-def run_id(answer: dict[str, str]) -> str:
-    found = re.search(r"r-[a-z0-9]{10}", answer["text"])
-    assert found is not None, answer
-    return found[0]
-
-
-async def children(client: Client) -> list[RunRecord]:
-    return [record for record in await client.list_runs(200) if begun_by(record)]
-
-
-def begun_by(record: RunRecord) -> object:
-    requested = record.policy.get("requested")
-    return requested.get("begun_by") if isinstance(requested, dict) else None
 
 
 async def test_claude_runs_a_command_beside_its_own_sandbox(tmp_path: Path) -> None:
@@ -139,110 +93,6 @@ async def test_it_reaches_what_is_its_own_and_nothing_else(tmp_path: Path) -> No
         assert "mine" in ran["text"]
         again = await ask(client, {"tool": "get_run", "args": {"run_id": run_id(ran)}})
         assert "run_unknown" in again[0]["text"]  # a run of the turn before is not this one's
-
-
-WIDER = {
-    "a volume to write": ({"volumes": ["work:/data"]}, "volume_read_only"),
-    "another volume": ({"volumes": ["other:/data:ro"]}, "volume_unknown"),
-    "a new volume": ({"volumes": ["new:/data"]}, "volume_unknown"),
-    "a fork": ({"volumes": ["new=work:/data"]}, "volume_unknown"),
-    "a run's volume": ({"volumes": ["other@{run}:/data:ro"]}, "volume_unknown"),
-    "a workspace": ({"workspace": "{folder}"}, "workspace_denied"),
-    "a network": ({"network": "wide"}, "network_denied"),
-    "a host": ({"network": "allow:example.org"}, "network_denied"),
-    "all networks": ({"network": "learn"}, ""),
-    "its parent's door": ({"network": "allow:hutch.internal:80"}, "network_denied"),
-    "a method": ({"method": "pid"}, "method_unknown"),
-    "an image": ({"image": "debian:12"}, "image_denied"),
-    "a secret": ({"secrets": ["planted"]}, "secret_denied"),
-    "a secret's value": ({"secrets": ["planted:env"]}, "secret_denied"),
-    "time": ({"timeout_s": 7200}, "limit_exceeded"),
-    "memory": ({"limits": {"memory_bytes": 1 << 34}}, "limit_exceeded"),
-    "processes": ({"limits": {"pids": 1000}}, "limit_exceeded"),
-    "processors": ({"limits": {"cpus": 60}}, "limit_exceeded"),
-    "a budget": ({"limits": {"budget_usd": 5}}, "limit_exceeded"),
-    "a kept sandbox": ({"session_id": "new"}, "client_denied"),
-}
-
-
-async def test_nothing_that_it_begins_is_wider_than_itself(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    wide = f"""
-[policy]
-networks = ["wide"]
-network_hosts = ["example.org"]
-workspaces = ["{tmp_path}/folder"]
-images = ["debian:12"]
-secrets = ["planted:env"]
-[network.wide]
-allow = ["example.org"]
-[secrets.planted]
-from_env = "PLANTED"
-hosts = ["example.org"]
-place = "bearer"
-env = "PLANTED"
-"""
-    async with (
-        daemon(tmp_path / "d", CALLER + wide, env={"PLANTED": "canary"}) as made,
-        made.client() as client,
-    ):
-        theirs = await run(client, "echo secret > theirs", volumes=["other"])
-        await run(client, "true", volumes=["work"])
-        said = json.dumps([args for args, _ in WIDER.values()])
-        said = said.replace("{run}", theirs.run_id).replace("{folder}", f"{tmp_path}/folder")
-        answers = await ask(client, *(sandboxed("env; echo ran", **args) for args in json.loads(said)))
-        for what, (_, code), answer in zip(WIDER, WIDER.values(), answers, strict=True):
-            assert code in answer["text"], what
-            if code:
-                assert "ran" not in answer["text"].splitlines(), what
-            assert "canary" not in answer["text"], what
-        records = await children(client)
-        assert len(records) == sum(not code for _, code in WIDER.values())
-        for record in records:
-            assert record.policy["granted"]["network"] == []  # type: ignore[index]
-
-
-GRANTED = """
-[policy]
-networks = ["wide"]
-[network.wide]
-allow = ["example.org", "example.net"]
-[secrets.planted]
-from_env = "PLANTED"
-hosts = ["example.org"]
-place = "bearer"
-env = "PLANTED"
-[principals.ci]
-volumes = {"team-*" = "rw"}
-secrets = ["planted"]
-"""
-
-
-async def test_what_it_has_itself_it_may_pass_on_as_its_principal(tmp_path: Path) -> None:
-    calls = [
-        sandboxed("echo $PLANTED", network="wide", secrets=["planted"]),
-        sandboxed("echo $PLANTED", network="allow:example.net", secrets=["planted"]),
-        sandboxed("cat /data/seed", volumes=["team-a:/data:ro"]),
-        sandboxed("cat /data/seed", volumes=["team-b:/data:ro"]),
-    ]
-    env = {"PLANTED": "planted-canary"}
-    async with daemon(tmp_path / "d", CALLER + GRANTED, env=env) as made, made.client() as owner:
-        token = (await owner.create_token("ci")).token
-        async with connect(made.config, token=token) as client:
-            for name in ("team-a", "team-b"):
-                await run(client, "echo mine > seed", volumes=[name])
-            granted = {"network": "wide", "secrets": ["planted"]}
-            answers = await ask(client, *calls, volume="team-a", **granted)
-            filled, unreachable, own, other = (each["text"] for each in answers)
-            placeholder = filled.splitlines()[2]
-            assert re.fullmatch(r"hutch[0-9a-f]{32}", placeholder)
-            assert "canary" not in filled
-            assert "secret_unreachable" in unreachable
-            assert "mine" in own
-            assert "volume_unknown" in other  # which its principal has, and its run has not
-            begun = await children(client)
-            assert {each.principal for each in begun} == {"ci"}
-            assert begun[-1].policy["granted"]["network"] == ["example.org:443", "example.net:443"]  # type: ignore[index]
 
 
 async def test_no_other_token_counts_at_its_door_and_its_own_is_not_inside(tmp_path: Path) -> None:

@@ -4,6 +4,13 @@ It takes its file of servers and, on stdin, JSON: calls that are made one after 
 stdout it tells of each what came: `text` of a tool, `error` of the protocol, `status` of a refusal in HTTP.
 """
 
+import json
+import re
+
+from hutch.client import Client
+from hutch_mcp_tools.service import RunRecord, SessionRecord
+from support.daemon import output, turn
+
 PROGRAM = r"""
 import json, sys, threading, urllib.error, urllib.request
 
@@ -68,3 +75,47 @@ threads = [threading.Thread(target=one, args=(n,)) for n in range(len(together))
 [thread.join() for thread in threads]
 print(json.dumps(told + together), flush=True)
 """
+CALLER = f"""
+[agents.caller]
+adapter = "command"
+command = ["python3", "-c", {json.dumps(PROGRAM)}, "{{mcp_file}}"]
+network = ""
+hutch = true
+hutch_runs = 3
+"""
+Told = list[dict[str, str]]
+
+
+async def told(client: Client, session: SessionRecord) -> Told:
+    """What the program inside was answered."""
+    assert session.run_id is not None
+    record = await client.get_run(session.run_id)
+    stdout, stderr = await output(client, record)
+    assert (session.status, session.error) == ("idle", None), stdout + stderr
+    answers: Told = json.loads(stdout)
+    return answers
+
+
+async def ask(client: Client, *calls: object, volume: str = "work", **values: object) -> Told:
+    """Have an agent make these calls."""
+    prompt = json.dumps({"calls": calls})
+    return await told(client, await turn(client, prompt, volume, agent="caller", model=None, **values))
+
+
+def sandboxed(command: str, **args: object) -> dict[str, object]:
+    return {"tool": "run_in_sandbox", "args": {"command": command, **args}}
+
+
+def run_id(answer: dict[str, str]) -> str:
+    found = re.search(r"r-[a-z0-9]{10}", answer["text"])
+    assert found is not None, answer
+    return found[0]
+
+
+async def children(client: Client) -> list[RunRecord]:
+    return [record for record in await client.list_runs(200) if begun_by(record)]
+
+
+def begun_by(record: RunRecord) -> object:
+    requested = record.policy.get("requested")
+    return requested.get("begun_by") if isinstance(requested, dict) else None
