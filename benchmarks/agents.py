@@ -1,6 +1,7 @@
 """What does a turn of a coding agent cost under Hutch with everything on, and without?
 
-    .venv/bin/python benchmarks/agents.py [--agents two|all] [--model plain|tls] [--quick] [--json]
+    .venv/bin/python benchmarks/agents.py [--agents two|all] [--model plain|tls]
+        [--store s3|directory] [--quick] [--json]
 
 A turn writes a file, runs a command and says so: three calls of a model that answers at once
 (scripts/scripted_model.py), so that what is left is the agent's own work and that of what is around it. Each
@@ -61,12 +62,12 @@ BY_ITSELF, BY_HUTCH, IN_BWRAP, IN_ITS_OWN = "by itself", "by Hutch", "in bare bw
 
 
 async def main() -> None:
-    given = options(__doc__, agents=("two", "all"), model=("plain", "tls"))
+    given = options(__doc__, agents=("two", "all"), model=("plain", "tls"), store=("s3", "directory"))
     rounds, looked_at = (4, 1) if given.quick else (30, 5)
     missing: Missing = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hutch-bench-")))
-        bucket = stack.enter_context(s3_bucket())
+        bucket = stack.enter_context(s3_bucket()) if given.choices["store"] == "s3" else None
         url, trust = await stack.enter_async_context(model(folder, given.choices["model"]))
         agents = find_agents(url, given.choices["agents"], missing)
         names = [agent.name for agent in agents]
@@ -77,7 +78,7 @@ async def main() -> None:
         used = await looked_upon(ways, looked_at)
     rows = [Row.of(f"turn, {name}", "s", seconds) for name, seconds in walls.items()]
     rows += [Row.of(name, unit, values) for (name, unit), values in used.items()]
-    title = f"A turn of an agent; its model over {given.choices['model']} HTTP"
+    title = "A turn of an agent: model {model}, volumes {store}".format_map(given.choices)
     report(title, rows, compared(rows, names), given, missing)
 
 
@@ -114,14 +115,15 @@ def find_agents(url: str, wanted: str, missing: Missing) -> list[Agent]:
 
 @asynccontextmanager
 async def all_ways(
-    agents: list[Agent], url: str, trust: Mapping[str, str], bucket: Bucket, folder: Path
+    agents: list[Agent], url: str, trust: Mapping[str, str], bucket: Bucket | None, folder: Path
 ) -> AsyncGenerator[list[Way]]:
     """Every way of every agent, ready to be taken."""
     bwrap = Path((await find_bwrap(None)).path)
     env = {**_KEYS, **trust, "PATH": f"{bwrap.parent}:/usr/bin:/bin", "LANG": "C.UTF-8"}
-    server = S3Server(bucket.endpoint, bucket.name, bucket.access_key, bucket.secret_key)
     config = model_config(url) + "".join(_table(agent.name, url) for agent in agents)
-    config += s3_config(server, folder)
+    if bucket:
+        server = S3Server(bucket.endpoint, bucket.name, bucket.access_key, bucket.secret_key)
+        config += s3_config(server, folder)
     started = daemon(folder / "d", config, env={**_KEYS, **trust}, starter=(sys.executable,))
     async with started as made, made.client() as client:
         ways = []
