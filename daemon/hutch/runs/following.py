@@ -132,6 +132,7 @@ class Following:
             self._came.set()
             await self._peer.serve()
             self._peer, self._came = None, anyio.Event()
+            self._news.set()  # it goes after its last word, for which it gives no sign
 
     def _hear(self, settled: Sequence[int]) -> None:
         self._settled += settled
