@@ -1,5 +1,6 @@
 """Real clients in real sandboxes: each by names alone, and again through the proxy."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -63,6 +64,24 @@ version = "0.1.0"
 demo-package = { version = "1", registry = "shelf" }' > Cargo.toml
 /opt/rust/bin/cargo fetch -q && cat /tmp/cargo/registry/src/*/demo-package-1.0.0/src/lib.rs
 """
+GO_PROGRAM = """
+package main
+
+import ("fmt"; "io"; "net/http"; "os")
+
+func main() {
+	for _, url := range os.Args[1:] {
+		answer, err := http.Get(url)
+		if err != nil { fmt.Println("none"); continue }
+		body, _ := io.ReadAll(answer.Body)
+		fmt.Println(string(body))
+	}
+}
+"""
+GO = """
+export SSL_CERT_FILE=/opt/ca.pem
+/opt/go/client https://api.example.org/hello http://x.cdn.example.org/hello https://evil.example.net/hello
+"""
 CLIENTS = {
     "apt-get": (APT, ["deb!"]),
     "git": (GIT, ["from the repository", "from the repository", "1"]),
@@ -103,6 +122,26 @@ async def test_cargo_works_by_names_alone_and_by_the_proxy(
     rust = Mount(Path(cargo.strip()).parents[1], PurePosixPath("/opt/rust"))
     boxes = Sandboxes(launcher, net, tmp_path, mounts=(rust,))
     await try_client(boxes, CARGO, ["// from the crate"])
+
+
+@pytest.fixture(scope="session")
+def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program of Go, with its own resolver and its own TLS; the folder it is in."""
+    go = shutil.which("go")
+    need("go", go is not None, "Go", "apt install golang-go")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "client.go").write_text(GO_PROGRAM)
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+    subprocess.run([str(go), "build", "-o", "client", "client.go"], cwd=folder, env=env, check=True)
+    return folder
+
+
+@pytest.mark.timeout(240)
+async def test_a_program_of_go_works_by_names_alone_and_by_the_proxy(
+    launcher: Launcher, net: PublicNet, tmp_path: Path, go_client: Path
+) -> None:
+    boxes = Sandboxes(launcher, net, tmp_path, mounts=(Mount(go_client, PurePosixPath("/opt/go")),))
+    await try_client(boxes, GO, ["hello from api.example.org", "hello from x.cdn.example.org", "none"])
 
 
 async def try_client(boxes: Sandboxes, script: str, expected: list[str]) -> None:
