@@ -1,6 +1,7 @@
 """Runs that processes of their own take: begun, found again by the next daemon, followed to their end."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,12 +93,27 @@ class Runners:
     async def _follow(self, following: Following) -> None:
         live, folder = following.live, following.folder
         try:
-            await following.run()
-        except RunnerDiedError:
-            await self._died(following)
+            try:
+                await following.run()
+            except RunnerDiedError:
+                await self._died(following)
+        except Exception as error:  # noqa: BLE001 - it ends this run and not the daemon; the next finds the job
+            await self._lose_sight(live, plain(error))
+            return
         finally:
             self._runs.discharge(live)
         await to_thread.run_sync(folder.remove)
+
+    async def _lose_sight(self, live: LiveRun, error: HutchError) -> None:
+        logger.error("run=%s cannot be followed: %s: %s", live.id, error.code, error.message)
+        live.error = error
+        if not live.ended.is_set():
+            with suppress(HutchError):  # its record is the next daemon's then
+                why = f"{error.code}: {error.message}"
+                await self._rooms.state.put_run(live.end(status="failed", reason=why))
+                session = await self._rooms.state.session(live.record.session_id or "")
+                if session is not None:
+                    await self._rooms.state.put_session(interrupted(session, why))
 
     async def _died(self, following: Following) -> None:
         """End what is left of a run whose runner was killed, commit what it wrote, and say so."""
