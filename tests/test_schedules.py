@@ -37,7 +37,9 @@ def test_systemd_takes_the_task_and_its_timer(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # A key that this systemd may be too old for; it says so of a unit beside these
+    told = [line for line in done.stderr.splitlines() if "Unknown key 'DelegateSubgroup'" not in line]
+    assert (done.returncode, told) == (0, [])
 
 
 def test_the_task_of_a_timer_is_a_command_of_ours() -> None:

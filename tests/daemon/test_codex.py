@@ -110,8 +110,9 @@ async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp
             request = AgentRequest(agent="codex", prompt=hang, volume="work", model="gpt-5.5")
             working = await client.start_agent(request, 0)
             folder = (await working_file(made, "begun")).parent
-            stored = read_session(folder)
-            assert stored is not None
+            with anyio.fail_after(30):  # it is written beside what the agent does
+                while (stored := read_session(folder)) is None:
+                    await anyio.sleep(0.05)
             assert stored.agent == "codex"
         await made.lose()
         await made.start()
