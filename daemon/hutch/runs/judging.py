@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import anyio
-from anyio import CapacityLimiter, to_process
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 
 from hutch.agents import Ending, Outcome
 from hutch.agents.results import judge_result
@@ -28,14 +28,21 @@ async def judged(
     async with to_process.current_default_process_limiter():  # its own time begins when it has its turn
         with anyio.move_on_after(within_s) as patience:
             try:
-                return await to_process.run_sync(
-                    _judge_bounded, outcome, dict(schema), cancellable=True, limiter=CapacityLimiter(1)
-                )
+                try:
+                    return await _in_process(outcome, schema)
+                except BrokenWorkerProcess:  # one that waited for work may have been killed meanwhile
+                    return await _in_process(outcome, schema)
             except Exception as error:  # noqa: BLE001 - both are others' words: they end no run of ours
                 logger.warning("a result was not judged: %s", type(error).__name__)
     if patience.cancel_called:  # its process is killed then, which can be an error of its own
         told += " in time"
     return replace(outcome, ending=Ending.RESULT_INVALID, error=told, result=None)
+
+
+async def _in_process(outcome: Outcome, schema: Mapping[str, object]) -> Outcome:
+    return await to_process.run_sync(
+        _judge_bounded, outcome, dict(schema), cancellable=True, limiter=CapacityLimiter(1)
+    )
 
 
 def _judge_bounded(outcome: Outcome, schema: Mapping[str, object]) -> Outcome:

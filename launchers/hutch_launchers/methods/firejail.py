@@ -7,8 +7,8 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from hutch_launchers.front import PATH, PLACE, Start
 from hutch_launchers.front_method import FrontMethod, Tool, Traits, without_affinity
-from hutch_launchers.launcher import Evidence, LauncherError
+from hutch_launchers.launcher import Evidence, LauncherError, SandboxProcess
 from hutch_launchers.own_paths import OwnPaths, make_own_paths, remove_run_folder
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Ability, Guarantee, Mount, SandboxSpec
@@ -63,6 +63,8 @@ _ADDED = (
 _NAMES = ("passwd", "group")  # without them firejail complains
 _NONE = "hutch-nothing"  # granted in a folder that firejail needs, to hide all that is in it
 _NEEDED = ("run", "var", "tmp")
+_TRIES = 3  # other programs mount and unmount on the host at any time
+_MOUNT_WENT = "invalid read-only mount"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,20 @@ class FirejailLauncher(FrontMethod):
         home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
         argv = firejail_argv(tool.path, own, self.readable, sorted(folders), look(()), home)
         return Start(argv, spec, adapt=own.command, env={"HOME": str(Path.home())})
+
+    @asynccontextmanager
+    async def _launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
+        async with AsyncExitStack() as held:
+            yield await self._started(spec, held, _TRIES)
+
+    async def _started(self, spec: SandboxSpec, held: AsyncExitStack, tries: int) -> SandboxProcess:
+        """It fails where a mount of the host goes between its list of them and its look: it lists again."""
+        try:
+            return await held.enter_async_context(FrontMethod._launch(self, spec))
+        except LauncherError as error:
+            if tries == 1 or _MOUNT_WENT not in error.message:
+                raise
+        return await self._started(spec, held, tries - 1)
 
     async def sweep(self, run_id: str) -> bool:
         found = await FrontMethod.sweep(self, run_id)
