@@ -73,7 +73,8 @@ async def test_logins_of_the_host_are_in_no_volume_and_not_seen_where_the_home_i
 @pytest.mark.parametrize("user", [ROOT_USER, ORDINARY_USER])
 @shows("secrets/host-programs")
 async def test_what_steers_programs_inside_never_reaches_those_that_the_host_runs(user: str) -> None:
-    asks = "env > {home}/work/told; echo some-secret-value"
+    written = "work/written"
+    asks = f"env > {{home}}/{written}; echo some-secret-value"
     config = f"""
 [secrets.key]
 from_command = ["/bin/sh", "-c", "{asks}"]
@@ -93,7 +94,7 @@ secrets = ["key"]
         record = await run(client, ["/bin/sh", "-c", "env"], env=env, network="near", secrets=["key"])
         told, _ = await output(client, record)
         assert all(f"{name}={MARKER}" in told for name in STEERS)  # they did arrive inside
-        there = (home / "work/told").read_text()
+        there = (home / written).read_text()
         assert "PATH=" in there
         assert MARKER not in there
         assert outside_programs_with(MARKER.encode()) == set()
