@@ -22,7 +22,7 @@ from _methods_table import table
 from _proc import available_bytes, proportional_bytes
 from hutch.errors import unwrapped
 from hutch_launchers.launcher import Launcher
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.daemon import Daemon, daemon
 
 Measured = Callable[[], Awaitable[object]]

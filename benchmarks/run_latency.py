@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from _measure import Row, options, report
 from hutch.client import Client
 from hutch_launchers.methods.bubblewrap.binary import find_bwrap
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.daemon import Daemon, daemon
 
 Measured = Callable[[], Awaitable[object]]

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import TypeAdapter
 
-from hutch_mcp_tools.service import Events, RunEvent, ServiceError
+from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.service import ServiceError
 
 T = TypeVar("T")
 _ARGUMENTS = TypeAdapter(dict[str, Any])

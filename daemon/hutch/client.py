@@ -18,7 +18,7 @@ from hutch.errors import HutchError
 from hutch.group_client import GroupClient
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
-from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
+from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -26,17 +26,11 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.events import Events
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord
-from hutch_mcp_tools.service import (
-    Events,
-    LogChunk,
-    LogRequest,
-    RunRecord,
-    RunRequest,
-    SessionPage,
-    SessionRecord,
-    SessionStatus,
-)
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequest
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.usage_records import Budget
 
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
 _LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable
 
 from hutch.calls import Caller
-from hutch_mcp_tools.service import Events
+from hutch_mcp_tools.events import Events
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,

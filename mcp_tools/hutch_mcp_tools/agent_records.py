@@ -5,19 +5,11 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, model_validator
 
+from hutch_mcp_tools.usage_records import Budget
+from hutch_mcp_tools.volume_records import VolumeWaitS
 from hutch_mcp_tools.wire import Wire
 
 _TYPES = ("stdio", "http", "streamable-http")
-VolumeWaitS = Annotated[float, Field(ge=0, le=86_400)]  # for a volume that someone else writes
-
-
-class Budget(Wire):
-    """What one run may spend on models, where its network is metered."""
-
-    budget_usd: Annotated[float, Field(gt=0)] | None = None
-    budget_tokens: Annotated[int, Field(gt=0)] | None = None
-    budget_requests: Annotated[int, Field(gt=0)] | None = None
-    pause_at_budget: bool = False  # hold it still at the end of its own budget, instead of ending it
 
 
 class TurnBounds(Budget):
@@ -71,9 +63,7 @@ class AgentRequest(TurnBounds):
     instructions: str | None = None  # added to the agent's system prompt for this run
     skills: Mapping[str, Mapping[str, str]] = {}  # skill name -> path within it -> text
     mcp_servers: dict[str, McpServerSpec] = {}  # that the agent is to use, by name
-    bundles: list[
-        str
-    ] = []  # of the configuration: "NAME", or of its "NAME:instructions", ":skills" or ":mcp"
+    bundles: list[str] = []  # of the configuration: "NAME", or of it "NAME:instructions", ":skills", ":mcp"
     hutch: bool = False  # it may use this service itself, as far as its own run goes
     resume: bool = True  # False: a new conversation though the volume holds one
     volume_wait_s: VolumeWaitS = 0

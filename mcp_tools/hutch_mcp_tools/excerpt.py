@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from hutch_mcp_tools.service import LogChunk, LogRequest, Stream
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, Stream
 from hutch_mcp_tools.text import harmless, quoted, whole_characters
 
 LINE_BYTES = 2000  # of one line, in an answer: a minified file is one line of megabytes

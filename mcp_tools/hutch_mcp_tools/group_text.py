@@ -1,9 +1,10 @@
 """A group of attempts as the tools answer it: as one session, with a line for each attempt."""
 
 from hutch_mcp_tools.group_records import AttemptRecord, GroupRecord
-from hutch_mcp_tools.service import SessionRecord, SessionStatus, Usage
+from hutch_mcp_tools.session_records import SessionRecord, SessionStatus
 from hutch_mcp_tools.session_text import ROW_CHARS
 from hutch_mcp_tools.text import json_string, one_line
+from hutch_mcp_tools.usage_records import Usage
 
 FILES = 20  # of an attempt, told in an answer
 _MESSAGE_CHARS = 1000  # of an attempt's last message

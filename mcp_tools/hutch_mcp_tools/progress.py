@@ -8,7 +8,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.server.mcpserver.context import Context
 
-from hutch_mcp_tools.service import Events, RunEvent, ServiceError
+from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.text import one_line
 
 _BUFFERED = 16  # events; only the newest is ever told

@@ -4,7 +4,8 @@ from mcp.server import MCPServer
 
 from hutch_mcp_tools.excerpt import Log
 from hutch_mcp_tools.resource_errors import resource_error
-from hutch_mcp_tools.service import SandboxService, ServiceError, Stream
+from hutch_mcp_tools.run_records import Stream
+from hutch_mcp_tools.service import SandboxService, ServiceError
 
 LOG_BYTES = 1 << 20  # the end of a longer log; get_run pages through all of it
 

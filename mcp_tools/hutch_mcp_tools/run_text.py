@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
 from hutch_mcp_tools.network_text import passed_lines, refused_lines
-from hutch_mcp_tools.service import RunRecord, SandboxService, Stream
+from hutch_mcp_tools.run_records import RunRecord, Stream
+from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import json_string, one_line
 
 STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")

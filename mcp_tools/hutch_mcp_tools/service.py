@@ -1,18 +1,14 @@
-"""The service that the tools stand on, and the records that cross the wire to it.
+"""The service that the tools stand on; the records that cross the wire to it are in the modules it names.
 
 The daemon implements `SandboxService`; so does its client, over the daemon's socket. Imports pydantic only,
 so that a program may use the records without the MCP SDK.
 """
 
 from collections.abc import AsyncIterable
-from datetime import datetime
-from typing import Annotated, Literal, Protocol
-
-from anyio.abc import ObjectSendStream
-from pydantic import Field, JsonValue
+from typing import Protocol
 
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
-from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds, VolumeWaitS
+from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 from hutch_mcp_tools.change_records import (
     AppliedRecord,
     ApplyRequest,
@@ -20,6 +16,7 @@ from hutch_mcp_tools.change_records import (
     ReviewRecord,
     WorkspaceChanges,
 )
+from hutch_mcp_tools.events import Events
 from hutch_mcp_tools.group_records import (
     AttemptRecord,
     AttemptsDiff,
@@ -29,7 +26,10 @@ from hutch_mcp_tools.group_records import (
     GroupRecord,
     KeptRecord,
 )
-from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord, TrafficRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequest
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.usage_records import Budget
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,
@@ -47,36 +47,6 @@ from hutch_mcp_tools.volume_records import (
     VolumeRecord,
     WriteVolumeRequest,
 )
-from hutch_mcp_tools.wire import BASE64, Wire
-
-Stream = Literal["stdout", "stderr"]
-RunStatus = Literal[
-    "queued",
-    "starting",
-    "running",
-    "suspended",
-    "exited",
-    "timed_out",
-    "oom",
-    "pids",
-    "disk_full",
-    "output_limit",
-    "budget",
-    "killed",
-    "cancelled",
-    "failed",
-    "lost",
-]
-SessionKind = Literal["agent", "sandbox", "group"]
-SessionStatus = Literal["queued", "running", "suspended", "idle", "failed", "ended", "lost"]
-
-DEFAULT_WAIT_S = 45.0
-MAX_WAIT_S = 50.0  # the shortest client limit met is 60 s
-DEFAULT_OUTPUT = 16_000  # characters of output in one answer
-MAX_OUTPUT = 200_000
-
-WaitS = Annotated[float, Field(ge=0, le=MAX_WAIT_S)]
-OutputChars = Annotated[int, Field(ge=200, le=MAX_OUTPUT)]
 
 
 class ServiceError(Exception):
@@ -87,191 +57,6 @@ class ServiceError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
-
-
-# Requests ------------------------------------------------------------
-
-
-class RunLimits(Budget):
-    """Limits of one sandbox; what is not asked for is the configured one."""
-
-    memory_bytes: Annotated[int, Field(gt=0)] | None = None
-    cpus: Annotated[float, Field(gt=0)] | None = None
-    pids: Annotated[int, Field(gt=0)] | None = None
-    disk_bytes: Annotated[int, Field(gt=0)] | None = None  # of private folders
-    open_files: Annotated[int, Field(gt=0)] | None = None
-    output_bytes: Annotated[int, Field(gt=0)] | None = None
-
-
-class ScriptSource(Wire):
-    """A script whose `main` is called; what its head asks for is in the request already."""
-
-    name: Annotated[str, Field(min_length=1, max_length=255)]  # of its file, which says its language
-    text: Annotated[str, Field(max_length=1 << 20)]
-
-
-class RunRequest(RunLimits):
-    """One command. A string is run by the sandbox's own shell, a list of words as it is."""
-
-    model_config = BASE64
-
-    command: str | list[str]
-    script: ScriptSource | None = None  # is run instead of the command, with `args`
-    agent: str | None = None  # of the configuration: its program, networks and secrets are there for a script
-    session_id: str | None = None  # a kept sandbox; "new" opens one
-    volumes: list[str] = []  # "name:path" or "name:path:ro"; a name may hold $workspace and $args[a.b]
-    args: dict[str, JsonValue] = {}  # what templates take, and a script's main
-    workspace: str | None = None  # "DIR" or "DIR:MODE", by default ro
-    method: str | None = None
-    image: str | None = None  # the root of the sandbox, one that the owner allows
-    tier: str | None = None  # a named policy
-    cwd: str | None = None
-    env: dict[str, str] = {}
-    stdin: bytes = b""
-    network: str | None = None  # "none", or names of configured networks, and allow:HOST last
-    secrets: list[str] = []  # names; "name:env" for the value itself, where that is granted
-    timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    volume_wait_s: VolumeWaitS = 0
-
-
-class LogRequest(Wire):
-    """A part of a run's output, by byte offsets into its stored log."""
-
-    run_id: str
-    stream: Stream
-    start: Annotated[int, Field(ge=0)] = 0
-    limit: Annotated[int, Field(ge=1, le=4 << 20)] = 1 << 20
-
-
-# Answers ------------------------------------------------------------
-
-
-class Usage(Wire):
-    """What a model was asked and answered; cost only where the agent's own price list knows the model."""
-
-    input_tokens: int = 0  # without cache reads and writes
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    cost_usd: float | None = None
-
-
-class ModelUsage(Usage):
-    """What one model was seen to use, outside the sandbox; `cost_usd` None: nobody knows its price."""
-
-    host: str
-    model: str
-    requests: int = 0
-    incomplete: int = 0  # of these, answers that broke off or did not say all: the figures are a lower bound
-    web_searches: int = 0
-
-
-class RunRecord(Wire):
-    """A run as it stands, without its output."""
-
-    run_id: str
-    status: RunStatus
-    command: str  # for a person's eyes, shortened
-    method: str
-    session_id: str | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str = ""  # which limit hit, who cancelled, why it failed
-    created_at: datetime
-    ended_at: datetime | None = None
-    duration_s: float | None = None
-    stdout_bytes: int = 0  # kept in the log
-    stderr_bytes: int = 0
-    dropped_bytes: int = 0  # beyond what a log keeps
-    volumes: list[str] = []
-    snapshots: dict[str, int] = {}  # volume -> the snapshot that this run committed
-    changed: dict[str, list[str]] = {}  # volume -> "A path", "M path", "D path", the first 50
-    unsynced: dict[
-        str, str
-    ] = {}  # volume -> why the store has not its newest changes yet; they are safe here
-    workspace: dict[
-        str, JsonValue
-    ] = {}  # its folder, mode, what changed in it, what of that the host would run
-    refused: dict[str, str] = {}  # "host:port" that it did not reach -> why; the newest
-    traffic: list[TrafficRecord] = []  # what it connected to, summed; `network_log` has each
-    usage: Usage | None = None  # as the agent itself reports it
-    result: JsonValue = (
-        None  # an agent's, in the form asked for, or what a script's main returned; not in lists
-    )
-    metered: list[ModelUsage] = []  # what models used, as it was seen outside the sandbox
-    budgets: list[dict[str, JsonValue]] = []  # what bounds it: name, per, spent, is_spent, is_near
-    principal: str = "owner"  # who started it
-    retry: int = 0  # of an agent's turn, after an overload; 0: the first run
-    queue_place: int | None = None  # from 1, while it waits for others to end
-    note: str = ""  # what it is at, while it works
-    note_since: datetime | None = None
-    policy: dict[str, object] = {}  # requested, granted, enforced by which mechanism
-
-    @property
-    def is_ended(self) -> bool:
-        return self.status not in ("queued", "starting", "running", "suspended")
-
-
-class LogChunk(Wire):
-    """Bytes of a log, base64. `next` is where to go on; `end` is how far the log reaches now."""
-
-    data_base64: str
-    next: int
-    end: int
-
-
-class SessionRecord(Wire):
-    """A piece of work that lasts over several runs."""
-
-    session_id: str
-    kind: SessionKind
-    status: SessionStatus
-    name: str | None = None
-    agent: str | None = None
-    agent_session_id: str | None = None  # the agent's own
-    method: str
-    volume: str | None = None
-    created_at: datetime
-    updated_at: datetime
-    turns: int = 0  # runs so far
-    run_id: str | None = None  # the newest run
-    principal: str = "owner"  # who began it
-    usage: Usage = Usage()  # over all its runs, as the agent itself reports it
-    metered: list[ModelUsage] = []  # over all its runs, as it was seen outside the sandbox
-    traffic: list[TrafficRecord] = []  # what they connected to, summed
-    queue_place: int | None = None  # of its turn, from 1, while that waits for others to end
-    note: str = ""  # what its run is at, while one works
-    note_since: datetime | None = None
-    last_message: str | None = None  # the agent's, of its newest turn
-    result: JsonValue = None  # of its newest turn, in the form that it was asked for
-    error: str | None = None
-    group_id: str | None = None  # of which it is an attempt
-    attempts: list[AttemptRecord] = []  # of a group, which a tool answers as a session
-
-
-class SessionPage(Wire):
-    """Sessions, those that last did something first; `cursor` asks for the next page."""
-
-    sessions: list[SessionRecord]
-    cursor: str | None = None
-
-
-class RunEvent(Wire):
-    """Something on the way to an answer: new output of a run, a piece of an archive, what is waited for."""
-
-    model_config = BASE64
-
-    run_id: str | None = None
-    stream: Stream | None = None
-    data: bytes = b""  # exactly as it was written; a character may be split between two events
-    note: str = ""
-
-    @property
-    def text(self) -> str:
-        return self.data.decode("utf-8", "replace")
-
-
-Events = ObjectSendStream[RunEvent]
 
 
 class SandboxService(Protocol):

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 from hutch_mcp_tools.network_text import passed_lines, refusals, refused_lines
-from hutch_mcp_tools.service import RunRecord, SessionRecord, Usage
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from hutch_mcp_tools.text import harmless, json_string, one_line
+from hutch_mcp_tools.usage_records import Usage
 
 MESSAGE_CHARS = 16_000  # of an agent's last message, in an answer about that session
 ROW_CHARS = 200  # in a list

@@ -10,6 +10,8 @@ from hutch_mcp_tools.wire import Wire
 # A snapshot: its number, a tag, a time such as 2026-11-20T10:00 (UTC), or an age such as 2h; None: the newest
 At = str | None
 
+VolumeWaitS = Annotated[float, Field(ge=0, le=86_400)]  # for a volume that someone else writes
+
 # Requests ------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What every record on the wire is, and the one error."""
+"""What every record on the wire is."""
 
 from pydantic import BaseModel, ConfigDict
 

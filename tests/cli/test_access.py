@@ -12,7 +12,8 @@ from hutch.cli import kinds, main
 from hutch.cli.arguments import arguments
 from hutch.cli.invocation import Invocation
 from hutch.config import Config
-from hutch_mcp_tools.service import RunRequest, SandboxService
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import SandboxService
 from support.mcp_service import FakeService, fake_service
 
 Hutch = Callable[..., int]

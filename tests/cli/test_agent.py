@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec
-from hutch_mcp_tools.service import SessionRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.mcp_service import FakeService
 
 Hutch = Callable[..., int]

@@ -16,7 +16,8 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from hutch.client import connect
-from hutch_mcp_tools.service import RunRecord, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import BASE, Daemon, daemon, model_config, scripted_model
 
 HUTCH = (sys.executable, "-m", "hutch")

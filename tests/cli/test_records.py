@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import SessionPage, SessionRecord, Usage
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord
+from hutch_mcp_tools.usage_records import Usage
 from support.mcp_service import NOW, FakeService
 
 Hutch = Callable[..., int]

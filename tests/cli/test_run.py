@@ -14,7 +14,7 @@ import pytest
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
 from hutch.cli.run import tell_end
-from hutch_mcp_tools.service import RunRecord
+from hutch_mcp_tools.run_records import RunRecord
 from support.cli import command, connect_to_fake, environment
 from support.mcp_service import NOW
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.mcp_service import FakeService
 
 HEAD = """#!/usr/bin/env python3

@@ -7,7 +7,8 @@ import anyio
 import httpx2
 import pytest
 
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.contract_cases import shows
 from support.contract_column import Column
 from support.contract_host import resident_bytes

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from hutch.client import connect
-from hutch_mcp_tools.service import LogRequest, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import LogRequest, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.contract_cases import shows
 from support.contract_column import Column

@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.contract_cases import shows
 from support.contract_column import Column

@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import WriteVolumeRequest
 from support.contract_cases import shows
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, Who, column, home_of, who

@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.container_engines import start_engine
 from support.contract_cases import shows
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, column, home_of, who

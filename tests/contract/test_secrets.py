@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.contract_cases import shows
 from support.contract_column import ORDINARY_USER, ROOT_USER, Column, home_of, who
 from support.contract_host import command_lines_with

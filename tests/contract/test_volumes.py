@@ -5,7 +5,8 @@ import base64
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, VolumeContent, WriteVolumeRequest
 from support.contract_cases import shows
 from support.contract_column import Column

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from hutch_mcp_tools.change_records import ApplyRequest
-from hutch_mcp_tools.service import RunRecord, ServiceError
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import ServiceError
 from support.contract_cases import shows
 from support.contract_column import Column
 from support.daemon import output, run

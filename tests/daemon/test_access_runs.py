@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from hutch.client import connect
-from hutch_mcp_tools.service import LogRequest, RunRequest
+from hutch_mcp_tools.run_records import LogRequest, RunRequest
 from support.access_house import (
     CONFIG,
     House,

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
 

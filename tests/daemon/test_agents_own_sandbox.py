@@ -11,7 +11,8 @@ import pytest
 
 from hutch_launchers import proc
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.needs import need

@@ -9,8 +9,11 @@ import pytest
 
 from hutch.client import Client
 from hutch_launchers.hierarchy import find_hierarchy
-from hutch_mcp_tools.agent_records import AgentRequest, Budget
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError, SessionRecord
+from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import Budget
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.mcp_clients import codex
 from support.secret_host import Relay, secret_host

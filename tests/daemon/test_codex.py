@@ -10,7 +10,8 @@ import pytest
 from hutch.agents import read_session
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import ServiceError, SessionRecord
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
 from support import adder
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 from support.planted import found_below

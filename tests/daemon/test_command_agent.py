@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import ServiceError, SessionRecord
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import daemon, turn
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from hutch.config import Method
 from hutch.deadlines import Deadlines
 from hutch_launchers import proc
 from hutch_launchers.reaping import MARK
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.daemon import Daemon, daemon
 
 BARE = """

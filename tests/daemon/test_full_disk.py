@@ -10,7 +10,8 @@ import pytest
 
 from hutch.client import Client
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import daemon, run
 from support.small_disk import fill, small_disk

@@ -8,7 +8,8 @@ import pytest
 
 from hutch.client import Client
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -6,7 +6,8 @@ import pytest
 
 from hutch.client import Client
 from hutch_launchers.containers.cli import call
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.container_engines import OWN, PODMAN
 from support.daemon import daemon, output, run
 from support.launcher_methods import available

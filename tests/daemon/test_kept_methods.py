@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from support.contract_column import ROOT_USER, who
 from support.daemon import Daemon, output, run
 from support.kept_methods import KEPT, daemon_with

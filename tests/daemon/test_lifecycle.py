@@ -15,7 +15,8 @@ import pytest
 from hutch.config import load
 from hutch.web.host import private_folder
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import BASE, Daemon, daemon, output, run
 

@@ -14,7 +14,8 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.ceph import S3Server
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn

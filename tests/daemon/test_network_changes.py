@@ -9,7 +9,8 @@ from hutch.cli import main
 from hutch.cli.invocation import Invocation
 from hutch.client import Client, connect
 from hutch_mcp_tools.network_records import NetworkChange
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import daemon, output, run
 from support.loopback import listening
 

@@ -10,7 +10,8 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import ServiceError, SessionRecord
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.agent_sandbox import gemini_program, opencode_binary
 from support.daemon import daemon, model_config, output, scripted_model, turn

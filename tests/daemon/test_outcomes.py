@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from support.daemon import Daemon, daemon
 
 pytestmark = pytest.mark.real("bubblewrap")

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon
 
 pytestmark = pytest.mark.real("bubblewrap")
@@ -78,7 +79,7 @@ async def run(client: Client, command: str, **more: object) -> tuple[RunRecord, 
 async def output(client: Client, record: RunRecord) -> str:
     from base64 import b64decode
 
-    from hutch_mcp_tools.service import LogRequest
+    from hutch_mcp_tools.run_records import LogRequest
 
     parts = [await client.read_log(LogRequest(run_id=record.run_id, stream=s)) for s in ("stdout", "stderr")]
     return "".join(b64decode(part.data_base64).decode() for part in parts)

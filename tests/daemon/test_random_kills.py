@@ -19,7 +19,8 @@ import pytest
 from httpx2 import HTTPError
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.bounds import chance, limit_s, times
 from support.contract_column import who

@@ -10,7 +10,9 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunEvent, RunRequest, ServiceError
+from hutch_mcp_tools.events import RunEvent
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import DiffRequest
 from support.daemon import Daemon, daemon, output, run
 from support.processes import free_port

@@ -9,7 +9,9 @@ import pytest
 
 from hutch.client import Client
 from hutch.web.host import private_folder
-from hutch_mcp_tools.service import RunEvent, RunRequest, ServiceError
+from hutch_mcp_tools.events import RunEvent
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import Daemon, daemon, output, run
 

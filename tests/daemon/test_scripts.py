@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, ServiceError
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, output, run
 from support.needs import need
 from support.nodes import newest_node, node_first, readable_node

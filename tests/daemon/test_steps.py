@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model
 from support.program import environment, hutch, program
 

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.away import away
 from support.daemon import daemon, run

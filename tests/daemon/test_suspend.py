@@ -11,7 +11,8 @@ from hutch.client import Client
 from hutch_launchers import proc
 from hutch_launchers.hierarchy import find_hierarchy
 from hutch_launchers.reaping import MARK
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon
 
 pytestmark = [

@@ -16,7 +16,7 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import SessionRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.bounds import IS_LONG, limit_s
 from support.continuity import AGENTS
 from support.daemon import Daemon, daemon, model_config, scripted_model

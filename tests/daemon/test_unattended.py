@@ -11,7 +11,9 @@ import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRecord, ServiceError, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 from support.daemon import run as run_command
 

@@ -26,7 +26,8 @@ from hutch.supervisor import Stop
 from hutch_launchers.hierarchy import find_hierarchy
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.network_records import NetworkChange
-from hutch_mcp_tools.service import RunRecord, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.away import away
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 from support.forked_daemon import fork_daemon

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hutch_mcp_tools.excerpt import COUNTED_BYTES, LINE_BYTES, Excerpt, Log, Piece, shown_line
+from hutch_mcp_tools.run_records import LogChunk, LogRequest
 from hutch_mcp_tools.run_text import shares
-from hutch_mcp_tools.service import LogChunk, LogRequest
 
 CHUNKS = (
     b"plain\n",

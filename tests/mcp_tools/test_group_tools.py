@@ -6,7 +6,7 @@ from mcp import Client
 from mcp.types import CallToolResult, TextContent
 
 from hutch_mcp_tools.group_records import Forks
-from hutch_mcp_tools.service import SessionRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.mcp_answers import error_of
 from support.mcp_groups import NOW
 from support.mcp_service import FakeService

@@ -5,7 +5,8 @@ from mcp.types import TextContent
 from pydantic import JsonValue
 
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import SessionRecord, Usage
+from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import Usage
 from support.mcp_answers import call, error_of, text_of
 from support.mcp_service import NOW, FakeService
 

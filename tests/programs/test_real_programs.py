@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord
+from hutch_mcp_tools.run_records import RunRecord
 from hutch_mcp_tools.volume_records import WriteVolumeRequest
 from support.contract_column import who
 from support.daemon import output, run

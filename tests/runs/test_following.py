@@ -16,7 +16,7 @@ from hutch.runs.log import RunLog
 from hutch.runs.rooms import Rooms
 from hutch.state import Run
 from hutch.state.store import open_state
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from support.budget_house import PRICES
 
 

@@ -12,7 +12,7 @@ import anyio
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import SessionRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.agent_sandbox import gemini_program, opencode_binary
 from support.daemon import Daemon, model_config
 

@@ -18,7 +18,8 @@ import pytest
 from hutch.client import Client
 from hutch_launchers.contract.attacking import PROGRAMS, Try, program_text, told
 from hutch_launchers.contract.stage import Stage, stage
-from hutch_mcp_tools.service import RunRecord, RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.container_engines import USER
 from support.daemon import ROOT, Daemon, daemon, output, run
 

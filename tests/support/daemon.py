@@ -16,7 +16,8 @@ from anyio.abc import Process
 from hutch.client import Client, connect, daemon_url, read_token, token_path
 from hutch.config import Config, load
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRecord, RunRequest, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from hutch_mcp_tools.session_records import SessionRecord
 from support.forked_daemon import ForkedDaemon, fork_daemon
 from support.shared_probes import PROBES
 
@@ -223,7 +224,7 @@ async def output(client: Client, record: RunRecord) -> tuple[str, str]:
     """Everything that a run wrote."""
     import base64
 
-    from hutch_mcp_tools.service import LogRequest
+    from hutch_mcp_tools.run_records import LogRequest
 
     both = []
     for stream in ("stdout", "stderr"):

@@ -8,7 +8,8 @@ import json
 import re
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import output, turn
 
 PROGRAM = r"""

@@ -15,21 +15,12 @@ from tempfile import TemporaryDirectory
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
 
-from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
-from hutch_mcp_tools.service import (
-    Events,
-    LogChunk,
-    LogRequest,
-    RunEvent,
-    RunRecord,
-    RunRequest,
-    RunStatus,
-    ServiceError,
-    SessionPage,
-    SessionRecord,
-    SessionStatus,
-    Stream,
-)
+from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
+from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequest, RunStatus, Stream
+from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.usage_records import Budget
 from support.mcp_access import FakeAccess
 from support.mcp_changes import FakeChanges
 from support.mcp_groups import FakeGroups

@@ -13,8 +13,9 @@ from anyio import to_thread
 from hutch.cli import main
 from hutch.cli.invocation import Invocation
 from hutch.client import Client
+from hutch_mcp_tools.events import RunEvent
+from hutch_mcp_tools.run_records import RunRecord
 from hutch_mcp_tools.run_text import whole_answer
-from hutch_mcp_tools.service import RunEvent, RunRecord
 from hutch_mcp_tools.volume_records import ExportRequest
 from support.daemon import Daemon, output
 from support.planted import found_below, found_inside, sandboxed

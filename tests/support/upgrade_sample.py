@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from hutch.state.store import open_state
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import Daemon, daemon, model_config, run, scripted_model, turn
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hutch.client import Client
-from hutch_mcp_tools.service import RunRecord, RunRequest
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from support.contract_column import Who, home_of, who
 from support.daemon import Daemon, daemon, output, run
 

@@ -9,7 +9,8 @@ import subprocess
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.workspace_house import House, house
 
 PLANT = """

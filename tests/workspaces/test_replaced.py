@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from hutch_mcp_tools.service import RunRecord, RunRequest
+from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from support.workspace_house import House
 
 

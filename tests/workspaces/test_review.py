@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
-from hutch_mcp_tools.service import RunRequest, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import ServiceError
 from support.contract_column import ROOT_USER
 from support.daemon import output
 from support.workspace_house import House, house

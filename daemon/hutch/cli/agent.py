@@ -25,7 +25,10 @@ from hutch.config.kinds import is_name
 from hutch.errors import HutchError
 from hutch.exit_codes import FAILED, exit_code
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
-from hutch_mcp_tools.service import Events, RunRecord, SandboxService, SessionRecord
+from hutch_mcp_tools.events import Events
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.session_records import SessionRecord
 
 # \b: click keeps the lines as they are
 _EXAMPLES = """\b

@@ -18,7 +18,8 @@ from hutch.cli.terminal import Sink
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.change_text import is_gits_own
-from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.text import one_line
 
 _PAGE = 10_000

@@ -27,7 +27,8 @@ from hutch.cli.terminal import Sink
 from hutch.cli.waiting import shown_waiting
 from hutch_mcp_tools.agents_own import is_agents_own
 from hutch_mcp_tools.group_records import CHECK, AttemptRecord, AttemptsDiffRequest
-from hutch_mcp_tools.service import RunRequest, SandboxService, ServiceError
+from hutch_mcp_tools.run_records import RunRequest
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.volume_records import VolumeChange
 

@@ -15,15 +15,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from hutch.cli.output import note
 from hutch.cli.waiting import Waiting
 from hutch.errors import unwrapped
-from hutch_mcp_tools.service import (
-    Events,
-    LogRequest,
-    RunEvent,
-    RunRecord,
-    SandboxService,
-    ServiceError,
-    Stream,
-)
+from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.run_records import LogRequest, RunRecord, Stream
+from hutch_mcp_tools.service import SandboxService, ServiceError
 
 T = TypeVar("T")
 Begin = Callable[[float, Events], Awaitable[RunRecord]]  # begins a run, or waits on one: wait_s, events

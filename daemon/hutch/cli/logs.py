@@ -12,7 +12,8 @@ from hutch.cli.story import Story
 from hutch.cli.waiting import Waiting
 from hutch.config import Config
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import RunRecord, SandboxService
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import SandboxService
 
 
 @click.command()

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from pydantic import BaseModel, TypeAdapter
 
-from hutch_mcp_tools.service import ModelUsage, Usage
 from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.usage_records import ModelUsage, Usage
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

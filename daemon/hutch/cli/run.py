@@ -20,7 +20,8 @@ from hutch.cli.terminal import Sink
 from hutch.cli.waiting import Waiting
 from hutch.errors import HutchError
 from hutch.exit_codes import exit_code
-from hutch_mcp_tools.service import RunRecord, RunRequest, SandboxService, Stream
+from hutch_mcp_tools.run_records import RunRecord, RunRequest, Stream
+from hutch_mcp_tools.service import SandboxService
 
 _STDIN_BYTES = 11 << 20  # what a request to the daemon holds besides the rest
 _UNSYNCED = "volume_unsynced"

@@ -24,11 +24,13 @@ from hutch.cli.output import (
 )
 from hutch.cli.policy_text import policy_fields
 from hutch_launchers.sizes import size
-from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.network_text import refusals
-from hutch_mcp_tools.service import RunRecord, SandboxService, ServiceError, SessionRecord
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import SandboxService, ServiceError
+from hutch_mcp_tools.session_records import SessionRecord
 from hutch_mcp_tools.session_text import doing_now
+from hutch_mcp_tools.usage_records import Budget
 
 Record = RunRecord | SessionRecord
 

@@ -6,7 +6,8 @@ import click
 
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import age, cost, json_option, note, print_json, print_table, tokens
-from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
 from hutch_mcp_tools.session_text import doing_now
 
 _HEADS = ("SESSION", "STATUS", "AGENT", "VOLUME", "TURNS", "TOKENS", "COST", "ACTIVE", "LAST MESSAGE")

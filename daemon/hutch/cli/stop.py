@@ -8,7 +8,8 @@ from hutch.cli.forks import stop_group
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import json_option, note
 from hutch.cli.runs import Record, find, tell_state
-from hutch_mcp_tools.service import RunRecord, SandboxService
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.service import SandboxService
 
 if TYPE_CHECKING:
     from hutch.config import Config

@@ -18,7 +18,7 @@ from hutch.agents import (
     ToolStarted,
 )
 from hutch.cli.terminal import Sink
-from hutch_mcp_tools.service import Stream
+from hutch_mcp_tools.run_records import Stream
 from hutch_mcp_tools.text import harmless, one_line
 
 _LINE = 160

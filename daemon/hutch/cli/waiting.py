@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import anyio
 
 from hutch_launchers.sizes import size
-from hutch_mcp_tools.service import Events, RunEvent
+from hutch_mcp_tools.events import Events, RunEvent
 
 _PATIENCE_S = 1.0  # what ends sooner needs no words
 _EVENTS = 16

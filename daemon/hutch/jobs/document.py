@@ -10,7 +10,7 @@ from hutch.budgets import Limit
 from hutch.config import OWNER, Config, read
 from hutch.state import Run, Session
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.wire import BASE64, Wire
 
 VERSION = 1

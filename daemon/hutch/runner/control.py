@@ -18,8 +18,8 @@ from hutch.runs.rooms import PathRooms
 from hutch.runs.spending import give
 from hutch.runs.suspending import hold, keep_deadline, refuse_idle
 from hutch.supervisor import Stop
-from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.network_records import NetworkChange
+from hutch_mcp_tools.usage_records import Budget
 
 _PATIENCE_S = 30.0  # with a daemon that is away: it is started anew in a few seconds, if anybody starts it
 _BETWEEN_S = 0.02  # between two signs that there is news

@@ -1,7 +1,7 @@
 """From a request, as it comes over the wire or in a job, to what it asks for."""
 
 from hutch.policy import Wish
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 
 
 def wish_of(request: RunRequest) -> Wish:

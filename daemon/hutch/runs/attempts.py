@@ -15,7 +15,8 @@ from hutch.volumes import VolumeName
 from hutch_mcp_tools.agents_own import is_agents_own
 from hutch_mcp_tools.change_records import WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.group_records import AttemptChange, AttemptRecord
-from hutch_mcp_tools.service import SessionRecord, Usage
+from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import Usage
 from hutch_mcp_tools.volume_records import VolumeChange
 
 _MOST_COUNTED = 10_000  # changes of one attempt

@@ -27,15 +27,9 @@ from hutch.runs.live import LiveRun
 from hutch.runs.path import OneCommand
 from hutch.runs.planning import plan_for
 from hutch.runs.runs import Runs
-from hutch_mcp_tools.service import (
-    Events,
-    LogChunk,
-    LogRequest,
-    RunRecord,
-    RunRequest,
-    SandboxService,
-    ServiceError,
-)
+from hutch_mcp_tools.events import Events
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequest
+from hutch_mcp_tools.service import SandboxService, ServiceError
 
 _GRACE_S = 2.0  # for what it began, when it has ended itself
 _READS = frozenset(

@@ -17,8 +17,8 @@ from hutch.runs.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.runs.sharing import Shared
 from hutch.runs.told import Telling
-from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
+from hutch_mcp_tools.usage_records import Budget
 
 _LOOK_S = 0.5  # between two looks whether the runner lives
 _TAKES_WITHIN_S = 30.0  # a runner that was started has taken its job by then

@@ -16,7 +16,8 @@ from hutch.access import Access, Level, Rights
 from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.runs.telling import told
-from hutch_mcp_tools.service import MAX_WAIT_S, SandboxService, ServiceError
+from hutch_mcp_tools.answer_bounds import MAX_WAIT_S
+from hutch_mcp_tools.service import SandboxService, ServiceError
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from hutch_mcp_tools.group_records import (
     GroupRecord,
     KeptRecord,
 )
-from hutch_mcp_tools.service import SessionRecord
+from hutch_mcp_tools.session_records import SessionRecord
 from hutch_mcp_tools.volume_records import DiffRequest
 
 _MOST_LISTED = 100  # groups

@@ -13,9 +13,9 @@ from hutch.errors import HutchError
 from hutch.runs.log import RunLog
 from hutch.state import Run
 from hutch.supervisor import Standstill, Stop, Stream
-from hutch_mcp_tools.agent_records import Budget
 from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
 from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.usage_records import Budget
 
 _DOING_CHARS = 120  # of what an agent does
 _GRACE_S = 2.0  # for a run that has to end, to do so by itself

@@ -25,7 +25,7 @@ from hutch.scripts import MAX_RESULT, Script, Started, read_result, start
 from hutch.supervisor import Ended
 from hutch_launchers.launcher import AgentLauncher
 from hutch_launchers.spec import Command, Mount
-from hutch_mcp_tools.service import RunRequest
+from hutch_mcp_tools.run_records import RunRequest
 
 
 async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: str) -> LiveRun:

@@ -33,17 +33,11 @@ from hutch.runs.waiting import wait_for
 from hutch.runs.wire import run_record, session_record
 from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
-from hutch_mcp_tools.agent_records import AgentRequest, Budget, TurnBounds
-from hutch_mcp_tools.service import (
-    Events,
-    LogChunk,
-    LogRequest,
-    RunRecord,
-    RunRequest,
-    SessionPage,
-    SessionRecord,
-    SessionStatus,
-)
+from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
+from hutch_mcp_tools.events import Events
+from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequest
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
+from hutch_mcp_tools.usage_records import Budget
 
 _MAX_PAGE = 200
 _DESTINATIONS = 20  # in one record

@@ -18,7 +18,7 @@ from hutch.runs.rooms import PathRooms
 from hutch.runs.suspending import hold
 from hutch.state import Journal
 from hutch.supervisor import Ended, Standstill
-from hutch_mcp_tools.agent_records import Budget
+from hutch_mcp_tools.usage_records import Budget
 
 PATIENCE_S = 5.0  # for what was refused another answer to end by itself, and to write down what it has
 GRACE_S = 5.0  # then, to end when it is asked to

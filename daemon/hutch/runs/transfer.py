@@ -13,7 +13,7 @@ from hutch.volumes import Snapshot, VolumeName, Volumes
 from hutch.volumes.reading import parse_path
 from hutch.volumes.transfer.archive_reader import Judge, read_archive
 from hutch.volumes.transfer.archive_writer import write_folder
-from hutch_mcp_tools.service import Events, RunEvent
+from hutch_mcp_tools.events import Events, RunEvent
 
 _WRITER = "volume put"  # who holds a volume for as long as something is put into it
 

@@ -28,7 +28,7 @@ from hutch.runs.turns import find_agent, plan_turn, work_of
 from hutch.runs.waiting import wait_for
 from hutch.state import Run, RunStatus, Session, SessionStatus, Turn
 from hutch_mcp_tools.agent_records import AgentRequest
-from hutch_mcp_tools.service import Events
+from hutch_mcp_tools.events import Events
 
 SLACK_S = 10.0  # for a run that has ended to be written down
 _LEAST_S = 1.0  # of a run

@@ -19,7 +19,7 @@ from hutch.runs.volume_wire import (
     volume_record,
 )
 from hutch.volumes import RetentionRules, Snapshot, VolumeName, Volumes
-from hutch_mcp_tools.service import Events, RunEvent
+from hutch_mcp_tools.events import Events, RunEvent
 from hutch_mcp_tools.volume_records import (
     CheckRecord,
     CollectedRecord,

@@ -7,7 +7,7 @@ import anyio
 from hutch.runs.live import LiveRun
 from hutch.runs.log import read_log
 from hutch.supervisor import Stream
-from hutch_mcp_tools.service import Events, RunEvent
+from hutch_mcp_tools.events import Events, RunEvent
 
 _CHUNK = 64 * 1024  # bytes of output in one event
 _STREAMS: tuple[Stream, ...] = ("stdout", "stderr")

@@ -16,7 +16,9 @@ from hutch.state import AccessToken, Attempt, Connection, Run, Session, Tokens, 
 from hutch.state.records import SessionTotals
 from hutch_mcp_tools.access_records import SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.network_records import ConnectionRecord, TrafficRecord
-from hutch_mcp_tools.service import ModelUsage, RunRecord, SessionRecord, Usage
+from hutch_mcp_tools.run_records import RunRecord
+from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import ModelUsage, Usage
 
 _REFUSED = 50  # destinations in one record
 

@@ -23,7 +23,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hutch.web.guard import caller
-from hutch_mcp_tools.service import Events, RunEvent, SandboxService, ServiceError
+from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.service import SandboxService, ServiceError
 
 logger = logging.getLogger(__name__)
 

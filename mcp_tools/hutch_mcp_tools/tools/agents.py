@@ -8,9 +8,10 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import Field, JsonValue
 
 from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec, TurnBounds
+from hutch_mcp_tools.answer_bounds import WaitS
 from hutch_mcp_tools.group_records import MOST_FORKS, Forks, GroupRecord
 from hutch_mcp_tools.progress import Pace, Progress
-from hutch_mcp_tools.service import SandboxService, ServiceError, WaitS
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.tool import ALWAYS_LOADED, STARTS, tool
 from hutch_mcp_tools.tools.runs import Image, Secrets, Tier, Workspace
 from hutch_mcp_tools.tools.sessions import SessionAnswer, SessionId, group_answer, session_answer

@@ -9,9 +9,10 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
+from hutch_mcp_tools.answer_bounds import DEFAULT_OUTPUT, OutputChars
 from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest
 from hutch_mcp_tools.change_text import changes_text
-from hutch_mcp_tools.service import DEFAULT_OUTPUT, OutputChars, SandboxService, ServiceError
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.tool import LONG_ANSWERS, READS, WRITES, tool
 

@@ -8,18 +8,11 @@ from mcp.server.mcpserver.context import Context
 from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
+from hutch_mcp_tools.answer_bounds import DEFAULT_OUTPUT, DEFAULT_WAIT_S, OutputChars, WaitS
 from hutch_mcp_tools.progress import Pace, Progress
+from hutch_mcp_tools.run_records import RunLimits, RunRequest
 from hutch_mcp_tools.run_text import STREAMS, first_line, page_answer, search_answer, whole_answer
-from hutch_mcp_tools.service import (
-    DEFAULT_OUTPUT,
-    DEFAULT_WAIT_S,
-    OutputChars,
-    RunLimits,
-    RunRequest,
-    SandboxService,
-    ServiceError,
-    WaitS,
-)
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.tool import ALWAYS_LOADED, ENDS, LONG_ANSWERS, READS, STARTS, tool
 
 _STOP_GRACE_S = 2.0  # of a run whose caller has gone

@@ -7,10 +7,12 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent
 from pydantic import Field
 
+from hutch_mcp_tools.answer_bounds import WaitS
 from hutch_mcp_tools.group_records import GroupRecord
 from hutch_mcp_tools.group_text import FILES, group_session, group_text
 from hutch_mcp_tools.progress import Pace, Progress
-from hutch_mcp_tools.service import SandboxService, SessionPage, SessionRecord, SessionStatus, WaitS
+from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
 from hutch_mcp_tools.session_text import ROW_CHARS, session_line, session_text, shown
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.tool import ALWAYS_LOADED, ENDS, READS, tool

@@ -21,7 +21,8 @@ from hutch.cli.output import json_option, note, print_json
 from hutch.cli.volume.arguments import at_option, name_argument, path_argument
 from hutch.cli.waiting import Carried, shown_waiting
 from hutch.errors import HutchError
-from hutch_mcp_tools.service import RunEvent, SandboxService, ServiceError
+from hutch_mcp_tools.events import RunEvent
+from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.volume_records import ExportRequest, ReadVolumeRequest, VolumeContent
 
 _PIECE = 4 << 20  # bytes of a file read at once
