@@ -26,7 +26,7 @@ from hutch.alerts import alerting
 from hutch.budgets import Accounts, Others, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
-from hutch.deadlines import Deadlines
+from hutch.deadlines import Deadlines, let_keeper_go
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.agent_sessions import AgentSessions
 from hutch.runs.clients import Clients
@@ -61,6 +61,7 @@ from hutch_mcp_tools.service import SandboxService
 logger = logging.getLogger(__name__)
 
 _STATE_BYTES = 4 << 20  # the database opens with less; on a full disk a cached volume makes way for it
+_KEEPER = "keeper"  # in the state's folder
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
@@ -104,7 +105,7 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
         await volumes.make_room(_STATE_BYTES)
         database = open_state(config.daemon.state / "state.db")
         async with database as state, alerting(config.alerts) as state.watch:
-            with closing(Deadlines(config.methods, daemon_file(config))) as deadlines:
+            with closing(Deadlines(config.methods, config.daemon.state / _KEEPER)) as deadlines:
                 parts = _parts(config, store, volumes, state, deadlines)
                 yield Rooms(**parts, logs=config.daemon.state / "runs", access=Access(config, state))
 
@@ -115,16 +116,16 @@ async def open_path(
     journal: Journal,
     access: Principals,
     logs: Path,
-    reaped: Path,
+    keeper: Path,
     others: Others | None = None,
 ) -> AsyncGenerator[PathRooms]:
     """Put together what one run needs in a process of its own.
 
-    If we are killed, its deadline is kept for it until there is a file `reaped`. `others` knows what is
-    spent of budgets that other runs share.
+    If we are killed, its deadline is kept for it by a process that listens at `keeper`. `others` knows what
+    is spent of budgets that other runs share.
     """
     async with open_volumes(config) as (store, volumes):
-        with closing(Deadlines(config.methods, reaped)) as deadlines:
+        with closing(Deadlines(config.methods, keeper)) as deadlines:
             parts = _parts(config, store, volumes, journal, deadlines)
             yield PathRooms(**parts, logs=logs, access=access, others=others)
 
@@ -199,6 +200,7 @@ def build_app(
 
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server: RunnerServer | None) -> None:
     is_whole = await recover(rooms)
+    let_keeper_go(rooms.config.daemon.state / _KEEPER)
     runners = Runners(runs, server) if server else None
     if runners:
         await runners.adopt()

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hutch.config import Method
-from hutch.deadlines import Deadlines
+from hutch.deadlines import Deadlines, let_keeper_go
 from hutch_launchers import proc
 from hutch_launchers.reaping import MARK
 from hutch_mcp_tools.run_records import RunRequest
@@ -33,7 +33,7 @@ def alive(run_id: str) -> list[int]:
 
 def keepers(made: Daemon) -> list[int]:
     """Processes that keep the deadlines of this daemon or of one before it."""
-    file = str(made.config.daemon.state / "daemon.json").encode()
+    file = str(made.config.daemon.state / "keeper").encode()
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -145,8 +145,22 @@ async def test_a_daemon_that_ends_in_order_leaves_no_keeper(tmp_path: Path) -> N
         await made.start()
 
 
+async def test_a_keeper_is_told_to_go_before_it_looks_and_though_its_pipe_is_gone(tmp_path: Path) -> None:
+    deadlines = Deadlines({"bare": Method("wrapper", {"command": ["{command}"]})}, tmp_path / "keeper")
+    deadlines.set("r-0", "bare", "r-0", in_s=300)
+    keeper = deadlines._process
+    assert keeper is not None
+    keeper.send_signal(signal.SIGSTOP)
+    let_keeper_go(tmp_path / "keeper")
+    (tmp_path / "keeper").unlink()
+    let_keeper_go(tmp_path / "keeper")
+    deadlines.close()  # as if we had died
+    keeper.send_signal(signal.SIGCONT)
+    assert keeper.wait(20) == 0
+
+
 async def test_a_keeper_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
-    deadlines = Deadlines({"bare": Method("wrapper", {"command": ["{command}"]})}, tmp_path / "daemon.json")
+    deadlines = Deadlines({"bare": Method("wrapper", {"command": ["{command}"]})}, tmp_path / "keeper")
     deadlines.set("r-0", "bare", "r-0", in_s=300)
     first = deadlines._process
     assert first is not None

@@ -107,7 +107,7 @@ class House:
 
     def kill_something(self) -> None:
         """A front program, what an engine runs for a container, what runs inside, or the keeper."""
-        own = str(self.made.config.daemon.state / "daemon.json")
+        own = str(self.made.config.daemon.state / "keeper")
         fronts, inside = marked(self.traces.ids), saying(self.traces.word)
         engines = engines_of(self.made.process.pid) if self.made.process else []
         groups = {"front program": fronts, "engine": engines, "child": inside, "keeper": saying(own)}

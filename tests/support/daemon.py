@@ -15,6 +15,7 @@ from anyio.abc import Process
 
 from hutch.client import Client, connect, daemon_url, read_token, token_path
 from hutch.config import Config, load
+from hutch.deadlines import let_keeper_go
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from hutch_mcp_tools.session_records import SessionRecord
@@ -104,15 +105,14 @@ class Daemon:
         """Kill them, and return when they are gone. Of a host of its own they have gone with it."""
         if self.starter:
             return
-        for job in (self.folder / "state/jobs").glob("*"):
-            (job / "reaped").touch()  # or the keepers of their deadlines would wait for these
-            os.chown(job / "reaped", job.stat().st_uid, -1)
         for pid in self.runners():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with anyio.fail_after(_DOWN_S):
             while self.runners():
                 await anyio.sleep(0.01)
+        for job in (self.folder / "state/jobs").glob("*"):
+            let_keeper_go(job / "keeper")  # or it would wait for its deadline
 
     async def restart(self, number: signal.Signals = signal.SIGTERM) -> None:
         await self.end(number)

@@ -23,9 +23,9 @@ _LEAVES_S = 5.0  # at the end of its input, with nothing to keep
 class Deadlines:
     """Owns the keeper, which is started with the first deadline, and again if somebody ended it."""
 
-    def __init__(self, methods: Mapping[str, Method], file: Path) -> None:
-        """`file` is written by each daemon when it is ready, and so tells the keeper of a successor."""
-        self._methods, self._file = methods, file
+    def __init__(self, methods: Mapping[str, Method], listens_at: Path) -> None:
+        """`listens_at` is where the keeper hears `let_keeper_go`, when we are dead."""
+        self._methods, self._listens_at = methods, listens_at
         self._lines: dict[str, bytes] = {}  # what is kept now, to be told to another keeper
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,20 +80,22 @@ class Deadlines:
 
     def _start(self) -> None:
         known = os.memfd_create("deadlines", os.MFD_CLOEXEC)  # a pipe may hold less
+        told = _listening(self._listens_at)
         try:
             os.pwrite(known, b"".join(self._lines.values()), 0)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_KEEPER), str(self._file), str(known)],
+                [sys.executable, "-I", "-S", str(_KEEPER), str(self._listens_at), str(told), str(known)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=_environment(),
                 cwd="/",
-                pass_fds=(known,),
+                pass_fds=(known, told),
                 start_new_session=True,  # what ends the daemon from a terminal is not to end it
             )
         finally:
             os.close(known)
+            os.close(told)
         assert self._process.stdin is not None
         pipe = self._process.stdin.fileno()
         os.set_blocking(pipe, False)
@@ -115,6 +117,28 @@ class Deadlines:
             return os.write(self._process.stdin.fileno(), line) == len(line)
         except OSError:
             return False
+
+
+def let_keeper_go(listens_at: Path) -> None:
+    """Tell the keeper of a process that is dead, if there is one, that all it keeps has been ended.
+
+    It hears of it though the pipe is taken away at once.
+    """
+    try:
+        pipe = os.open(listens_at, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # there never was one, or it has gone
+        return
+    with suppress(OSError):
+        os.write(pipe, b".")
+    os.close(pipe)
+
+
+def _listening(listens_at: Path) -> int:
+    """Make a pipe with a name, and return it open, for the keeper to have before it begins."""
+    listens_at.unlink(missing_ok=True)
+    os.mkfifo(listens_at, 0o600)
+    # To write as well: what was written by somebody who has gone since is no end
+    return os.open(listens_at, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _environment() -> dict[str, str]:

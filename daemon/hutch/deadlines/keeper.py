@@ -1,33 +1,34 @@
 """Keeps the deadlines of what runs when the daemon that set them has died. Standard library alone.
 
-    python -I -S keeper.py FILE DESCRIPTOR
+    python -I -S keeper.py PIPE TOLD KNOWN
 
-DESCRIPTOR, and then its input, have a line of JSON for each thing to be ended: {"id", "at" or "after",
-"argv"}, or {"id"} alone for one that has ended. `at` is a time of CLOCK_BOOTTIME; `after` counts from the
-daemon's death, which is the end of the input. From then on it starts each `argv` at its time. It goes when
-nothing is left, or when another daemon has written FILE: that one has ended all that its predecessor left.
+The descriptor KNOWN, and then its input, have a line of JSON for each thing to be ended: {"id", "at" or
+"after", "argv"}, or {"id"} alone for one that has ended. `at` is a time of CLOCK_BOOTTIME; `after` counts
+from the daemon's death, which is the end of the input. From then on it starts each `argv` at its time. It
+goes when nothing is left, or when somebody has written to PIPE, which it has open as the descriptor TOLD:
+that one has ended all that is kept here.
 """
 
 import itertools
 import json
 import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
-_LOOK_S = 0.5
+_LOOK_MS = 500  # a time to wait for does not go on while the host sleeps, and deadlines do
 _NAP_S = 0.1
 _MOST = 1 << 20  # bytes; what the pipe holds
 
 
 def main() -> None:
     """Read until the daemon is dead, then act for it."""
-    file = Path(sys.argv[1])
+    told = int(sys.argv[2])
     kept: dict[str, dict[str, object]] = {}
-    with os.fdopen(int(sys.argv[2]), "rb") as known:
+    with os.fdopen(int(sys.argv[3]), "rb") as known:
         lines = known.readlines()
     for line in itertools.chain(lines, _heard()):
         item = json.loads(line)
@@ -36,7 +37,7 @@ def main() -> None:
         else:
             kept[item["id"]] = item
     if kept:
-        _act(kept, file)
+        _act(kept, told)
 
 
 def _heard() -> Iterator[bytes]:
@@ -48,11 +49,12 @@ def _heard() -> Iterator[bytes]:
         time.sleep(_NAP_S)
 
 
-def _act(kept: dict[str, dict[str, object]], file: Path) -> None:
+def _act(kept: dict[str, dict[str, object]], told: int) -> None:
     died_at = time.clock_gettime(time.CLOCK_BOOTTIME)
-    before = _stamp(file)
     started: list[subprocess.Popen[bytes]] = []
-    while kept and _stamp(file) == before:
+    word = select.poll()
+    word.register(told, select.POLLIN)
+    while kept and not word.poll(0):
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         for key, item in list(kept.items()):
             at = item["at"] if "at" in item else died_at + float(str(item["after"]))
@@ -62,17 +64,9 @@ def _act(kept: dict[str, dict[str, object]], file: Path) -> None:
                 with suppress(OSError):
                     started.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, cwd="/"))
         if kept:
-            time.sleep(_LOOK_S)
+            word.poll(_LOOK_MS)
     for process in started:
         process.wait()
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
                       lock          flock: held by whoever takes it, until it has ended or is dead; his pid
                       begun.json    what its sandbox is made by, and in whose name it holds things
                       events        what has happened, where a daemon is told
-                      reaped        there when somebody else has ended what was left of it
+                      keeper        a pipe, by which the keeper of its deadline is told that it was ended
 """
 
 import fcntl
@@ -61,8 +61,8 @@ class JobFolder:
         return self.path / "events"
 
     @property
-    def reaped(self) -> Path:
-        return self.path / "reaped"
+    def keeper(self) -> Path:
+        return self.path / "keeper"
 
     def make(self) -> None:
         """Make the folder, if it is not there. Raises OSError."""

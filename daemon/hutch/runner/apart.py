@@ -76,7 +76,7 @@ class _Apart:
         journal = JobJournal(self._tell)
         access = Principals(self.config, self._shares_with)
         logs = self.config.daemon.state / "runs"
-        opened = open_path(self.config, journal, access, logs, self.folder.reaped, self._control)
+        opened = open_path(self.config, journal, access, logs, self.folder.keeper, self._control)
         try:
             async with opened as rooms:
                 self._control.rooms = rooms

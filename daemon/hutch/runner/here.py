@@ -74,13 +74,12 @@ class _Here:
         log = logs / self.folder.run_id
         await end_left(self.folder, private)  # of one by this id that was killed
         shutil.rmtree(log, ignore_errors=True)
-        self.folder.reaped.unlink(missing_ok=True)
         await end_left_jobs(state, private, logs)
         self.folder.write(self.job)
         journal = JobJournal(self._printer.tell)
         access = Principals(self.config, self._shares_with)
         try:
-            async with open_path(self.config, journal, access, logs, self.folder.reaped) as rooms:
+            async with open_path(self.config, journal, access, logs, self.folder.keeper) as rooms:
                 return await self._along(rooms, journal)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told as an event
             refused = plain(error)

@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from hutch.deadlines import let_keeper_go
 from hutch.errors import HutchError
 from hutch.jobs import JobFolder
 from hutch_launchers.registry import OptionError, build_launcher
@@ -22,7 +23,7 @@ async def end_left(folder: JobFolder, private: Path) -> None:
                 logger.warning("run=%s: ended what was left of it", folder.run_id)
         except OptionError as error:
             logger.warning("run=%s cannot be reaped: its method cannot be made: %s", folder.run_id, error)
-    folder.reaped.touch()  # the keeper of its deadline may go
+    let_keeper_go(folder.keeper)
     shutil.rmtree(private / folder.run_id, ignore_errors=True)
     folder.socket(private).unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import anyio
 from anyio import to_thread
 from pydantic import JsonValue
 
@@ -26,7 +25,6 @@ from hutch_mcp_tools.agent_records import AgentRequest
 
 logger = logging.getLogger(__name__)
 
-_KEEPER_LOOKS_S = 1.0  # within which the keeper of its deadline finds `reaped`, and goes
 _DIED = "the process that took this run was killed"
 
 
@@ -94,20 +92,16 @@ class Runners:
 
     async def _follow(self, following: Following) -> None:
         live, folder = following.live, following.folder
-        has_died = False
         try:
             try:
                 await following.run()
             except RunnerDiedError:
-                has_died = True
                 await self._died(following)
         except Exception as error:  # noqa: BLE001 - it ends this run and not the daemon; the next finds the job
             await self._lose_sight(live, plain(error))
             return
         finally:
             self._runs.discharge(live)
-        if has_died:
-            await anyio.sleep(_KEEPER_LOOKS_S)
         await to_thread.run_sync(folder.remove)
 
     async def _lose_sight(self, live: LiveRun, error: HutchError) -> None:
