@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from hutch.agents import (
+    Agent,
     ClaudeCode,
+    Codex,
+    Gemini,
     StoredSession,
+    beneath,
     find_session,
     give,
     read_session,
@@ -78,6 +82,27 @@ def test_no_link_is_followed_to_read_it(tmp_path: Path) -> None:
     (volume / ".hutch" / "session.json").symlink_to(outside / ".hutch" / "session.json")
     (volume / ".hutch" / "claude" / "projects").symlink_to(outside / ".hutch" / "claude" / "projects")
     assert (read_session(volume), AGENT.sessions(volume)) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("agent", "below"),
+    [
+        (AGENT, "claude/projects/a"),
+        (Codex(Path("/codex")), "codex/sessions/2026/11/21"),
+        (Gemini(Path("/gemini"), Path("/node")), "gemini/.gemini/tmp/a/chats"),
+    ],
+)
+def test_folders_without_end_are_refused_and_not_read_in_part(
+    tmp_path: Path, agent: Agent, below: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beneath, "_MOST_ENTRIES", 50)
+    folder = tmp_path / ".hutch" / below
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / str(number)).touch()
+    with pytest.raises(HutchError, match="too many files") as raised:
+        agent.sessions(tmp_path)
+    assert raised.value.code == "volume_state_invalid"
 
 
 def test_a_pipe_in_its_place_holds_nobody(tmp_path: Path) -> None:

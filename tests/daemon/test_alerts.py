@@ -1,13 +1,15 @@
 """What the owner is told when nobody watches, by real runs of a real daemon."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
+from hutch.alerts.sending import _post
 from support.daemon import daemon, model_config, run, scripted_model
 from support.exchange_world import Server
 from support.secret_host import PLANTED
@@ -95,4 +97,32 @@ async def test_a_webhook_gets_it_as_json_and_its_url_is_in_no_log(tmp_path: Path
             assert (said["alert"], said["event"], said["run_id"]) == ("hook", "failed", record.run_id)
             assert server.seen[0].target == f"/{PLANTED}"
         assert PLANTED not in house.log()
+        tasks.cancel_scope.cancel()
+
+
+async def test_of_a_webhooks_answer_nothing_but_the_status_is_read() -> None:
+    async with _endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n") as url:
+        assert await _post(url, {}) == ""
+
+
+async def test_a_webhook_that_answers_for_ever_is_given_up() -> None:
+    async with _endless(b"HTTP/1.1 100 Continue\r\n\r\n") as url:
+        assert await _post(url, {}, within_s=0.5) == "no answer within 0 s"
+
+
+@asynccontextmanager
+async def _endless(piece: bytes) -> AsyncGenerator[str]:
+    """Yield the URL of a server that answers with this, again and again."""
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.BrokenResourceError):
+                while True:
+                    await stream.send(piece)
+                    await anyio.sleep(0.01)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/"
         tasks.cancel_scope.cancel()

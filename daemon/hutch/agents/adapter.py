@@ -109,7 +109,10 @@ class Agent(Protocol):
         """Whether a volume's working folder holds a login of its own. Never raises."""
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
-        """Ids of the conversations stored in a volume's working folder, newest first. Never raises."""
+        """Ids of the conversations stored in a volume's working folder, newest first.
+
+        Raises HutchError `volume_state_invalid` for what is beyond all bounds; what is no state is none.
+        """
 
 
 def invalid(what: str, hint: str) -> HutchError:

@@ -4,14 +4,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
 from hutch.errors import HutchError
 
-_MAX_ENTRIES = 1000  # of one folder; there is a handful, and more is somebody's attack
+_MOST_ENTRIES = 20_000  # looked at for one answer; there are some hundreds, and more is somebody's attack
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -51,20 +50,50 @@ def file_beneath(folder: int, name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def entries_beneath(root: Path, *names: str) -> list[tuple[str, os.stat_result]]:
-    """List (name, status) in a folder, of very many only some; empty if it cannot be read."""
+class Listing:
+    """Looks through folders beneath `root`, within one bound for all of them.
+
+    Beyond it raises HutchError `volume_state_invalid`: of a part nobody could say what is missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._left = _MOST_ENTRIES
+
+    def files(self, *names: str) -> list[tuple[str, os.stat_result]]:
+        """List (name, status) of the regular files in a folder; empty if it cannot be read."""
+        return [found for found in self._entries(names) if stat.S_ISREG(found[1].st_mode)]
+
+    def folders(self, *names: str) -> list[str]:
+        """List the folders in a folder."""
+        return [name for name, status in self._entries(names) if stat.S_ISDIR(status.st_mode)]
+
+    def _entries(self, names: tuple[str, ...]) -> list[tuple[str, os.stat_result]]:
+        found = []
+        try:
+            with folder_beneath(self._root, *names) as fd, os.scandir(fd) as entries:
+                for entry in entries:
+                    found.append((entry.name, entry.stat(follow_symlinks=False)))
+                    self._left -= 1
+                    if self._left < 0:
+                        raise HutchError(
+                            "volume_state_invalid",
+                            f"'{'/'.join(names)}' in the volume holds too many files",
+                            "something in the sandbox put them there; move them out of that folder",
+                        )
+        except OSError:
+            return []
+        return found
+
+
+def has_file(root: Path, *names: str) -> bool:
+    """Whether `root/names...` is a regular file, reached without a link. Never raises."""
+    *folders, name = names
     try:
-        with folder_beneath(root, *names) as fd, os.scandir(fd) as entries:
-            return [
-                (entry.name, entry.stat(follow_symlinks=False)) for entry in islice(entries, _MAX_ENTRIES)
-            ]
-    except OSError:
-        return []
-
-
-def folders_beneath(root: Path, *names: str) -> list[str]:
-    """List the folders in a folder."""
-    return [name for name, status in entries_beneath(root, *names) if stat.S_ISDIR(status.st_mode)]
+        with folder_beneath(root, *folders) as fd:
+            return stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def read_end(folder: int, name: str, limit: int) -> bytes:

@@ -1,13 +1,12 @@
 """Claude Code: its binary, its command line, and where it keeps its conversations."""
 
 import json
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, Reading, invalid
-from hutch.agents.beneath import entries_beneath, folders_beneath
+from hutch.agents.beneath import Listing, has_file
 from hutch.agents.binary import in_package, native_binary, on_path
 from hutch.agents.claude_events import ClaudeReading
 from hutch.agents.given import (
@@ -95,7 +94,7 @@ class ClaudeCode:
         return ClaudeReading()
 
     def has_login(self, folder: Path) -> bool:
-        return any(name == _LOGIN for name, _ in entries_beneath(folder, STATE, _CONFIG))
+        return has_file(folder, STATE, _CONFIG, _LOGIN)
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
         return newest_first(_transcripts(folder))
@@ -156,9 +155,9 @@ def _checked_id(session_id: str) -> str:
 
 def _transcripts(folder: Path) -> Iterator[tuple[float, str]]:
     """Yield (modified, session id) of every `.hutch/claude/projects/*/<uuid>.jsonl`."""
-    projects = (STATE, _CONFIG, "projects")
-    for project in folders_beneath(folder, *projects):
-        for name, status in entries_beneath(folder, *projects, project):
+    projects, listing = (STATE, _CONFIG, "projects"), Listing(folder)
+    for project in listing.folders(*projects):
+        for name, status in listing.files(*projects, project):
             session_id = name.removesuffix(".jsonl")
-            if is_uuid(session_id) and stat.S_ISREG(status.st_mode) and status.st_size:
+            if is_uuid(session_id) and status.st_size:
                 yield status.st_mtime, session_id

@@ -1,7 +1,6 @@
 """Codex: its binary, its command line, its configuration for a turn, and where it keeps its conversations."""
 
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import tomlkit
 
 from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
-from hutch.agents.beneath import entries_beneath, folder_beneath, folders_beneath, read_end
+from hutch.agents.beneath import Listing, folder_beneath, read_end
 from hutch.agents.binary import in_package, native_binary, on_path
 from hutch.agents.codex_events import CodexReading, thread_total
 from hutch.agents.events import Usage
@@ -25,6 +24,7 @@ from hutch.agents.given import (
     refuse_unheld,
 )
 from hutch.agents.stored import STATE, is_uuid, newest_first
+from hutch.errors import HutchError
 
 _OPENAI = "https://api.openai.com/v1"
 _INSTALL = "beside Hutch, with: pip install 'hutch[codex]'"
@@ -172,25 +172,23 @@ def _server(server: McpServer) -> dict[str, object]:
 
 def _rollouts(folder: Path) -> Iterator[tuple[float, str, tuple[str, ...]]]:
     """Yield (modified, session id, path) of every `.hutch/codex/sessions/YEAR/MONTH/DAY/rollout-*.jsonl`."""
-    top = (STATE, _HOME, "sessions")
-    for year in folders_beneath(folder, *top):
-        for month in folders_beneath(folder, *top, year):
-            for day in folders_beneath(folder, *top, year, month):
-                for name, status in entries_beneath(folder, *top, year, month, day):
+    top, listing = (STATE, _HOME, "sessions"), Listing(folder)
+    for year in listing.folders(*top):
+        for month in listing.folders(*top, year):
+            for day in listing.folders(*top, year, month):
+                for name, status in listing.files(*top, year, month, day):
                     found = _ROLLOUT.fullmatch(name)
-                    if found and stat.S_ISREG(status.st_mode) and status.st_size:
+                    if found and status.st_size:
                         yield status.st_mtime, found[1], (*top, year, month, day, name)
 
 
 def _total(folder: Path, session_id: str) -> Usage:
     """Return what a conversation has used before this turn, as its own file says."""
-    for _, found, (*folders, name) in sorted(_rollouts(folder), reverse=True):
-        if found == session_id:
-            try:
-                with folder_beneath(folder, *folders) as fd:
-                    end = read_end(fd, name, _TAIL)
-                if total := thread_total(end) or (Usage() if len(end) < _TAIL else None):
-                    return total
-            except (OSError, ValueError):
-                break
-    return Usage(is_complete=False)
+    try:
+        newest = max(each for each in _rollouts(folder) if each[1] == session_id)
+        *folders, name = newest[2]
+        with folder_beneath(folder, *folders) as fd:
+            end = read_end(fd, name, _TAIL)
+    except (OSError, ValueError, HutchError):
+        return Usage(is_complete=False)
+    return thread_total(end) or Usage(is_complete=len(end) < _TAIL)

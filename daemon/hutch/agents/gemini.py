@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
-from hutch.agents.beneath import entries_beneath, file_beneath, folder_beneath, folders_beneath
+from hutch.agents.beneath import Listing, file_beneath, folder_beneath, has_file
 from hutch.agents.binary import in_package, is_native, on_path
 from hutch.agents.gemini_events import GeminiReading
 from hutch.agents.given import (
@@ -115,7 +115,7 @@ class Gemini:
         return GeminiReading()
 
     def has_login(self, folder: Path) -> bool:
-        return any(name == _LOGIN for name, _ in entries_beneath(folder, *_STATE))
+        return has_file(folder, *_STATE, _LOGIN)
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
         return newest_first(_transcripts(folder))
@@ -180,9 +180,10 @@ def _nodes(configured: Path | None) -> Iterator[Path]:
 
 def _transcripts(folder: Path) -> Iterator[tuple[float, str]]:
     """Yield (modified, session id) of every `.hutch/gemini/.gemini/tmp/*/chats/session-*.jsonl`."""
-    for project in folders_beneath(folder, *_STATE, "tmp"):
+    listing = Listing(folder)
+    for project in listing.folders(*_STATE, "tmp"):
         chats = (*_STATE, "tmp", project, "chats")
-        for name, status in entries_beneath(folder, *chats):
+        for name, status in listing.files(*chats):
             if name.startswith("session-") and name.endswith(".jsonl"):
                 yield from ((status.st_mtime, each) for each in _named_in(folder, *chats, name=name))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hutch.agents.adapter import GIVEN, AgentCommand, AgentTurn, Binding, McpServer, Reading, invalid
-from hutch.agents.beneath import entries_beneath
+from hutch.agents.beneath import has_file
 from hutch.agents.binary import native_binary, on_path
 from hutch.agents.given import (
     INSTRUCTIONS,
@@ -109,7 +109,7 @@ class OpenCode:
         return OpenCodeReading(turn.model or _DEFAULT_MODEL)
 
     def has_login(self, folder: Path) -> bool:
-        return any(name == _LOGIN for name, _ in entries_beneath(folder, *_STATE))
+        return has_file(folder, *_STATE, _LOGIN)
 
     def sessions(self, folder: Path) -> tuple[str, ...]:
         return tuple(filter(is_opencode_id, stored_sessions(folder, *_STATE)))

@@ -101,7 +101,7 @@ def find_session(folder: Path, agent: Agent) -> StoredSession | None:
 
     It is the one that `session.json` names, if its transcript is there; else the only transcript there is,
     which a run that was killed leaves before `session.json` could be written; else none: of several, none is
-    guessed.
+    guessed. Raises HutchError `volume_state_invalid`.
     """
     transcripts = agent.sessions(folder)
     named = read_session(folder)

@@ -99,11 +99,15 @@ async def _send(name: str, alert: Alert, notice: Notice) -> None:
         logger.info("run=%s alert %s was sent: %s", notice.run_id, name, notice.event)
 
 
-async def _post(url: str, said: object) -> str:
+async def _post(url: str, said: object, within_s: float = WEBHOOK_S) -> str:
     """Return why it was not taken; empty: it was."""
-    async with httpx2.AsyncClient(timeout=WEBHOOK_S, follow_redirects=False) as client:
-        answer = await client.post(url, json=said)
-    return "" if answer.is_success else f"status {answer.status_code}"
+    with anyio.move_on_after(within_s):  # for all of it; httpx2's bound is of each piece
+        async with (
+            httpx2.AsyncClient(timeout=within_s, follow_redirects=False) as client,
+            client.stream("POST", url, json=said) as answer,  # what it says besides is not read
+        ):
+            return "" if answer.is_success else f"status {answer.status_code}"
+    return f"no answer within {within_s:.0f} s"
 
 
 async def _run(command: tuple[str, ...], said: bytes) -> str:

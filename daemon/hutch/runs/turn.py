@@ -125,7 +125,11 @@ class AgentWork:
         """Say what became of a turn that was ended from outside."""
         if self._outcome and self._outcome.ok:
             return "its turn was done"
-        if find_session(self._folder, self.agent) is None:
+        try:
+            stored = find_session(self._folder, self.agent)
+        except HutchError as error:
+            return f"interrupted; {error.message}"
+        if stored is None:
             return "interrupted before its conversation began"
         return "interrupted; its next prompt resumes the conversation"
 
