@@ -28,19 +28,19 @@ from hutch.client import config_state, connect, daemon_file, token_path
 from hutch.config import OWNER, Config
 from hutch.deadlines import Deadlines, let_keeper_go
 from hutch.errors import HutchError, unwrapped
-from hutch.runs.agent_sessions import AgentSessions
-from hutch.runs.clients import Clients
-from hutch.runs.doctor import examine
-from hutch.runs.gate import gate
-from hutch.runs.housekeeping import keep_house
-from hutch.runs.keeping import Keeping
-from hutch.runs.kept_sessions import KeptSessions
-from hutch.runs.recovery import recover, recover_rest
+from hutch.runs.commands.kept_sessions import KeptSessions
+from hutch.runs.gate.clients import Clients
+from hutch.runs.gate.gate import gate
+from hutch.runs.groups.keeping import Keeping
 from hutch.runs.rooms import PathRooms, Rooms
-from hutch.runs.runners import Runners, RunnerServer
+from hutch.runs.runners.runners import Runners, RunnerServer
 from hutch.runs.runs import Runs
-from hutch.runs.service import Service
-from hutch.runs.storage import open_volumes
+from hutch.runs.service.service import Service
+from hutch.runs.turns.agent_sessions import AgentSessions
+from hutch.runs.upkeep.doctor import examine
+from hutch.runs.upkeep.housekeeping import keep_house
+from hutch.runs.upkeep.recovery import recover, recover_rest
+from hutch.runs.upkeep.storage import open_volumes
 from hutch.state import Journal
 from hutch.state.store import open_state
 from hutch.volumes import ProvenStore, Volumes

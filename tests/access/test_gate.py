@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hutch.access import Access, Level
 from hutch.config import parse
-from hutch.runs.gate import RULES, Listed, Mounts, Needs, Own, OwnersOnly, gate
+from hutch.runs.gate.gate import RULES, Listed, Mounts, Needs, Own, OwnersOnly, gate
 from hutch.state.store import open_state
 from hutch.volumes import VolumeName
 from hutch.web.api import operations

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hutch.agents import AgentEvent, FileChanged, Retrying, Said, SessionNamed, ToolEnded, ToolStarted, doing
-from hutch.runs.live import LiveRun
-from hutch.runs.log import RunLog
+from hutch.runs.path.live import LiveRun
+from hutch.runs.path.log import RunLog
 from hutch.state import Run
 
 

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from hutch.errors import HutchError
-from hutch.runs.transfer import put_archive
+from hutch.runs.volume_service.transfer import put_archive
 from hutch.volumes import MemoryStore, Quotas, VolumeName, VolumeQuota, Volumes
 from support.mcp_service import FakeService
 

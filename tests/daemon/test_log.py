@@ -3,7 +3,7 @@ from pathlib import Path
 
 import anyio
 
-from hutch.runs.log import RunLog, read_log
+from hutch.runs.path.log import RunLog, read_log
 
 
 def whole(path: Path) -> bytes:

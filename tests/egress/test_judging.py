@@ -8,7 +8,7 @@ from hutch.config import parse
 from hutch.destinations import EVERY, NotADestinationError, Pattern, read_host
 from hutch.egress import InForce, Missing, Network, Refusal, Rule, judge, union
 from hutch.errors import HutchError
-from hutch.runs.network_changes import change_rules
+from hutch.runs.path.network_changes import change_rules
 from hutch_mcp_tools.network_records import NetworkChange
 from support.configured import ENV
 from support.networks import configured, network

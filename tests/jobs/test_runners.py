@@ -18,9 +18,9 @@ from hutch.client import Client
 from hutch.errors import HutchError
 from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
-from hutch.runs.following import Following
-from hutch.runs.live import LiveRun
-from hutch.runs.log import RunLog
+from hutch.runs.path.live import LiveRun
+from hutch.runs.path.log import RunLog
+from hutch.runs.runners.following import Following
 from hutch.state import Run
 from hutch.supervisor import Stop
 from hutch_launchers.hierarchy import find_hierarchy

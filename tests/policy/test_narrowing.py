@@ -16,7 +16,7 @@ from hutch.config import Config, Repository, Tier, parse
 from hutch.config.narrowing import MODES, Bounds
 from hutch.errors import HutchError
 from hutch.policy import Allowed, Plan, Wish, allowed, bounded_workspace, decide, with_repository, with_tier
-from hutch.runs.repository import parse_repository
+from hutch.runs.planning.repository import parse_repository
 from hutch_launchers.spec import Guarantee
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import pytest
 from hutch.access.rights import OWNERS_RIGHTS
 from hutch.config import parse
 from hutch.policy import Plan, Wish, decide
-from hutch.runs.advice import advice
+from hutch.runs.path.advice import advice
 from support.networks import network
 
 HELD = {"memory": "RLIMIT_DATA and a watch over the sum"}

@@ -6,7 +6,7 @@ import pytest
 
 from hutch.config import Config, parse
 from hutch.errors import HutchError
-from hutch.runs.bundles import with_bundles
+from hutch.runs.turns.bundles import with_bundles
 from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec
 
 REQUEST = AgentRequest(agent="claude", prompt="Go.")

@@ -9,8 +9,8 @@ from hutch.access.rights import OWNERS_RIGHTS
 from hutch.app import open_rooms
 from hutch.config import load
 from hutch.policy import Plan, Wish, decide
-from hutch.runs.clients import Clients
-from hutch.runs.live import LiveRun
+from hutch.runs.gate.clients import Clients
+from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms, new_id
 from hutch.runs.runs import Runs, first_record
 from support.daemon import BASE

@@ -7,8 +7,8 @@ import pytest
 from hutch.config import Config, parse
 from hutch.errors import HutchError
 from hutch.mounts import WORKSPACE
-from hutch.runs.denied import masks
-from hutch.runs.patterns import found
+from hutch.runs.planning.denied import masks
+from hutch.runs.planning.patterns import found
 from hutch_launchers.spec import Mount
 
 

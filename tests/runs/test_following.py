@@ -10,10 +10,10 @@ from hutch.budgets import Accounts, Spent
 from hutch.budgets.accounts import Key
 from hutch.budgets.purse import Ticket
 from hutch.jobs import Job, JobFolder
-from hutch.runs.following import Following, RunnerDiedError
-from hutch.runs.live import LiveRun
-from hutch.runs.log import RunLog
+from hutch.runs.path.live import LiveRun
+from hutch.runs.path.log import RunLog
 from hutch.runs.rooms import Rooms
+from hutch.runs.runners.following import Following, RunnerDiedError
 from hutch.state import Run
 from hutch.state.store import open_state
 from hutch_mcp_tools.run_records import RunRequest

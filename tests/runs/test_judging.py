@@ -13,7 +13,7 @@ from anyio import to_process
 
 import hutch
 from hutch.agents import Ending, Outcome, Usage
-from hutch.runs.judging import judged
+from hutch.runs.turns.judging import judged
 
 DONE = Outcome(Ending.DONE, '{"sum": 3}', "id", "m", Usage())
 

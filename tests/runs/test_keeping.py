@@ -10,12 +10,12 @@ import pytest
 from hutch.access import Principals
 from hutch.config import OWNER, parse
 from hutch.errors import HutchError
-from hutch.runs.agent_sessions import AgentSessions
-from hutch.runs.clients import Clients
-from hutch.runs.keeping import Keeping
+from hutch.runs.gate.clients import Clients
+from hutch.runs.groups.keeping import Keeping
 from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
-from hutch.runs.turns_at_work import Turns
+from hutch.runs.turns.agent_sessions import AgentSessions
+from hutch.runs.turns.turns_at_work import Turns
 from hutch.state import Attempt, Group, Session, Turn
 from hutch.state.store import open_state
 from hutch.volumes import VolumeName

@@ -8,9 +8,9 @@ import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch.runs.line import Line, Waiting, in_order
-from hutch.runs.live import LiveRun
-from hutch.runs.log import RunLog
+from hutch.runs.path.live import LiveRun
+from hutch.runs.path.log import RunLog
+from hutch.runs.turns.line import Line, Waiting, in_order
 from hutch.state import Run
 
 

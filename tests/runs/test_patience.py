@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from hutch.agents import AgentEvent, Ending, Erred, Outcome, Said, Usage
-from hutch.runs.patience import Patience
+from hutch.runs.turns.patience import Patience
 from hutch.supervisor import Standstill, Stop
 
 

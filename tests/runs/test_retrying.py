@@ -2,7 +2,7 @@
 
 import pytest
 
-from hutch.runs.retrying import LONGEST_S, is_passing, pause_s
+from hutch.runs.turns.retrying import LONGEST_S, is_passing, pause_s
 from hutch.state import Run
 from hutch.state.records import RunStatus
 

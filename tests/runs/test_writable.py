@@ -6,7 +6,7 @@ import pytest
 
 from hutch.config.protected import PROTECTED
 from hutch.errors import HutchError
-from hutch.runs.writable import refuse_unprotected
+from hutch.runs.planning.writable import refuse_unprotected
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from hutch.runs.volume_service import VolumeService
+from hutch.runs.volume_service.service import VolumeService
 from hutch.volumes import MemoryStore, RetentionRules, VolumeName, Volumes
 
 

@@ -13,10 +13,10 @@ from hutch.budgets import Refused
 from hutch.errors import HutchError
 from hutch.jobs.peer import GONE, Answer, Peer
 from hutch.runner.telling import TellingRun
-from hutch.runs.network_changes import change_rules, network_record
+from hutch.runs.path.network_changes import change_rules, network_record
+from hutch.runs.path.spending import give
+from hutch.runs.path.suspending import hold, keep_deadline, refuse_idle
 from hutch.runs.rooms import PathRooms
-from hutch.runs.spending import give
-from hutch.runs.suspending import hold, keep_deadline, refuse_idle
 from hutch.supervisor import Stop
 from hutch_mcp_tools.network_records import NetworkChange
 from hutch_mcp_tools.usage_records import Budget

@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass, replace
 from hutch.jobs import Job, JobJournal
 from hutch.policy import Plan, shown
 from hutch.runner.telling import TellingRun
-from hutch.runs.asking import wish_of
-from hutch.runs.bundles import with_bundles
-from hutch.runs.log import RunLog
-from hutch.runs.path import OneCommand, Work
-from hutch.runs.planning import plan_for
+from hutch.runs.path.log import RunLog
+from hutch.runs.path.path import OneCommand, Work
+from hutch.runs.planning.asking import wish_of
+from hutch.runs.planning.planning import plan_for
+from hutch.runs.planning.time_left import within_time
 from hutch.runs.rooms import PathRooms
 from hutch.runs.runs import first_record
-from hutch.runs.time_left import within_time
-from hutch.runs.turns import find_agent, new_session, plan_turn, with_volume, work_of
+from hutch.runs.turns.bundles import with_bundles
+from hutch.runs.turns.turns import find_agent, new_session, plan_turn, with_volume, work_of
 from hutch.supervisor import Stop
 
 

@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from hutch.jobs import Event, Final, Output
 from hutch.runner.telling import Numbered, TellingRun
-from hutch.runs.log import read_log
+from hutch.runs.path.log import read_log
 from hutch.supervisor import Stream
 
 _CHUNK = 64 * 1024  # bytes of output in one event

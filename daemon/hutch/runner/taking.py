@@ -11,8 +11,8 @@ from hutch.exit_codes import FAILED, exit_code, exit_code_of
 from hutch.jobs import Begun, Final, JobBegun, JobFolder
 from hutch.runner.prepared import Preparing
 from hutch.runner.telling import TellingRun, failure
-from hutch.runs.path import plain, take
-from hutch.runs.turn import AgentWork
+from hutch.runs.path.path import plain, take
+from hutch.runs.turns.turn import AgentWork
 
 Beside = Callable[[TellingRun], AbstractAsyncContextManager[None]]  # entered with the run, before it begins
 

@@ -9,7 +9,7 @@ import anyio
 
 from hutch.errors import HutchError
 from hutch.jobs import Connected, Event, Failure, Final, JobJournal, Noted, Used
-from hutch.runs.live import LiveRun
+from hutch.runs.path.live import LiveRun
 from hutch.state import Run
 
 _LOOK_S = 1.0  # between two looks at what changes without anybody's doing: sums, and what the store lacks

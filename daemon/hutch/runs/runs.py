@@ -10,12 +10,12 @@ from anyio.abc import TaskGroup
 from hutch.config import OWNER
 from hutch.errors import HutchError
 from hutch.policy import Plan
-from hutch.runs.live import LiveRun
-from hutch.runs.log import RunLog
 from hutch.runs.lookup import ids_of
-from hutch.runs.path import Work, take
+from hutch.runs.path.live import LiveRun
+from hutch.runs.path.log import RunLog
+from hutch.runs.path.path import Work, take
+from hutch.runs.path.suspending import hold, keep_deadline, refuse_idle
 from hutch.runs.rooms import Rooms, new_id
-from hutch.runs.suspending import hold, keep_deadline, refuse_idle
 from hutch.state import Run
 
 _STOP_SLACK_S = 10.0  # beyond the grace: to kill, to commit, to store

@@ -1,0 +1,1 @@
+"""Runs that are commands: in a kept sandbox, or a script's."""

@@ -1,0 +1,1 @@
+"""What stands between callers and the service: who may call what, and what they are told."""

@@ -1,0 +1,1 @@
+"""Groups: several attempts at one task, of which one is kept."""

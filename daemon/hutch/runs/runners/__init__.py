@@ -1,0 +1,1 @@
+"""Runs that processes of their own take, as the daemon follows them."""

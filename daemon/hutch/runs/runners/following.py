@@ -1,0 +1,159 @@
+"""Follows a run that another process takes: stores once what its events tell, and steers it."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from hutch.errors import HutchError, unwrapped
+from hutch.jobs import Job, JobFolder
+from hutch.jobs.event_file import EventReader
+from hutch.jobs.peer import GONE, Answer, Peer
+from hutch.runs.path.live import LiveRun
+from hutch.runs.rooms import Rooms
+from hutch.runs.runners.sharing import Shared
+from hutch.runs.runners.told import Telling
+from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
+from hutch_mcp_tools.usage_records import Budget
+
+_LOOK_S = 0.5  # between two looks whether the runner lives
+_TAKES_WITHIN_S = 30.0  # a runner that was started has taken its job by then
+_ANSWERS_WITHIN_S = 10.0
+_ASK_AGAIN_S = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+class RunnerDiedError(Exception):
+    """The process that took a run is gone, and the run has no end."""
+
+
+@dataclass(slots=True)
+class Following:
+    """One run that another process takes; the run's `Remote`."""
+
+    rooms: Rooms
+    live: LiveRun
+    folder: JobFolder
+    job: Job
+    _shared: Shared = field(init=False)
+    _telling: Telling = field(init=False)
+    _began_at: float = field(default_factory=time.monotonic)
+    _peer: Peer | None = None
+    _came: anyio.Event = field(default_factory=anyio.Event)
+    _news: anyio.Event = field(default_factory=anyio.Event)
+    _rounds: int = 0  # of reading
+    _read: anyio.Event = field(default_factory=anyio.Event)
+    _settled: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._shared = Shared.of(self.rooms, self.live, self.job)
+        self._telling = Telling(self.rooms, self.live, self._shared, self.job.session)
+        self.live.remote, self.live.purse = self, self._shared.purse
+
+    async def run(self) -> None:
+        """Return when the run has its end, all of it stored. Raises RunnerDiedError, HutchError."""
+        await self._telling.look()
+        try:
+            with unwrapped():
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._keep_connected)
+                    group.start_soon(self._pass_stop_on)
+                    await self._follow()
+                    group.cancel_scope.cancel()
+        finally:
+            self._shared.close()
+
+    # As the run's `Remote` ------------------------------------------------------------
+
+    async def suspend(self, *, suspended: bool) -> None:
+        await self._ask("suspend", suspended=suspended)
+        await self._caught_up()
+
+    async def change_network(self, change: NetworkChange, by: str) -> NetworkRecord:
+        answer = await self._ask("network", change=change.model_dump(mode="json"), by=by)
+        await self._caught_up()
+        return NetworkRecord.model_validate(answer)
+
+    async def give(self, budget: Budget) -> None:
+        await self._ask("budget", budget=budget.model_dump(mode="json"))
+
+    # ------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        reader = EventReader(self.folder.events)
+        while not self._telling.has_ended:
+            is_alive = self._is_alive()  # looked at before reading: what a dead one told is all there
+            self._news, settled, self._settled = anyio.Event(), self._settled, []
+            while lines := reader.lines():
+                for line in lines:
+                    await self._telling.take(line)
+            self._shared.settle(settled)
+            self._telling.measure()
+            self._rounds += 1
+            self._read.set()
+            self._read = anyio.Event()
+            if self._telling.has_ended:
+                return
+            if not is_alive:
+                raise RunnerDiedError
+            with anyio.move_on_after(_LOOK_S):
+                await self._news.wait()
+
+    def _is_alive(self) -> bool:
+        if self.folder.is_taken:
+            return True
+        return not self.folder.events.exists() and time.monotonic() < self._began_at + _TAKES_WITHIN_S
+
+    async def _caught_up(self) -> None:
+        """Return when what was told until now is known here."""
+        target = self._rounds + 2  # the one that is under way may have read before
+        with anyio.move_on_after(_ANSWERS_WITHIN_S):  # it may have ended, and nothing is read any more
+            while self._rounds < target:
+                self._news.set()
+                await self._read.wait()
+
+    async def _keep_connected(self) -> None:
+        answers: dict[str, Answer] = {
+            "refuse_spent": self._shared.refuse_spent,
+            "admit": self._shared.admit,
+        }
+        while True:
+            try:
+                stream = await anyio.connect_unix(self.folder.socket(self.rooms.private))
+            except OSError:  # not yet, or not any more
+                await anyio.sleep(_ASK_AGAIN_S)
+                continue
+            self._peer = Peer(stream, answers, self._hear)
+            self._came.set()
+            await self._peer.serve()
+            self._peer, self._came = None, anyio.Event()
+            self._news.set()  # it goes after its last word, for which it gives no sign
+
+    def _hear(self, settled: Sequence[int]) -> None:
+        self._settled += settled
+        self._news.set()
+        self.live.log.wake()
+
+    async def _pass_stop_on(self) -> None:
+        stop = self.live.stop
+        with anyio.CancelScope() as waiting, stop.ends(waiting):
+            await anyio.sleep_forever()
+        while stop.is_asked:
+            try:
+                await self._ask("stop", reason=stop.reason, grace_s=stop.grace_s)
+            except HutchError:
+                await anyio.sleep(_ASK_AGAIN_S)  # also where it has just gone: its end is being read
+                continue
+            return
+
+    async def _ask(self, name: str, **values: object) -> Any:  # noqa: ANN401 - what JSON can hold
+        with anyio.move_on_after(_ANSWERS_WITHIN_S):
+            while (peer := self._peer) is None:
+                await self._came.wait()
+            return await peer.ask(name, **values)
+        raise HutchError(GONE, f"run {self.live.id} does not answer", f"see: hutch show {self.live.id}")

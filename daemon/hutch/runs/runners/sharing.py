@@ -1,0 +1,111 @@
+"""Budgets that the run of another process shares with others: judged here, where all is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from functools import partial
+
+from hutch.budgets import Purse, Refused, Spent, Told, Whose
+from hutch.budgets.accounts import Key
+from hutch.budgets.purse import Ticket
+from hutch.errors import HutchError
+from hutch.jobs import Job
+from hutch.runs.path.live import LiveRun
+from hutch.runs.rooms import Rooms
+from hutch.state import Connection, UsageRow
+from hutch.state.usage import today
+
+_ADDED = [f.name for f in fields(UsageRow)][6:]
+
+
+@dataclass(slots=True)
+class Shared:
+    """Of one run. What it told that it used is charged here, once."""
+
+    rooms: Rooms
+    whose: Whose
+    purse: Purse
+    _tickets: dict[int, Ticket] = field(default_factory=dict)
+    _last: int = 0
+    _known: dict[tuple[str, str, str], UsageRow] = field(default_factory=dict)  # day, host, model
+
+    @staticmethod
+    def of(rooms: Rooms, live: LiveRun, job: Job) -> "Shared":
+        record = live.record
+        whose = Whose(record.id, record.session_id, record.principal)
+        limits = tuple(limit for limit in (job.granted.budgets if job.granted else ()) if limit.per != "run")
+        told = Told(live.say, lambda _: None, _pause)
+        return Shared(rooms, whose, Purse(whose, limits, rooms.accounts, rooms.prices, told))
+
+    async def look(self) -> None:
+        """See what is stored of its usage."""
+        rows = await self.rooms.state.usage(run_id=self.whose.run_id)
+        self._known = {(row.day, row.host, row.model): row for row in rows}
+        for row in rows:
+            self.purse.so_far += Spent(row.charged_usd, row.charged_tokens, row.requests)
+        await self.purse.look()
+
+    async def refuse_spent(self) -> str | None:
+        """Say why not even a first request would be let through; None: it would."""
+        try:
+            await self.purse.refuse_spent()
+        except HutchError as error:
+            return error.message
+        return None
+
+    async def admit(self, *, asks_model: bool) -> int | dict[str, object]:
+        """Judge a request; the number of what is held back for it, or why it is refused."""
+        admitted = await self.purse.admit(asks_model=asks_model)
+        if isinstance(admitted, Refused):
+            return {"why": admitted.why, "pauses": admitted.pauses}
+        self._last += 1
+        self._tickets[self._last] = admitted
+        return self._last
+
+    def settle(self, numbers: Sequence[int]) -> None:
+        """Hold nothing back any more for requests whose answers are charged by now."""
+        for number in numbers:
+            if (ticket := self._tickets.pop(number, None)) is not None:
+                self.purse.give_back(ticket)
+
+    def close(self) -> None:
+        """Hold nothing back: the run has ended."""
+        self.settle(list(self._tickets))
+
+    async def charge(self, row: UsageRow) -> None:
+        """Store what a model used so far, and charge what of it is news."""
+        key = (row.day, row.host, row.model)
+        had = self._known.get(key)
+        if had is not None and row.requests <= had.requests:
+            return  # an earlier daemon has stored it
+        new = {name: getattr(row, name) - (getattr(had, name) if had else 0) for name in _ADDED}
+        spent = Spent(_usd(new["charged_pico_usd"]), new["charged_tokens"], new["requests"])
+        unpriced = row.model if new["unpriced"] else ""
+        store = partial(self.rooms.state.put_usage, row)
+        await self.rooms.accounts.charge(self._keys(row.day), spent, unpriced, store)
+        self._known[key] = row
+        self.purse.so_far += spent
+
+    async def pass_bytes(self, connection: Connection) -> None:
+        """Store a connection, and charge its bytes."""
+        store = partial(self.rooms.state.add_connection, connection)
+        spent = Spent(egress_bytes=connection.sent + connection.received)
+        await self.rooms.accounts.charge(self._keys(today()), spent, "", store)
+
+    def _keys(self, day: str) -> list[Key]:
+        whose = self.whose
+        session = [Key("session", whose.session_id)] if whose.session_id else []
+        return [
+            Key("run", whose.run_id),
+            *session,
+            Key("principal", whose.principal),
+            Key("day", whose.principal, day),
+        ]
+
+
+async def _pause(_: str) -> bool:
+    return False  # it is held still by whoever asked
+
+
+def _usd(pico: int) -> Decimal:
+    return Decimal(pico) / 10**12

@@ -1,0 +1,1 @@
+"""Runs that are turns of agents, and the sessions that they make."""

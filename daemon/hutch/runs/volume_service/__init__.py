@@ -1,0 +1,1 @@
+"""The volumes' part of the service."""
