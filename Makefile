@@ -25,7 +25,7 @@ demo: setup  ## see it work: an agent in a sandbox, its session in a volume, all
 
 test: dev  ## check, and all tests; FAST=1 leaves the slow ones out, ARGS="-k name" chooses
 	@scripts/check && checked=0 || { checked=1; echo "check: failed; the tests run all the same"; }; \
-	.venv/bin/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
+	.venv/bin/python $(if $(CI),scripts/run_tests.py,-m pytest) -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(if $(FAST),-m "not slow") $(ARGS) && exit $$checked
 
 check:  ## formatting, lint, types, architecture
 	@scripts/setup runtime dev

@@ -5,6 +5,7 @@ It takes no word of more than 4 KiB, so a command's words go to the shell inside
 
 import os
 import pwd
+import re
 import shutil
 import stat
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -63,8 +64,9 @@ _ADDED = (
 _NAMES = ("passwd", "group")  # without them firejail complains
 _NONE = "hutch-nothing"  # granted in a folder that firejail needs, to hide all that is in it
 _NEEDED = ("run", "var", "tmp")
-_TRIES = 3  # other programs mount and unmount on the host at any time
-_MOUNT_WENT = "invalid read-only mount"
+_TRIES = 12  # other programs mount and unmount on the host at any time
+_PAUSE_S = 0.1
+_MOUNT_WENT = re.compile(r"invalid [\w-]+ mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +135,19 @@ class FirejailLauncher(FrontMethod):
     @asynccontextmanager
     async def _launch(self, spec: SandboxSpec) -> AsyncGenerator[SandboxProcess]:
         async with AsyncExitStack() as held:
-            yield await self._started(spec, held, _TRIES)
+            yield await self._started(spec, held)
 
-    async def _started(self, spec: SandboxSpec, held: AsyncExitStack, tries: int) -> SandboxProcess:
-        """It fails where a mount of the host goes between its list of them and its look: it lists again."""
-        try:
-            return await held.enter_async_context(FrontMethod._launch(self, spec))
-        except LauncherError as error:
-            if tries == 1 or _MOUNT_WENT not in error.message:
-                raise
-        return await self._started(spec, held, tries - 1)
+    async def _started(self, spec: SandboxSpec, held: AsyncExitStack) -> SandboxProcess:
+        """It fails where a mount of the host comes or goes while it makes its own: it is started again."""
+        failures = 0
+        while True:
+            try:
+                return await held.enter_async_context(FrontMethod._launch(self, spec))
+            except LauncherError as error:
+                failures += 1
+                if failures == _TRIES or not _MOUNT_WENT.search(error.message):
+                    raise
+            await anyio.sleep(_PAUSE_S)
 
     async def sweep(self, run_id: str) -> bool:
         found = await FrontMethod.sweep(self, run_id)

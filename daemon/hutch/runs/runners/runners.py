@@ -25,6 +25,7 @@ from hutch_mcp_tools.agent_records import AgentRequest
 
 logger = logging.getLogger(__name__)
 
+_ENDS_WITHIN_S = 10.0  # a run whose process is dead: its session is free then
 _DIED = "the process that took this run was killed"
 
 
@@ -67,7 +68,11 @@ class Runners:
         await self._follow(following)
 
     async def adopt(self) -> None:
-        """Go on with what runners of an earlier daemon are at, or have brought to an end meanwhile."""
+        """Go on with what runners of an earlier daemon are at, or have brought to an end meanwhile.
+
+        Returns when those whose runner lives no more have their end, or soon after if that takes long.
+        """
+        ending: list[LiveRun] = []
         for folder in JobFolder.all(self._rooms.config.daemon.state):
             try:
                 job = folder.read()
@@ -88,7 +93,11 @@ class Runners:
                 self._server.start(folder.path)
             else:
                 logger.info("run=%s is followed on", live.id)
+                ending += [] if folder.is_taken else [live]
             self._runs.tasks.start_soon(self._follow, Following(self._rooms, live, folder, job))
+        with anyio.move_on_after(_ENDS_WITHIN_S):
+            for live in ending:
+                await live.ended.wait()
 
     async def _follow(self, following: Following) -> None:
         live, folder = following.live, following.folder
