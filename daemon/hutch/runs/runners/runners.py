@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import anyio
 from anyio import to_thread
 from pydantic import JsonValue
 
