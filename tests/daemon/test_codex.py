@@ -1,6 +1,7 @@
 """Codex, the real one, at work in a volume, driven by the scripted model."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,31 @@ async def test_its_servers_of_mcp_stay_with_the_session(tmp_path: Path) -> None:
             "network_denied",
             True,
         )
+
+
+async def test_what_its_servers_are_given_holds_placeholders_and_no_credential(tmp_path: Path) -> None:
+    program, *args = adder.COMMAND
+    refers = {"command": program, "args": args, "env": {"TRACKER_TOKEN": "secret:tracker"}}
+    holds = {"url": "https://mcp.example.org", "headers": {"Authorization": "Bearer tracker-canary"}}
+    async with (
+        scripted_model() as url,
+        daemon(
+            tmp_path / "d",
+            f'{config(url)}\n[secrets.tracker]\nfrom_env = "TRACKER"\nhosts = ["{url}"]\nplace = "bearer"\n'
+            '[policy]\nsecrets = ["tracker"]\n',
+            env={**KEY, "TRACKER": "tracker-canary"},
+        ) as made,
+        made.client() as client,
+    ):
+        with pytest.raises(ServiceError, match="header 'Authorization'") as refused:
+            await codex(client, {"text": "x"}, mcp_servers={"far": holds})
+        assert refused.value.code == "turn_invalid"
+        look = {"shell": "grep TRACKER_TOKEN /opt/given/hutch.config.toml"}
+        told = await codex(client, look, {"text": "Seen."}, mcp_servers={"adder": refers})
+        assert (told.status, told.error) == ("idle", None)
+        stdout, _ = await output(client, await client.get_run(told.run_id or ""))
+        assert re.search(r"TRACKER_TOKEN = .{2}hutch[0-9a-f]{32}", stdout)
+    assert found_below(tmp_path / "d", word=b"tracker-canary") == []
 
 
 async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp_path: Path) -> None:

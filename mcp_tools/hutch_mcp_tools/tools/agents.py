@@ -45,7 +45,7 @@ McpServers = Annotated[
     Mapping[str, McpServerSpec],
     Field(
         description="MCP servers for it, by name: {command, args, env} runs in its sandbox, "
-        "{url, headers} must be in its network."
+        "{url, headers} must be in its network; secret:NAME in a value stands for a secret."
     ),
 ]
 NO_SERVERS: Mapping[str, McpServerSpec] = {}

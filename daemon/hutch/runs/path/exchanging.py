@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -35,6 +35,13 @@ _VARIABLES = (
 
 _log = logging.getLogger(__name__)
 
+Fill = Callable[[Mapping[str, str]], Mapping[str, str]]  # from placeholders, to variables of the sandbox
+
+
+def nothing_to_fill(_: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a command that refers to no secret."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class Exchanging:
@@ -43,6 +50,11 @@ class Exchanging:
     exchanges: Exchanges
     env: Mapping[str, str] = field(repr=False)  # beneath the command's own
     mounts: tuple[Mount, ...]
+    placeholders: Mapping[str, str] = field(repr=False)  # of its secrets, by their names
+
+    def env_of(self, command: Mapping[str, str], fill: Fill) -> dict[str, str]:
+        """Return the environment of a command that refers to secrets by `fill`."""
+        return {**self.env, **command, **fill(self.placeholders)}
 
 
 @asynccontextmanager
@@ -64,7 +76,7 @@ async def exchanging(
         targets = [_INSIDE] + ([_SYSTEMS] if plan.image or _is_file(_SYSTEMS) else [])
         mounts = tuple(Mount(file, target) for target in targets)
         env |= dict.fromkeys(_VARIABLES, str(_INSIDE))
-    yield Exchanging(exchanges, env, mounts)
+    yield Exchanging(exchanges, env, mounts, {each.name: each.phantom for each in held})
 
 
 async def _held(run_id: str, plan: Plan) -> tuple[list[Held], dict[str, str]]:

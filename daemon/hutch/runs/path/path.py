@@ -22,7 +22,7 @@ from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan
 from hutch.runs.path.advice import TAIL_BYTES, advice, refusal
 from hutch.runs.path.door import steps_of
-from hutch.runs.path.exchanging import exchanging
+from hutch.runs.path.exchanging import Fill, exchanging, nothing_to_fill
 from hutch.runs.path.folders import Folders, folders_of
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.outcomes import explained
@@ -52,6 +52,7 @@ class Start:
     sink: Sink
     mounts: tuple[Mount, ...] = ()  # beside those of the plan
     agent: str = ""  # whose command it is; empty: a plain one
+    fill: Fill = nothing_to_fill  # called when the run has its secrets' placeholders
 
 
 class Work(Protocol):
@@ -177,12 +178,10 @@ def plain(error: Exception) -> HutchError:
     A mistake of ours is logged and ends the one run that met it: left to rise, it would end the daemon.
     """
     if isinstance(error, OSError):
-        hint = (
-            "free space on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see: hutch doctor"
-        )
-        return HutchError(
-            "host_failed", f"the host refused: {error.strerror or 'an input or output error'}", hint
-        )
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free space on its disk" if is_full else "see: hutch doctor"
+        told = error.strerror or "an input or output error"
+        return HutchError("host_failed", f"the host refused: {told}", hint)
     if isinstance(error, HutchError | LauncherError):
         return HutchError(error.code, error.message, error.hint)
     logger.error("an error that nobody expected", exc_info=error)
@@ -192,12 +191,12 @@ def plain(error: Exception) -> HutchError:
 async def _in_sandbox(
     rooms: PathRooms, live: LiveRun, plan: Plan, folders: Folders, private: PrivateFolder, start: Start
 ) -> Ended:
-    launcher = rooms.launchers[plan.method]
+    launcher, network = rooms.launchers[plan.method], plan.network
     live.say("starting its sandbox")
-    network = Network() if isinstance(launcher, AgentLauncher) else plan.network
-    live.network = InForce(network, live.parent.network if live.parent else None)
     if isinstance(launcher, AgentLauncher):
+        network = Network()
         refuse_unmetered(plan.budgets, plan.method)
+    live.network = InForce(network, live.parent.network if live.parent else None)
     if not network:
         plan = replace(plan, secrets=tuple(each for each in plan.secrets if each.is_value_inside))
     async with (
@@ -205,9 +204,9 @@ async def _in_sandbox(
         exchanging(live.id, plan, private, live.network, steps_of(live, network)) as own,
         way_out(rooms, live.id, private, live.network, live.reached, own.exchanges) as endpoint,
     ):
-        command = replace(start.command, env={**proxy_variables(network), **own.env, **start.command.env})
-        mounts = (*own.mounts, *start.mounts)
-        spec = plan.with_command(command).spec(live.id, folders.paths, endpoint, mounts)
+        env = {**proxy_variables(network), **own.env_of(start.command.env, start.fill)}
+        command = replace(start.command, env=env)
+        spec = plan.with_command(command).spec(live.id, folders.paths, endpoint, (*own.mounts, *start.mounts))
         live.change(policy=await policy_record(launcher, plan))
         with rooms.deadlines.held(live.id, plan.method, live.id, in_s=plan.limits.wall_s):
             launched = _launched(launcher, start.agent, spec)

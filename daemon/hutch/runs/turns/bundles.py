@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from hutch.agents import read_instructions, read_skills
 from hutch.config import Bundle, Config
 from hutch.errors import HutchError
+from hutch.runs.turns.references import refuse_credentials
 from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec
 
 PARTS = ("instructions", "skills", "mcp")
@@ -19,10 +20,13 @@ _SERVERS = TypeAdapter(dict[str, McpServerSpec])
 async def with_bundles(config: Config, request: AgentRequest) -> AgentRequest:
     """Return the request with what its bundles hold now; what it says itself stands above them.
 
-    Raises HutchError `bundle_unknown`, `given_invalid`.
+    Raises HutchError `bundle_unknown`, `given_invalid`, and `turn_invalid` where it holds a credential.
     """
     named = [*config.agents[request.agent].bundles, *request.bundles]
-    return await to_thread.run_sync(_laid_in, config, request, named) if named else request
+    if named:
+        request = await to_thread.run_sync(_laid_in, config, request, named)
+    refuse_credentials(request.mcp_servers)
+    return request
 
 
 def _laid_in(config: Config, request: AgentRequest, named: list[str]) -> AgentRequest:

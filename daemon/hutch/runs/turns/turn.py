@@ -38,6 +38,7 @@ from hutch.runs.planning.credentials import keyless
 from hutch.runs.rooms import PathRooms
 from hutch.runs.turns.judging import judged
 from hutch.runs.turns.patience import Patience
+from hutch.runs.turns.references import References
 from hutch.state import Session, SessionStatus, Tokens
 from hutch.supervisor import Ended, Stream
 from hutch_launchers.launcher import AgentLauncher
@@ -62,6 +63,7 @@ class AgentWork:
     rooms: PathRooms
     may_resume: bool
     passed_env: dict[str, str] = field(repr=False)  # the owner's explicit exception: values that go inside
+    references: References = field(default_factory=References)  # of the turn, to secrets
     _reading: Reading | None = None
     _folder: Path = Path()
     _patience: Patience = field(init=False)
@@ -98,6 +100,7 @@ class AgentWork:
             sink=self._sink,
             agent=self.agent.name,
             mounts=(*(Mount(b.source, b.target) for b in command.bindings), Mount(given, GIVEN)),
+            fill=self.references.filling(given, command.given, command.env),
         )
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:

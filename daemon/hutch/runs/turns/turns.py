@@ -16,6 +16,7 @@ from hutch.runs.path.folders import refuse_fork
 from hutch.runs.path.live import LiveRun
 from hutch.runs.planning.planning import plan_for
 from hutch.runs.rooms import PathRooms, new_id
+from hutch.runs.turns.references import References, secrets_of
 from hutch.runs.turns.turn import AgentWork
 from hutch.state import Session
 from hutch_launchers.launcher import AgentLauncher, Launcher
@@ -92,7 +93,7 @@ async def plan_turn(
         tier=request.tier,
         volume_wait_s=request.volume_wait_s,
         network=request.network or settings.network,
-        secrets=request.secrets,
+        secrets=_secrets(request),
         wall_s=request.max_minutes and request.max_minutes * 60,
         budget_usd=request.budget_usd,
         budget_tokens=request.budget_tokens,
@@ -113,10 +114,13 @@ def work_of(
     rooms: PathRooms, agent: Agent, session: Session, request: AgentRequest, plan: Plan, live: LiveRun
 ) -> AgentWork:
     """Return the turn as the work of a run."""
-    settings = rooms.config.agents[request.agent]
+    settings, references = rooms.config.agents[request.agent], References()
+    servers = {name: references.marked(_server(spec)) for name, spec in request.mcp_servers.items()}
+    turn = _turn(plan, request, settings, rooms.launchers[plan.method])
     return AgentWork(
         agent=agent,
-        turn=_turn(plan, request, settings, rooms.launchers[plan.method]),
+        turn=replace(turn, servers=servers_of(plan, servers)),
+        references=references,
         session=session,
         plan=plan,
         live=live,
@@ -124,6 +128,12 @@ def work_of(
         may_resume=request.resume,
         passed_env={name: os.environ[name] for name in settings.pass_env if name in os.environ},
     )
+
+
+def _secrets(request: AgentRequest) -> list[str]:
+    """Those that are asked for, and those that its servers of MCP refer to."""
+    asked = {secret.removesuffix(":env") for secret in request.secrets}
+    return [*request.secrets, *(name for name in secrets_of(request.mcp_servers) if name not in asked)]
 
 
 def _own_limits(settings: AgentConfig, default: Limits, most: Limits) -> Limits:
@@ -150,7 +160,6 @@ def _turn(plan: Plan, request: AgentRequest, settings: AgentConfig, launcher: La
         model=request.model or settings.model or None,
         instructions=request.instructions or "",
         skills=request.skills,
-        servers=servers_of(plan, {name: _server(spec) for name, spec in request.mcp_servers.items()}),
         output_schema=request.output_schema,
         max_turns=request.max_turns,
         budget_usd=None if is_metered else request.budget_usd,  # what we watch, it need not

@@ -81,8 +81,8 @@ class Turns:
         self._planned.add(session.id)
         try:
             find_agent(self._rooms, request.agent)
-            await with_bundles(self._rooms.config, request)  # refused here rather than in the queue
-            plan = await self._plan(session, request, turn)
+            whole = await with_bundles(self._rooms.config, request)  # refused here rather than in the queue
+            plan = await self._plan(session, whole, turn)
             await self._rooms.state.put_session(session)
             await self._rooms.state.put_turn(turn)
             live = await self._enlist(turn, plan)
