@@ -9,7 +9,7 @@ import pytest
 
 from support.launcher_accounts import Accounts, accounts
 from support.needs import need
-from support.public_net import PublicNet, public_net
+from support.public_net import PublicNet
 from support.ways_out import Sandboxes
 
 pytestmark = [pytest.mark.slow]
@@ -20,12 +20,6 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
     need("root", os.geteuid() == 0, "accounts of the host", "run the tests as root")
     with accounts(tmp_path_factory.mktemp("accounts")) as made:
         yield made
-
-
-@pytest.fixture
-def net(tmp_path: Path) -> Iterator[PublicNet]:
-    with public_net(tmp_path) as net:
-        yield net
 
 
 SCRIPT = """

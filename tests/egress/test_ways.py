@@ -1,7 +1,6 @@
 """The ways out of real sandboxes, with real clients: by name, by wildcard, by the proxy, and no other."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hutch.egress import Refusal
 from hutch_launchers.launcher import Launcher
 from support.launcher_methods import available
 from support.needs import need
-from support.public_net import PUBLIC, PublicNet, public_net
+from support.public_net import PUBLIC, PublicNet
 from support.ways_out import Sandboxes, run_tries
 
 pytestmark = [pytest.mark.slow]
@@ -27,17 +26,6 @@ async def launcher(request: pytest.FixtureRequest) -> Launcher:
         "run the tests as root",
     )
     return await available(request.param)
-
-
-@pytest.fixture
-async def bubble() -> Launcher:
-    return await available("bubblewrap")
-
-
-@pytest.fixture
-def net(tmp_path: Path) -> Iterator[PublicNet]:
-    with public_net(tmp_path) as net:
-        yield net
 
 
 CURL = """

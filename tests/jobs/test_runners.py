@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +12,6 @@ import pytest
 from anyio.abc import ByteStream
 
 from hutch.budgets import Refused
-from hutch.client import Client
 from hutch.errors import HutchError
 from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
@@ -24,74 +21,27 @@ from hutch.runs.runners.following import Following
 from hutch.state import Run
 from hutch.supervisor import Stop
 from hutch_launchers.hierarchy import find_hierarchy
-from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.network_records import NetworkChange
-from hutch_mcp_tools.run_records import RunRecord
-from hutch_mcp_tools.session_records import SessionRecord
 from support.away import away
-from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
+from support.daemon import daemon, model_config, output, scripted_model, turn
 from support.forked_daemon import fork_daemon
+from support.held_turns import (
+    KEY,
+    LONG_S,
+    begin,
+    folders_gone,
+    gated,
+    is_written,
+    open_gate,
+    over,
+    rows,
+    run_of,
+    script,
+)
 
 pytestmark = pytest.mark.slow
 
-KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
-_LONG_S = 50
 _KILLED = "the process that took this run was killed"
-
-
-def gated(name: str, text: str = "Held.") -> str:
-    """A turn that says something, waits for a file in its volume, and says more: three calls of the model."""
-    wait = f"echo before; until [ -e /workspace/{name} ]; do sleep 0.05; done; echo after"
-    return script({"shell": wait}, {"shell": "echo more > /workspace/f"}, {"text": text})
-
-
-def script(*steps: dict[str, str]) -> str:
-    return f"Work. SCRIPT: {json.dumps(steps)}"
-
-
-async def begin(client: Client, prompt: str, volume: str = "work", **more: object) -> SessionRecord:
-    said = {"agent": "claude", "prompt": prompt, "volume": volume, "model": "claude-opus-5-5", **more}
-    return await client.start_agent(AgentRequest.model_validate(said), 0)
-
-
-async def is_written(made: Daemon, session: SessionRecord, word: bytes) -> None:
-    """Return when a turn's log on disk has a word."""
-    log = made.config.daemon.state / "runs" / (session.run_id or "") / "stdout"
-    with anyio.fail_after(_LONG_S):
-        while not log.exists() or word not in log.read_bytes():
-            await anyio.sleep(0.02)
-
-
-def open_gate(made: Daemon, name: str, volume: str = "work") -> None:
-    (made.config.daemon.cache / "volumes/default" / volume / "tree" / name).touch()
-
-
-async def over(client: Client, session: SessionRecord) -> SessionRecord:
-    with anyio.fail_after(_LONG_S):
-        while (session := await client.get_session(session.session_id, 20)).status in ("running", "queued"):
-            await anyio.sleep(0.05)
-    return session
-
-
-async def run_of(client: Client, session: SessionRecord) -> RunRecord:
-    return await client.get_run(session.run_id or "")
-
-
-def rows(made: Daemon) -> dict[str, object]:
-    """What the database has of usage, connections and runs."""
-    with closing(sqlite3.connect(made.config.daemon.state / "state.db")) as state:
-        return {
-            name: sorted(state.execute(f"SELECT * FROM {name}").fetchall(), key=str)
-            for name in ("usage", "connections", "runs", "sessions")
-        }
-
-
-async def folders_gone(made: Daemon) -> None:
-    """Return when nothing is left of any job."""
-    with anyio.fail_after(_LONG_S):
-        while list((made.config.daemon.state / "jobs").glob("*")) or made.runners():
-            await anyio.sleep(0.02)
-    assert "is not understood" not in made.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -135,10 +85,10 @@ async def test_what_happens_while_no_daemon_is_there_is_stored_once(tmp_path: Pa
             await is_written(made, session, b'"tool_use"')
         await made.end(signal.SIGKILL)
         open_gate(made, "gate")
-        with anyio.fail_after(_LONG_S):
+        with anyio.fail_after(LONG_S):
             while made.runners():
                 await anyio.sleep(0.05)
-        shutil.copytree(jobs, copy)
+        shutil.copytree(jobs, copy, ignore=shutil.ignore_patterns("keeper"))  # a pipe
         await made.start()
         async with made.client() as client:
             ended = await over(client, session)
@@ -240,13 +190,13 @@ async def test_who_waits_at_a_terminal_is_told_the_end_by_the_next_daemon(tmp_pa
         told = tmp_path / "told"
         watching = fork_daemon(env, tmp_path / "log", (), words, told)
         async with made.client() as client:
-            with anyio.fail_after(_LONG_S):
+            with anyio.fail_after(LONG_S):
                 while not (page := await client.list_sessions("running")).sessions:
                     await anyio.sleep(0.02)
             await is_written(made, page.sessions[0], b'"tool_use"')
         await made.restart(signal.SIGKILL)
         open_gate(made, "gate")
-        with anyio.fail_after(_LONG_S):
+        with anyio.fail_after(LONG_S):
             assert await watching.wait() == 0
         await watching.aclose()
         assert told.read_text().count("Held.") == 1
@@ -261,7 +211,7 @@ async def test_a_shared_budget_is_asked_of_the_daemon_and_waits_for_the_next(tmp
         await made.end(signal.SIGKILL)
         open_gate(made, "gate")
         log = made.config.daemon.state / "runs" / (session.run_id or "") / "stdout"
-        with anyio.fail_after(_LONG_S):
+        with anyio.fail_after(LONG_S):
             while b"after" not in log.read_bytes():  # the tool has ended; its answer is for the model
                 await anyio.sleep(0.02)
         assert b"Held." not in log.read_bytes()
@@ -296,7 +246,7 @@ async def test_a_commit_that_waits_for_the_store_outlives_the_daemon(tmp_path: P
                 async with made.client() as again:
                     assert list((await run_of(again, ended)).unsynced) == ["work"]
         async with made.client() as client:
-            with anyio.fail_after(_LONG_S):
+            with anyio.fail_after(LONG_S):
                 while (record := await run_of(client, ended)).unsynced:
                     await anyio.sleep(0.05)
             assert record.snapshots["work"] > 0
@@ -311,7 +261,7 @@ async def test_everything_is_ended_by_one_command_also_what_no_daemon_follows(tm
         await made.restart(signal.SIGKILL)
         env = {"HUTCH_CONFIG": str(made.folder / "config.toml"), **made.env}
         ending = fork_daemon(env, tmp_path / "log", (), ("stop", "--all"))
-        with anyio.fail_after(_LONG_S):
+        with anyio.fail_after(LONG_S):
             assert await ending.wait() == 0
         await ending.aclose()
         assert f"{session.run_id}: cancelled" in (tmp_path / "log").read_text()

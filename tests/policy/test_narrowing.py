@@ -1,6 +1,5 @@
 """Tiers and a repository's own file: whatever they say, a run gets no more than without them."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -143,76 +142,6 @@ def test_a_plan_under_a_repository_s_word_is_within_the_plan_without(
     assert all(value <= getattr(wide.limits, name) for name, value in asdict(narrow.limits).items())
 
 
-def code_of(text: str) -> tuple[str, str]:
-    with pytest.raises(HutchError) as refused:
-        with_repository(BASE, parse_repository(text.encode(), "/w/.hutch.toml"), "/w/.hutch.toml")
-    return refused.value.code, refused.value.message
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ('readable = ["/"]', "readable"),
-        ('writable = ["/"]', "writable"),
-        ('workspaces = ["/"]', "workspaces"),
-        ("force_sandbox = false", "force_sandbox"),
-        ('method = "other"', "method"),
-        ('[methods.x]\nkind = "wrapper"', "methods"),
-        ('[agents.claude]\ncommand = "/w/evil"', "agents"),
-        ('[network.x]\nallow = ["evil.example:443"]', "network"),
-        ('[tiers.review]\nnetwork = "granted"', "tiers"),
-        ("[policy]\nneeds = []", "policy"),
-        ('[limits]\nmemory = "1TiB"', "limits.memory"),
-        ('networks = ["nowhere"]', "networks"),
-    ],
-)
-def test_a_key_that_would_widen_is_refused_by_its_name(text: str, key: str) -> None:
-    if key == "network":
-        assert code_of(text)[0] == "repository_file_invalid"  # here it is one word
-    else:
-        code, message = code_of(text)
-        assert code == "repository_widens"
-        assert f"/w/.hutch.toml: {key}: " in message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "not toml",
-        "workspce = 'ro'",
-        "workspace = 'everything'",
-        'denied = ["../x"]',
-        'denied = ["a\\n/../x"]',
-        'denied = ["/etc"]',
-        "\0",
-        "limits = 3",
-    ],
-)
-def test_a_file_that_cannot_be_understood_is_refused(text: str) -> None:
-    assert code_of(text)[0] == "repository_file_invalid"
-
-
-@given(st.binary(max_size=200))
-def test_any_text_is_read_or_refused(text: bytes) -> None:
-    read = lambda _: parse_repository(text, "/w/.hutch.toml")  # noqa: E731
-    or_refused(read, BASE, "repository_file_invalid", "repository_widens")
-
-
-def test_a_wrong_key_is_named_with_the_one_that_was_meant() -> None:
-    with pytest.raises(HutchError) as refused:
-        parse_repository(b'workspce = "ro"', "/w/.hutch.toml")
-    assert refused.value.message == "/w/.hutch.toml: workspce is not a key"
-    assert "'workspace'" in refused.value.hint
-
-
-@pytest.mark.parametrize("text", ["a.{}b = 1", "[a.{}b]", "a = {{a.{}b = 1}}"])
-def test_a_key_of_many_parts_takes_no_time(text: str) -> None:
-    began = time.process_time()
-    with pytest.raises(HutchError):
-        parse_repository(text.format("a." * 30_000).encode(), "/w/.hutch.toml")
-    assert time.process_time() - began < 1
-
-
 def test_what_narrowed_is_said() -> None:
     said = Repository(network="none", denied=("secrets",), limits=Bounds(pids=64, memory_bytes=1 << 30))
     base = with_repository(with_tier(BASE, "review"), said, "/w/.hutch.toml")
@@ -261,11 +190,6 @@ def test_a_workspace_is_had_only_as_a_tier_lets_it() -> None:
         with pytest.raises(HutchError) as refused:
             bounded_workspace(wish, base, is_owner=True)
         assert refused.value.code == "workspace_denied"
-
-
-@pytest.mark.parametrize(("text", "count"), [("1G", 1 << 30), ("512M", 512 << 20), ("64M", 64 << 20)])
-def test_a_repository_writes_a_size_as_it_is_typed(text: str, count: int) -> None:
-    assert parse_repository(f"[limits]\nmemory = '{text}'".encode(), "x").limits.memory_bytes == count
 
 
 def test_a_refused_workspace_is_told_what_narrowed_it_alone() -> None:
