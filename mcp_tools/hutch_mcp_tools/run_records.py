@@ -70,6 +70,7 @@ class RunRequest(RunLimits):
     secrets: list[str] = []  # names; "name:env" for the value itself, where that is granted
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
     volume_wait_s: VolumeWaitS = 0
+    detach: bool = False  # it outlives the daemon
 
 
 class LogRequest(Wire):

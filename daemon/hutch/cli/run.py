@@ -121,6 +121,7 @@ class Collecting:
 @kinds.budget_options
 @kinds.pause_option
 @kinds.wait_volume_option
+@click.option("--detach", is_flag=True, help="Print the run's id and leave it at work.")
 @click.option("--print-id", is_flag=True, help="Print the run's id; its own output goes to stderr.")
 @click.option("--raw", is_flag=True, help="Give a terminal every byte, control sequences too.")
 @json_option
@@ -134,6 +135,8 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, print_id: bool, 
     display = Collecting() if as_json else Passing(raw=raw, aside=print_id)
     waiting = Waiting("waiting for the daemon")
     request = _request(options, invocation)
+    if request.detach:
+        return _leave(invocation, request, as_json=as_json)
 
     async def work(service: SandboxService) -> int:
         follower = Follower(service, display, waiting, owns=True)
@@ -148,6 +151,16 @@ def run(invocation: Invocation, /, *, raw: bool, as_json: bool, print_id: bool, 
         return 128 + follower.signal if follower.signal else exit_code(record)
 
     return invocation.call(work)
+
+
+def _leave(invocation: Invocation, request: RunRequest, *, as_json: bool) -> int:
+    """Begin it and say what it is called."""
+    record = invocation.call(lambda service: service.run(request, 0))
+    if as_json:
+        print_json(record)
+    else:
+        print(record.run_id)
+    return exit_code(record) if record.is_ended else 0
 
 
 def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
@@ -186,6 +199,7 @@ def _request(options: dict[str, Any], invocation: Invocation) -> RunRequest:
         budget_requests=options["budget_requests"],
         pause_at_budget=options["pause_at_budget"],
         volume_wait_s=options["wait_volume"] or 0,
+        detach=options["detach"],
     )
 
 

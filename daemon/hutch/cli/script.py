@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _NETWORK = "network"
 _OWN = (SANDBOX, VOLUME, _NETWORK)
-_NOT_IN_A_HEAD = frozenset({"arg", "args_json", "session", "volume", "net", "raw", "as_json", "print_id"})
+_NOT_IN_A_HEAD = frozenset(
+    {"arg", "args_json", "session", "volume", "net", "raw", "as_json", "print_id", "detach"}
+)
 _BYTES = 1 << 20  # of a script
 _IS_SCRIPT = "hutch.script"
 

@@ -64,6 +64,7 @@ class Deadlines:
             if not self._lines:
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(_LEAVES_S)
+                self._listens_at.unlink(missing_ok=True)
 
     def _argv(self, method: str, target: str) -> list[str]:
         made = self._methods[method]

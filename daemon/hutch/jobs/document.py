@@ -32,14 +32,14 @@ class Granted(Wire):
 
 
 class Job(Wire):
-    """One run: a command, or an agent's turn."""
+    """One run: a command, a script, or an agent's turn."""
 
     model_config = BASE64 | {"title": "A job of Hutch"}
 
     version: Literal[1]
     id: Annotated[str, Field(pattern=_RUN_ID)] | None = None  # of the run; None: a new one
     principal: str = OWNER  # as whom it runs: its rights, its budgets
-    run: RunRequest | None = None  # a command …
+    run: RunRequest | None = None  # a command or a script …
     agent: AgentRequest | None = None  # … or an agent's turn
     session: Session | None = None  # that an agent's turn goes on with; None: a new one
     record: Run | None = None  # of the run, as a daemon began it; None: nobody wrote of it yet
@@ -54,8 +54,6 @@ class Job(Wire):
             raise ValueError("says what to run by 'run' or by 'agent', and by one of them")
         if self.run is not None and self.run.session_id is not None:
             raise ValueError("run.session_id: a kept sandbox belongs to a daemon; leave it out")
-        if self.run is not None and self.run.script is not None:
-            raise ValueError("run.script: a script belongs to a daemon; say its command by run.command")
         if self.session is not None and self.agent is None:
             raise ValueError("session: only an agent's turn belongs to one")
         if self.session is not None and not re.fullmatch(_SESSION_ID, self.session.id):

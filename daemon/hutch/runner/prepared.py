@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from hutch.jobs import Job, JobJournal
 from hutch.policy import Plan, shown
 from hutch.runner.telling import TellingRun
+from hutch.runs.commands.tasks import task_of
 from hutch.runs.path.log import RunLog
-from hutch.runs.path.path import OneCommand, Work
-from hutch.runs.planning.asking import wish_of
-from hutch.runs.planning.planning import plan_for
+from hutch.runs.path.path import Work
 from hutch.runs.planning.time_left import within_time
 from hutch.runs.rooms import PathRooms
 from hutch.runs.runs import first_record
@@ -34,10 +33,10 @@ class Preparing:
     async def _command(self) -> tuple[TellingRun, Plan, Work]:
         request = self.job.run
         assert request is not None
-        wish = wish_of(request)
-        plan = await self._bounded(await plan_for(self.rooms, wish, self.job.principal), None)
-        live = self._live(plan, shown(wish.command), None)
-        return live, plan, OneCommand(live, plan, plan.command, request.stdin)
+        task = await task_of(self.rooms, request, self.job.principal)
+        plan = await self._bounded(task.plan, None)
+        live = self._live(plan, task.command, None)
+        return live, plan, task.work(live, plan)
 
     async def _turn(self) -> tuple[TellingRun, Plan, Work]:
         request = self.job.agent

@@ -152,6 +152,7 @@ class RunTools:
             network=network or None,
             secrets=list(secrets),
             timeout_s=timeout_s,
+            detach=wait_s == 0 and not session_id,  # nobody waits for it
             **limits.model_dump(exclude_none=True),
         )
         progress = Progress(ctx, self._pace)

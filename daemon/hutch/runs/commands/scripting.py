@@ -18,9 +18,7 @@ from hutch.runs.path.path import OneCommand, Start
 from hutch.runs.path.private import PrivateFolder
 from hutch.runs.planning.credentials import keyless
 from hutch.runs.planning.planning import plan_for
-from hutch.runs.planning.time_left import within_time
-from hutch.runs.rooms import Rooms
-from hutch.runs.runs import Runs
+from hutch.runs.rooms import PathRooms
 from hutch.scripts import MAX_RESULT, Script, Started, read_result, start
 from hutch.supervisor import Ended
 from hutch_launchers.launcher import AgentLauncher
@@ -28,13 +26,29 @@ from hutch_launchers.spec import Command, Mount
 from hutch_mcp_tools.run_records import RunRequest
 
 
-async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: str) -> LiveRun:
-    """Begin the run of a request's script, with the agent that it asks for.
+@dataclass(frozen=True, slots=True)
+class PlannedScript:
+    """One that may run."""
+
+    rooms: PathRooms
+    plan: Plan
+    command: str  # for a person's eyes
+    started: Started = field(repr=False)
+    agent: AgentCommand | None = field(repr=False)
+    stdin: bytes = field(repr=False)
+
+    def work(self, live: LiveRun, plan: Plan) -> "ScriptWork":
+        """Return it as the work of a run."""
+        one = OneCommand(live, plan, _with_agent(plan, self.agent), self.stdin)
+        return ScriptWork(self.rooms, live, one, self.started, self.agent)
+
+
+async def script_of(rooms: PathRooms, request: RunRequest, wish: Wish, principal: str) -> PlannedScript:
+    """Return what a request's script gets, with the agent that it asks for.
 
     Raises what `plan_for` raises, and HutchError `script_invalid`, `argument_invalid`, `agent_unknown`,
     `agent_keyless`.
     """
-    rooms = runs.rooms
     if request.script is None:
         raise HutchError("script_invalid", "an agent goes with a script", "its own tasks are of start_agent")
     if request.session_id is not None:
@@ -63,19 +77,16 @@ async def start_script(runs: Runs, request: RunRequest, wish: Wish, principal: s
         raise HutchError(
             "command_invalid", f"method {plan.method} starts agents, not scripts", "name another"
         )
-    plan = await within_time(rooms, plan, principal, None)
     command = _command(rooms, request.agent, plan) if request.agent else None
-    live = await runs.admit(plan, shown([script.name, *request.args]), principal)
-    one = OneCommand(live, plan, _with_agent(plan, command), request.stdin)
-    runs.tasks.start_soon(runs.follow, live, plan, ScriptWork(rooms, live, one, started, command))
-    return live
+    told = shown([script.name, *request.args])
+    return PlannedScript(rooms, plan, told, started, command, request.stdin)
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptWork:
     """A script, and the agent that is there for it."""
 
-    rooms: Rooms
+    rooms: PathRooms
     live: LiveRun
     one: OneCommand
     started: Started = field(repr=False)
@@ -107,7 +118,7 @@ class ScriptWork:
         await self.one.settle()
 
 
-def _agent(rooms: Rooms, name: str | None) -> AgentConfig | None:
+def _agent(rooms: PathRooms, name: str | None) -> AgentConfig | None:
     if name is None:
         return None
     if name not in rooms.agents:
@@ -122,7 +133,7 @@ def _workplace(plan: Plan) -> PurePosixPath:
     return WORKSPACE if is_there else HOME
 
 
-def _command(rooms: Rooms, name: str, plan: Plan) -> AgentCommand:
+def _command(rooms: PathRooms, name: str, plan: Plan) -> AgentCommand:
     """How the agent would be started: of it a script gets the program, its environment and its files."""
     agent, settings = rooms.agents[name](), rooms.config.agents[name]
     if refusal := keyless(rooms.config, name, agent):

@@ -23,6 +23,7 @@ from hutch.runs.upkeep.leftovers import end_left, held_by_jobs
 from hutch.runs.upkeep.recovery import interrupted, lost_run, recover_rest, recover_volumes
 from hutch.state import Session
 from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.run_records import RunRequest
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +54,27 @@ class Runners:
         shares_bytes = any(limit.egress_bytes and limit.per != "run" for limit in plan.budgets)
         return not shares_bytes and not plan.children
 
-    async def take(
+    async def take_turn(
         self, live: LiveRun, plan: Plan, session: Session, request: AgentRequest, *, goes_on: bool
     ) -> None:
         """Have a turn taken by a process of its own, and return when it has its end. Raises nothing."""
+        asked = _with_fork(request, plan)
+        job = Job(version=1, id=live.id, agent=asked, session=session, goes_on=goes_on)
+        await self._take(live, plan, job)
+
+    async def take_task(self, live: LiveRun, plan: Plan, request: RunRequest) -> None:
+        """The same for a command or a script."""
+        await self._take(live, plan, Job(version=1, id=live.id, run=request))
+
+    async def _take(self, live: LiveRun, plan: Plan, asked: Job) -> None:
         folder = JobFolder.of(self._rooms.config.daemon.state, live.id)
         try:
-            job = await self._job(live, plan, session, request, goes_on=goes_on)
+            job = await self._begun(asked, live, plan)
             await to_thread.run_sync(folder.write, job)
             following = Following(self._rooms, live, folder, job)
             self._server.start(folder.path)
         except (HutchError, OSError) as error:
-            await self._fail(live, session, folder, error)
+            await self._fail(live, asked.session, folder, error)
             return
         await self._follow(following)
 
@@ -148,31 +158,29 @@ class Runners:
                 await rooms.state.put_session(interrupted(session, _DIED))
         live.announce_end()
 
-    async def _fail(self, live: LiveRun, session: Session, folder: JobFolder, error: Exception) -> None:
+    async def _fail(
+        self, live: LiveRun, session: Session | None, folder: JobFolder, error: Exception
+    ) -> None:
         """End a run that no process was started for."""
         live.error = refused = plain(error)
         folder.remove()
         why = f"{refused.code}: {refused.message}"
         await self._rooms.state.put_run(live.end(status="failed", reason=why))
-        await self._rooms.state.put_session(replace(session, status="failed", error=why))
+        if session is not None:
+            await self._rooms.state.put_session(replace(session, status="failed", error=why))
         self._runs.discharge(live)
 
-    async def _job(
-        self, live: LiveRun, plan: Plan, session: Session, request: AgentRequest, *, goes_on: bool
-    ) -> Job:
+    async def _begun(self, asked: Job, live: LiveRun, plan: Plan) -> Job:
+        """Return a job with what we have decided of it."""
         principal = live.record.principal
-        return Job(
-            version=1,
-            id=live.id,
-            principal=principal,
-            agent=_with_fork(request, plan),
-            session=session,
-            record=live.record,
-            shares={} if principal == OWNER else await self._rooms.state.shares_with(principal),
-            granted=Granted(wall_s=plan.limits.wall_s, time_budget=plan.time_budget, budgets=plan.budgets),
-            goes_on=goes_on,
-            configuration=_document(self._rooms.config),
-        )
+        decided = {
+            "principal": principal,
+            "record": live.record,
+            "shares": {} if principal == OWNER else await self._rooms.state.shares_with(principal),
+            "granted": Granted(wall_s=plan.limits.wall_s, time_budget=plan.time_budget, budgets=plan.budgets),
+            "configuration": _document(self._rooms.config),
+        }
+        return asked.model_copy(update=decided)
 
 
 def _with_fork(request: AgentRequest, plan: Plan) -> AgentRequest:

@@ -3,24 +3,23 @@
 import base64
 from dataclasses import asdict, replace
 
+import anyio
 from anyio import to_thread
 
 from hutch.config import OWNER
 from hutch.errors import HutchError
-from hutch.policy import Wish, shown
+from hutch.policy import Wish
 from hutch.runs.commands.kept_sessions import KeptSessions
-from hutch.runs.commands.scripting import start_script
+from hutch.runs.commands.tasks import task_of
 from hutch.runs.gate.answers import answers
 from hutch.runs.groups.groups import Groups
 from hutch.runs.groups.keeping import Keeping
 from hutch.runs.lookup import find_session
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.log import read_log
-from hutch.runs.path.path import OneCommand
 from hutch.runs.path.spending import give, give_more
 from hutch.runs.path.waiting import wait_for
 from hutch.runs.planning.asking import wish_of
-from hutch.runs.planning.planning import plan_for
 from hutch.runs.planning.time_left import within_time
 from hutch.runs.runs import Runs
 from hutch.runs.service.granting import Granting
@@ -41,6 +40,7 @@ from hutch_mcp_tools.usage_records import Budget
 
 _MAX_PAGE = 200
 _DESTINATIONS = 20  # in one record
+_STARTS_WITHIN_S = 10.0  # what is detached; after that its sandbox is still being prepared
 
 
 class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
@@ -60,6 +60,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         Granting.__init__(self, runs.rooms, principal)
         self._runs = runs
         self._agents = agents
+        self._runners = agents.turns.runners
         self._kept = kept
         self._keeping = keeping
         self._groups = Groups(runs, agents)
@@ -70,13 +71,10 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     async def run(self, request: RunRequest, wait_s: float, events: Events | None = None) -> RunRecord:
         volumes = await as_left(self._runs, request.volumes, request.args, self._principal)
         request = request.model_copy(update={"volumes": volumes})
-        wish, stdin = wish_of(request), request.stdin
-        if request.script is not None or request.agent:
-            live = await start_script(self._runs, request, wish, self._principal)
-        elif request.session_id is None:
-            live = await self._start(wish, stdin)
+        if request.session_id is None or request.script is not None:
+            live = await self._start(request)
         else:
-            live = await self._start_in_session(request.session_id, wish, stdin)
+            live = await self._start_in_session(request.session_id, request)
         return await self._watch(live, wait_s, events)
 
     @answers
@@ -206,15 +204,26 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     async def _session(self, text: str) -> Session:
         return await find_session(self._state, text, self._principal)
 
-    async def _start(self, wish: Wish, stdin: bytes) -> LiveRun:
-        plan = await plan_for(self._rooms, wish, self._principal)
-        plan = await within_time(self._rooms, plan, self._principal, None)
-        live = await self._runs.admit(plan, shown(wish.command), self._principal)
-        work = OneCommand(live, plan, plan.command, stdin)
-        self._runs.tasks.start_soon(self._runs.follow, live, plan, work)
+    async def _start(self, request: RunRequest) -> LiveRun:
+        task = await task_of(self._rooms, request, self._principal)
+        plan = await within_time(self._rooms, task.plan, self._principal, None)
+        live = await self._runs.admit(plan, task.command, self._principal)
+        if request.detach and self._runners is not None and self._runners.takes(plan):
+            self._runs.tasks.start_soon(self._runners.take_task, live, plan, request)
+            with anyio.move_on_after(_STARTS_WITHIN_S):
+                await live.started.wait()
+        else:
+            self._runs.tasks.start_soon(self._runs.follow, live, plan, task.work(live, plan))
         return live
 
-    async def _start_in_session(self, session_id: str, wish: Wish, stdin: bytes) -> LiveRun:
+    async def _start_in_session(self, session_id: str, request: RunRequest) -> LiveRun:
+        if request.detach:
+            raise HutchError(
+                "session_invalid",
+                "a kept sandbox ends with the daemon, and so does what runs in it",
+                "leave out --detach, or the session",
+            )
+        wish, stdin = wish_of(request), request.stdin
         if session_id != "new":
             return await self._kept.run_in(await self._session(session_id), wish, stdin)
         session = await self._kept.open(wish, self._principal)

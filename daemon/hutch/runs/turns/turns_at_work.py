@@ -60,7 +60,7 @@ class Turns:
         """`runners` None: turns are tasks of this process, and end with it."""
         self._runs = runs
         self._clients = clients
-        self._runners = runners
+        self.runners = runners
         self._rooms = runs.rooms
         self._at: dict[str, _AtWork] = {}
         self._planned: set[str] = set()  # sessions whose turn has no run yet
@@ -225,8 +225,8 @@ class Turns:
             live.error = error if isinstance(error, HutchError) else _UNREADABLE
             await self._end(session, live, "failed", f"{live.error.code}: {live.error.message}")
             return turn
-        if self._runners is not None and self._runners.takes(plan):
-            await self._runners.take(live, plan, running, request, goes_on=len(turn.runs) > 1)
+        if self.runners is not None and self.runners.takes(plan):
+            await self.runners.take_turn(live, plan, running, request, goes_on=len(turn.runs) > 1)
             return turn
         async with self._clients.during(live, plan), anyio.create_task_group() as beside:
             beside.start_soon(work.watch)
