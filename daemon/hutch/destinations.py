@@ -57,7 +57,7 @@ def read_host(text: str) -> str:
     if not text.isascii():
         raise NotADestinationError("write the name in its ASCII form, as in 'xn--bcher-kva.example'")
     if is_address(host):
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise NotADestinationError("an address is no name: ask for the host by its name")
     elif len(host) > _MAX_NAME or not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise NotADestinationError(_HOW)
@@ -107,7 +107,8 @@ def is_address(host: str) -> bool:
     return ":" in host or "[" in host or last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last) is not None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether it is an address in 127.0.0.0/8."""
     try:
         return IPv4Address(host).is_loopback
     except ValueError:

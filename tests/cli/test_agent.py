@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec
+from hutch.cli.turn_told import tell_ended
+from hutch_mcp_tools.agent_records import AgentRequest, McpServerSpec, TurnBounds
+from hutch_mcp_tools.run_records import RunRecord
 from hutch_mcp_tools.session_records import SessionRecord
-from support.mcp_service import FakeService
+from support.mcp_service import NOW, FakeService
 
 Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -92,6 +95,26 @@ def test_a_session_goes_on_with_what_it_began_with(
     assert capfd.readouterr().err.startswith(
         f"error: session_invalid: session {session.session_id} is one of 'echo', not of 'claude'"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("budget", " --budget-usd 0.5 --budget-tokens 9000"), ("exited", "")]
+)
+def test_a_turn_that_spent_its_budget_says_how_to_go_on_with_another(
+    status: Literal["budget", "exited"], words: str, capfd: Captured
+) -> None:
+    run = RunRecord(run_id="r-1", status=status, command="x", method="m", created_at=NOW)
+    session = SessionRecord(
+        session_id="s-1",
+        kind="agent",
+        status="idle",
+        agent="claude",
+        method="m",
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    tell_ended(session, run, TurnBounds(budget_usd=0.5, budget_tokens=9000, max_minutes=3))
+    assert capfd.readouterr().err.endswith(f"· go on: hutch agent claude --session s-1{words} '…'\n")
 
 
 def test_an_agent_that_is_not_configured_is_named_with_those_that_are(hutch: Hutch, capfd: Captured) -> None:

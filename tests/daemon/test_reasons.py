@@ -123,13 +123,35 @@ async def test_a_list_is_never_longer_than_was_asked_for(client: Client) -> None
     assert len(await client.list_runs(-1)) == 1
 
 
-async def test_a_turn_that_is_refused_before_it_began_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("volume", [None, "fresh"])
+async def test_of_a_turn_that_is_refused_before_it_began_nothing_is_left(
+    tmp_path: Path, volume: str | None
+) -> None:
     async with daemon(tmp_path / "d") as made, made.client() as client:
         with pytest.raises(ServiceError) as refused:
-            await client.start_agent(AgentRequest(agent="claude", prompt="x", volume="work"), 20)
+            await client.start_agent(AgentRequest(agent="claude", prompt="x", volume=volume), 20)
         assert refused.value.code == "agent_keyless"
-        (session,) = (await client.list_sessions()).sessions
-        assert (session.status, session.turns) == ("failed", 0)
+        assert (await client.list_sessions()).sessions == []
+        assert await client.list_runs() == []
+        assert await client.list_volumes() == await client.list_volumes(removed=True) == []
+
+
+async def test_what_is_refused_only_in_its_volume_leaves_no_session_and_no_volume(
+    client: Client, tmp_path: Path
+) -> None:
+    """What an agent cannot be told is known when its command is built: its volume is there by then."""
+    request = AgentRequest(agent="claude", prompt="x", volume="unused", output_schema={"type": 7})
+    with pytest.raises(ServiceError) as refused:
+        await client.start_agent(request, 20)
+    assert refused.value.code == "turn_invalid"
+    assert "unused" not in {each.name for each in await client.list_volumes()}
+    assert "unused" not in {each.volume for each in (await client.list_sessions()).sessions}
+    async with daemon(tmp_path / "d") as made, made.client() as other:
+        await run(other, "touch x", volumes=["work"])
+        with pytest.raises(ServiceError, match="has no credential"):
+            await other.start_agent(AgentRequest(agent="claude", prompt="x", volume="work"), 20)
+        assert (await other.list_sessions()).sessions == []
+        assert [each.name for each in await other.list_volumes()] == ["work"]
 
 
 async def test_what_agents_keep_for_themselves_comes_last_on_every_page(client: Client) -> None:

@@ -60,7 +60,9 @@ async def test_a_run_that_changed_nothing_left_what_was_there(client: Client) ->
     await wrote(client, "calm", "one")
     idle = await run(client, "true", volumes=["calm"])
     await wrote(client, "calm", "two")
-    assert await seen(client, f"@{idle.run_id}:/in:ro") == "one\n"
+    record = await run(client, "cat /in/x", volumes=[f"calm@{idle.run_id}:/in:ro"])
+    assert await output(client, record) == ("one\n", "")
+    assert record.volumes == ["calm@1:/in:ro"]
 
 
 async def test_what_no_run_left_is_refused(client: Client) -> None:
@@ -71,6 +73,8 @@ async def test_what_no_run_left_is_refused(client: Client) -> None:
         (f"@{both}:/in:ro", "volume_invalid", f"run {both} wrote a1, b1"),
         (f"other@{one}:/in:ro", "volume_invalid", f"run {one} did not write volume 'other'"),
         ("@r-aaaaaaaaaa:/in:ro", "run_unknown", "no run is called"),
+        ("@r-unknown:/in:ro", "run_unknown", "no run is called 'r-unknown'"),
+        ("alone@r-unknown:/in:ro", "tag_unknown", "volume 'alone' has no tag 'r-unknown'"),
         (f"@{one}:/in", "volume_invalid", "volume 'alone' at 1 is the past"),
         (f"@{working.run_id}:/in:ro", "run_unfinished", "is at work still"),
     ):

@@ -1,6 +1,5 @@
 """`hutch agent`: a task for an agent in a sandbox, told as it works; its volume keeps work and session."""
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +11,16 @@ import click
 from hutch.agents import READINGS, read_instructions, read_skills
 from hutch.cli import kinds
 from hutch.cli.arguments import args_option, arguments
-from hutch.cli.changes import tell_workspace
 from hutch.cli.follow import Display, Follower
 from hutch.cli.forks import attempt, forks_of, forks_options
 from hutch.cli.invocation import Invocation, asked
-from hutch.cli.output import cost, duration, json_option, note, print_json, tokens
-from hutch.cli.refusal import report
+from hutch.cli.output import json_option, note, print_json
 from hutch.cli.run import Collecting
 from hutch.cli.story import Story
+from hutch.cli.turn_told import code_of, tell_begun, tell_ended
 from hutch.cli.waiting import Waiting
 from hutch.config.kinds import is_name
 from hutch.errors import HutchError
-from hutch.exit_codes import FAILED, exit_code
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
 from hutch_mcp_tools.events import Events
 from hutch_mcp_tools.run_records import RunRecord
@@ -115,7 +112,7 @@ def agent(
             raise click.UsageError("--session goes on with one session; --forks goes with --volume")
         return attempt(invocation, task.request, forks, detach=detach, as_json=as_json)
     if detach:
-        _print(invocation.call(lambda service: task.begin(service, 0, None)), as_json=as_json)
+        tell_begun(invocation.call(lambda service: task.begin(service, 0, None)), as_json=as_json)
         return 0
 
     def display() -> Display:
@@ -126,10 +123,10 @@ def agent(
         if as_json:
             print_json(session)
         else:
-            _tell(session, run, is_told=not print_id)
+            tell_ended(session, run, task.bounds, is_told=not print_id)
         if print_id and not as_json:
             print(run.run_id)
-        return 128 + signal if signal else _exit_code(session, run)
+        return 128 + signal if signal else code_of(session, run)
 
     return invocation.call(work)
 
@@ -159,6 +156,10 @@ class _NewTask:
     """A task for an agent in a volume."""
 
     request: AgentRequest
+
+    @property
+    def bounds(self) -> TurnBounds:
+        return self.request
 
     async def begin(self, service: SandboxService, wait_s: float, events: Events | None) -> SessionRecord:
         return await service.start_agent(self.request, wait_s, events)
@@ -257,40 +258,3 @@ def _story(invocation: Invocation, name: str, *, aside: bool = False) -> Display
         known = ", ".join(sorted(invocation.config.agents))
         raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
     return Story(READINGS[configured.adapter](), aside=aside)
-
-
-def _print(session: SessionRecord, *, as_json: bool) -> None:
-    if as_json:
-        print_json(session)
-    else:
-        print(session.session_id)
-        place = session.queue_place
-        what = f"it is in the queue, at place {place}" if place else "it is at work"
-        note(f"{what}; follow it: hutch logs -f {session.session_id}")
-
-
-def _tell(session: SessionRecord, run: RunRecord, *, is_told: bool = True) -> None:
-    if session.result is not None and is_told:
-        print(json.dumps(session.result, indent=2))
-    if session.status == "failed":
-        report(session.error or f"the turn ended: {run.status}", f"hutch show {run.run_id}")
-    parts = [_ended(session, run), tokens(run.usage), cost(run.usage)]
-    parts += [f"volume {volume} at snapshot {number}" for volume, number in run.snapshots.items()]
-    note("· " + ", ".join(part for part in parts if part))
-    tell_workspace(run)
-    note(f"· go on: hutch agent {session.agent} --session {session.session_id} '…'")
-
-
-def _ended(session: SessionRecord, run: RunRecord) -> str:
-    word = run.status.replace("_", " ")
-    if run.status == "exited":
-        word = "failed" if session.status == "failed" else "done"
-    elif run.status == "budget":
-        word = "budget spent"
-    return f"{word} after {duration(run.duration_s)}" if run.duration_s is not None else word
-
-
-def _exit_code(session: SessionRecord, run: RunRecord) -> int:
-    if run.status == "exited":
-        return FAILED if session.status == "failed" else 0
-    return exit_code(run)

@@ -21,6 +21,9 @@ def change(invocation: Invocation, file: Path, old: str, new: str, *, dry_run: b
     """Show what changes, and write it unless it is a `dry_run`. Raises HutchError `config_invalid`."""
     from hutch.config import parse, writing
 
+    if new == old:
+        note(f"{file} says so already")
+        return
     print(writing.difference(file, old, new), end="")
     if dry_run:
         parse(new, invocation.env, file)

@@ -24,6 +24,7 @@ _NOT_THERE = ("unresolved",)  # allowed, and no host: misspelled, or this one wa
 def propose(invocation: Invocation, /, *, id_: str, name: str) -> None:
     """Show the smallest network that would have let a run or session do what it did, as a diff."""
     _write(invocation, id_, name, dry_run=True)
+    note(f"to have it so: hutch net accept {id_} --name {name}")
 
 
 @click.command()

@@ -43,11 +43,14 @@ def print_methods(methods: Sequence[Document], chosen: str) -> None:
 
 
 def _cells(method: Document) -> str:
-    """One cell a guarantee: held, or not."""
+    """One cell a guarantee: held, or not; most share the host's kernel, and nothing is wrong with that."""
     cells = []
     for guarantee, head in _COLUMNS.items():
         shown = method["guarantees"].get(guarantee)
         is_held = bool(shown and shown["held"])
+        if guarantee is Guarantee.KERNEL and not is_held:
+            cells.append("host's")
+            continue
         cells.append(
             click.style(("held" if is_held else "-").ljust(len(head)), fg="green" if is_held else "yellow")
         )

@@ -182,6 +182,7 @@ class Agent:
     model: Annotated[str, Text()] = ""  # "": the agent's own default
     network: Annotated[str, Text()] = "anthropic"  # names, with commas between them
     base_url: Annotated[str, URL] = ""  # "": the agent's own
+    needs_key: Annotated[bool, Flag()] = True  # False: what is at `base_url` asks for none
     secrets: Annotated[tuple[str, ...], Each(Text())] = ("anthropic",)
     pass_env: Annotated[tuple[str, ...], Each(_VARIABLE)] = ()
     memory_bytes: Annotated[int, Size(64 * _MIB, key="memory")] = 4 * _GIB

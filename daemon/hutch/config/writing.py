@@ -81,15 +81,15 @@ def _granted(document: tomlkit.TOMLDocument, key: str) -> Array:
 
 def _read(text: str) -> tomlkit.TOMLDocument:
     try:
-        return tomlkit.parse(text)
+        return tomlkit.parse(text if not text or text.endswith("\n") else f"{text}\n")
     except TOMLKitError as error:
         raise HutchError("config_invalid", f"the configuration is not TOML: {error}") from None
 
 
 def difference(file: Path, old: str, new: str) -> str:
     """Return what changes, as people read it."""
-    lines = (old.splitlines(keepends=True), new.splitlines(keepends=True))
-    return "".join(difflib.unified_diff(*lines, str(file), str(file)))
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), str(file), str(file), lineterm="")
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def write(file: Path, text: str, env: Mapping[str, str]) -> None:

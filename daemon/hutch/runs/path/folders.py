@@ -130,7 +130,7 @@ class Folders:
 async def folders_of(
     rooms: PathRooms, plan: Plan, holder: str, may_wait: Callable[[str], bool]
 ) -> AsyncGenerator[Folders]:
-    """Hold the volumes of a run for the length of the block. Forks that it makes go if it fails unused.
+    """Hold the volumes of a run for the length of the block. What it makes of them goes if it fails unused.
 
     `may_wait` is told what it waits for, again and again, and says whether anybody still wants it.
 
@@ -151,6 +151,7 @@ async def folders_of(
                 made.append(name)
             if mount.writable:
                 lease = await _held(stack, volumes, name, holder, plan.volume_wait_s, may_wait)
+                made += [name] if lease.has_made else []
                 folders.paths[mount.key] = await volumes.check_out(lease)
                 folders._leases[mount.name] = lease
             else:
@@ -168,7 +169,7 @@ async def _refuse_unreadable(rooms: PathRooms, plan: Plan) -> None:
 
 @asynccontextmanager
 async def _unmade_unless_used(volumes: Volumes, made: Sequence[VolumeName]) -> AsyncGenerator[None]:
-    """Remove forks in which nothing was ever written, if the block fails: its run did not come to work."""
+    """Remove those in which nothing was ever written, if the block fails: its run did not come to work."""
     try:
         yield
     except BaseException:

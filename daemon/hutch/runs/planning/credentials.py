@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hutch.agents import Agent
+from hutch.config import Agent as AgentConfig
 from hutch.config import Config, Secret
+from hutch.destinations import is_loopback
 from hutch.errors import HutchError
 
 
@@ -18,7 +21,7 @@ def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True)
         return None
     there = [variable for variable in agent.secrets if variable in os.environ]
     own = [config.secrets[secret] for secret in settings.secrets] if has_egress else []
-    if settings.base_url or set(there) & set(settings.pass_env) or any(map(_is_there, own)):
+    if _asks_for_none(settings) or set(there) & set(settings.pass_env) or any(map(_is_there, own)):
         return None
     if there and not has_egress:
         return HutchError(
@@ -33,11 +36,19 @@ def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True)
             f'name its secret in [agents.{name}], as in secrets = ["{_taking(config, there[0])}"], then: '
             "hutch stop --daemon",
         )
+    gateway = settings.base_url
+    or_none = f"; if {gateway} asks for none: needs_key = false in [agents.{name}]" if gateway else ""
     return HutchError(
         "agent_keyless",
         f"{agent.name} has no credential: the daemon's environment has none of {', '.join(agent.secrets)}",
-        "set one, then let the daemon take it up: hutch stop --daemon, and try again",
+        f"set one, then let the daemon take it up: hutch stop --daemon, and try again{or_none}",
     )
+
+
+def _asks_for_none(settings: AgentConfig) -> bool:
+    """Whether its model is a gateway that asks for no key: as configured, or likely, being on this host."""
+    host = urlsplit(settings.base_url).hostname or ""
+    return bool(host) and (not settings.needs_key or host == "localhost" or is_loopback(host))
 
 
 def _taking(config: Config, variable: str) -> str:

@@ -9,10 +9,15 @@ from datetime import UTC, datetime
 
 from hutch.errors import HutchError
 from hutch.mounts import read_mount
+from hutch.runs.rooms import Rooms
 from hutch.runs.runs import Runs
 from hutch.state import Run
 
-_LEFT = re.compile(r"(?P<new>[^:=@]+=)?(?P<name>[^:=]*)@(?P<run>r-[a-z0-9]{10})(?P<rest>(?::.*)?)", re.DOTALL)
+# Behind a name only a whole id is a run's: a tag may be called like the beginning of one
+_LEFT = re.compile(
+    r"(?P<new>[^:=@]+=)?(?:(?P<name>[^:=]+)@(?P<run>r-[a-z0-9]{10})|@(?P<only>r-[a-z0-9]+))(?P<rest>(?::.*)?)",
+    re.DOTALL,
+)
 
 
 async def as_left(
@@ -20,7 +25,8 @@ async def as_left(
 ) -> list[str]:
     """Return the volumes with the snapshots that runs stand for.
 
-    Raises HutchError `run_unknown`, `run_unfinished`, `volume_invalid`, and what `read_mount` raises.
+    Raises HutchError `run_unknown`, `run_unfinished`, `volume_invalid`, what `read_mount` raises, and what
+    the storage engine says of a volume that is gone.
     """
     workspace = runs.rooms.config.daemon.workspace
     resolved = []
@@ -28,10 +34,9 @@ async def as_left(
         if (found := _LEFT.fullmatch(text)) is None:
             resolved.append(text)
             continue
-        run = await runs.find(found["run"], principal)
-        name = found["name"] and read_mount(f"{found['name']}:ro", args, workspace).name
-        name = name or _only(run)
-        resolved.append(f"{found['new'] or ''}{name}@{_at(run, name)}{found['rest']}")
+        run = await runs.find(found["run"] or found["only"], principal)
+        name = read_mount(f"{found['name']}:ro", args, workspace).name if found["name"] else _only(run)
+        resolved.append(f"{found['new'] or ''}{name}@{await _at(runs.rooms, run, name)}{found['rest']}")
     return resolved
 
 
@@ -43,12 +48,12 @@ def _only(run: Run) -> str:
     return written[0]
 
 
-def _at(run: Run, name: str) -> str:
+async def _at(rooms: Rooms, run: Run, name: str) -> int:
     if not run.is_ended or name in run.unsynced:
         told = "is at work still" if not run.is_ended else f"has not stored volume {name!r} yet"
         raise HutchError("run_unfinished", f"run {run.id} {told}", f"wait for it; see: hutch show {run.id}")
     if name in run.snapshots:
-        return str(run.snapshots[name])
+        return run.snapshots[name]
     if name not in _written(run):
         raise HutchError(
             "volume_invalid",
@@ -56,7 +61,8 @@ def _at(run: Run, name: str) -> str:
             f"it wrote {', '.join(_written(run)) or 'none'}",
         )
     assert run.ended_at is not None  # it changed nothing: what was there at its end
-    return datetime.fromtimestamp(run.ended_at, UTC).isoformat()
+    then = datetime.fromtimestamp(run.ended_at, UTC).isoformat()
+    return (await rooms.volumes.contents(rooms.volume(name), then)).snapshot
 
 
 def _written(run: Run) -> list[str]:

@@ -42,7 +42,12 @@ class AgentSessions:
         said = request.model_dump(mode="json", include=set(_STORED))
         changes = {name: value for name, value in said.items() if value}
         session = replace(session, name=request.name or session.name, request={**session.request, **changes})
-        return await self._turn(session, request, fork)
+        try:
+            return await self._turn(session, request, fork)
+        except HutchError:
+            if known is None:
+                await self._forget_unused(session.id)
+            raise
 
     async def send(self, session: Session, message: str, bounds: TurnBounds) -> Session:
         """Give an agent its next prompt."""
@@ -64,6 +69,12 @@ class AgentSessions:
             session = replace(session, status="ended", updated_at=time.time())
             await self._rooms.state.put_session(session)
         return session
+
+    async def _forget_unused(self, session_id: str) -> None:
+        """Leave nothing of a session whose first turn was refused."""
+        await self.turns.settled(session_id)
+        if self.turns.of(session_id) is None:
+            await self._rooms.state.forget_session(session_id)
 
     async def _turn(
         self, session: Session, request: AgentRequest, fork: VolumeMount | None = None

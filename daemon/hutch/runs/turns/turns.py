@@ -14,6 +14,7 @@ from hutch.policy import Plan, Wish
 from hutch.runs.path.door import servers_of, with_door
 from hutch.runs.path.folders import refuse_fork
 from hutch.runs.path.live import LiveRun
+from hutch.runs.planning.credentials import keyless
 from hutch.runs.planning.planning import plan_for
 from hutch.runs.rooms import PathRooms, new_id
 from hutch.runs.turns.references import References, secrets_of
@@ -32,6 +33,21 @@ def find_agent(rooms: PathRooms, name: str) -> Agent:
         known = ", ".join(sorted(rooms.agents)) or "none"
         raise HutchError("agent_unknown", f"no agent is called {name!r}", f"known: {known}")
     return find()
+
+
+async def refuse_keyless(rooms: PathRooms, agent: Agent, name: str, plan: Plan) -> None:
+    """Raise HutchError `agent_keyless` where nothing can hold a login: the volume is yet to be made."""
+    has_egress = not isinstance(rooms.launchers[plan.method], AgentLauncher)
+    home = plan.volumes[0]
+    refusal = keyless(rooms.config, name, agent, has_egress=has_egress)
+    if refusal is None or home.source:  # a fork has what it is made from
+        return
+    try:
+        await rooms.volumes.info(rooms.volume(home.name))
+    except HutchError as error:
+        if error.code == "volume_unknown":
+            raise refusal from None
+        raise
 
 
 async def with_volume(

@@ -25,7 +25,7 @@ from hutch.runs.runs import Runs
 from hutch.runs.turns.bundles import with_bundles
 from hutch.runs.turns.line import Line
 from hutch.runs.turns.retrying import is_passing, pause_s
-from hutch.runs.turns.turns import find_agent, plan_turn, work_of
+from hutch.runs.turns.turns import find_agent, plan_turn, refuse_keyless, work_of
 from hutch.state import Run, RunStatus, Session, SessionStatus, Turn
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.events import Events
@@ -77,17 +77,15 @@ class Turns:
 
         Raises what the plan refuses, and HutchError `session_busy`, `busy`, `closing`, `state_failed`.
         """
-        self._refuse_busy(session)
-        self._planned.add(session.id)
-        try:
-            find_agent(self._rooms, request.agent)
+        with self.held_idle(session.id):
+            self._refuse_busy(session.principal)
+            agent = find_agent(self._rooms, request.agent)
             whole = await with_bundles(self._rooms.config, request)  # refused here rather than in the queue
             plan = await self._plan(session, whole, turn)
+            await refuse_keyless(self._rooms, agent, request.agent, plan)
             await self._rooms.state.put_session(session)
             await self._rooms.state.put_turn(turn)
             live = await self._enlist(turn, plan)
-        finally:
-            self._planned.discard(session.id)
         self._take_up(turn, live, plan)
         return live
 
@@ -140,11 +138,10 @@ class Turns:
 
     # The way of one turn ------------------------------------------------------------
 
-    def _refuse_busy(self, session: Session) -> None:
+    def _refuse_busy(self, principal: str) -> None:
         self._runs.refuse_closing()
-        self._refuse_at_work(session.id)
         most = self._rooms.config.policy.max_queued_turns
-        if self._line.waiting(session.principal) >= most:
+        if self._line.waiting(principal) >= most:
             raise HutchError("busy", f"{most} turns wait already", "wait for one to end; see: hutch ps")
 
     def _refuse_at_work(self, session_id: str) -> None:

@@ -36,12 +36,20 @@ class Lease:
     """The right to write one volume, renewed until its `async with` ends. `lost`: it was taken over."""
 
     def __init__(
-        self, name: VolumeName, record: LeaseRecord, tag: str, renewed_at: float, *, was_left: bool
+        self,
+        name: VolumeName,
+        record: LeaseRecord,
+        tag: str,
+        renewed_at: float,
+        *,
+        was_left: bool,
+        has_made: bool,
     ) -> None:
         self.name = name
         self.record = record
         self.renewed_at = renewed_at  # on the holder's monotonic clock
         self.was_left = was_left  # by a holder that had not given it back
+        self.has_made = has_made  # there was no such volume before
         self.in_doubt = False  # an entry put under it may still arrive (invariant 5)
         self.lost = anyio.Event()
         self._tag = tag
@@ -205,7 +213,9 @@ class Leases:
         except BaseException:
             self._contention.left.add((record.volume, record.token))  # it may stand there, or may yet arrive
             raise
-        return Lease(name, record, tag, asked_at, was_left=old is not None and old.holder is not None)
+        was_left = old is not None and old.holder is not None
+        has_made = old is None or old.removed_at is not None
+        return Lease(name, record, tag, asked_at, was_left=was_left, has_made=has_made)
 
     async def _keep(self, lease: Lease) -> None:
         """Renew until cancelled, or until the lease is lost. A store that is away is asked again."""

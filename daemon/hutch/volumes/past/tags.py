@@ -94,7 +94,7 @@ class Tags:
             raise HutchError(
                 "tag_unknown",
                 f"volume '{volume.name}' has no tag '{label}'",
-                f"its tags: {labels}; a time is written 2026-11-20T10:00, an age 2h",
+                f"its tags: {labels}; a time is written 2026-11-20T10:00, an age 2h, a run by its whole id",
             ) from None
 
     async def all(self, volume: Identity) -> tuple[Tag, ...]:
