@@ -21,7 +21,7 @@ def main(words: Sequence[str]) -> int:
     """Return the exit status."""
     _NOTED.unlink(missing_ok=True)
     status = _pytest(words)
-    failed = sorted(json.loads(_NOTED.read_bytes())) if _NOTED.exists() else []
+    failed = [_name(noted) for noted in sorted(json.loads(_NOTED.read_bytes()))] if _NOTED.exists() else []
     if status != _FAILED or not failed or len(failed) > _MOST:
         return status
     if any(name.startswith(_GUARANTEES) for name in failed):
@@ -30,6 +30,12 @@ def main(words: Sequence[str]) -> int:
     status = _pytest(["-n", "0", *failed])
     print(f"tests: passed at their second try only: {' '.join(failed)}" if status == 0 else "", flush=True)
     return status
+
+
+def _name(noted: str) -> str:
+    """A test's own name: shared between processes, it is noted with its group behind it."""
+    name, _, group = noted.rpartition("@")
+    return name if name and "]" not in group else noted
 
 
 def _pytest(words: Sequence[str]) -> int:

@@ -14,11 +14,31 @@ def test_it():
     been = Path(__file__).with_suffix(".been")
     assert been.exists() or been.touch()
 """
+_OF_AN_ADDRESS = """
+import pytest
+
+@pytest.mark.parametrize("address", ["a@b"])
+def test_of(address):
+    been = Path(__file__).with_suffix(".too")
+    assert been.exists() or been.touch()
+"""
+_GROUPED = """
+from _pytest.nodeid import NodeId
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item._id = NodeId.parse(f"{item.nodeid}@a/group of it")
+"""
 
 
 @pytest.mark.parametrize(
     ("files", "status", "said"),
     [
+        (
+            {"conftest.py": _GROUPED, "tests/cli/test_a.py": _FAILS_ONCE + _OF_AN_ADDRESS},
+            0,
+            "at their second try only: tests/cli/test_a.py::test_it tests/cli/test_a.py::test_of[a@b]",
+        ),
         (
             {"tests/cli/test_a.py": _FAILS_ONCE},
             0,

@@ -39,7 +39,12 @@ from support.daemon import Daemon, daemon, scripted_model
 from support.daemon_stores import s3_config
 from support.needs import need
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.apart("agent", "world"),
+    pytest.mark.timeout(240),
+]
 _OTHER_METHOD = '\n[methods.nsjail]\nkind = "nsjail"\n'
 _LEASE_S = 3  # of a host that is lost
 _MACHINE = (

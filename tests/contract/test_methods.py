@@ -104,19 +104,24 @@ def test_no_case_is_left_out(document: dict[str, Any]) -> None:
     assert [one["case"] for one in document["cases"]] == [case.key for case in CASES]
 
 
-def test_podman_without_root_holds_what_needs_no_control_group() -> None:
-    who(ORDINARY_USER)
-    podman = next(one for one in METHODS if one.name == "podman")
-    code, out, err = _tested(podman, ORDINARY_USER)
+_BY_NAME = {method.name: method for method in METHODS}
+
+
+@pytest.mark.parametrize(
+    ("method", "user"), [(_BY_NAME["podman"], ORDINARY_USER)], indirect=True, ids=["podman"]
+)
+def test_podman_without_root_holds_what_needs_no_control_group(method: Method, user: str) -> None:
+    who(user)
+    code, out, err = _tested(method, user)
     need("podman" if os.geteuid() == 0 else "", code != NO_SANDBOX, "podman", "scripts/install-methods")
     assert code == 0, err
     held = {name for name, shown in json.loads(out)["guarantees"].items() if shown["held"]}
     assert held >= {"filesystem", "network", "processes", "syscalls", "disk"}
 
 
-def test_a_method_that_isolates_nothing_is_refused_and_starts_nothing() -> None:
-    bare = next(one for one in METHODS if one.name == "bare")
-    code, out, err = _tested(bare, ROOT_USER if os.geteuid() == 0 else ORDINARY_USER)
+@pytest.mark.parametrize("method", [_BY_NAME["bare"]], indirect=True, ids=["bare"])
+def test_a_method_that_isolates_nothing_is_refused_and_starts_nothing(method: Method, user: str) -> None:
+    code, out, err = _tested(method, user)
     assert code == 0, err
     by_case = {one["case"]: one["outcome"] for one in json.loads(out)["cases"]}
     assert {key for key, outcome in by_case.items() if outcome == "held"} <= {

@@ -15,7 +15,7 @@ from support.daemon import Daemon, output, run
 from support.kept_methods import KEPT, daemon_with
 from support.left_behind import left_behind, saying
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("house"), pytest.mark.timeout(120)]
 _COUNT = "while true; do echo x; sleep 0.02; done"
 
 

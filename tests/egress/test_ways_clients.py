@@ -16,7 +16,7 @@ from support.public_net import PublicNet, public_net
 from support.shelves import fill
 from support.ways_out import Sandboxes
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("launcher")]
 
 GIT = """
 git clone -q https://api.example.org/repo.git cloned && cat cloned/README

@@ -25,6 +25,7 @@ from support.launcher_methods import (
     spec,
 )
 
+pytestmark = pytest.mark.apart("launcher")
 OPEN_FDS = """
 import os
 def is_open(fd):

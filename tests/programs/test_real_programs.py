@@ -14,7 +14,7 @@ from support.contract_column import who
 from support.daemon import output, run
 from support.kept_methods import PLACES, daemon_with, label, named
 
-pytestmark = pytest.mark.slow  # real sandboxes and package managers
+pytestmark = [pytest.mark.slow, pytest.mark.apart("box")]  # real sandboxes and package managers
 
 _WHEEL = "greeting-1.0-py3-none-any.whl"
 _WHEEL_FILES = {
