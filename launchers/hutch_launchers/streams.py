@@ -8,12 +8,25 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.lowlevel import checkpoint
 
 
-class PipeReader(ByteReceiveStream):
-    """The reading end of a pipe. Takes over `fd`."""
-
+class _PipeEnd:
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
+
+    def close(self) -> None:
+        """Close at once; who waits to receive or to send gets a ClosedResourceError. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            anyio.notify_closing(fd)
+            os.close(fd)
+
+    async def aclose(self) -> None:
+        self.close()
+        await checkpoint()
+
+
+class PipeReader(_PipeEnd, ByteReceiveStream):
+    """The reading end of a pipe. Takes over `fd`."""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         await checkpoint()
@@ -37,23 +50,9 @@ class PipeReader(ByteReceiveStream):
                     data += part
         return data
 
-    def close(self) -> None:
-        """Close at once; a waiting `receive` raises ClosedResourceError. Idempotent."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            _close(fd)
 
-    async def aclose(self) -> None:
-        self.close()
-        await checkpoint()
-
-
-class PipeWriter(ByteSendStream):
+class PipeWriter(_PipeEnd, ByteSendStream):
     """The writing end of a pipe. Takes over `fd`."""
-
-    def __init__(self, fd: int) -> None:
-        os.set_blocking(fd, False)
-        self._fd = fd
 
     async def send(self, item: bytes) -> None:
         await checkpoint()
@@ -67,18 +66,3 @@ class PipeWriter(ByteSendStream):
                 await anyio.wait_writable(self._fd)
             except BrokenPipeError as error:
                 raise anyio.BrokenResourceError from error
-
-    def close(self) -> None:
-        """Close at once; a waiting `send` raises ClosedResourceError. Idempotent."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            _close(fd)
-
-    async def aclose(self) -> None:
-        self.close()
-        await checkpoint()
-
-
-def _close(fd: int) -> None:
-    anyio.notify_closing(fd)
-    os.close(fd)

@@ -1,7 +1,6 @@
 """Gemini CLI itself, in a sandbox with one way out, driven by the scripted model. Each turn takes seconds."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from hutch.agents import (
 )
 from hutch.agents.stored import new_uuid
 from support import adder
-from support.agent_sandbox import Model, gemini_program, run, scripted_model, turn
+from support.agent_sandbox import Model, gemini_program, run, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -36,17 +35,6 @@ MODEL = "gemini-2.5-pro"
 TURN = {"input": 1000, "output": 50, "cache_read": 200}
 ONE_CALL = Usage(1000, 50, 200)
 KEY = {"GEMINI_API_KEY": "any word"}
-
-
-@pytest.fixture
-async def model(tmp_path: Path) -> AsyncIterator[Model]:
-    async with scripted_model(tmp_path / "model") as model:
-        yield model
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    return tmp_path / "volume"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """OpenCode itself, in a sandbox with one way out, driven by the scripted model. Each turn takes seconds."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from hutch.agents import (
     find_session,
 )
 from support import adder
-from support.agent_sandbox import Model, opencode_binary, run, scripted_model, turn
+from support.agent_sandbox import Model, opencode_binary, run, turn
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -35,17 +34,6 @@ MODEL = "anthropic/claude-opus-5-5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}
 OPENAI = {"OPENAI_API_KEY": "any word"}
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at its own list price
-
-
-@pytest.fixture
-async def model(tmp_path: Path) -> AsyncIterator[Model]:
-    async with scripted_model(tmp_path / "model") as model:
-        yield model
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    return tmp_path / "volume"
 
 
 @pytest.fixture

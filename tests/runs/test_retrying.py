@@ -4,7 +4,7 @@ import pytest
 
 from hutch.runs.turns.retrying import LONGEST_S, is_passing, pause_s
 from hutch.state import Run
-from hutch.state.records import RunStatus
+from hutch_mcp_tools.run_records import RunStatus
 
 
 def run(status: RunStatus, **turn: object) -> Run:

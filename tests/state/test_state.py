@@ -8,8 +8,9 @@ from hutch.errors import HutchError
 from hutch.runs.lookup import find_session
 from hutch.state import Connection, Run, Session, Tokens, Traffic
 from hutch.state.migrate import steps
-from hutch.state.records import RunStatus, SessionTotals
+from hutch.state.records import SessionTotals
 from hutch.state.store import open_state
+from hutch_mcp_tools.run_records import RunStatus
 
 RUN = Run(
     id="r-1",

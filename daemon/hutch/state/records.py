@@ -5,26 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hutch.config import OWNER
+from hutch_mcp_tools.run_records import RunStatus
+from hutch_mcp_tools.session_records import SessionStatus
 
-RunStatus = Literal[
-    "queued",
-    "starting",
-    "running",
-    "suspended",
-    "exited",
-    "timed_out",
-    "oom",
-    "pids",
-    "disk_full",
-    "output_limit",
-    "budget",
-    "killed",
-    "cancelled",
-    "failed",
-    "lost",
-]
 SessionKind = Literal["agent", "sandbox"]
-SessionStatus = Literal["queued", "running", "suspended", "idle", "failed", "ended", "lost"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
 from hutch.state.groups import GroupRows
 from hutch.state.migrate import migrate
-from hutch.state.records import AccessToken, Connection, Run, Session, SessionStatus, SessionTotals, Tokens
+from hutch.state.records import AccessToken, Connection, Run, Session, SessionTotals, Tokens
 from hutch.state.turns import TurnRows
 from hutch.state.usage import UsageRows
+from hutch_mcp_tools.session_records import SessionStatus
 
 Table = Literal["runs", "sessions"]
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,6 @@ from signal import SIGKILL
 
 import anyio
 import anyio.to_thread
-from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from hutch_launchers.commands import check_command, check_run_id
 from hutch_launchers.containers.container import Blank, Dressed, start_blank
@@ -20,11 +19,11 @@ from hutch_launchers.containers.own_python import foreign_interpreter
 from hutch_launchers.containers.places import forget_orphans, remove
 from hutch_launchers.containers.pool import Pool, find_pool
 from hutch_launchers.containers.skeleton import SKELETON, image_name, make_skeleton
-from hutch_launchers.freezer import Freezer
 from hutch_launchers.hosts import is_address
 from hutch_launchers.interpreter import find_interpreter
 from hutch_launchers.kept import Kept
-from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess, Suspendable
+from hutch_launchers.launcher import KeptSandbox, LauncherError, SandboxProcess
+from hutch_launchers.outer_process import OuterProcess
 from hutch_launchers.sources import check_target, open_sources
 from hutch_launchers.spec import Command, ExitStatus, Limits, Mount, SandboxSpec
 from hutch_launchers.system_view import GID, UID, look
@@ -89,11 +88,12 @@ async def _ended(dressed: Dressed) -> ExitStatus:
     return dressed.group.mark(ExitStatus(code=None, signal=SIGKILL))
 
 
-class ContainerProcess:
+class ContainerProcess(OuterProcess):
     """The one command of a container: its end is the container's."""
 
     def __init__(self, process: SandboxProcess, dressed: Dressed) -> None:
-        self._process, self._dressed = process, dressed
+        super().__init__(process)
+        self._dressed = dressed
 
     @property
     def has_group(self) -> bool:
@@ -104,37 +104,15 @@ class ContainerProcess:
     def pid(self) -> int | None:
         return self._dressed.pid
 
-    @property
-    def stdin(self) -> ByteSendStream:
-        return self._process.stdin
-
-    @property
-    def stdout(self) -> ByteReceiveStream:
-        return self._process.stdout
-
-    @property
-    def stderr(self) -> ByteReceiveStream:
-        return self._process.stderr
-
     async def wait(self) -> ExitStatus:
         try:
-            return await self._process.wait()
+            return await super().wait()
         except LauncherError:  # the sandbox as a whole has ended, and the command with it
             return await _ended(self._dressed)
 
-    async def interrupt(self) -> None:
-        await self._process.interrupt()
-
     async def stop(self, grace_s: float) -> None:
-        await self._process.stop(grace_s)
+        await super().stop(grace_s)
         await self._dressed.kill()
-
-    @property
-    def freezer(self) -> Freezer:
-        return self._process.freezer if isinstance(self._process, Suspendable) else Freezer(None)
-
-    def frozen(self) -> AbstractAsyncContextManager[bool]:
-        return self._process.frozen()
 
 
 @asynccontextmanager

@@ -39,10 +39,11 @@ from hutch.runs.rooms import PathRooms
 from hutch.runs.turns.judging import judged
 from hutch.runs.turns.patience import Patience
 from hutch.runs.turns.references import References
-from hutch.state import Session, SessionStatus, Tokens
+from hutch.state import Session, Tokens
 from hutch.supervisor import Ended, Stream
 from hutch_launchers.launcher import AgentLauncher
 from hutch_launchers.spec import Mount
+from hutch_mcp_tools.session_records import SessionStatus
 
 logger = logging.getLogger(__name__)
 

@@ -26,9 +26,11 @@ from hutch.runs.turns.bundles import with_bundles
 from hutch.runs.turns.line import Line
 from hutch.runs.turns.retrying import is_passing, pause_s
 from hutch.runs.turns.turns import find_agent, plan_turn, refuse_keyless, work_of
-from hutch.state import Run, RunStatus, Session, SessionStatus, Turn
+from hutch.state import Run, Session, Turn
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.events import Events
+from hutch_mcp_tools.run_records import RunStatus
+from hutch_mcp_tools.session_records import SessionStatus
 
 SLACK_S = 10.0  # for a run that has ended to be written down
 _LEAST_S = 1.0  # of a run

@@ -76,11 +76,7 @@ class History:
         try:
             return await self.own_checkpoint(State(*volume, number))
         except NotFoundError:
-            raise HutchError(
-                "snapshot_unknown",
-                f"volume '{volume.name}' has no snapshot {number}",
-                f"see: hutch volume log {volume.name}",
-            ) from None
+            raise no_snapshot(volume, number) from None
 
     async def header(self, volume: Identity, number: int) -> Header:
         """An entry's header. Raises NotFoundError."""
@@ -241,3 +237,12 @@ def fork_point(state: State) -> ForkPoint | None:
     if state.hash is None:
         return state.fork  # a fork that has no entry of its own is what its parent is
     return ForkPoint(state.identity, state.number, state.hash)
+
+
+def no_snapshot(volume: Identity, number: int) -> HutchError:
+    """What whoever asks for a snapshot is told that is not there."""
+    return HutchError(
+        "snapshot_unknown",
+        f"volume '{volume.name}' has no snapshot {number}",
+        f"see: hutch volume log {volume.name}",
+    )

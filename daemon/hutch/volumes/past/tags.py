@@ -7,7 +7,7 @@ from datetime import datetime
 from hutch.errors import HutchError
 from hutch.volumes.clock import Clock
 from hutch.volumes.failures import ConflictError, DamagedError, NotFoundError
-from hutch.volumes.log.history import History
+from hutch.volumes.log.history import History, no_snapshot
 from hutch.volumes.log.lines import opened_line, sealed_line
 from hutch.volumes.names import Identity
 from hutch.volumes.past.keeping import Keeping
@@ -73,11 +73,7 @@ class Tags:
         try:
             await self._history.header(volume, number)
         except NotFoundError:
-            raise HutchError(
-                "snapshot_unknown",
-                f"volume '{volume.name}' has no snapshot {number}",
-                f"see: hutch volume log {volume.name}",
-            ) from None
+            raise no_snapshot(volume, number) from None
 
     async def delete(self, volume: Identity, label: str) -> None:
         """Take a name away. Raises HutchError `tag_unknown`."""
