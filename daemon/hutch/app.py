@@ -7,7 +7,7 @@ import signal
 import socket
 from collections import ChainMap
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,10 +104,10 @@ async def open_rooms(config: Config) -> AsyncGenerator[Rooms]:
     async with open_volumes(config) as (store, volumes):
         await volumes.make_room(_STATE_BYTES)
         database = open_state(config.daemon.state / "state.db")
-        async with database as state, alerting(config.alerts) as state.watch:
-            with closing(Deadlines(config.methods, config.daemon.state / _KEEPER)) as deadlines:
-                parts = _parts(config, store, volumes, state, deadlines)
-                yield Rooms(**parts, logs=config.daemon.state / "runs", access=Access(config, state))
+        deadlines = Deadlines(config.methods, config.daemon.state / _KEEPER)
+        async with database as state, alerting(config.alerts) as state.watch, aclosing(deadlines):
+            parts = _parts(config, store, volumes, state, deadlines)
+            yield Rooms(**parts, logs=config.daemon.state / "runs", access=Access(config, state))
 
 
 @asynccontextmanager
@@ -124,10 +124,10 @@ async def open_path(
     If we are killed, its deadline is kept for it by a process that listens at `keeper`. `others` knows what
     is spent of budgets that other runs share.
     """
-    async with open_volumes(config) as (store, volumes):
-        with closing(Deadlines(config.methods, keeper)) as deadlines:
-            parts = _parts(config, store, volumes, journal, deadlines)
-            yield PathRooms(**parts, logs=logs, access=access, others=others)
+    deadlines = Deadlines(config.methods, keeper)
+    async with open_volumes(config) as (store, volumes), aclosing(deadlines):
+        parts = _parts(config, store, volumes, journal, deadlines)
+        yield PathRooms(**parts, logs=logs, access=access, others=others)
 
 
 def _parts(

@@ -154,7 +154,7 @@ async def test_a_keeper_is_told_to_go_before_it_looks_and_though_its_pipe_is_gon
     let_keeper_go(tmp_path / "keeper")
     (tmp_path / "keeper").unlink()
     let_keeper_go(tmp_path / "keeper")
-    deadlines.close()  # as if we had died
+    await deadlines.aclose()  # as if we had died
     keeper.send_signal(signal.SIGCONT)
     assert keeper.wait(20) == 0
 
@@ -172,5 +172,5 @@ async def test_a_keeper_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> 
         deadlines.drop(f"r-{number}")
     last = deadlines._process
     assert last is not None
-    deadlines.close()
+    await deadlines.aclose()
     assert last.returncode == 0

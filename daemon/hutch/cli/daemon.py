@@ -16,10 +16,10 @@ def serve(invocation: Invocation, /) -> None:
 
     from hutch import app
     from hutch.runner.server import runner_server
-    from hutch.volumes import prepare_store
+    from hutch.runs.upkeep.storage import prepare
 
     config = invocation.config
-    prepare_store(config.storage.url)
+    prepare(config)
     with runner_server() as server:
         anyio.run(app.serve, config, server)
 

@@ -11,6 +11,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import anyio
+
 from hutch.config import Method
 
 logger = logging.getLogger(__name__)
@@ -56,15 +58,23 @@ class Deadlines:
         if self._lines.pop(key, None) is not None:
             self._tell(_line({"id": key}))
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let the keeper go. What has not ended by now is left to it."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
             if not self._lines:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_LEAVES_S)
+                await self._left(self._process)
                 self._listens_at.unlink(missing_ok=True)
+
+    async def _left(self, keeper: subprocess.Popen[bytes]) -> None:
+        end = os.pidfd_open(keeper.pid)
+        try:
+            with anyio.move_on_after(_LEAVES_S, shield=True):
+                await anyio.wait_readable(end)
+        finally:
+            os.close(end)
+        keeper.poll()
 
     def _argv(self, method: str, target: str) -> list[str]:
         made = self._methods[method]

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 _LOOK_MS = 500  # a time to wait for does not go on while the host sleeps, and deadlines do
-_NAP_S = 0.1
+_NAP_MS = 100
 _MOST = 1 << 20  # bytes; what the pipe holds
 
 
@@ -42,11 +42,13 @@ def main() -> None:
 
 def _heard() -> Iterator[bytes]:
     """The lines of the input, some at a time: to be woken for each would be a part of each run's cost."""
+    over = select.poll()
+    over.register(sys.stdin, 0)  # which wakes at the end of the input, and not for a line
     rest = b""  # at the end: the daemon died in the middle of a word
     while data := os.read(sys.stdin.fileno(), _MOST):
         *lines, rest = (rest + data).split(b"\n")
         yield from lines
-        time.sleep(_NAP_S)
+        over.poll(_NAP_MS)
 
 
 def _act(kept: dict[str, dict[str, object]], told: int) -> None:

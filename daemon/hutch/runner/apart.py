@@ -67,12 +67,11 @@ class _Apart:
             async with anyio.create_task_group() as group, self._control.listening(socket):
                 group.start_soon(self._obey_signals)
                 group.start_soon(self._file.keep_writing)
-                code = await self._take()
-                self._tell(Ended(exit_code=code))
+                await self._take()
                 await self._file.written()
                 group.cancel_scope.cancel()
 
-    async def _take(self) -> int:
+    async def _take(self) -> None:
         journal = JobJournal(self._tell)
         access = Principals(self.config, self._shares_with)
         logs = self.config.daemon.state / "runs"
@@ -81,11 +80,16 @@ class _Apart:
             async with opened as rooms:
                 self._control.rooms = rooms
                 preparing = Preparing(rooms, self.job, self.folder.run_id, journal, self._stop)
-                return await take_job(preparing, self.folder, self._beside)
+                code = await take_job(preparing, self.folder, self._beside)
+                self._end(code)  # nobody has to wait until our store is closed
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told as an event
             refused = plain(error)
             self._tell(Final(error=failure(refused)))
-            return exit_code_of(refused.code)
+            self._end(exit_code_of(refused.code))
+
+    def _end(self, code: int) -> None:
+        self._tell(Ended(exit_code=code))
+        self._control.hurry()
 
     @asynccontextmanager
     async def _beside(self, live: TellingRun) -> AsyncGenerator[None]:

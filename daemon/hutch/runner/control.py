@@ -38,6 +38,7 @@ class Control:
     _came: anyio.Event = field(default_factory=anyio.Event)
     _settled: list[int] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)
+    _hurries: anyio.Event = field(default_factory=anyio.Event)
 
     @asynccontextmanager
     async def listening(self, socket: Path) -> AsyncGenerator[None]:
@@ -56,6 +57,10 @@ class Control:
     def wake(self) -> None:
         """There is news: an event, or output."""
         self._news.set()
+
+    def hurry(self) -> None:
+        """The last news is there: no pause between two signs any more."""
+        self._hurries.set()
 
     # What the daemon is asked ------------------------------------------------------------
 
@@ -120,7 +125,8 @@ class Control:
             if self._daemon is not None:
                 settled, self._settled = self._settled, []
                 await self._daemon.tell("news", settled=settled)  # another daemon holds nothing back for us
-            await anyio.sleep(_BETWEEN_S)
+            with anyio.move_on_after(_BETWEEN_S):
+                await self._hurries.wait()
 
     async def _stop(self, reason: str, grace_s: float) -> None:
         self.stop.ask(reason, grace_s)

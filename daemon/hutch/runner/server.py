@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
+from hutch.egress.exchange.authority import Authority
 from hutch.egress.meter import read_prices
 from hutch.errors import HutchError
 from hutch.runner.apart import run_apart
@@ -78,6 +79,7 @@ def _serve(asked: socket.socket) -> None:
 def _get_ready() -> None:
     """Have in memory what each runner would read for itself; in pages that all of them share."""
     read_prices()
+    Authority("", ["localhost"])
     anyio.run(anyio.lowlevel.checkpoint)  # what an event loop is made of is imported by the first one
     gc.freeze()
 

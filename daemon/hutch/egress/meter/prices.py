@@ -55,7 +55,7 @@ class Prices:
 
 def read_prices() -> None:
     """Have the list in memory: whoever is forked from us has it too."""
-    get_snapshot()
+    _list_cost(Used(model="gpt-5"), "api.openai.com")
 
 
 def _list_cost(used: Used, host: str) -> Decimal | None:

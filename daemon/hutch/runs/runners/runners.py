@@ -122,7 +122,7 @@ class Runners:
             return
         finally:
             self._runs.discharge(live)
-        await to_thread.run_sync(folder.remove)
+        self._runs.tasks.start_soon(to_thread.run_sync, folder.remove)  # nobody has to wait for it
 
     async def _lose_sight(self, live: LiveRun, error: HutchError) -> None:
         logger.error("run=%s cannot be followed: %s: %s", live.id, error.code, error.message)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hutch.config import Config
 from hutch.runs.upkeep.housekeeping import quotas_of
-from hutch.volumes import ProvenStore, StoreMemory, StoreOptions, Volumes, open_store
+from hutch.volumes import ProvenStore, StoreMemory, StoreOptions, Volumes, open_store, prepare_store
 
 
 @asynccontextmanager
@@ -27,9 +27,21 @@ async def open_volumes(config: Config) -> AsyncGenerator[tuple[ProvenStore, Volu
         )
 
 
+def prepare(config: Config) -> None:
+    """Have in memory what is needed to open them: whoever is forked from us has it too."""
+    prepare_store(config.storage.url, _options(config))
+
+
 def _open_store(config: Config) -> AbstractAsyncContextManager[ProvenStore]:
+    memory = StoreMemory(
+        roots=config.daemon.state / "stores.json", proofs=config.daemon.cache / "stores.json"
+    )
+    return open_store(config.storage.url, _options(config), memory)
+
+
+def _options(config: Config) -> StoreOptions:
     said = config.storage
-    options = StoreOptions(
+    return StoreOptions(
         endpoint_url=said.endpoint_url,
         region=said.region,
         addressing=said.addressing,
@@ -42,7 +54,3 @@ def _open_store(config: Config) -> AbstractAsyncContextManager[ProvenStore]:
         retry_s=said.retry_s,
         max_requests=said.max_requests,
     )
-    memory = StoreMemory(
-        roots=config.daemon.state / "stores.json", proofs=config.daemon.cache / "stores.json"
-    )
-    return open_store(said.url, options, memory)

@@ -34,13 +34,16 @@ async def open_store(url: str, options: StoreOptions, memory: StoreMemory) -> As
         yield ProvenStore(store, place, memory, on_claim)
 
 
-def prepare_store(url: str) -> None:
-    """Have in memory what is needed to open a store at this URL: whoever is forked from us has it too."""
+def prepare_store(url: str, options: StoreOptions) -> None:
+    """Have in memory what is needed to use a store at this URL: whoever is forked from us has it too.
+
+    Nothing is asked, and nothing refused: what is wrong, the first request says.
+    """
     match urlsplit(url).scheme:
         case "s3":
             from hutch.volumes.stores.s3 import prepare_s3
 
-            prepare_s3()
+            prepare_s3(options)
         case "az" | "gs":
             import hutch.volumes.stores.cloud  # noqa: F401 - it is the import that takes time
         case _:

@@ -1,13 +1,15 @@
 """A store in a bucket of Amazon S3, Ceph, MinIO, R2 or another server that speaks S3."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC
 from functools import cache, partial
+from ssl import SSLContext
 from typing import Any, TypeVar
 
 import anyio
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.loaders import Loader, create_loader
 
@@ -22,7 +24,6 @@ from hutch.volumes.stores.refusals import BeyondEndError
 from hutch.volumes.stores.s3_failures import FAILURES, failure
 
 # How If-Match is written: Ceph up to 18 compares it with its quotes, and so never finds it equal
-_DESCRIPTIONS = ("partitions", "endpoints", "sdk-default-configuration", "_retry")
 _QUOTED, _BARE = "quoted", "bare"
 
 T = TypeVar("T")
@@ -35,26 +36,11 @@ _SLOWEST = 64 << 10  # bytes a second; a line that is slower counts as cut
 async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGenerator["S3Store"]:
     """The store with its one client. Asks the server nothing yet."""
     # A profile that is named comes before AWS_* variables, which may be meant for something else
-    session = AioSession(profile=options.profile or ("default" if read_file(options) else None))
-    session.register_component("data_loader", _descriptions())
+    session = _session(options.profile or ("default" if read_file(options) else None))
     if options.credentials_file:
         session.set_config_variable("credentials_file", str(options.credentials_file))
-    keys = dict(
-        zip(
-            ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
-            values_of(options),
-            strict=False,
-        )
-    )
     try:
-        made = session.create_client(
-            "s3",
-            region_name=options.region or None,
-            endpoint_url=options.endpoint_url or None,
-            config=_config(options),
-            **keys,
-        )
-        client = await made.__aenter__()
+        client = await _client(session, options, values_of(options)).__aenter__()
     except FAILURES as error:
         raise failure(error, "") from error
     try:
@@ -64,13 +50,33 @@ async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGener
             await client.__aexit__(None, None, None)
 
 
-def prepare_s3() -> None:
-    """Read what botocore knows of S3, which takes longer than all else at the opening of a store."""
-    loader = _descriptions()
-    for name in _DESCRIPTIONS:
-        loader.load_data(name)
-    for kind in ("service-2", "endpoint-rule-set-1"):
-        loader.load_service_model("s3", kind)
+def prepare_s3(options: StoreOptions) -> None:
+    """Have in memory what each process would read and compile for itself before its first request."""
+
+    async def rehearse() -> None:
+        async with _client(_session(None), options, ("none", "none")) as client:
+            await client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+
+    _trust(verify=True)
+    with suppress(*FAILURES, ValueError):  # which the first request meets again, and tells
+        anyio.run(rehearse)
+
+
+def _session(profile: str | None) -> AioSession:
+    session = AioSession(profile=profile)
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+def _client(session: AioSession, options: StoreOptions, keys: Sequence[str]) -> Any:  # noqa: ANN401 - untyped
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return session.create_client(
+        "s3",
+        region_name=options.region or None,
+        endpoint_url=options.endpoint_url or None,
+        config=_config(options),
+        **dict(zip(names, keys, strict=False)),
+    )
 
 
 @cache
@@ -79,11 +85,26 @@ def _descriptions() -> Loader:
     return create_loader()
 
 
+class _Session(AIOHTTPSession):  # type: ignore[misc]
+    """Reads the authorities that it trusts once a process, which takes longer than a request."""
+
+    def _build_verify_context(self) -> SSLContext:
+        return _trust(verify=self._verify)
+
+
+@cache
+def _trust(*, verify: object) -> SSLContext:
+    """`verify` is as botocore has it: False, True, or a file of authorities."""
+    context: SSLContext = AIOHTTPSession(verify=verify)._build_verify_context()
+    return context
+
+
 def _config(options: StoreOptions) -> AioConfig:
     style = options.addressing
     if style == "auto":
         style = "path" if options.endpoint_url else "virtual"
     return AioConfig(
+        http_session_cls=_Session,
         connect_timeout=options.connect_timeout_s,
         read_timeout=options.timeout_s,
         max_pool_connections=options.max_requests,
