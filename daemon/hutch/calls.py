@@ -1,7 +1,7 @@
 """A call of the daemon over its socket: a method's name and arguments out, events and an answer back."""
 
 import json
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, TypeVar
 
 import httpx2
@@ -35,7 +35,7 @@ class Caller:
         last: dict[str, Any] | None = None
         try:
             async with self._http.stream("POST", f"/api/{name}", content=body, params=query) as response:
-                async for line in response.aiter_lines():  # to its end: the connection is used again
+                async for line in _lines(response.aiter_bytes()):  # to its end: the connection is used again
                     message = json.loads(line)
                     if "event" not in message:
                         last = message
@@ -46,6 +46,19 @@ class Caller:
         if last is None:
             raise _gone()
         return _answer(last, answer)
+
+
+async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    """Yield lines. httpx2's own end at ten more characters, which may stand in JSON, and in any output."""
+    rest: list[bytes] = []
+    async for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join((*rest, line))
+            rest.clear()
+        rest.append(last)
+    if any(rest):
+        yield b"".join(rest)
 
 
 def _gone() -> ServiceError:

@@ -28,6 +28,7 @@ from hutch.agents import (
 )
 from hutch.agents.command import CommandAgent
 from hutch.agents.command_events import CommandReading
+from hutch.agents.lines import TEXT
 from hutch.errors import HutchError
 
 TURN = AgentTurn("Do it.", "id-1", resumes=False)
@@ -160,6 +161,16 @@ def test_plain_text_is_what_it_says() -> None:
     outcome = reading.finish(exit_code=0)
     assert (outcome.ending, outcome.session_id, outcome.usage.is_complete) == (Ending.DONE, "abc-1", False)
     assert outcome.text.splitlines()[::5] == ["I begin.", "Done."]
+
+
+def test_of_endless_plain_text_the_last_of_it_is_kept() -> None:
+    reading = CommandReading()
+    for _ in range(3):
+        reading.feed("\N{GRINNING FACE}".encode() * 200_000 + b"\n")
+    reading.feed(b"y\n" * 300_000)
+    outcome = reading.finish(exit_code=0)
+    assert outcome.text == ("y\n" * TEXT)[-TEXT:].strip()
+    assert sum(map(len, reading._plain)) <= TEXT + 1
 
 
 def test_lines_of_json_say_more() -> None:

@@ -1,6 +1,7 @@
 """What any program says of a turn: plain text, and lines of JSON for those that want to say more."""
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ class CommandReading:
         self._model = model
         self._pattern = re.compile(session_pattern) if session_pattern else None
         self._session_id: str | None = None
-        self._text = ""  # all plain lines
+        self._plain: deque[str] = deque()  # the last lines
+        self._length = 0  # of them
         self._message = ""  # the last text in an object
         self._error = Erred("")
         self._result: object = None
@@ -54,7 +56,7 @@ class CommandReading:
         said = text_of(stderr.strip()[-2000:], 2000) or f"it exited with {exit_code}"
         return Outcome(
             ending,
-            text=self._message or self._text.strip(),
+            text=self._message or "\n".join(self._plain)[-TEXT:].strip(),
             session_id=self._session_id,
             model=self._model,
             usage=self._usage,
@@ -72,7 +74,7 @@ class CommandReading:
         event = _event(said) if said else None
         if said is None or event is None:
             text = text_of(line.decode("utf-8", "replace"), TEXT)
-            self._text = f"{self._text}{text}\n"[-TEXT:]
+            self._keep(text)
             yield Said(text)
             return
         if isinstance(event, SessionNamed):
@@ -80,6 +82,12 @@ class CommandReading:
             return
         self._note(event)
         yield event
+
+    def _keep(self, text: str) -> None:
+        self._plain.append(text)
+        self._length += len(text)
+        while self._length - len(self._plain[0]) > TEXT or len(self._plain) > TEXT:
+            self._length -= len(self._plain.popleft())
 
     def _named(self, session_id: str | None) -> Iterator[AgentEvent]:
         if is_session_id(session_id) and self._session_id is None:

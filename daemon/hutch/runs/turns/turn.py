@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 # To an agent whose model failed in the middle: what it was asked is the last that its conversation holds
 GO_ON = "The model's service failed while you were at work. Go on where you were."
+_MOST_TOKENS = 1 << 48  # an agent says what it likes, and a database adds it up in 64 bits
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
 
 
@@ -221,9 +222,9 @@ class AgentWork:
 
 def _tokens(usage: Usage) -> Tokens:
     return Tokens(
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
+        min(usage.input_tokens, _MOST_TOKENS),
+        min(usage.output_tokens, _MOST_TOKENS),
+        min(usage.cache_read_tokens, _MOST_TOKENS),
+        min(usage.cache_write_tokens, _MOST_TOKENS),
         usage.cost_usd,
     )
