@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from hutch.budgets import Accounts, Limit, open_purse
-from hutch.budgets.purse import Ticket, Told, Whose
+from hutch.budgets.records import Ticket, Told, Whose
 from hutch.egress.meter import Price, Prices
 from hutch.errors import HutchError
 from hutch.state.store import open_state

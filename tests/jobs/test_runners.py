@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from hutch.budgets import Refused
+from hutch.budgets import Most, Refused
 from hutch.errors import HutchError
 from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
@@ -285,7 +285,7 @@ async def test_a_stop_of_a_run_whose_runner_has_just_gone_holds_up_nobody(tmp_pa
 async def test_a_request_is_refused_where_no_daemon_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hutch.runner.control._PATIENCE_S", 0.05)
     control = Control("r-one", Stop())
-    refused = await control.admit(asks_model=True)
+    refused = await control.admit(Most(), asks_model=True)
     assert isinstance(refused, Refused)
     assert "is away" in refused.why
     with pytest.raises(HutchError) as raised:

@@ -10,7 +10,7 @@ from decimal import Decimal
 import anyio
 
 from hutch.budgets import Accounts, Limit, Meter, Purse, open_purse
-from hutch.budgets.purse import Told, Whose
+from hutch.budgets.records import Told, Whose
 from hutch.egress.meter import Price, Prices
 from hutch.origins import read_origin
 from hutch.state import State, UsageRow

@@ -8,22 +8,24 @@ these, by every run that shares it: it is read from the ledger when a run first 
 run's: it judges each request to a model against every limit, and puts what the answer used into the ledger.
 
 Judging and reserving are one step without a wait, so that requests in parallel cannot all pass by the same
-balance. Each request holds back as much as the dearest one of its account so far; where that would not fit
-any more, it waits for those before it. So a limit is overrun by at most what the requests in flight cost
-beyond that: by one request, where they come one at a time.
+balance. Each holds back what it can come to at most, by what it asks for itself. One more is let through
+while what is spent and what is held back are below the limit, whatever it asks for: so a limit is overrun by
+less than one answer, and can be spent to its end by who asks for more. Else it waits for those in flight.
 """
 
 from hutch.budgets.accounts import Accounts
-from hutch.budgets.limits import ASKED, Limit, Spent, limits_of
+from hutch.budgets.limits import ASKED, Limit, Most, Spent, limits_of
 from hutch.budgets.metering import Meter
 from hutch.budgets.prices import prices_of
-from hutch.budgets.purse import Others, Purse, Refused, Told, Whose, open_purse
+from hutch.budgets.purse import Purse, open_purse
+from hutch.budgets.records import Others, Refused, Told, Whose
 
 __all__ = [
     "ASKED",
     "Accounts",
     "Limit",
     "Meter",
+    "Most",
     "Others",
     "Purse",
     "Refused",

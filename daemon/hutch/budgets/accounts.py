@@ -1,20 +1,25 @@
 """What was spent per run, session, day and principal, by every run that shares it."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 import anyio
 
-from hutch.budgets.limits import Limit, Spent
+from hutch.budgets.limits import Limit, Most, Spent
 from hutch.config import Per
 from hutch.egress.meter import Prices, Used
 from hutch.state import Journal, UsageRow
 from hutch.state.usage import today, yesterday
 
-# What a first request of an account holds back: so many times the dearest answer of late, of whomever
+# What a request that names no bound holds back where its account has no answer yet: so many times the
+# dearest answer of late, of whomever
 _CAUTION = 10
+_PATIENCE_S = 30.0  # with a run that does not tell what it has under way
 _NAMED = 32  # models without a price that are remembered; one is enough to refuse
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,16 @@ class Account:
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def is_open_to_another(self, limit: Limit) -> bool:
-        """Whether one more request fits beside those in flight, as far as anybody can tell."""
-        if not self.in_flight:
-            return True
-        if self.dearest is None and self.guess is None:
-            return limit.usd is None and limit.tokens is None and not limit.reached(self.with_held_back)
-        return not limit.reached(self.with_held_back)
+        """Whether those in flight leave something of it, whatever they come to."""
+        return not self.in_flight or not limit.reached(self.with_held_back)
 
     @property
     def with_held_back(self) -> Spent:
         return sum(self.in_flight, self.spent)
 
-    def hold_back(self) -> Spent:
+    def hold_back(self, most: Most) -> Spent:
         """Take note of a request that is let through; return what `settle` gives back."""
-        held = self.dearest or self.guess or Spent(requests=1)
+        held = most.or_as(self.dearest or self.guess)
         self.in_flight.append(held)
         return held
 
@@ -79,6 +80,26 @@ class Accounts:
         self._prices = prices
         self._known: WeakValueDictionary[Key, Account] = WeakValueDictionary()
         self._reading = anyio.Lock()
+        self._untold: set[str] = set()
+        self._told = anyio.Event()
+
+    def wait_for(self, run_id: str) -> None:
+        """Let no request through before it is told what this run, of another process, is at."""
+        self._untold.add(run_id)
+
+    def has_told(self, run_id: str) -> None:
+        self._untold.discard(run_id)
+        self._told.set()
+        self._told = anyio.Event()
+
+    async def all_known(self) -> None:
+        """Return when all runs have told that are waited for, or do not."""
+        with anyio.move_on_after(_PATIENCE_S) as waited:
+            while self._untold:
+                await self._told.wait()
+        if waited.cancelled_caught:
+            logger.warning("runs that do not tell what they have under way: %s", ", ".join(self._untold))
+            self._untold.clear()
 
     async def account(self, key: Key) -> Account:
         """Return it with all that the ledger has. Raises HutchError `state_failed`."""

@@ -8,6 +8,9 @@ from hutch.config import Budget, Per
 
 ASKED = "asked"  # the name of the limit that the caller itself gave
 SOFT = Decimal("0.8")
+# More than any budget has: what is held back for a request of which nobody knows what it comes to
+_ENDLESS_USD = Decimal("Infinity")
+_ENDLESS = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,22 @@ class Spent:
             max(self.requests, other.requests),
             max(self.egress_bytes, other.egress_bytes),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What the answer to one request comes to at most; None: nobody knows."""
+
+    usd: Decimal | None = None
+    tokens: int | None = None
+    is_named: bool = False  # the request itself bounds it
+
+    def or_as(self, earlier: Spent | None) -> Spent:
+        """Return what is held back for it; `earlier`: what an answer comes to, by those before it."""
+        usd, tokens = self.usd, self.tokens
+        if earlier is not None and not self.is_named:
+            usd, tokens = max(usd or earlier.usd, earlier.usd), max(tokens or 0, earlier.tokens)
+        return Spent(_ENDLESS_USD if usd is None else usd, _ENDLESS if tokens is None else tokens, 1)
 
 
 @dataclass(frozen=True, slots=True)

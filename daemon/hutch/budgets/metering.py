@@ -2,11 +2,25 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from hutch.budgets.purse import Purse, Refused, Ticket
+from hutch.budgets.limits import Most
+from hutch.budgets.purse import Purse
+from hutch.budgets.records import Refused, Ticket
 from hutch.egress.exchange import Answer, Exchange, Reply, Request
-from hutch.egress.meter import Api, Reader, Used, api_of, is_free, is_unseen, model_in, refusal
+from hutch.egress.meter import (
+    Api,
+    Asked,
+    Reader,
+    Used,
+    api_of,
+    asked_in,
+    is_free,
+    is_unseen,
+    model_in,
+    refusal,
+    sizes_of,
+)
 from hutch.origins import Origin
 
 # Bytes to a token at most, of requests and of the events of answers: what budgets count where an answer does
@@ -19,6 +33,9 @@ _TEXT_BYTES = (
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 _ASKS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _HEAD = 64 << 10  # bytes of a request, in which its model is looked for
+# Bytes of a request that are held until it is judged, and of all requests of a run together
+_BODY = 8 << 20
+_BODIES = 64 << 20
 
 
 class Meter:
@@ -27,6 +44,7 @@ class Meter:
     def __init__(self, purse: Purse, metered: Sequence[Origin]) -> None:
         self._purse = purse
         self._metered = tuple(metered)
+        self._bodies = _Bodies()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -42,25 +60,73 @@ class Meter:
             return Exchange(request)
         if self._purse.is_bound and is_unseen(request.path):
             return _refused(request, "there is a budget, and what its answer used could not be seen")
-        admitted = await self._purse.admit(asks_model=api_of(request.path) is not None)
-        if isinstance(admitted, Refused):
-            return _refused(request, admitted.why)
-        return _Metered(request, self._purse, admitted)
+        return _Metered(request, self._purse, self._bodies)
+
+
+@dataclass(slots=True)
+class _Bodies:
+    """How much of requests is held at once while they are judged."""
+
+    held: int = 0
+
+    def take(self) -> int:
+        """Return how much of one more may be looked at; nothing where too many are."""
+        size = min(_BODY, _BODIES - self.held)
+        self.held += size
+        return size
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
 
 
 class _Metered(Exchange):
-    """One request that was let through, until its answer is settled."""
+    """One request, until its answer is settled."""
 
-    def __init__(self, request: Request, purse: Purse, ticket: Ticket) -> None:
+    def __init__(self, request: Request, purse: Purse, bodies: _Bodies) -> None:
         super().__init__(request.with_header(b"accept-encoding", b"identity"))
         self._purse = purse
-        self._ticket = ticket
+        self._bodies = bodies
+        self.looks_at = self._claimed = bodies.take() if purse.is_bound else 0
+        self._ticket: Ticket | None = None
         self._reader = Reader()
         self._status: int | None = None
         self._is_readable = True
         self._sent = 0
         self._asked = bytearray()
         self._received = 0
+
+    async def judge(self, body: bytes, *, is_whole: bool) -> Answer | None:
+        if not is_whole or self.request.values(b"content-encoding"):
+            body = b""  # names no bound, as far as anybody can tell
+        self._bodies.give_back(self._claimed - len(body))
+        self._claimed = len(body)
+        most = self._most(asked_in(self.request.path, body)) if self._purse.is_bound else Most()
+        asks_model = api_of(self.request.path) is not None
+        admitted = await self._purse.admit(most, asks_model=asks_model)
+        if isinstance(admitted, Refused):
+            return _refused(self.request, admitted.why)
+        self._ticket = admitted
+        return None
+
+    def _most(self, asked: Asked) -> Most:
+        """Return what the answer comes to at most."""
+        host = self.request.host
+        named = asked.most_input, asked.most_output
+        reads, writes = (
+            min((bound for bound in bounds if bound is not None), default=None)
+            for bounds in zip(named, sizes_of(asked.model, host), strict=True)
+        )
+        if reads is None or writes is None:
+            return Most()
+        used = Used(
+            asked.model,
+            reads,
+            writes * asked.answers,
+            service_tier=asked.service_tier,
+            speed=asked.speed,
+        )
+        cost = self._purse.prices.most_usd(used, host)
+        return Most(cost, used.tokens, is_named=asked.most_output is not None)
 
     def send(self, data: bytes) -> bytes:
         self._sent += len(data)
@@ -80,6 +146,9 @@ class _Metered(Exchange):
         return data
 
     def end(self, *, is_whole: bool) -> None:
+        self._bodies.give_back(self._claimed)
+        if self._ticket is None:
+            return  # it was not let through
         used = self._used(is_whole=is_whole)
         least = None
         if used is not None and not used.is_complete:

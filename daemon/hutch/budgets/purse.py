@@ -2,17 +2,17 @@
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from hutch.budgets.accounts import Account, Accounts, Key
-from hutch.budgets.limits import ASKED, Limit, Spent
+from hutch.budgets.limits import ASKED, Limit, Most, Spent
+from hutch.budgets.records import Others, Refused, Ticket, Told, Whose
 from hutch.egress.meter import Prices, Used
 from hutch.errors import HutchError, unwrapped
 from hutch.state import Journal, UsageRow
@@ -20,56 +20,9 @@ from hutch.state.usage import pico_usd, today
 
 MODELS = 32  # of one run that are told apart; their names are the answers' own
 OTHERS = "(others)"
+_ANY = Most()
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Whose:
-    """Whose run it is."""
-
-    run_id: str  # or the session's of a kept sandbox
-    session_id: str | None
-    principal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Who is told, in plain words: that a budget is nearly spent, that a request was refused, or waits."""
-
-    nearly: Callable[[str], None]
-    spent: Callable[[str], None]
-    pause: Callable[[str], Awaitable[bool]]  # hold the run still until it may go on; whether that was done
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A request that must not be sent on, and why, for a person."""
-
-    why: str
-    pauses: bool = False
-
-
-class Others(Protocol):
-    """Budgets that runs of other processes share: judged where all that is spent of them comes together."""
-
-    async def refuse_spent(self) -> None:
-        """Raise HutchError `budget_spent` where not even a first request would be let through."""
-
-    async def admit(self, *, asks_model: bool) -> int | Refused:
-        """Judge one more request; what is let through is held back until `settle`."""
-
-    def settle(self, number: int) -> None:
-        """Take note that a request was answered; what it came to was told before."""
-
-
-@dataclass(slots=True)
-class Ticket:
-    """A request that was let through."""
-
-    day: str
-    held: list[tuple[Account, Spent]] = field(default_factory=list)
-    of_others: int | None = None  # what `Others.settle` takes
 
 
 @dataclass(slots=True)
@@ -106,15 +59,16 @@ class Purse:
                     f"ask the daemon's owner for more{later}",
                 )
 
-    async def admit(self, *, asks_model: bool = True) -> Ticket | Refused:
+    async def admit(self, most: Most = _ANY, *, asks_model: bool = True) -> Ticket | Refused:
         """Judge one more request; wait while those in flight may use what is left.
 
         What is not known to ask a model is refused by the same rule, and ends no run.
         """
+        await self.accounts.all_known()
         while True:
             day = today()
             await self.look(day)
-            ticket = await self._ticket(day, asks_model=asks_model)
+            ticket = await self._ticket(day, most, asks_model=asks_model)
             if isinstance(ticket, Refused):
                 if asks_model and ticket.pauses and await self.told.pause(ticket.why):
                     continue
@@ -123,18 +77,18 @@ class Purse:
             if ticket is not None:
                 return ticket
 
-    async def _ticket(self, day: str, *, asks_model: bool) -> Ticket | Refused | None:
+    async def _ticket(self, day: str, most: Most, *, asks_model: bool) -> Ticket | Refused | None:
         """Judge a request by what is known now; None: those in flight have changed that meanwhile."""
         if refused := _refusal(self._judged):
             return refused
         if (busy := _busy(self._judged)) is not None:
             await busy.changed.wait()
             return None
-        ticket = Ticket(day, [(account, account.hold_back()) for account in self._accounts()])
+        ticket = self.hold_back(day, most)
         if self.others is None:
             return ticket
         try:
-            admitted = await self.others.admit(asks_model=asks_model)
+            admitted = await self.others.admit(most, asks_model=asks_model)
         except BaseException:
             self.give_back(ticket)
             raise
@@ -143,6 +97,10 @@ class Purse:
             return admitted
         ticket.of_others = admitted
         return ticket
+
+    def hold_back(self, day: str, most: Most) -> Ticket:
+        """Take note of a request that is let through."""
+        return Ticket(day, [(account, account.hold_back(most)) for account in self._accounts()])
 
     def give_back(self, ticket: Ticket) -> None:
         """Take note that a request was not sent on, or came to what is counted elsewhere."""

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.abc import SocketStream
 
-from hutch.budgets import Refused
+from hutch.budgets import Most, Refused
 from hutch.errors import HutchError
 from hutch.jobs.peer import GONE, Answer, Peer
 from hutch.runner.telling import TellingRun
@@ -36,6 +36,8 @@ class Control:
     live: TellingRun | None = None
     _daemon: Peer | None = None
     _came: anyio.Event = field(default_factory=anyio.Event)
+    _last: int = 0
+    _held: dict[int, Most] = field(default_factory=dict)  # of requests that the daemon has let through
     _settled: list[int] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)
     _hurries: anyio.Event = field(default_factory=anyio.Event)
@@ -69,37 +71,50 @@ class Control:
         if (refused := await self._ask("refuse_spent")) is not None:
             raise HutchError("budget_spent", refused, "ask the daemon's owner for more")
 
-    async def admit(self, *, asks_model: bool) -> int | Refused:
+    async def admit(self, most: Most, *, asks_model: bool) -> int | Refused:
         """Judge a request by what others share; while the daemon is away it waits, and then is refused."""
+        self._last += 1
+        number = self._last
         try:
-            answer = await self._ask("admit", asks_model=asks_model)
+            answer = await self._ask("admit", number=number, asks_model=asks_model, **asdict(most))
         except HutchError as error:
             return Refused(error.message)
-        if isinstance(answer, int):
-            return answer
-        return Refused(answer["why"], pauses=answer["pauses"])
+        except BaseException:  # nobody waits for it any more; perhaps the daemon was about to let it through
+            self.settle(number)
+            raise
+        if not isinstance(answer, int):
+            return Refused(answer["why"], pauses=answer["pauses"])
+        self._held[number] = most
+        return number
 
     def settle(self, number: int) -> None:
         """Have given back what was held back for a request; an event has told what it came to."""
+        self._held.pop(number, None)
         self._settled.append(number)
         self.wake()
 
     async def _ask(self, name: str, **values: object) -> Any:  # noqa: ANN401 - what JSON can hold
-        with anyio.move_on_after(_PATIENCE_S):
-            while True:
+        """Ask the daemon, which may take its time; only while it is away that is bounded."""
+        while True:
+            with anyio.move_on_after(_PATIENCE_S):
                 while self._daemon is None:
                     await self._came.wait()
-                try:
-                    return await self._daemon.ask(name, **values)
-                except HutchError as error:
-                    if error.code != GONE:
-                        raise
-                    self._daemon, self._came = None, anyio.Event()
-        raise HutchError(
-            "daemon_away",
-            "the daemon, which knows what others have spent, is away",
-            "start it: hutch serve",
-        )
+            if (daemon := self._daemon) is None:
+                raise HutchError(
+                    "daemon_away",
+                    "the daemon, which knows what others have spent, is away",
+                    "start it: hutch serve",
+                )
+            try:
+                return await daemon.ask(name, **values)
+            except HutchError as error:
+                if error.code != GONE:
+                    raise
+                self._lose(daemon)
+
+    def _lose(self, daemon: Peer) -> None:
+        if self._daemon is daemon:
+            self._daemon, self._came = None, anyio.Event()
 
     # What the daemon asks ------------------------------------------------------------
 
@@ -111,12 +126,13 @@ class Control:
             "budget": self._give,
         }
         peer = Peer(stream, answers)
+        held = [{"number": number, **asdict(most)} for number, most in self._held.items()]
+        await peer.tell("news", settled=[], held=held)  # before it is asked anything: it may be another one
         self._daemon = peer
         self._came.set()
         self.wake()
         await peer.serve()
-        if self._daemon is peer:
-            self._daemon, self._came = None, anyio.Event()
+        self._lose(peer)
 
     async def _tell_news(self) -> None:
         while True:
@@ -124,7 +140,7 @@ class Control:
             self._news = anyio.Event()
             if self._daemon is not None:
                 settled, self._settled = self._settled, []
-                await self._daemon.tell("news", settled=settled)  # another daemon holds nothing back for us
+                await self._daemon.tell("news", settled=settled)
             with anyio.move_on_after(_BETWEEN_S):
                 await self._hurries.wait()
 

@@ -35,6 +35,17 @@ class Chain:
         """The names of those that were put into the request."""
         return tuple(name for each in self.exchanges for name in each.secrets)
 
+    @property
+    def looks_at(self) -> int:
+        """How many bytes of the request's body some step has to see before the server is asked."""
+        return max((each.looks_at for each in self.exchanges), default=0)
+
+    async def judge(self, body: bytes, *, is_whole: bool) -> Answer | None:
+        for each in self.exchanges:
+            if (answer := await each.judge(body, is_whole=is_whole)) is not None:
+                return answer
+        return None
+
     def send(self, data: bytes) -> bytes:
         for each in self.exchanges:
             data = each.send(data)

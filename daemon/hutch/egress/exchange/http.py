@@ -13,6 +13,7 @@ import h11
 from anyio import BrokenResourceError, CancelScope, current_time
 from anyio.abc import ByteStream
 
+from hutch.egress.exchange.body import Body, GoneError
 from hutch.egress.exchange.chain import Chain, begin
 from hutch.egress.exchange.heads import (
     Place,
@@ -126,13 +127,45 @@ class Conversation:
             chain = Answer(503, b"", why=f"{error.code}: {error.message}")
         if isinstance(chain, Answer):
             return await self._answer(chain)
-        self._notes.use(chain.secrets)
+        body = Body(self._client)
         try:
-            return await self._carry(event, chain)
+            if (answer := await self._judge(chain, body)) is not None:
+                return await self._answer(answer)
+            self._notes.use(chain.secrets)
+            return await self._carry(event, chain, body)
+        except GoneError:
+            return False
         finally:
             chain.end()
 
-    async def _carry(self, event: h11.Request, chain: Chain) -> bool:
+    async def _judge(self, chain: Chain, body: Body) -> Answer | None:
+        """Have the steps see what they need of the body while the client waits. Raises GoneError."""
+        judged: list[Answer | None] = []
+        with anyio.move_on_after(IDLE_S) as idle:
+            seen, is_whole = await body.look(chain.looks_at, self._ask_for_body)
+        if idle.cancelled_caught:
+            raise GoneError
+        async with anyio.create_task_group() as waiting:
+
+            async def watch() -> None:
+                await body.until_gone()
+                waiting.cancel_scope.cancel()
+
+            waiting.start_soon(watch)
+            try:
+                judged.append(await chain.judge(seen, is_whole=is_whole))
+            except HutchError as error:
+                judged.append(Answer(503, b"", why=f"{error.code}: {error.message}"))
+            waiting.cancel_scope.cancel()
+        if not judged:
+            raise GoneError
+        return judged[0]
+
+    async def _ask_for_body(self) -> None:
+        self._waits = False
+        await self._client.send(h11.InformationalResponse(status_code=_CONTINUE, headers=[]))
+
+    async def _carry(self, event: h11.Request, chain: Chain, body: Body) -> bool:
         is_first = self._server is None
         if self._server is None:
             try:
@@ -144,7 +177,7 @@ class Conversation:
         with CancelScope() as idle:
             idle.deadline = current_time() + IDLE_S
             async with anyio.create_task_group() as both:
-                both.start_soon(self._outward, server, event, chain, idle)
+                both.start_soon(self._outward, server, event, chain, body, idle)
                 with suppress(BrokenResourceError):  # the client has gone
                     reply = await self._inward(server, chain, idle)
                     is_answered = reply is not None
@@ -159,21 +192,23 @@ class Conversation:
         await self._drain()
         return False
 
-    async def _outward(self, server: Link, event: h11.Request, chain: Chain, idle: CancelScope) -> None:
+    async def _outward(
+        self, server: Link, event: h11.Request, chain: Chain, body: Body, idle: CancelScope
+    ) -> None:
         """Send the request as its parts come; what the server does not take any more is its own to answer."""
         with suppress(BrokenResourceError):
             await server.send(sent_request(chain.request, event, self._place, chain.exchanges))
             while True:
                 try:
-                    part = await self._client.next()
+                    part = await body.next()
                 except BROKEN:
                     idle.cancel()
                     return
                 idle.deadline = current_time() + IDLE_S
-                if not isinstance(part, h11.Data):
+                if part is None:
                     break
                 self._waits = False
-                if data := chain.send(bytes(part.data)):
+                if data := chain.send(part):
                     await server.send(h11.Data(data))
             if data := chain.send_end():
                 await server.send(h11.Data(data))
@@ -208,8 +243,7 @@ class Conversation:
                 await self._client.send(sent_upgrade(reply))
                 return reply
             if event.status_code == _CONTINUE:
-                self._waits = False
-                await self._client.send(h11.InformationalResponse(status_code=_CONTINUE, headers=[]))
+                await self._ask_for_body()
 
     async def _body(self, server: Link, chain: Chain, idle: CancelScope) -> None:
         while isinstance(event := await server.next(), h11.Data):

@@ -16,7 +16,7 @@ that order, answers in the reverse, so that the last step's changes to a request
         def receive(self, data: bytes) -> bytes: ...             # look at its body, as it comes
         def end(self, *, is_whole: bool) -> None: ...            # always called, once
 
-All of them are called in the event loop and must be quick; only `begin` may wait.
+All of them are called in the event loop and must be quick; only `begin` and `judge` may wait.
 """
 
 from dataclasses import dataclass, field, replace
@@ -76,12 +76,21 @@ class Answer:
 class Exchange:
     """One request and its answer in the eyes of one step. As it stands it changes nothing."""
 
+    looks_at = 0  # bytes of the request's body that `judge` has to see
     resizes_request = False  # its `send` changes a body's length
     resizes_reply = False
     secrets: tuple[str, ...] = ()  # names of those that it put into the request, for the log
 
     def __init__(self, request: Request) -> None:
         self.request = request  # as it is to be sent on
+
+    async def judge(self, body: bytes, *, is_whole: bool) -> Answer | None:
+        """Look at the beginning of the body before the server is asked; an answer: it is not.
+
+        It may have less of it than `looks_at` only where there is no more, and more where another step asked.
+        """
+        del body, is_whole
+        return None
 
     def send(self, data: bytes) -> bytes:
         """Take a piece of the request's body; return what is sent on now."""

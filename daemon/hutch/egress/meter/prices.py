@@ -4,7 +4,7 @@ That list comes with the package and is never fetched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 
@@ -15,6 +15,8 @@ from genai_prices.types import ModelInfo, Provider
 from hutch.egress.meter.used import Used
 
 _MILLION = 1_000_000
+# Tokens that no model of these writes more of in one answer, by their documentation of 2026-11
+_WRITES = {"anthropic": 128_000, "google": 65_536, "openai": 128_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ class Prices:
         if used.stated_usd is not None:
             return used.stated_usd
         return _list_cost(used, host)
+
+    def most_usd(self, used: Used, host: str) -> Decimal | None:
+        """Return what that costs at most, whether its input is kept, and for how long, or not."""
+        count = used.input_tokens
+        kept = replace(used, input_tokens=0, cache_write_tokens=count)
+        longer = replace(kept, cache_write_1h_tokens=count)
+        costs = [self.cost_usd(each, host) for each in (used, kept, longer)]
+        return max((cost for cost in costs if cost is not None), default=None)
+
+
+def sizes_of(model: str, host: str) -> tuple[int | None, int | None]:
+    """Return how many tokens a model reads, and writes, at most in one answer; None: nobody knows."""
+    found = _listed(model, host) if model else None
+    if found is None:
+        return None, None
+    provider, known = found
+    window = known.context_window
+    return window, _WRITES.get(provider.id, window)
 
 
 def read_prices() -> None:

@@ -49,6 +49,7 @@ class Following:
     _rounds: int = 0  # of reading
     _read: anyio.Event = field(default_factory=anyio.Event)
     _settled: list[int] = field(default_factory=list)
+    _has_told: bool = False
 
     def __post_init__(self) -> None:
         self._shared = Shared.of(self.rooms, self.live, self.job)
@@ -57,8 +58,8 @@ class Following:
 
     async def run(self) -> None:
         """Return when the run has its end, all of it stored. Raises RunnerDiedError, HutchError."""
-        await self._telling.look()
         try:
+            await self._telling.look()
             with unwrapped():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._keep_connected)
@@ -67,6 +68,7 @@ class Following:
                     group.cancel_scope.cancel()
         finally:
             self._shared.close()
+            self.rooms.accounts.has_told(self.live.id)
 
     # As the run's `Remote` ------------------------------------------------------------
 
@@ -87,12 +89,15 @@ class Following:
     async def _follow(self) -> None:
         reader = EventReader(self.folder.events)
         while not self._telling.has_ended:
+            has_told = self._has_told
             is_alive = self._is_alive()  # looked at before reading: what a dead one told is all there
             self._news, settled, self._settled = anyio.Event(), self._settled, []
             while lines := reader.lines():
                 for line in lines:
                     await self._telling.take(line)
             self._shared.settle(settled)
+            if has_told:
+                self.rooms.accounts.has_told(self.live.id)
             self._telling.measure()
             self._rounds += 1
             self._read.set()
@@ -134,8 +139,11 @@ class Following:
             self._peer, self._came = None, anyio.Event()
             self._news.set()  # it goes after its last word, for which it gives no sign
 
-    def _hear(self, settled: Sequence[int]) -> None:
+    def _hear(self, settled: Sequence[int], held: Sequence[dict[str, Any]] = ()) -> None:
+        for each in held:
+            self._shared.hold(**each)
         self._settled += settled
+        self._has_told = True  # what it has under way; what it had before that it has written down
         self._news.set()
         self.live.log.wake()
 

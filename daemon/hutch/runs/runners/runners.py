@@ -1,6 +1,7 @@
 """Runs that processes of their own take: begun, found again by the next daemon, followed to their end."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,7 @@ class Runners:
 
         Returns when those whose runner lives no more have their end, or soon after if that takes long.
         """
+        found: list[Following] = []
         ending: list[LiveRun] = []
         for folder in JobFolder.all(self._rooms.config.daemon.state):
             try:
@@ -104,11 +106,17 @@ class Runners:
                 self._server.start(folder.path)
             else:
                 logger.info("run=%s is followed on", live.id)
+                self._rooms.accounts.wait_for(live.id)
                 ending += [] if folder.is_taken else [live]
-            self._runs.tasks.start_soon(self._follow, Following(self._rooms, live, folder, job))
+            found.append(Following(self._rooms, live, folder, job))
+        self._follow_all(found)  # not before all are known: what one has under way counts for another
         with anyio.move_on_after(_ENDS_WITHIN_S):
             for live in ending:
                 await live.ended.wait()
+
+    def _follow_all(self, found: Sequence[Following]) -> None:
+        for following in found:
+            self._runs.tasks.start_soon(self._follow, following)
 
     async def _follow(self, following: Following) -> None:
         live, folder = following.live, following.folder

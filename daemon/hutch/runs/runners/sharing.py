@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import partial
 
-from hutch.budgets import Purse, Refused, Spent, Told, Whose
+import anyio
+
+from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose
 from hutch.budgets.accounts import Key
-from hutch.budgets.purse import Ticket
+from hutch.budgets.records import Ticket
 from hutch.errors import HutchError
 from hutch.jobs import Job
 from hutch.runs.path.live import LiveRun
@@ -26,6 +28,8 @@ class Shared:
     whose: Whose
     purse: Purse
     _tickets: dict[int, Ticket] = field(default_factory=dict)
+    _waiting: dict[int, anyio.CancelScope] = field(default_factory=dict)
+    _given_up: set[int] = field(default_factory=set)
     _last: int = 0
     _known: dict[tuple[str, str, str], UsageRow] = field(default_factory=dict)  # day, host, model
 
@@ -53,20 +57,50 @@ class Shared:
             return error.message
         return None
 
-    async def admit(self, *, asks_model: bool) -> int | dict[str, object]:
-        """Judge a request; the number of what is held back for it, or why it is refused."""
-        admitted = await self.purse.admit(asks_model=asks_model)
-        if isinstance(admitted, Refused):
-            return {"why": admitted.why, "pauses": admitted.pauses}
-        self._last += 1
-        self._tickets[self._last] = admitted
-        return self._last
+    async def admit(
+        self,
+        *,
+        asks_model: bool,
+        number: int | None = None,
+        usd: str | None = None,
+        tokens: int | None = None,
+        is_named: bool = False,
+    ) -> int | dict[str, object]:
+        """Judge a request; the number under which is held back what it may come to, or why it is refused."""
+        if number is None:  # of a runner of an earlier version
+            self._last -= 1
+            number = self._last
+        if number in self._tickets:  # it did not hear our answer
+            return number
+        given_up: dict[str, object] = {"why": "nobody waits for it any more", "pauses": False}
+        if number in self._given_up:
+            return given_up
+        with anyio.CancelScope() as waiting:
+            self._waiting[number] = waiting
+            try:
+                admitted = await self.purse.admit(_most(usd, tokens, is_named), asks_model=asks_model)
+            finally:
+                del self._waiting[number]
+            if isinstance(admitted, Refused):
+                return {"why": admitted.why, "pauses": admitted.pauses}
+            self._tickets[number] = admitted
+            return number
+        return given_up
+
+    def hold(self, number: int, usd: str | None, tokens: int | None, *, is_named: bool) -> None:
+        """Hold back what a request may come to that an earlier daemon let through."""
+        if number not in self._tickets:
+            self._tickets[number] = self.purse.hold_back(today(), _most(usd, tokens, is_named))
 
     def settle(self, numbers: Sequence[int]) -> None:
-        """Hold nothing back any more for requests whose answers are charged by now."""
+        """Hold nothing back any more for requests whose answers are charged by now, or that were given up."""
         for number in numbers:
             if (ticket := self._tickets.pop(number, None)) is not None:
                 self.purse.give_back(ticket)
+            elif (waiting := self._waiting.get(number)) is not None:
+                waiting.cancel()
+            else:
+                self._given_up.add(number)
 
     def close(self) -> None:
         """Hold nothing back: the run has ended."""
@@ -105,6 +139,10 @@ class Shared:
 
 async def _pause(_: str) -> bool:
     return False  # it is held still by whoever asked
+
+
+def _most(usd: str | None, tokens: int | None, is_named: bool) -> Most:  # noqa: FBT001 - as it is told
+    return Most(None if usd is None else Decimal(usd), tokens, is_named=is_named)
 
 
 def _usd(pico: int) -> Decimal:
