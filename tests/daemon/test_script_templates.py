@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from hutch.cli.init import TEMPLATES
-from support.agent_sandbox import NODE_AGENTS
+from support.agent_sandbox import NODE_AGENTS, gemini_program, opencode_binary
 from support.daemon import Daemon, daemon, model_config, scripted_model
-from support.needs import need
 from support.program import Done, hutch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-OPENCODE = NODE_AGENTS / "opencode-linux-x64/bin/opencode"
+OF_NODE = {"opencode": opencode_binary, "gemini": gemini_program}
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'
 RECALL = 'What did I ask? SCRIPT: [{"shell": "test -s note.txt && ls -A"}, {"text": "A note."}]'
-KEYS = {"ANTHROPIC_API_KEY": "sk-planted-canary", "OPENAI_API_KEY": "sk-another-canary"}
+KEYS = {"ANTHROPIC_API_KEY": "sk-planted-canary", "OPENAI_API_KEY": "sk-another-canary", "GEMINI_API_KEY": "AIza-a-third"}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,20 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Dae
 def config(url: str) -> str:
     """Every agent at the scripted model."""
     codex = f'\n[agents.codex]\nbase_url = "{url}/v1"\nnetwork = "model"\n'
-    program = f'adapter = "opencode"\ncommand = "{OPENCODE}"\nmodel = "anthropic/claude-opus-5-5"\n'
-    return f'{model_config(url)}{codex}[agents.opencode]\n{program}base_url = "{url}/v1"\nnetwork = "model"\n'
+    opencode = f"""
+[agents.opencode]
+command = "{NODE_AGENTS}/opencode-linux-x64/bin/opencode"
+model = "anthropic/claude-opus-5-5"
+base_url = "{url}/v1"
+network = "model"
+"""
+    gemini = f"""
+[agents.gemini]
+command = "{NODE_AGENTS}/@google/gemini-cli/bundle/gemini.js"
+base_url = "{url}"
+network = "model"
+"""
+    return model_config(url) + codex + opencode + gemini
 
 
 def told(done: Done) -> dict[str, object]:
@@ -44,8 +55,8 @@ def told(done: Done) -> dict[str, object]:
 async def test_a_template_works_and_goes_on_where_it_was(
     template: str, served: Daemon, tmp_path: Path
 ) -> None:
-    if template == "opencode":
-        need("agents", OPENCODE.exists(), "OpenCode", "scripts/install-node-tools")
+    if template in OF_NODE:
+        OF_NODE[template]()
     written = await hutch(served, "init", template, tmp_path / "new")
     path = Path(written.stdout.strip())
     assert path == tmp_path / f"new/{template}.py"

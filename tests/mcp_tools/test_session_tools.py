@@ -25,6 +25,11 @@ async def test_an_agent_is_started_and_sent_a_second_message(client: Client, ser
     )
 
 
+async def test_an_agent_may_be_let_use_us(client: Client, service: FakeService) -> None:
+    await call(client, "start_agent", agent="echo", prompt="hello", hutch=True)
+    assert service.requests == [AgentRequest(agent="echo", prompt="hello", hutch=True)]
+
+
 async def test_a_session_shows_what_it_used(client: Client, service: FakeService) -> None:
     await call(client, "start_agent", agent="echo", prompt="x")
     usage = Usage(input_tokens=100, cache_read_tokens=20, output_tokens=7, cost_usd=0.5)

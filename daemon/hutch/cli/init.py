@@ -8,7 +8,7 @@ import click
 from hutch.cli.output import note
 from hutch.errors import HutchError
 
-TEMPLATES = ("claude", "codex", "opencode", "custom")
+TEMPLATES = ("claude", "codex", "opencode", "gemini", "custom")
 
 
 @click.command()

@@ -48,6 +48,12 @@ McpServers = Annotated[
         "{url, headers} must be in its network; secret:NAME in a value stands for a secret."
     ),
 ]
+UsesHutch = Annotated[
+    bool,
+    Field(
+        description="It may run commands in further sandboxes, by MCP: never wider than its own, on its budget."
+    ),
+]
 NO_SERVERS: Mapping[str, McpServerSpec] = {}
 OutputSchema = Annotated[
     Mapping[str, JsonValue] | None, Field(description="JSON Schema of its result, which is checked.")
@@ -106,6 +112,7 @@ class AgentTools:
         skills: Skills = NO_SKILLS,
         bundles: Bundles = (),
         mcp_servers: McpServers = NO_SERVERS,
+        hutch: UsesHutch = False,
         output_schema: OutputSchema = None,
         resume: Resume = True,
         max_turns: MaxTurns = None,
@@ -140,6 +147,7 @@ class AgentTools:
             skills=skills,
             bundles=list(bundles),
             mcp_servers=dict(mcp_servers),
+            hutch=hutch,
             output_schema=None if output_schema is None else dict(output_schema),
             max_turns=max_turns,
             resume=resume,
