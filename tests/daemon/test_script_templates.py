@@ -16,7 +16,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 OF_NODE = {"opencode": opencode_binary, "gemini": gemini_program}
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'
 RECALL = 'What did I ask? SCRIPT: [{"shell": "test -s note.txt && ls -A"}, {"text": "A note."}]'
-KEYS = {"ANTHROPIC_API_KEY": "sk-planted-canary", "OPENAI_API_KEY": "sk-another-canary", "GEMINI_API_KEY": "AIza-a-third"}
+KEYS = {
+    "ANTHROPIC_API_KEY": "sk-planted-canary",
+    "OPENAI_API_KEY": "sk-another-canary",
+    "GEMINI_API_KEY": "AIza-a-third",
+}
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ McpServers = Annotated[
 UsesHutch = Annotated[
     bool,
     Field(
-        description="It may run commands in further sandboxes, by MCP: never wider than its own, on its budget."
+        description="It may run commands in further sandboxes itself: never wider than its own, on its budget."
     ),
 ]
 NO_SERVERS: Mapping[str, McpServerSpec] = {}
