@@ -50,9 +50,7 @@ McpServers = Annotated[
 ]
 UsesHutch = Annotated[
     bool,
-    Field(
-        description="It may run commands in further sandboxes itself: never wider than its own, on its budget."
-    ),
+    Field(description="It may run commands in further sandboxes: never wider than its own, on its budget."),
 ]
 NO_SERVERS: Mapping[str, McpServerSpec] = {}
 OutputSchema = Annotated[
