@@ -4,6 +4,7 @@ Everything is read from files, so that a test may imitate a host. No fix switche
 off: it gives one program the right, or names another way.
 """
 
+import getpass
 import os
 import re
 import stat
@@ -71,11 +72,15 @@ def find_obstacle(program: str, complaint: str, host: Host | None = None) -> Obs
     )
 
 
-def find_mapping_obstacle(user: str, host: Host | None = None) -> Obstacle | None:
-    """Why an ordinary user cannot have a namespace with many users in it, as a rootless container needs."""
+def find_mapping_obstacle(user: str | None = None, host: Host | None = None) -> Obstacle | None:
+    """Why an ordinary user cannot have a namespace with many users in it, as a rootless container needs.
+
+    `user` None: the one that we are. None where nothing is in the way.
+    """
     host = host or Host()
     if host.uid == 0:
         return None
+    user = user or getpass.getuser()
     for helper in ("newuidmap", "newgidmap"):
         found = next(
             (p for d in ("usr/bin", "bin", "usr/local/bin") if (p := host.root / d / helper).exists()), None

@@ -1,11 +1,20 @@
 """Why a host lets no sandbox be made, told from its files: hosts are imitated by folders."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hutch_launchers.user_namespaces import Host, apparmor_profile, find_mapping_obstacle, find_obstacle
+from hutch_launchers.containers.launcher import Found
+from hutch_launchers.methods.podman import PodmanLauncher
+from hutch_launchers.user_namespaces import (
+    Host,
+    Obstacle,
+    apparmor_profile,
+    find_mapping_obstacle,
+    find_obstacle,
+)
 
 BWRAP = "/usr/bin/bwrap"
 RESTRICTED = {"proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}
@@ -133,3 +142,23 @@ def _give_ids(root: Path) -> None:
     (root / "etc").mkdir()
     for name in ("subuid", "subgid"):
         (root / "etc" / name).write_text("zoe:100000:65536\nann:165536:65536\n")
+
+
+async def test_podman_without_mapped_users_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podman = tmp_path / "podman"
+    podman.write_text(
+        '#!/bin/sh\n[ "$1" = version ] && echo 5.0.0 || { echo "no such range" >&2; exit 125; }\n'
+    )
+    podman.chmod(0o755)
+
+    class Rootless(PodmanLauncher):
+        def find(self) -> Found:
+            return replace(super().find(), maps_users=True)
+
+    missing = Obstacle("newuidmap is not installed", "as root: apt install uidmap")
+    monkeypatch.setattr("hutch_launchers.containers.launcher.find_mapping_obstacle", lambda: missing)
+    probe = await Rootless(command=(str(podman),), probe_cache=tmp_path / "probes").probe()
+    assert (probe.available, probe.version) == (False, "5.0.0")
+    assert (probe.reason, probe.fix) == (missing.reason, missing.fix)

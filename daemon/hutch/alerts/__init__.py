@@ -8,6 +8,6 @@ What is told holds a run's own words (a host that it asked for), as data: a prog
 """
 
 from hutch.alerts.noticing import Notice, Notices
-from hutch.alerts.sending import Alerts, alerting
+from hutch.alerts.sending import alerting
 
-__all__ = ["Alerts", "Notice", "Notices", "alerting"]
+__all__ = ["Notice", "Notices", "alerting"]

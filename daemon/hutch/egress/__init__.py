@@ -22,7 +22,7 @@ unless its rule is a host service. On port 443 the client must say the granted n
 from hutch.egress.carrying import carrying
 from hutch.egress.changing import given, taken
 from hutch.egress.in_force import InForce
-from hutch.egress.passage import Carry, Client, Passage, RefusedError
+from hutch.egress.passage import Passage, RefusedError
 from hutch.egress.records import Connection, Refusal
 from hutch.egress.requests import Requests
 from hutch.egress.resolver import Resolver
@@ -32,8 +32,6 @@ from hutch.egress.ways.doors import proxy_variables
 from hutch.egress.ways.opening import open_ways
 
 __all__ = [
-    "Carry",
-    "Client",
     "Connection",
     "InForce",
     "Missing",

@@ -8,7 +8,7 @@ and docs/job-events.schema.json. A job that is taken has a folder, which tells w
 takes it.
 """
 
-from hutch.jobs.document import VERSION, Granted, Job, configuration_of
+from hutch.jobs.document import Granted, Job, configuration_of
 from hutch.jobs.events import (
     EVENT,
     Begun,
@@ -23,12 +23,11 @@ from hutch.jobs.events import (
     Used,
 )
 from hutch.jobs.folder import JobBegun, JobFolder
-from hutch.jobs.journal import JobJournal, Tell
+from hutch.jobs.journal import JobJournal
 from hutch.jobs.reading import read_job
 
 __all__ = [
     "EVENT",
-    "VERSION",
     "Begun",
     "Connected",
     "Ended",
@@ -43,7 +42,6 @@ __all__ = [
     "Noted",
     "Output",
     "Recorded",
-    "Tell",
     "Used",
     "configuration_of",
     "read_job",

@@ -9,17 +9,15 @@ Pure: nothing is started, and nothing of a script is run or imported on this hos
 """
 
 from hutch.scripts.head import Annotation, read_head
-from hutch.scripts.languages import Language, is_script, language_of
+from hutch.scripts.languages import language_of
 from hutch.scripts.result import MAX_RESULT, read_result
 from hutch.scripts.start import Script, Started, start
 
 __all__ = [
     "MAX_RESULT",
     "Annotation",
-    "Language",
     "Script",
     "Started",
-    "is_script",
     "language_of",
     "read_head",
     "read_result",

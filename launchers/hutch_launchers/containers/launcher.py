@@ -24,8 +24,8 @@ from hutch_launchers.probe import Bench, is_finished, measure
 from hutch_launchers.probed import ProbeCache, require_for
 from hutch_launchers.spec import Ability, Guarantee, Limits, SandboxSpec
 from hutch_launchers.system_view import look
+from hutch_launchers.user_namespaces import Obstacle, find_mapping_obstacle
 
-_MAP_USERS = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
 _MECHANISMS = {
     Guarantee.FILESYSTEM: "mount namespace",
     Guarantee.NETWORK: "network namespace",
@@ -48,6 +48,7 @@ class Found:
     doors: bool  # whether its sandboxes' networks can be entered by us
     user: tuple[int, int]  # inside, who has on the host what is ours
     images: bool = True
+    maps_users: bool = False  # its containers have many users, by a range of them that is ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,11 @@ class ContainerLauncher:
             try:
                 probe, is_whole = await self._measured(found, replace(rooms, warm=0, image=""))
             except LauncherError as error:
-                fix = _MAP_USERS if "/etc/subuid" in error.message else error.hint
-                return Probe(self.name, available=False, reason=error.message, fix=fix, version=found.version)
+                obstacle = find_mapping_obstacle() if found.maps_users else None
+                told = obstacle or Obstacle(error.message, error.hint)
+                return Probe(
+                    self.name, available=False, reason=told.reason, fix=told.fix, version=found.version
+                )
             if is_whole:
                 cache.put(key, probe)
         if self.warm and rooms.attaches:

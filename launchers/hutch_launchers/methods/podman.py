@@ -48,4 +48,5 @@ def _find(command: tuple[str, ...], _period: int) -> Found:
         # else the host's control groups are shown; with root's daemon it is covered later
         own += ("--security-opt", "mask=/sys")
         own += ("--userns", f"keep-id:uid={UID},gid={GID}")
-    return Found(CliEngine(command, own), version, doors=True, user=(UID, GID))
+    engine = CliEngine(command, own)
+    return Found(engine, version, doors=True, user=(UID, GID), maps_users=os.geteuid() != 0)

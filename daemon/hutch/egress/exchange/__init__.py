@@ -10,13 +10,12 @@
 address; the real server has to prove that it is `host`. HTTP/1.1 is spoken on both sides, and websockets.
 """
 
-from hutch.egress.exchange.exchanges import Dial, Exchanges, Watch
+from hutch.egress.exchange.exchanges import Exchanges
 from hutch.egress.exchange.http import UnreachedError
 from hutch.egress.exchange.steps import Answer, Exchange, Headers, Reply, Request, Step
 
 __all__ = [
     "Answer",
-    "Dial",
     "Exchange",
     "Exchanges",
     "Headers",
@@ -24,5 +23,4 @@ __all__ = [
     "Request",
     "Step",
     "UnreachedError",
-    "Watch",
 ]
