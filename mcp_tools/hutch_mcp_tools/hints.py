@@ -21,6 +21,7 @@ _TOOLS = tuple(
         (r"`?hutch sessions`?", "list_sessions()"),
         (r"`?hutch stop (r-\w+)`?", r'stop_run(run_id="\1")'),
         (r"`?hutch stop (s-\w+)`?", r'stop_session(session_id="\1")'),
+        (r"--net ([\w.:-]+\w)", r'network="\1"'),
     )
 )
 # Of what is left, only a person can do it
@@ -31,6 +32,12 @@ def hint_for_tools(code: str, hint: str) -> str:
     """The same hint for a caller of the tools."""
     if code in _BY_CODE:
         return _BY_CODE[code]
-    for pattern, tool in _TOOLS:
-        hint = pattern.sub(tool, hint)
+    hint = in_tools(hint)
     return f"for the user: {hint}" if _COMMAND.search(hint) else hint
+
+
+def in_tools(text: str) -> str:
+    """The same text, its commands as calls of the tools where there are such."""
+    for pattern, tool in _TOOLS:
+        text = pattern.sub(tool, text)
+    return text

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hutch_mcp_tools.agents_own import agents_own_last
 from hutch_mcp_tools.excerpt import Excerpt, Log, Piece
+from hutch_mcp_tools.hints import in_tools
 from hutch_mcp_tools.network_text import passed_lines, refused_lines
 from hutch_mcp_tools.run_records import RunRecord, Stream
 from hutch_mcp_tools.service import SandboxService
@@ -87,7 +88,7 @@ def first_line(run: RunRecord) -> str:
     if run.signal is not None:
         pairs["signal"] = run.signal
     if run.reason:
-        pairs["reason"] = json_string(run.reason, 300)
+        pairs["reason"] = json_string(in_tools(run.reason), 300)
     return " ".join(f"{name}={'none' if value is None else value}" for name, value in pairs.items()) + "\n"
 
 

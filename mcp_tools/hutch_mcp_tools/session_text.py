@@ -27,6 +27,11 @@ def shown(session: SessionRecord, message_chars: int = MESSAGE_CHARS) -> Session
     )
 
 
+def row(session: SessionRecord) -> SessionRecord:
+    """The record as it stands in a list: what it asked, and of which models, is told of one session."""
+    return shown(session, ROW_CHARS).model_copy(update={"metered": [], "traffic": []})
+
+
 def session_line(session: SessionRecord) -> str:
     """The facts of a session as `name=value` pairs."""
     pairs: dict[str, object] = {

@@ -1,5 +1,7 @@
 """What every record on the wire is."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 # Bytes travel as base64 in JSON
@@ -10,3 +12,8 @@ class Wire(BaseModel):
     """A record on the wire: frozen, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def document(record: Wire) -> dict[str, Any]:
+    """Return the record as JSON for a model to read: without what is as always, which is most of it."""
+    return record.model_dump(mode="json", exclude_defaults=True)

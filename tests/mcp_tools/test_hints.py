@@ -16,6 +16,8 @@ from hutch_mcp_tools.hints import hint_for_tools
         ("or end its turn with: hutch stop s-x", 'or end its turn with: stop_session(session_id="s-x")'),
         ("run in it with: hutch run --session s-x", 'run in it with: run_in_sandbox(session_id="s-x", …)'),
         ("see: hutch sessions", "see: list_sessions()"),
+        ("ask for it with --net python", 'ask for it with network="python"'),
+        ("ask for it with --net allow:a.example:80;", 'ask for it with network="allow:a.example:80";'),
         ("see: hutch doctor", "for the user: see: hutch doctor"),
         ("give the path of a file", "give the path of a file"),
         ("", ""),

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.session_records import SessionRecord
-from hutch_mcp_tools.usage_records import Usage
+from hutch_mcp_tools.usage_records import ModelUsage, Usage
 from support.mcp_answers import call, error_of, text_of
 from support.mcp_service import NOW, FakeService
 
@@ -74,6 +74,17 @@ async def test_sessions_are_listed_newest_first_by_pages(client: Client) -> None
     second = await text_of(client, "list_sessions", limit=2, cursor="2")
     assert second.startswith("session=s-0001 ")
     assert await text_of(client, "list_sessions", status="failed") == "no sessions"
+
+
+async def test_a_list_says_of_each_what_tells_it_apart(client: Client, service: FakeService) -> None:
+    await call(client, "start_agent", agent="echo", prompt="x")
+    used = ModelUsage(input_tokens=1, output_tokens=2, host="a.example", model="m", requests=1)
+    service.sessions["s-0001"] = service.sessions["s-0001"].model_copy(update={"metered": [used]})
+    whole = (await call(client, "get_session", session_id="s-0001")).structured_content or {}
+    [row] = ((await call(client, "list_sessions")).structured_content or {})["sessions"]
+    assert whole["metered"][0]["model"] == "m"
+    assert "metered" not in row
+    assert not [name for name, value in {**whole, **row}.items() if value in (None, [], "")]
 
 
 async def test_a_session_is_stopped_and_forgotten(client: Client, service: FakeService) -> None:

@@ -13,9 +13,10 @@ from hutch_mcp_tools.group_text import FILES, group_session, group_text
 from hutch_mcp_tools.progress import Pace, Progress
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
-from hutch_mcp_tools.session_text import ROW_CHARS, session_line, session_text, shown
+from hutch_mcp_tools.session_text import ROW_CHARS, row, session_line, session_text, shown
 from hutch_mcp_tools.text import one_line
 from hutch_mcp_tools.tool import ALWAYS_LOADED, ENDS, READS, tool
+from hutch_mcp_tools.wire import document
 
 SessionId = Annotated[
     str, Field(description="As answered before, a unique beginning of it, or the session's name.")
@@ -28,7 +29,7 @@ def session_answer(session: SessionRecord) -> CallToolResult:
     record = shown(session)
     return CallToolResult(
         content=[TextContent(type="text", text=session_text(record))],
-        structured_content=record.model_dump(mode="json"),
+        structured_content=document(record),
     )
 
 
@@ -36,7 +37,7 @@ def group_answer(group: GroupRecord) -> CallToolResult:
     """A group is answered as a session with attempts."""
     return CallToolResult(
         content=[TextContent(type="text", text=group_text(group))],
-        structured_content=group_session(group).model_dump(mode="json"),
+        structured_content=document(group_session(group)),
     )
 
 
@@ -88,14 +89,14 @@ class SessionTools:
     ) -> Annotated[CallToolResult, SessionPage]:
         """Agents and kept sandboxes, last at work first: what each is doing, its volume, tokens and cost."""
         page = await self._service.list_sessions(status, limit, cursor or None)
-        rows = [shown(session, ROW_CHARS) for session in page.sessions]
-        lines = [f"{session_line(row)}{_last_words(row)}" for row in rows] or ["no sessions"]
+        rows = [row(session) for session in page.sessions]
+        lines = [f"{session_line(each)}{_last_words(each)}" for each in rows] or ["no sessions"]
         if page.cursor:
             lines.append(f'more: list_sessions(cursor="{page.cursor}")')
         record = SessionPage(sessions=rows, cursor=page.cursor)
         return CallToolResult(
             content=[TextContent(type="text", text="\n".join(lines))],
-            structured_content=record.model_dump(mode="json"),
+            structured_content=document(record),
         )
 
     async def stop_session(

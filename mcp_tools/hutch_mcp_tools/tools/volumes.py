@@ -20,7 +20,7 @@ from hutch_mcp_tools.volume_records import (
     WriteVolumeRequest,
 )
 from hutch_mcp_tools.volume_text import Encoding, content_answer, details_line, history_lines, volume_line
-from hutch_mcp_tools.wire import Wire
+from hutch_mcp_tools.wire import Wire, document
 
 _HISTORY = 20  # snapshots told of one volume
 _CHANGED = 10  # paths told of each
@@ -162,5 +162,5 @@ def _answer(volumes: list[VolumeRecord], *, as_list: bool = False) -> CallToolRe
 def _told(lines: list[str], record: Wire) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(type="text", text="\n".join(lines))],
-        structured_content=record.model_dump(mode="json"),
+        structured_content=document(record),
     )
