@@ -3,12 +3,10 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hutch.agents import (
-    AgentTurn,
     Answered,
     ClaudeCode,
     Ending,
@@ -20,36 +18,24 @@ from hutch.agents import (
     Retrying,
     Said,
     SessionNamed,
-    Spent,
     StoredSession,
-    ToolEnded,
     ToolStarted,
     Usage,
     find_session,
 )
 from hutch.agents.stored import new_uuid
-from support import adder
 from support.agent_sandbox import MODEL, TURN, Model, claude, run, turn
+from support.scripted_turns import ADDER, Turns, answers, calls, ends, long, told
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at the agent's own list price
+TURNS = Turns(TURN, new_id=new_uuid)
+first, again = TURNS.first, TURNS.again
 
 
 @pytest.fixture
 def agent(model: Model) -> ClaudeCode:
     return claude(model.url)
-
-
-def prompt(*steps: dict[str, Any]) -> str:
-    return "Do it. SCRIPT: " + json.dumps([{"usage": TURN, **step} for step in steps])
-
-
-def first(*steps: dict[str, Any]) -> AgentTurn:
-    return AgentTurn(prompt(*steps), new_uuid(), resumes=False)
-
-
-def again(session_id: str, *steps: dict[str, Any]) -> AgentTurn:
-    return AgentTurn(prompt(*steps), session_id, resumes=True)
 
 
 async def test_a_turn_is_told_event_by_event(model: Model, volume: Path, agent: ClaudeCode) -> None:
@@ -65,18 +51,16 @@ async def test_a_turn_is_told_event_by_event(model: Model, volume: Path, agent: 
     )
     assert (volume / "hello.txt").read_text() == "hi"
     assert (volume / "uid.txt").read_text() == "1000\n"
-    calls = [event.call_id for event in events if isinstance(event, ToolStarted)]
-    told = [event for event in events if not isinstance(event, Spent | ToolEnded)]
-    assert told == [
+    ids = calls(events)
+    assert told(events) == [
         SessionNamed(what.session_id, MODEL),
-        ToolStarted(calls[0], "Write", "/workspace/hello.txt"),
+        ToolStarted(ids[0], "Write", "/workspace/hello.txt"),
         FileChanged("/workspace/hello.txt"),
         Said("I look."),
-        ToolStarted(calls[1], "Bash", "id -u > uid.txt; echo out; false"),
+        ToolStarted(ids[1], "Bash", "id -u > uid.txt; echo out; false"),
         Said("All done."),
     ]
-    ended = [(event.call_id, event.failed) for event in events if isinstance(event, ToolEnded)]
-    assert ended == [(calls[0], False), (calls[1], True)]
+    assert ends(events) == [(ids[0], False), (ids[1], True)]
 
 
 async def test_the_next_turn_resumes_the_conversation_and_costs_only_itself(
@@ -143,7 +127,7 @@ async def test_instructions_hold_for_their_own_turn_alone(
     seen = []
     for n, instructions in enumerate(["Mention the heron.", "Mention the otter.", ""]):
         model.asked.clear()
-        what = AgentTurn(prompt({"text": "ok"}), session_id, resumes=n > 0, instructions=instructions)
+        what = replace(again(session_id, {"text": "ok"}), resumes=n > 0, instructions=instructions)
         _, outcome = await run(model, volume, agent, what)
         assert outcome.ok
         seen.append([word for word in (b"heron", b"otter") if word in model.asked])
@@ -157,7 +141,7 @@ async def test_skills_are_there_for_their_own_turn_alone(
     session_id = new_uuid()
     seen = []
     for n, skills in enumerate([{"greet": skill}, {}]):
-        what = AgentTurn(prompt({"text": "ok"}), session_id, resumes=n > 0, skills=skills)
+        what = replace(again(session_id, {"text": "ok"}), resumes=n > 0, skills=skills)
         async with turn(model, volume, agent, what) as at_work:
             assert (await at_work.end()).ok
         init = json.loads(at_work.stdout.splitlines()[0])
@@ -166,8 +150,7 @@ async def test_skills_are_there_for_their_own_turn_alone(
 
 
 async def test_a_prompt_of_300_kilobytes_arrives(model: Model, volume: Path, agent: ClaudeCode) -> None:
-    what = AgentTurn("word " * 60_000 + prompt({"text": "long"}), new_uuid(), resumes=False)
-    _, outcome = await run(model, volume, agent, what)
+    _, outcome = await run(model, volume, agent, long(first({"text": "long"})))
     assert (outcome.ending, outcome.text) == (Ending.DONE, "long")
 
 
@@ -204,11 +187,10 @@ async def test_a_server_of_mcp_runs_in_the_sandbox_and_no_other(
     other = {"mcpServers": {"other": {"command": "touch", "args": ["/workspace/started"]}}}
     (volume / ".mcp.json").write_text(json.dumps(other))
     what = first({"tool": "mcp__adder__add", "args": {"a": 1, "b": 2}}, {"text": "Three."})
-    server = McpServer(adder.COMMAND, {"WORD": "sum "})
-    events, outcome = await run(model, volume, agent, replace(what, servers={"adder": server}))
+    events, outcome = await run(model, volume, agent, replace(what, servers={"adder": ADDER}))
     assert outcome.ok
     assert [event.tool for event in events if isinstance(event, ToolStarted)] == ["mcp__adder__add"]
-    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    assert answers(events) == ["sum 3"]
     assert not (volume / "started").exists()
 
 

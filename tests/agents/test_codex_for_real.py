@@ -1,14 +1,11 @@
 """Codex itself, in a sandbox with one way out, driven by the scripted model."""
 
-import json
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pytest
 
 from hutch.agents import (
-    AgentTurn,
     Codex,
     Ending,
     Erred,
@@ -18,39 +15,27 @@ from hutch.agents import (
     Retrying,
     Said,
     SessionNamed,
-    Spent,
     StoredSession,
-    ToolEnded,
     ToolStarted,
     Usage,
     find_session,
 )
-from support import adder
 from support.agent_sandbox import Model, codex, run, turn
+from support.scripted_turns import ADDER, SKILL, Turns, answers, calls, ends, long, told
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 
 MODEL = "gpt-5.5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200}
 ONE_CALL = Usage(1000, 50, 200)
+KEY = {"OPENAI_API_KEY": "any word"}
+TURNS = Turns(TURN, MODEL)
+first, again = TURNS.first, TURNS.again
 
 
 @pytest.fixture
 def agent(model: Model) -> Codex:
     return codex(f"{model.url}/v1")
-
-
-KEY = {"OPENAI_API_KEY": "any word"}
-
-
-def first(*steps: dict[str, Any]) -> AgentTurn:
-    prompt = "Do it. SCRIPT: " + json.dumps([{"usage": TURN, **step} for step in steps])
-    return AgentTurn(prompt, "", resumes=False, model=MODEL)
-
-
-def again(session_id: str | None, *steps: dict[str, Any]) -> AgentTurn:
-    assert session_id
-    return replace(first(*steps), session_id=session_id, resumes=True)
 
 
 async def test_a_turn_is_told_event_by_event(model: Model, volume: Path, agent: Codex) -> None:
@@ -66,17 +51,16 @@ async def test_a_turn_is_told_event_by_event(model: Model, volume: Path, agent: 
     assert outcome == Outcome(Ending.DONE, "All done.", session_id, MODEL, Usage(3000, 150, 600))
     assert (volume / "hello.txt").read_text() == "hi\n"
     assert (volume / "uid.txt").read_text() == "1000\n"
-    calls = [event.call_id for event in events if isinstance(event, ToolStarted)]
-    assert [event for event in events if not isinstance(event, Spent | ToolEnded)] == [
+    ids = calls(events)
+    assert told(events) == [
         SessionNamed(session_id, MODEL),
-        ToolStarted(calls[0], "apply_patch", "/workspace/hello.txt"),
+        ToolStarted(ids[0], "apply_patch", "/workspace/hello.txt"),
         FileChanged("/workspace/hello.txt"),
         Said("I look."),
-        ToolStarted(calls[1], "shell", "id -u > uid.txt; echo out; false"),
+        ToolStarted(ids[1], "shell", "id -u > uid.txt; echo out; false"),
         Said("All done."),
     ]
-    ended = [(event.call_id, event.failed) for event in events if isinstance(event, ToolEnded)]
-    assert ended == [(calls[0], False), (calls[1], True)]
+    assert ends(events) == [(ids[0], False), (ids[1], True)]
     assert {(c.host, c.refused) for c in model.connections} == {("127.0.0.1", None)}
 
 
@@ -142,8 +126,7 @@ async def test_instructions_and_skills_are_given_with_their_own_turn(
     own = volume / ".hutch" / "codex" / "AGENTS.md"
     own.parent.mkdir(parents=True)
     own.write_text("The user's own: kingfisher.\n")
-    skill = {"greet": {"SKILL.md": "---\nname: greet\ndescription: how to greet an otter\n---\nSay hello.\n"}}
-    what = replace(first({"text": "ok"}), instructions="Mention the heron.", skills=skill)
+    what = replace(first({"text": "ok"}), instructions="Mention the heron.", skills=SKILL)
     _, one = await run(model, volume, agent, what, KEY)
     assert one.ok
     assert all(word in model.asked for word in (b"the heron", b"an otter", b"kingfisher"))
@@ -156,13 +139,12 @@ async def test_instructions_and_skills_are_given_with_their_own_turn(
 
 
 async def test_a_server_of_mcp_runs_in_the_sandbox(model: Model, volume: Path, agent: Codex) -> None:
-    server = McpServer(adder.COMMAND, {"WORD": "sum "})
     what = first({"tool": "mcp__adder__add", "args": {"a": 1, "b": 2}}, {"text": "Three."})
-    events, outcome = await run(model, volume, agent, replace(what, servers={"adder": server}), KEY)
+    events, outcome = await run(model, volume, agent, replace(what, servers={"adder": ADDER}), KEY)
     assert outcome.ok
     [call] = [event for event in events if isinstance(event, ToolStarted)]
     assert (call.tool, call.summary) == ("mcp__adder__add", '{"a": 1, "b": 2}')
-    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    assert answers(events) == ["sum 3"]
 
 
 async def test_a_server_that_does_not_start_ends_the_turn(model: Model, volume: Path, agent: Codex) -> None:
@@ -187,7 +169,7 @@ async def test_a_newer_model_s_commands_run_too(model: Model, volume: Path, agen
 
 async def test_a_prompt_of_300_kilobytes_arrives(model: Model, volume: Path, agent: Codex) -> None:
     what = first({"text": "long"})
-    _, outcome = await run(model, volume, agent, replace(what, prompt="word " * 60_000 + what.prompt), KEY)
+    _, outcome = await run(model, volume, agent, long(what), KEY)
     assert (outcome.ending, outcome.text) == (Ending.DONE, "long")
 
 

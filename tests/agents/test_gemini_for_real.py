@@ -1,33 +1,26 @@
 """Gemini CLI itself, in a sandbox with one way out, driven by the scripted model. Each turn takes seconds."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 
 from hutch.agents import (
-    AgentTurn,
     Ending,
     Erred,
     FileChanged,
     Gemini,
-    McpServer,
     Outcome,
     Said,
     SessionNamed,
-    Spent,
     StoredSession,
-    ToolEnded,
     ToolStarted,
     Usage,
     find_session,
 )
 from hutch.agents.stored import new_uuid
-from support import adder
 from support.agent_sandbox import Model, gemini_program, run, turn
+from support.scripted_turns import ADDER, SKILL, Turns, answers, calls, ends, long, told, until_there
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -35,20 +28,13 @@ MODEL = "gemini-2.5-pro"
 TURN = {"input": 1000, "output": 50, "cache_read": 200}
 ONE_CALL = Usage(1000, 50, 200)
 KEY = {"GEMINI_API_KEY": "any word"}
+TURNS = Turns(TURN, MODEL, new_uuid)
+first, again = TURNS.first, TURNS.again
 
 
 @pytest.fixture
 def agent(model: Model) -> Gemini:
     return replace(Gemini.find(gemini_program(), model.url), attempts=1)
-
-
-def first(*steps: dict[str, Any]) -> AgentTurn:
-    prompt = "Do it. SCRIPT: " + json.dumps([{"usage": TURN, **step} for step in steps])
-    return AgentTurn(prompt, new_uuid(), resumes=False, model=MODEL)
-
-
-def again(session_id: str, *steps: dict[str, Any]) -> AgentTurn:
-    return replace(first(*steps), session_id=session_id, resumes=True)
 
 
 async def test_a_turn_is_told_and_the_next_resumes_it_in_a_volume_that_was_moved(
@@ -65,18 +51,17 @@ async def test_a_turn_is_told_and_the_next_resumes_it_in_a_volume_that_was_moved
     assert one.error == ""
     assert one == Outcome(Ending.DONE, "All done.", what.session_id, MODEL, Usage(4000, 200, 800))
     assert (volume / "uid.txt").read_text() == "1000\n"
-    calls = [event.call_id for event in events if isinstance(event, ToolStarted)]
-    assert [event for event in events if not isinstance(event, Spent | ToolEnded)] == [
+    ids = calls(events)
+    assert told(events) == [
         SessionNamed(what.session_id, MODEL),
-        ToolStarted(calls[0], "write_file", "/workspace/hello.txt"),
+        ToolStarted(ids[0], "write_file", "/workspace/hello.txt"),
         FileChanged("/workspace/hello.txt"),
         Said("The word is heron."),
-        ToolStarted(calls[1], "run_shell_command", "id -u > uid.txt; echo out"),
-        ToolStarted(calls[2], "read_file", "/workspace/nothing"),
+        ToolStarted(ids[1], "run_shell_command", "id -u > uid.txt; echo out"),
+        ToolStarted(ids[2], "read_file", "/workspace/nothing"),
         Said("All done."),
     ]
-    ended = [(event.call_id, event.failed) for event in events if isinstance(event, ToolEnded)]
-    assert ended == [(calls[0], False), (calls[1], False), (calls[2], True)]
+    assert ends(events) == [(ids[0], False), (ids[1], False), (ids[2], True)]
     assert {(c.host, c.refused) for c in model.connections} == {("127.0.0.1", None)}  # it asks nobody else
 
     assert find_session(volume, agent) == StoredSession("gemini", what.session_id)
@@ -100,9 +85,7 @@ async def test_a_turn_killed_at_any_point_is_resumed_by_the_next(
 
     what = again(what.session_id, {"say": "The word is heron.", "shell": "touch started; sleep 1000"})
     async with turn(model, volume, agent, what, KEY) as at_work:
-        with anyio.fail_after(60):
-            while not (volume / "started").exists():
-                await anyio.sleep(0.05)
+        await until_there(volume / "started")
         killed = await at_work.kill()
     assert killed.ending is Ending.INTERRUPTED
     model.asked.clear()
@@ -112,22 +95,19 @@ async def test_a_turn_killed_at_any_point_is_resumed_by_the_next(
 
 
 async def test_what_a_turn_is_given_reaches_the_model(model: Model, volume: Path, agent: Gemini) -> None:
-    skill = {"greet": {"SKILL.md": "---\nname: greet\ndescription: how to greet an otter\n---\nSay hello.\n"}}
-    server = McpServer(adder.COMMAND, {"WORD": "sum "})
     what = first({"tool": "mcp_adder_add", "args": {"a": 1, "b": 2}}, {"text": '{"sum": 3}'})
     what = replace(
-        what,
-        prompt="word " * 60_000 + what.prompt,
+        long(what),
         model=None,
         instructions="Mention the heron.",
-        skills=skill,
-        servers={"adder": server},
+        skills=SKILL,
+        servers={"adder": ADDER},
         output_schema={"type": "object", "title": "kingfisher"},
     )
     events, outcome = await run(model, volume, agent, what, KEY)
     assert (outcome.ending, outcome.text) == (Ending.DONE, '{"sum": 3}')
     assert outcome.usage == Usage(2000, 100, 400)
-    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    assert answers(events) == ["sum 3"]
     for word in (b"Mention the heron.", b"an otter", b"kingfisher"):
         assert word in model.asked, word
     assert model.asked.count(b"POST ") == 2  # none to choose a model by

@@ -1,32 +1,25 @@
 """OpenCode itself, in a sandbox with one way out, driven by the scripted model. Each turn takes seconds."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 
 from hutch.agents import (
-    AgentTurn,
     Ending,
     Erred,
     FileChanged,
-    McpServer,
     OpenCode,
     Outcome,
     Said,
     SessionNamed,
-    Spent,
     StoredSession,
-    ToolEnded,
     ToolStarted,
     Usage,
     find_session,
 )
-from support import adder
 from support.agent_sandbox import Model, opencode_binary, run, turn
+from support.scripted_turns import ADDER, SKILL, Turns, answers, calls, ends, long, told, until_there
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,21 +27,13 @@ MODEL = "anthropic/claude-opus-5-5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}
 OPENAI = {"OPENAI_API_KEY": "any word"}
 ONE_CALL = Usage(1000, 50, 200, 30, 0.00519)  # at its own list price
+TURNS = Turns(TURN)
+first, again = TURNS.first, TURNS.again
 
 
 @pytest.fixture
 def agent(model: Model) -> OpenCode:
     return OpenCode.find(opencode_binary(), f"{model.url}/v1")
-
-
-def first(*steps: dict[str, Any]) -> AgentTurn:
-    prompt = "Do it. SCRIPT: " + json.dumps([{"usage": TURN, **step} for step in steps])
-    return AgentTurn(prompt, "", resumes=False)
-
-
-def again(session_id: str | None, *steps: dict[str, Any]) -> AgentTurn:
-    assert session_id
-    return replace(first(*steps), session_id=session_id, resumes=True)
 
 
 async def test_a_turn_is_told_and_the_next_resumes_it_in_a_volume_that_was_moved(
@@ -65,18 +50,17 @@ async def test_a_turn_is_told_and_the_next_resumes_it_in_a_volume_that_was_moved
     session_id = one.session_id or ""
     assert one == Outcome(Ending.DONE, "All done.", session_id, MODEL, Usage(4000, 200, 800, 120, 0.02076))
     assert (volume / "uid.txt").read_text() == "1000\n"
-    calls = [event.call_id for event in events if isinstance(event, ToolStarted)]
-    assert [event for event in events if not isinstance(event, Spent | ToolEnded)] == [
+    ids = calls(events)
+    assert told(events) == [
         SessionNamed(session_id, MODEL),
-        ToolStarted(calls[0], "write", "/workspace/hello.txt"),
+        ToolStarted(ids[0], "write", "/workspace/hello.txt"),
         FileChanged("/workspace/hello.txt"),
         Said("The word is heron."),
-        ToolStarted(calls[1], "bash", "id -u > uid.txt; echo out"),
-        ToolStarted(calls[2], "read", "/workspace/nothing"),
+        ToolStarted(ids[1], "bash", "id -u > uid.txt; echo out"),
+        ToolStarted(ids[2], "read", "/workspace/nothing"),
         Said("All done."),
     ]
-    ended = [(event.call_id, event.failed) for event in events if isinstance(event, ToolEnded)]
-    assert ended == [(calls[0], False), (calls[1], False), (calls[2], True)]
+    assert ends(events) == [(ids[0], False), (ids[1], False), (ids[2], True)]
     assert {(c.host, c.refused) for c in model.connections} == {("127.0.0.1", None)}  # it asks nobody else
 
     stored = find_session(volume, agent)
@@ -102,9 +86,7 @@ async def test_a_turn_killed_at_any_point_is_resumed_by_the_next(
 
     what = again(stored.session_id, {"say": "The word is heron.", "shell": "touch started; sleep 1000"})
     async with turn(model, volume, agent, what) as at_work:
-        with anyio.fail_after(60):
-            while not (volume / "started").exists():
-                await anyio.sleep(0.05)
+        await until_there(volume / "started")
         killed = await at_work.kill()
     assert (killed.ending, killed.usage.is_complete) == (Ending.INTERRUPTED, False)
     assert find_session(volume, agent) == stored
@@ -116,23 +98,20 @@ async def test_a_turn_killed_at_any_point_is_resumed_by_the_next(
 
 async def test_what_a_turn_is_given_reaches_the_model(model: Model, volume: Path, agent: OpenCode) -> None:
     """Of a provider that it does not know, a gateway of one's own: by chat completions."""
-    skill = {"greet": {"SKILL.md": "---\nname: greet\ndescription: how to greet an otter\n---\nSay hello.\n"}}
-    server = McpServer(adder.COMMAND, {"WORD": "sum "})
     what = first({"tool": "adder_add", "args": {"a": 1, "b": 2}}, {"text": '{"sum": 3}'})
     what = replace(
-        what,
-        prompt="word " * 60_000 + what.prompt,
+        long(what),
         model="mine/llama",
         instructions="Mention the heron.",
-        skills=skill,
-        servers={"adder": server},
+        skills=SKILL,
+        servers={"adder": ADDER},
         output_schema={"type": "object", "title": "kingfisher"},
         max_turns=9,
     )
     events, outcome = await run(model, volume, agent, what, OPENAI)
     assert (outcome.ending, outcome.text) == (Ending.DONE, '{"sum": 3}')
     assert outcome.usage == Usage(2000, 100, 400)  # of a model that it has no price of
-    assert [event.summary for event in events if isinstance(event, ToolEnded)] == ["sum 3"]
+    assert answers(events) == ["sum 3"]
     for word in (b"Mention the heron.", b"an otter", b"kingfisher", b"POST /v1/chat/completions"):
         assert word in model.asked, word
 
