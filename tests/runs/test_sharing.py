@@ -12,7 +12,7 @@ import pytest
 
 from hutch.budgets import Accounts, Limit, Most
 from hutch.budgets.accounts import Account, Key
-from hutch.jobs import Granted, Job
+from hutch.jobs import Granted, Job, JobFolder
 from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
 from hutch.runs.path.live import LiveRun
@@ -46,9 +46,8 @@ async def following(state: State, folder: Path) -> AsyncIterator[Account]:
         granted=Granted(wall_s=1, time_budget="", budgets=(limit,)),
     )
     live = LiveRun(Run("r-1", "running", "x", "none", 1.0), RunLog(folder / "log", 1), 1)
-    shared = Shared.of(
-        cast("Rooms", SimpleNamespace(state=state, accounts=accounts, prices=PRICES)), live, job
-    )
+    rooms = cast("Rooms", SimpleNamespace(state=state, accounts=accounts, prices=PRICES))
+    shared = Shared.of(rooms, live, job, JobFolder(folder / "r-1"))
     await shared.look()
 
     def hear(settled: list[int], held: list[dict[str, object]] | None = None) -> None:

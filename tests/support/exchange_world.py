@@ -88,7 +88,7 @@ class World:
     refused: list[str] = field(default_factory=list)
     used: tuple[str, ...] = ()  # names of secrets
 
-    def sent(self, count: int) -> None:
+    async def sent(self, count: int) -> None:
         self.bytes_out += count
 
     def refuse(self, told: str) -> None:
@@ -97,7 +97,7 @@ class World:
     def use(self, secrets: tuple[str, ...]) -> None:
         self.used += secrets
 
-    def received(self, count: int) -> None:
+    async def received(self, count: int) -> None:
         self.bytes_in += count
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ less than one answer, and can be spent to its end by who asks for more. Else it 
 """
 
 from hutch.budgets.accounts import Accounts
+from hutch.budgets.lent import Lent, bytes_left, share_of
 from hutch.budgets.limits import ASKED, Limit, Most, Spent, limits_of
 from hutch.budgets.metering import Meter
 from hutch.budgets.prices import prices_of
@@ -23,6 +24,7 @@ from hutch.budgets.records import Others, Refused, Told, Whose
 __all__ = [
     "ASKED",
     "Accounts",
+    "Lent",
     "Limit",
     "Meter",
     "Most",
@@ -32,7 +34,9 @@ __all__ = [
     "Spent",
     "Told",
     "Whose",
+    "bytes_left",
     "limits_of",
     "open_purse",
     "prices_of",
+    "share_of",
 ]

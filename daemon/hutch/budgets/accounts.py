@@ -40,6 +40,7 @@ class Account:
     guess: Spent | None = None  # what a first one comes to at most, by those of others; None: there were none
     unpriced: set[str] = field(default_factory=set)  # models that nobody knows a price of
     in_flight: list[Spent] = field(default_factory=list)  # what is held back for each
+    lent_bytes: int = 0  # that runs of other processes may pass, and have not told of
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def is_open_to_another(self, limit: Limit) -> bool:
@@ -132,6 +133,12 @@ class Accounts:
             for key in keys:
                 if (account := self._known.get(key)) is not None:
                     account.charge(spent, unpriced)
+
+    def lend(self, keys: Iterable[Key], count: int) -> None:
+        """Hold back bytes that a run of another process may pass; fewer than none: no more."""
+        for key in keys:
+            if (account := self._known.get(key)) is not None:
+                account.lent_bytes += count
 
     async def _bytes(self, key: Key) -> int:
         if key.per == "run":

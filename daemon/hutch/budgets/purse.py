@@ -149,10 +149,18 @@ class Purse:
             account.spent += Spent(egress_bytes=count)
         self._warn()
         for limit, account in self._judged:
-            if limit.egress_bytes is not None and account.spent.egress_bytes >= limit.egress_bytes:
+            if (
+                limit.egress_bytes is not None
+                and account.spent.egress_bytes + account.lent_bytes >= limit.egress_bytes
+            ):
                 self.told.spent(f"{limit.whose} is spent: {limit.reached(account.spent)}")
                 return True
         return False
+
+    @property
+    def judged(self) -> Sequence[tuple[Limit, Account]]:
+        """Each budget, and the account that it bounds."""
+        return self._judged
 
     def state(self) -> list[dict[str, object]]:
         """Return each budget as it stands, for the run's record."""

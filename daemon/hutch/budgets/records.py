@@ -46,6 +46,9 @@ class Others(Protocol):
     def settle(self, number: int) -> None:
         """Take note that a request was answered; what it came to was told before."""
 
+    async def lend(self, passed: int) -> int | Refused:
+        """Return how many bytes may pass in all, of which so many have."""
+
 
 @dataclass(slots=True)
 class Ticket:

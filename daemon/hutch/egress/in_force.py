@@ -1,6 +1,6 @@
 """The network of a run while it lives: one object, whose rules its owner may replace."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakSet
@@ -27,6 +27,7 @@ class InForce:
         """`beside`: another run's. It shares that one's byte budgets, and reaches no more than it."""
         self._network = network
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
+        self.also_waits: Callable[[], Awaitable[bool]] | None = None  # until more may pass; whether none may
         self.is_served = False  # ways out are open
         self.reads: Callable[[str, int], bool] = lambda *_: (
             False
@@ -93,4 +94,10 @@ class InForce:
         for pattern in self._network.max_bytes:
             if pattern.covers(host, port):
                 self._used[pattern] = self._used.get(pattern, 0) + count
+        return self.spent(host, port)
+
+    async def wait_for_room(self, host: str, port: int) -> bool:
+        """Return when more bytes may pass; whether a budget is used up instead."""
+        if self.also_waits is not None and await self.also_waits():
+            self._is_over = True
         return self.spent(host, port)

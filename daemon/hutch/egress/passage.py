@@ -65,7 +65,7 @@ class Passage:
 
     async def run(self, carry: "Carry") -> None:
         """Have it carried to its end. Raises RefusedError; a connection that breaks off has simply ended."""
-        if self.network.spent(self.host, self.port):
+        if await self.network.wait_for_room(self.host, self.port):
             raise RefusedError(Refusal.BYTES)
         with self.network.watching(self), self.scope:
             await carry(self)
@@ -84,15 +84,15 @@ class Passage:
         """Note which secrets were put into a request on it."""
         self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
 
-    def sent(self, count: int) -> None:
-        """Count bytes out of the sandbox, and end it where a budget is used up."""
+    async def sent(self, count: int) -> None:
+        """Count bytes out of the sandbox; wait until more may pass, and end it where none may."""
         self.bytes_out += count
-        self._spend(count)
+        await self._spend(count)
 
-    def received(self, count: int) -> None:
-        """Count bytes into the sandbox, and end it where a budget is used up."""
+    async def received(self, count: int) -> None:
+        """Count bytes into the sandbox; the same."""
         self.bytes_in += count
-        self._spend(count)
+        await self._spend(count)
 
     async def dial(self) -> socket.socket:
         """Connect to the first of the name's addresses that may be and answers. Raises RefusedError."""
@@ -118,8 +118,9 @@ class Passage:
                     return server
         raise RefusedError(why)
 
-    def _spend(self, count: int) -> None:
-        if self.network.spend(self.host, self.port, count):
+    async def _spend(self, count: int) -> None:
+        is_over = self.network.spend(self.host, self.port, count)
+        if is_over or await self.network.wait_for_room(self.host, self.port):
             self.cut(Refusal.BYTES)
 
 

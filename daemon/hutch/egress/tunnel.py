@@ -83,7 +83,7 @@ class _Pipe:
                 await send(self._server, data)
             except OSError:
                 return  # it takes no more, and may have said why: let that still come in
-            self._passage.sent(len(data))
+            await self._passage.sent(len(data))
             data = b""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_WR)
@@ -117,7 +117,7 @@ class _Pipe:
             while data := await receive(self._server):
                 self._lives()
                 await send(self._client, data)
-                self._passage.received(len(data))
+                await self._passage.received(len(data))
             self._client.shutdown(socket.SHUT_WR)
         except OSError:
             self._scope.cancel()

@@ -4,6 +4,7 @@
                       lock          flock: held by whoever takes it, until it has ended or is dead; his pid
                       begun.json    what its sandbox is made by, and in whose name it holds things
                       events        what has happened, where a daemon is told
+                      lent          how many bytes it may pass, of budgets that others share
                       keeper        a pipe, by which the keeper of its deadline is told that it was ended
 """
 
@@ -98,6 +99,20 @@ class JobFolder:
             return JobBegun(**json.loads((self.path / "begun.json").read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+
+    def note_lent(self, count: int) -> None:
+        """Note how many bytes it may pass in all, before it is told. Raises OSError."""
+        passing = self.path / "lent.new"
+        passing.write_text(str(count))
+        passing.rename(self.path / "lent")
+
+    @property
+    def lent(self) -> int:
+        """How many bytes it was told it may pass."""
+        try:
+            return int((self.path / "lent").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
 
     @property
     def is_of_use(self) -> bool:

@@ -87,6 +87,14 @@ class Control:
         self._held[number] = most
         return number
 
+    async def lend(self, passed: int) -> int | Refused:
+        """Ask for bytes that others share; while the daemon is away it waits, and then there are none."""
+        try:
+            answer = await self._ask("lend", passed=passed)
+        except HutchError as error:
+            return Refused(error.message)
+        return answer if isinstance(answer, int) else Refused(answer["why"])
+
     def settle(self, number: int) -> None:
         """Have given back what was held back for a request; an event has told what it came to."""
         self._held.pop(number, None)

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 from anyio import BrokenResourceError, EndOfStream
@@ -13,7 +13,7 @@ from hutch.egress.sockets import receive, send
 
 HANDSHAKE_S = 10.0  # TLS libraries do it at once
 
-Count = Callable[[int], None]
+Count = Callable[[int], Awaitable[None]]
 
 
 class SocketBytes(ByteStream):
@@ -42,7 +42,7 @@ class SocketBytes(ByteStream):
         if not data:
             raise EndOfStream
         if self._received:
-            self._received(len(data))
+            await self._received(len(data))
         return data
 
     async def send(self, item: bytes) -> None:
@@ -51,7 +51,7 @@ class SocketBytes(ByteStream):
         except OSError as error:
             raise BrokenResourceError from error
         if self._sent:
-            self._sent(len(item))
+            await self._sent(len(item))
 
     async def send_eof(self) -> None:
         try:

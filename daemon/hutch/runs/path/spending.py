@@ -9,7 +9,7 @@ from functools import partial
 
 import anyio
 
-from hutch.budgets import ASKED, Limit, Meter, Purse, Told, Whose, open_purse
+from hutch.budgets import ASKED, Lent, Limit, Meter, Purse, Told, Whose, open_purse
 from hutch.egress import InForce, Network
 from hutch.egress.exchange import Step
 from hutch.errors import HutchError, unwrapped
@@ -53,7 +53,8 @@ async def metering(
     shared = [limit for limit in limits if rooms.others is not None and limit.per != "run"]
     limits = [limit for limit in limits if limit not in shared]
     counts_bytes = any(limit.egress_bytes for limit in limits)
-    if not network.network.metered and not counts_bytes:
+    borrows_bytes = any(limit.egress_bytes for limit in shared)
+    if not network.network.metered and not counts_bytes and not borrows_bytes:
         yield None
         return
     watch = _Watch(whose.run_id, runs, hold, rooms.state)
@@ -68,10 +69,23 @@ async def metering(
                 purse.others = rooms.others
             if counts_bytes:
                 network.also_spend = purse.pass_bytes
+            if borrows_bytes and rooms.others is not None:
+                _borrow(network, Lent(rooms.others.lend, watch.spent))
             group.start_soon(watch.end)
             group.start_soon(watch.write_down)
             yield purse
             group.cancel_scope.cancel()
+
+
+def _borrow(network: InForce, lent: Lent) -> None:
+    """Have no bytes pass that are not lent, beside what the run's own budgets say."""
+    counted = network.also_spend
+
+    def spend(count: int) -> bool:
+        lent.pass_bytes(count)
+        return counted is not None and counted(count)
+
+    network.also_spend, network.also_waits = spend, lent.is_over
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ class Following:
     _has_told: bool = False
 
     def __post_init__(self) -> None:
-        self._shared = Shared.of(self.rooms, self.live, self.job)
+        self._shared = Shared.of(self.rooms, self.live, self.job, self.folder)
         self._telling = Telling(self.rooms, self.live, self._shared, self.job.session)
         self.live.remote, self.live.purse = self, self._shared.purse
 
@@ -126,6 +126,7 @@ class Following:
         answers: dict[str, Answer] = {
             "refuse_spent": self._shared.refuse_spent,
             "admit": self._shared.admit,
+            "lend": self._shared.lend,
         }
         while True:
             try:

@@ -50,10 +50,9 @@ class Runners:
     def takes(self, plan: Plan) -> bool:
         """Whether a run by this plan can be taken apart.
 
-        Bytes that others share are counted here alone; and so is what an agent's own runs share with it.
+        What an agent's own runs share with it is counted here alone.
         """
-        shares_bytes = any(limit.egress_bytes and limit.per != "run" for limit in plan.budgets)
-        return not shares_bytes and not plan.children
+        return not plan.children
 
     async def take_turn(
         self, live: LiveRun, plan: Plan, session: Session, request: AgentRequest, *, goes_on: bool

@@ -6,12 +6,13 @@ from decimal import Decimal
 from functools import partial
 
 import anyio
+from anyio import to_thread
 
-from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose
+from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose, bytes_left, share_of
 from hutch.budgets.accounts import Key
 from hutch.budgets.records import Ticket
 from hutch.errors import HutchError
-from hutch.jobs import Job
+from hutch.jobs import Job, JobFolder
 from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.state import Connection, UsageRow
@@ -25,6 +26,7 @@ class Shared:
     """Of one run. What it told that it used is charged here, once."""
 
     rooms: Rooms
+    folder: JobFolder
     whose: Whose
     purse: Purse
     _tickets: dict[int, Ticket] = field(default_factory=dict)
@@ -32,14 +34,18 @@ class Shared:
     _given_up: set[int] = field(default_factory=set)
     _last: int = 0
     _known: dict[tuple[str, str, str], UsageRow] = field(default_factory=dict)  # day, host, model
+    _lent: int = 0  # bytes that it may pass in all
+    _passed: int = 0  # of connections that are stored
+    _held: tuple[str, int] = "", 0  # the day, and what is held back of its accounts
+    _lending: anyio.Lock = field(default_factory=anyio.Lock)
 
     @staticmethod
-    def of(rooms: Rooms, live: LiveRun, job: Job) -> "Shared":
+    def of(rooms: Rooms, live: LiveRun, job: Job, folder: JobFolder) -> "Shared":
         record = live.record
         whose = Whose(record.id, record.session_id, record.principal)
         limits = tuple(limit for limit in (job.granted.budgets if job.granted else ()) if limit.per != "run")
         told = Told(live.say, lambda _: None, _pause)
-        return Shared(rooms, whose, Purse(whose, limits, rooms.accounts, rooms.prices, told))
+        return Shared(rooms, folder, whose, Purse(whose, limits, rooms.accounts, rooms.prices, told))
 
     async def look(self) -> None:
         """See what is stored of its usage."""
@@ -48,6 +54,11 @@ class Shared:
         for row in rows:
             self.purse.so_far += Spent(row.charged_usd, row.charged_tokens, row.requests)
         await self.purse.look()
+        self._lent, self._passed = (
+            self.folder.lent,
+            await self.rooms.state.bytes_passed(run_id=self.whose.run_id),
+        )
+        self._hold_bytes()
 
     async def refuse_spent(self) -> str | None:
         """Say why not even a first request would be let through; None: it would."""
@@ -92,6 +103,28 @@ class Shared:
         if number not in self._tickets:
             self._tickets[number] = self.purse.hold_back(today(), _most(usd, tokens, is_named))
 
+    async def lend(self, *, passed: int) -> int | dict[str, object]:
+        """Let it pass more bytes than have passed: how many in all, or why it may not."""
+        await self.rooms.accounts.all_known()
+        async with self._lending:
+            await self.purse.look()
+            least = max(self._lent, passed)
+            left, why = bytes_left(self.purse.judged)
+            share = share_of(left - (least - self._lent))
+            if share <= 0:
+                return {"why": why}
+            self._lent = least + share
+            self._hold_bytes()
+            await to_thread.run_sync(self.folder.note_lent, self._lent)
+            return self._lent
+
+    def _hold_bytes(self, *, is_over: bool = False) -> None:
+        """Hold back of today's accounts what it may have passed and has not told of."""
+        day, count = self._held
+        self.rooms.accounts.lend(self._keys(day), -count)
+        self._held = today(), 0 if is_over else max(self._lent - self._passed, 0)
+        self.rooms.accounts.lend(self._keys(self._held[0]), self._held[1])
+
     def settle(self, numbers: Sequence[int]) -> None:
         """Hold nothing back any more for requests whose answers are charged by now, or that were given up."""
         for number in numbers:
@@ -105,6 +138,7 @@ class Shared:
     def close(self) -> None:
         """Hold nothing back: the run has ended."""
         self.settle(list(self._tickets))
+        self._hold_bytes(is_over=True)
 
     async def charge(self, row: UsageRow) -> None:
         """Store what a model used so far, and charge what of it is news."""
@@ -125,6 +159,8 @@ class Shared:
         store = partial(self.rooms.state.add_connection, connection)
         spent = Spent(egress_bytes=connection.sent + connection.received)
         await self.rooms.accounts.charge(self._keys(today()), spent, "", store)
+        self._passed += spent.egress_bytes
+        self._hold_bytes()
 
     def _keys(self, day: str) -> list[Key]:
         whose = self.whose
