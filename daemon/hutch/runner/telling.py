@@ -1,5 +1,6 @@
 """A run that tells what happens to it, as events of its job."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from hutch.jobs import Connected, Event, Failure, Final, JobJournal, Noted, Used
 from hutch.runs.path.live import LiveRun
 from hutch.state import Run
 
+_BETWEEN_S = 0.2  # between two events of what an agent does, which may do something else at every moment
 _LOOK_S = 1.0  # between two looks at what changes without anybody's doing: sums, and what the store lacks
 
 
@@ -35,10 +37,23 @@ class TellingRun(LiveRun):
     """Each change of its record is an event, and each note."""
 
     journal: JobJournal = field(kw_only=True)
+    _does: str = ""  # what is still to be told
+    _does_at: float = -math.inf  # monotonic
 
     # LiveRun by its name: a slotted dataclass is made anew, and `super()` would look in the first one
 
+    def does(self, what: str) -> None:
+        self._does = what
+        if time.monotonic() >= self._does_at + _BETWEEN_S:
+            self._tell_does()
+
+    def _tell_does(self) -> None:
+        if what := self._does:
+            self._does_at = time.monotonic()
+            LiveRun.does(self, what)
+
     def say(self, note: str) -> None:
+        self._does = ""
         if note != self.note:
             LiveRun.say(self, note)
             self.journal.tell(Noted(note=note))
@@ -61,6 +76,7 @@ class TellingRun(LiveRun):
     async def keep_telling(self) -> None:
         while True:
             await anyio.sleep(_LOOK_S)
+            self._tell_does()
             self.tell()
 
 

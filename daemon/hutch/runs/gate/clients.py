@@ -32,6 +32,8 @@ from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequ
 from hutch_mcp_tools.service import SandboxService, ServiceError
 
 _GRACE_S = 2.0  # for what it began, when it has ended itself
+_MOST_BEGUN = 10_000  # runs; each stays on record
+_MOST_KEPT = 16  # times what is kept of one run's output: of all that it begins, together
 _READS = frozenset(
     {"read_volume", "diff_volume", "list_volumes", "volume_stat", "volume_log", "volume_tags"}
 )  # of the service, whose rules let a reader in
@@ -47,6 +49,7 @@ class Client:
     began: list[str] = field(default_factory=list)  # runs, in their order
     is_over: bool = False
     _beginning: int = 0
+    _kept_bytes: int = 0  # of the output of those that have ended
 
     @property
     def name(self) -> str:
@@ -74,10 +77,14 @@ class Client:
         self.began.append(child.id)
         if self.is_over:  # meanwhile
             child.stop.ask(self._why, 0)
-        self.runs.tasks.start_soon(
-            self.runs.follow, child, plan, OneCommand(child, plan, plan.command, request.stdin)
-        )
+        self.runs.tasks.start_soon(self._follow, child, plan, request.stdin)
         return child
+
+    async def _follow(self, child: LiveRun, plan: Plan, stdin: bytes) -> None:
+        try:
+            await self.runs.follow(child, plan, OneCommand(child, plan, plan.command, stdin))
+        finally:
+            self._kept_bytes += child.log.size("stdout") + child.log.size("stderr")
 
     async def end(self) -> None:
         """Take no more, and end what was begun."""
@@ -94,6 +101,14 @@ class Client:
                 "client_denied",
                 "from inside a sandbox commands are run in throw-away sandboxes only",
                 "leave session_id out",
+            )
+        most_bytes = _MOST_KEPT * self.runs.rooms.config.daemon.log_max_bytes
+        if len(self.began) >= _MOST_BEGUN or self._kept_bytes >= most_bytes:
+            raise HutchError(
+                "client_denied",
+                f"no more is kept for one agent's run: it has begun {len(self.began)} runs, which wrote "
+                f"{self._kept_bytes >> 20} MiB to their output",
+                "its next turn begins anew",
             )
         if len(self._at_work()) + self._beginning >= self.plan.children:
             raise HutchError(

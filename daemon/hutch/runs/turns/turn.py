@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 # To an agent whose model failed in the middle: what it was asked is the last that its conversation holds
 GO_ON = "The model's service failed while you were at work. Go on where you were."
+_TOLD_REFUSALS = 5
 _MOST_TOKENS = 1 << 48  # an agent says what it likes, and a database adds it up in 64 bits
 _STDERR_TAIL = 8 * 1024  # bytes shown to the adapter when no event says why
 
@@ -120,11 +121,17 @@ class AgentWork:
             "turn": {**self.live.record.turn, **told},
         }
         if outcome.error and ended.outcome == "exited":
-            refused = [f"; {where} was refused: {why}" for where, why in self.live.refused.items()]
-            values["reason"] = "".join((f"{outcome.ending}: {outcome.error}", *refused))
+            values["reason"] = f"{outcome.ending}: {outcome.error}{self._refused()}"
         elif ended.outcome in ("cancelled", "timed_out"):
             values["reason"] = f"{ended.reason}; {await to_thread.run_sync(self._left)}"
         return values
+
+    def _refused(self) -> str:
+        """Say what it did not reach; it may have tried any number of names."""
+        refused = list(self.live.refused.items())
+        told = [f"; {where} was refused: {why}" for where, why in refused[:_TOLD_REFUSALS]]
+        more = len(refused) - len(told)
+        return "".join(told) + (f"; and {more} more" if more else "")
 
     def _left(self) -> str:
         """Say what became of a turn that was ended from outside."""
