@@ -27,6 +27,11 @@ command = ["sh", "-c", {json.dumps(SCRIPT)}, "mine", "{{state}}", ""]
 resume = ["sh", "-c", {json.dumps(SCRIPT)}, "mine", "{{state}}", "{{session}}"]
 session_pattern = 'thread (abc-\\d+)'
 
+[agents.evil]
+adapter = "command"
+command = ["sh", "-c", "{{prompt}}"]
+session_pattern = 'thread (abc-\\d+)'
+
 [agents.result]
 adapter = "command"
 command = ["sh", "-c", 'printf "{{\\"sum\\": %s}}" "$(expr length "$0")"', "{{prompt}}"]
@@ -56,3 +61,14 @@ async def test_its_last_text_is_the_result_that_was_asked_for(tmp_path: Path) ->
         with pytest.raises(ServiceError) as refused:
             await mine(client, "abc", agent="result", model="m-1")
         assert (refused.value.code, "{model}" in refused.value.hint) == ("turn_invalid", True)
+
+
+async def test_one_that_takes_its_state_away_loses_no_work_and_is_told_of(tmp_path: Path) -> None:
+    async with daemon(tmp_path / "d", CONFIG) as made, made.client() as client:
+        away = "echo done > work; rm -rf .hutch; ln -s /etc .hutch; echo thread abc-1"
+        told = await mine(client, away, agent="evil")
+        assert told.status == "failed"
+        assert (told.error or "").startswith("volume_state_invalid: '.hutch' in the volume")
+        record = await client.get_run(told.run_id or "")
+        assert (record.status, record.exit_code, record.reason) == ("exited", 0, told.error)
+        assert {"A .hutch", "A work"} <= set(record.changed["work"])

@@ -72,6 +72,7 @@ class AgentWork:
     _patience: Patience = field(init=False)
     _outcome: Outcome | None = None
     _goes_on: bool = False
+    _unnamed: str = ""  # why its conversation could not be written down
 
     def __post_init__(self) -> None:
         self._patience = Patience(self.agent.name, self.live.stop, self.live.standstill)
@@ -111,9 +112,7 @@ class AgentWork:
         stderr = self.live.log.tail("stderr", _STDERR_TAIL)
         outcome = self._reading.finish(exit_code=ended.exit.code, stderr=stderr.decode("utf-8", "replace"))
         self._outcome = outcome = await judged(outcome, self.turn.output_schema)
-        if (session_id := outcome.session_id) and is_session_id(session_id):
-            self.turn = replace(self.turn, session_id=session_id)
-            await to_thread.run_sync(self._name_session, session_id)
+        await self._name_at_end(outcome)
         told = {"ending": str(outcome.ending), "api_status": outcome.api_status}
         values: dict[str, Any] = {
             "tokens": _tokens(outcome.usage),
@@ -124,7 +123,18 @@ class AgentWork:
             values["reason"] = f"{outcome.ending}: {outcome.error}{self._refused()}"
         elif ended.outcome in ("cancelled", "timed_out"):
             values["reason"] = f"{ended.reason}; {await to_thread.run_sync(self._left)}"
+        elif self._unnamed:
+            values["reason"] = self._unnamed
         return values
+
+    async def _name_at_end(self, outcome: Outcome) -> None:
+        """Write down which conversation it was; where that cannot be, its work is committed all the same."""
+        if (session_id := outcome.session_id) and is_session_id(session_id):
+            self.turn = replace(self.turn, session_id=session_id)
+            try:
+                await to_thread.run_sync(self._name_session, session_id)
+            except HutchError as error:
+                self._unnamed = f"{error.code}: {error.message}; {error.hint}"
 
     def _refused(self) -> str:
         """Say what it did not reach; it may have tried any number of names."""
@@ -158,13 +168,15 @@ class AgentWork:
             )
         )
 
+    @property
+    def _is_well(self) -> bool:
+        return self._outcome is not None and self._outcome.ok and not self._unnamed
+
     def _status(self) -> SessionStatus:
-        if self.live.record.status == "cancelled" or (self._outcome and self._outcome.ok):
-            return "idle"
-        return "failed"
+        return "idle" if self.live.record.status == "cancelled" or self._is_well else "failed"
 
     def _error(self) -> str | None:
-        if self._outcome and self._outcome.ok:
+        if self._is_well:
             return None
         return self.live.record.reason or (self._outcome and self._outcome.error) or None
 
