@@ -36,9 +36,8 @@ class Traits:
     counts_apart: bool = False  # a user namespace of its own: the kernel counts its processes alone
     processes: int = FRONT_PROCESSES  # in the control group, besides the command's own
     inits: int = INITS  # in the user namespace, besides the command's own
-    is_first: bool = (
-        False  # the command would be the first process of its PID namespace: a shell stays in front
-    )
+    # The command would be the first process of its PID namespace: a shell stays in front
+    is_first: bool = False
     has_short_words: bool = False  # the front program takes no long ones
     adds: tuple[str, ...] = ()  # variables that it puts into the environment inside
     greets: bool = True  # the front program leaves standard output to what is inside

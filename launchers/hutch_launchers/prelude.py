@@ -20,9 +20,8 @@ from hutch_launchers.system_view import HOME
 _READ = 'while IFS= read -r _hutch_line && [ -n "$_hutch_line" ]; do eval "$_hutch_line" || exit 126; done; '
 _GREET = 'printf %s "$1"; shift; '  # the sandbox is made: nothing else tells it of every program
 _BECOME = 'exec "$@"'
-_STAY = (
-    '(exec "$@"); exit $?'  # the first process of a PID namespace takes no signal, and must wait for orphans
-)
+# The first process of a PID namespace takes no signal, and must wait for orphans
+_STAY = '(exec "$@"); exit $?'
 _GATE = 'read -r _hutch_line && exec "$@"'  # the front program starts when its limits are set
 OPEN = b"\n"  # what opens the gate
 

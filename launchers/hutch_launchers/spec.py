@@ -107,9 +107,8 @@ class Command:
 
     argv: tuple[str, ...]  # never a shell string
     cwd: PurePosixPath
-    env: Mapping[str, str] = field(
-        repr=False
-    )  # the whole environment, nothing inherited; it may hold secrets
+    # The whole environment, nothing inherited; it may hold secrets
+    env: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,8 @@ def look(folders: tuple[str, ...] = ("/usr",)) -> SystemView:
     files: list[tuple[str, bytes]] = []
     for path, status in _present((*_TOP, *_ETC)):
         if stat.S_ISLNK(status.st_mode) and _points_into(path, bound):
-            links.append(
-                (str(Path(path).readlink()), path)
-            )  # a link tells more than its content: a time zone's name
+            # A link tells more than its content: a time zone's name
+            links.append((str(Path(path).readlink()), path))
         elif Path(path).is_dir() or status.st_size > _MAX_COPY:
             bound.append(path)
         else:

@@ -110,9 +110,8 @@ async def test_an_agent_of_two_annotations_runs(name: str, text: str, served: Da
     assert done.code == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["type"], answer["role"]) == ("message", "assistant")
-    assert answer["content"] == [
-        {"type": "text", "text": "A short text."}
-    ]  # the scripted model's, of no tools
+    # The scripted model's, of no tools
+    assert answer["content"] == [{"type": "text", "text": "A short text."}]
     assert answer["model"] in text
 
 

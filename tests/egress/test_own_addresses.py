@@ -26,9 +26,8 @@ async def nowhere(_: str, __: int) -> list[str]:
 async def test_it_is_dialled_for_a_host_service_only(
     is_service: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        passage, "vetted", lambda *_, **__: (ip_address("127.0.0.1"),)
-    )  # as if it were public
+    # As if it were public
+    monkeypatch.setattr(passage, "vetted", lambda *_, **__: (ip_address("127.0.0.1"),))
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
         port = server.getsockname()[1]
         where = (f"a.example.org:{port}",)

@@ -164,9 +164,8 @@ async def test_a_killed_guest_is_a_sandbox_gone_and_never_a_hang(launcher: Launc
             script = "read -r go; kill -KILL $PPID; [ $PPID != 1 ] || exit 9; sleep 60"
             async with kept.start(sh(script)) as process:
                 await process.stdin.send(b"go\n")
-                if isinstance(
-                    launcher, ContainerLauncher
-                ):  # its guest is process 1: nobody inside can kill it
+                # Its guest is process 1: nobody inside can kill it
+                if isinstance(launcher, ContainerLauncher):
                     assert await process.wait() == code(9)
                     return
                 with pytest.raises(LauncherError) as gone:

@@ -54,9 +54,8 @@ class Daemon:
     config: Config
     env: Mapping[str, str]
     python: Sequence[str] = ()  # by which it runs, and so as whom; empty: ours
-    starter: Sequence[
-        str
-    ] = ()  # starts it by itself; empty: it is forked from a process of `python`, quickly
+    # Starts it by itself; empty: it is forked from a process of `python`, quickly
+    starter: Sequence[str] = ()
     process: Process | ForkedDaemon | None = field(default=None, init=False)
 
     async def start(self) -> None:

@@ -88,9 +88,8 @@ async def test_changed_content_is_never_handed_out(store: MemoryStore, tmp_path:
         changed[position] ^= 1
         await store.put(key, bytes(changed))
         try:
-            assert (
-                await tree_of(Volumes(store, tmp_path / "cache")) == right
-            )  # the footer is not read for this
+            # The footer is not read for this
+            assert await tree_of(Volumes(store, tmp_path / "cache")) == right
         except HutchError as error:
             noticed += error.code == "volume_damaged"
     assert noticed > 30

@@ -109,9 +109,8 @@ async def kill_and_prove(forks: ForkServer, place: str, folder: Path, kills: int
         for lane in made:
             await lane.prove(store, folder / "empty", times(12, long=200))
         reader = Volumes(store, folder / "empty")
-        assert [info.name for info in await reader.list()] == [
-            str(lane.name) for lane in made
-        ]  # no conflicts
+        # No conflicts
+        assert [info.name for info in await reader.list()] == [str(lane.name) for lane in made]
 
 
 @pytest.mark.timeout(limit_s(120, long=1800))

@@ -38,9 +38,8 @@ async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *
     assert ended.workspace["would_run_on_host"] == [".mcp.json"]
     assert (here.folder / ".mcp.json").read_text() == ""
     with anyio.fail_after(20):
-        while any(
-            (here.folder / name).exists() for name in (".claude", ".zshrc")
-        ):  # the last placeholders go with the kept sandbox
+        # The last placeholders go with the kept sandbox
+        while any((here.folder / name).exists() for name in (".claude", ".zshrc")):
             await anyio.sleep(0.02)
 
 

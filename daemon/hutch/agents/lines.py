@@ -90,9 +90,8 @@ def text_of(value: object, limit: int) -> str:
     if not isinstance(value, str):
         return ""
     cut = value if len(value) <= limit else value[: limit - 1] + "…"
-    return cut.encode(
-        "utf-8", "replace"
-    ).decode()  # JSON may hold half a surrogate pair, which SQLite refuses
+    # JSON may hold half a surrogate pair, which SQLite refuses
+    return cut.encode("utf-8", "replace").decode()
 
 
 def one_line(text: str) -> str:

@@ -30,9 +30,8 @@ _DESKTOP = ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTI
 _PASSED = ("HOME", "LANG", "USER", *_DESKTOP)
 
 logger = logging.getLogger(__name__)
-logging.getLogger("httpx2").setLevel(
-    logging.WARNING
-)  # it would log URLs, and whoever has a webhook's may use it
+# It would log URLs, and whoever has a webhook's may use it
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 class Alerts:

@@ -27,9 +27,8 @@ from hutch.origins import Origin
 # not say what it used
 _SENT_BYTES = 8
 _RECEIVED_BYTES = 400
-_TEXT_BYTES = (
-    4  # of what a model writes, about: whoever hangs up before the sums come pays for what he has read
-)
+# Of what a model writes, about: whoever hangs up before the sums come pays for what he has read
+_TEXT_BYTES = 4
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 _ASKS_NOTHING = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _HEAD = 64 << 10  # bytes of a request, in which its model is looked for

@@ -29,9 +29,8 @@ class InForce:
         self.also_spend: Callable[[int], bool] | None = None  # told of all bytes; whether no more may pass
         self.also_waits: Callable[[], Awaitable[bool]] | None = None  # until more may pass; whether none may
         self.is_served = False  # ways out are open
-        self.reads: Callable[[str, int], bool] = lambda *_: (
-            False
-        )  # whose connections are read, since the start
+        # Whose connections are read, since the start
+        self.reads: Callable[[str, int], bool] = lambda *_: False
         self._is_over = False
         self._used: dict[Pattern, int] = {} if beside is None else beside._used
         self._open: dict[int, Cuttable] = {}

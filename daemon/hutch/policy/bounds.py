@@ -8,9 +8,8 @@ from hutch.policy.wish import Wish
 from hutch_launchers.sizes import size
 from hutch_launchers.spec import Limits
 
-_LEAST_MEMORY = (
-    16 << 20
-)  # the daemon's own thread starts the sandbox in its control group: none may be smaller
+# The daemon's own thread starts the sandbox in its control group: none may be smaller
+_LEAST_MEMORY = 16 << 20
 
 
 LIMITS = tuple(field.name for field in fields(Bounds))

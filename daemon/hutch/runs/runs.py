@@ -156,9 +156,8 @@ class Runs:
         self.is_closing = True
         begun = [live for live in self._begun() if live.remote is None]
         for live in self._live.values():
-            if (
-                live.record.status == "queued" or live.remote
-            ):  # for the next daemon; nobody can wait for it here
+            # For the next daemon; nobody can wait for it here
+            if live.record.status == "queued" or live.remote:
                 live.announce_end()
             else:
                 live.stop.ask("the daemon is shutting down", grace_s)

@@ -15,9 +15,8 @@ MAX_ARGS = 1 << 20  # bytes of all arguments, as JSON
 _MAX_NAME = 200  # bytes; file systems take 255
 _MAX_WORD = 128 * 1024 - 1  # bytes of one argument of a program: execve(2), MAX_ARG_STRLEN
 _FOLDER = "script"  # beneath what a run is given
-FOLDER = (
-    "HUTCH_SCRIPT"  # has the folder of the given files: a method without mounts maps variables, and no words
-)
+# Has the folder of the given files: a method without mounts maps variables, and no words
+FOLDER = "HUTCH_SCRIPT"
 _GUESTS = {
     Guest.PYTHON: ("python3", "python.py"),
     Guest.JAVASCRIPT: ("sh", "javascript.sh", "javascript.mjs"),

@@ -44,9 +44,8 @@ class Run:
     volumes: tuple[str, ...] = ()  # as asked for: "name:path" or "name:path:ro"
     snapshots: Mapping[str, int] = field(default_factory=dict)
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unsynced: Mapping[str, str] = field(
-        default_factory=dict
-    )  # volume -> why the store has not yet what changed
+    # Volume -> why the store has not yet what changed
+    unsynced: Mapping[str, str] = field(default_factory=dict)
     workspace: Mapping[str, object] = field(default_factory=dict)  # folder, mode, what changed in it
     tokens: Tokens | None = None  # as the agent itself reports
     budgets: tuple[Mapping[str, object], ...] = ()  # as they stood at its end

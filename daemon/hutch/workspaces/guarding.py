@@ -19,9 +19,8 @@ class Guard:
     """Absolute paths on the host."""
 
     read_only: set[Path] = field(default_factory=set)
-    missing: dict[Path, bytes | None] = field(
-        default_factory=dict
-    )  # to be made: a file's content, or a folder
+    # To be made: a file's content, or a folder
+    missing: dict[Path, bytes | None] = field(default_factory=dict)
     masked: set[Path] = field(default_factory=set)  # sockets and FIFOs
     common: Path | None = None  # git's folder of a linked worktree, outside of the workspace
 

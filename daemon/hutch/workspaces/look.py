@@ -10,9 +10,8 @@ from hutch.workspaces.git import is_bare_repository
 
 _DEEPEST = 200  # folders below each other; a path has at most 4096 bytes
 
-Stamp = tuple[
-    int, int, int, int, int
-]  # mode, size, mtime and ctime in ns, inode: changed, one of them changes
+# Mode, size, mtime and ctime in ns, inode: changed, one of them changes
+Stamp = tuple[int, int, int, int, int]
 
 
 @dataclass(slots=True)

@@ -110,9 +110,8 @@ def run_argv(engine: CliEngine, container: Container) -> list[str]:
         *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         "--no-healthcheck",  # an image's own, which the engine would start beside our filter
         *("--ipc", "private", "--cgroupns", "private", "--hostname", HOSTNAME, "--log-driver", "none"),
-        *(
-            () if seccomp_filter() is None else ("--security-opt", "seccomp=unconfined")
-        ),  # the guest sets ours
+        # The guest sets ours
+        *(() if seccomp_filter() is None else ("--security-opt", "seccomp=unconfined")),
         *("--workdir", "/", "--user", "{}:{}".format(*container.user), *engine.run_words),
         *_limits(container.limits),
         *_mounts(container),

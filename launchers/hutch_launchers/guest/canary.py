@@ -78,9 +78,8 @@ def processes(asked: Assignment) -> list[str]:
     """What of the host's processes was seen or signalled; leaves a daemon, which must not outlive us."""
     seen = []
     with suppress(OSError):
-        if (
-            str(Path("/proc/self/ns/pid").readlink()) == asked["pid_namespace"]
-        ):  # else its number is another's
+        # Else its number is another's
+        if str(Path("/proc/self/ns/pid").readlink()) == asked["pid_namespace"]:
             os.kill(asked["pid"], signal.SIGTERM)
             seen.append(f"signalled the host's process {asked['pid']}")
     for folder in _listed("/proc"):
@@ -207,9 +206,8 @@ def memory(asked: Assignment) -> int:
     os.close(writer)
     os.set_blocking(reader, False)
     alive = born
-    for _ in range(
-        4
-    ):  # one that is being killed holds nothing any more, and on a busy host it takes its time
+    # One that is being killed holds nothing any more, and on a busy host it takes its time
+    for _ in range(4):
         time.sleep(asked["hold_s"])
         alive = [pid for pid in alive if os.waitpid(pid, os.WNOHANG) == (0, 0)]
         if len(alive) * each <= asked["memory_bytes"]:

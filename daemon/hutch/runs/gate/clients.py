@@ -34,9 +34,8 @@ from hutch_mcp_tools.service import SandboxService, ServiceError
 _GRACE_S = 2.0  # for what it began, when it has ended itself
 _MOST_BEGUN = 10_000  # runs; each stays on record
 _MOST_KEPT = 16  # times what is kept of one run's output: of all that it begins, together
-_READS = frozenset(
-    {"read_volume", "diff_volume", "list_volumes", "volume_stat", "volume_log", "volume_tags"}
-)  # of the service, whose rules let a reader in
+# Of the service, whose rules let a reader in
+_READS = frozenset({"read_volume", "diff_volume", "list_volumes", "volume_stat", "volume_log", "volume_tags"})
 
 
 @dataclass(slots=True)

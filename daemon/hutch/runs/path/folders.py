@@ -56,9 +56,8 @@ class Folders:
     paths: dict[str, Path] = field(default_factory=dict)
     _leases: dict[str, Lease] = field(default_factory=dict)
     _streams: dict[str, Stream] = field(default_factory=dict)
-    _committing: anyio.Lock = field(
-        default_factory=anyio.Lock
-    )  # commands of one kept sandbox end at any time
+    # Commands of one kept sandbox end at any time
+    _committing: anyio.Lock = field(default_factory=anyio.Lock)
 
     def writable(self, name: str) -> Path | None:
         return self.paths[name] if name in self._leases else None

@@ -58,9 +58,8 @@ class LiveRun:
     purse: Purse | None = None  # where something of its network is metered
     network: InForce = field(default_factory=lambda: InForce(Network()))  # what it may reach now
     parent: "LiveRun | None" = None  # whose agent has begun it, and whose budgets it shares
-    door_token: str = field(
-        default="", repr=False
-    )  # by which its sandbox's door reaches us; empty: it has none
+    # By which its sandbox's door reaches us; empty: it has none
+    door_token: str = field(default="", repr=False)
     wall_s: float = 0
     began_at: float = 0  # monotonic
     _written: int = 0

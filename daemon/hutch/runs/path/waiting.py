@@ -29,9 +29,8 @@ async def _follow(live: LiveRun, folder: Path, events: Events) -> None:
     at = dict.fromkeys(_STREAMS, 0)
     note = ""
     while True:
-        has_ended = (
-            live.ended.is_set()
-        )  # looked at before reading: what is written later is read in another round
+        # Looked at before reading: what is written later is read in another round
+        has_ended = live.ended.is_set()
         if live.note != note and not has_ended:
             note = live.note
             await events.send(RunEvent(run_id=live.id, note=live.now()))

@@ -15,8 +15,8 @@ from hutch.jobs.event_file import EventReader
 from hutch.jobs.peer import GONE, Answer, Peer
 from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms
+from hutch.runs.runners.bookkeeping import Bookkeeping
 from hutch.runs.runners.sharing import Shared
-from hutch.runs.runners.told import Telling
 from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
 from hutch_mcp_tools.usage_records import Budget
 
@@ -41,7 +41,7 @@ class Following:
     folder: JobFolder
     job: Job
     _shared: Shared = field(init=False)
-    _telling: Telling = field(init=False)
+    _books: Bookkeeping = field(init=False)
     _began_at: float = field(default_factory=time.monotonic)
     _peer: Peer | None = None
     _came: anyio.Event = field(default_factory=anyio.Event)
@@ -53,13 +53,13 @@ class Following:
 
     def __post_init__(self) -> None:
         self._shared = Shared.of(self.rooms, self.live, self.job, self.folder)
-        self._telling = Telling(self.rooms, self.live, self._shared, self.job.session)
+        self._books = Bookkeeping(self.rooms, self.live, self._shared, self.job.session)
         self.live.remote, self.live.purse = self, self._shared.purse
 
     async def run(self) -> None:
         """Return when the run has its end, all of it stored. Raises RunnerDiedError, HutchError."""
         try:
-            await self._telling.look()
+            await self._books.look()
             with unwrapped():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._keep_connected)
@@ -88,21 +88,21 @@ class Following:
 
     async def _follow(self) -> None:
         reader = EventReader(self.folder.events)
-        while not self._telling.has_ended:
+        while not self._books.has_ended:
             has_told = self._has_told
             is_alive = self._is_alive()  # looked at before reading: what a dead one told is all there
             self._news, settled, self._settled = anyio.Event(), self._settled, []
             while lines := reader.lines():
                 for line in lines:
-                    await self._telling.take(line)
+                    await self._books.take(line)
             self._shared.settle(settled)
             if has_told:
                 self.rooms.accounts.has_told(self.live.id)
-            self._telling.measure()
+            self._books.measure()
             self._rounds += 1
             self._read.set()
             self._read = anyio.Event()
-            if self._telling.has_ended:
+            if self._books.has_ended:
                 return
             if not is_alive:
                 raise RunnerDiedError

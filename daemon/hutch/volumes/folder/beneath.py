@@ -108,9 +108,8 @@ class Descent:
     def __init__(self, root: int) -> None:
         """Start in the folder of `root`, which stays the caller's."""
         fd = os.open(".", FOLDER_FLAGS, dir_fd=root)
-        self._levels: list[tuple[int, tuple[int, int]]] = [
-            (fd, _identity(os.fstat(fd)))
-        ]  # -1: closed for now
+        # -1: closed for now
+        self._levels: list[tuple[int, tuple[int, int]]] = [(fd, _identity(os.fstat(fd)))]
 
     @property
     def fd(self) -> int:

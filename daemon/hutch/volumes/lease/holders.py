@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_STARTED_FIELD = (
-    19  # of /proc/PID/stat after the command's closing parenthesis: field 22, starttime (proc(5))
-)
+# Of /proc/PID/stat after the command's closing parenthesis: field 22, starttime (proc(5))
+_STARTED_FIELD = 19
 
 
 @dataclass(frozen=True, slots=True)

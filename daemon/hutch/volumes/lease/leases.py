@@ -53,9 +53,8 @@ class Lease:
         self.in_doubt = False  # an entry put under it may still arrive (invariant 5)
         self.lost = anyio.Event()
         self._tag = tag
-        self._turn = (
-            anyio.Lock()
-        )  # one write of the lease object at a time, each with the tag of the one before
+        # One write of the lease object at a time, each with the tag of the one before
+        self._turn = anyio.Lock()
 
     @property
     def holder(self) -> str:

@@ -250,9 +250,8 @@ def _etag_of(folder: int, name: str) -> str | None:
 
 @contextmanager
 def _locked(folder: int) -> Iterator[None]:
-    fcntl.flock(
-        folder, fcntl.LOCK_EX
-    )  # each caller opened the folder itself, so threads exclude each other too
+    # Each caller opened the folder itself, so threads exclude each other too
+    fcntl.flock(folder, fcntl.LOCK_EX)
     try:
         yield
     finally:

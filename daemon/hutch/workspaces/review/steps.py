@@ -20,9 +20,8 @@ class Step:
     before: Stamp | None
     mode: int = 0
     source: str | None = None  # "put": the file or link that is put there, on this host
-    content: str | None = (
-        None  # "put": instead of the source's, in latin-1; of a file of which some hunks are taken
-    )
+    # "put": instead of the source's, in latin-1; of a file of which some hunks are taken
+    content: str | None = None
 
     def stored(self) -> dict[str, Any]:
         return asdict(self)

@@ -32,9 +32,8 @@ class Options:
     view: SystemView
     policy: str  # of system calls
     files: Mapping[str, bytes]  # path inside -> content
-    readable: tuple[
-        tuple[str, str], ...
-    ] = ()  # further host paths: where each really is, and its path inside
+    # Further host paths: where each really is, and its path inside
+    readable: tuple[tuple[str, str], ...] = ()
     masked: tuple[str, ...] = ()  # files in /proc
     mount_points: tuple[str, ...] = ()  # of the host
     devices: tuple[tuple[str, str], ...] = ()  # (host's node, path inside), in place of root's own

@@ -19,17 +19,13 @@ from hutch.state import Run, Session
 
 logger = logging.getLogger(__name__)
 
-_CHANGING: dict[str, Any] = {
-    "budgets": (),
-    "unsynced": {},
-    "stdout_bytes": 0,
-    "stderr_bytes": 0,
-}  # not stored at each change
+# Not stored at each change
+_CHANGING: dict[str, Any] = {"budgets": (), "unsynced": {}, "stdout_bytes": 0, "stderr_bytes": 0}
 
 
 @dataclass(slots=True)
-class Telling:
-    """Takes the events of one run, in their order."""
+class Bookkeeping:
+    """Takes the events of one run, in their order, and stores what is news."""
 
     rooms: Rooms
     live: LiveRun
