@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
@@ -18,36 +19,59 @@ _SCRIPT = Path(__file__).parent / "guest" / "make_doors.py"
 _PATIENCE_S = 15.0  # longer than the script's own
 
 
-async def open_doors(pid: int, egress: EgressEndpoint) -> None:
-    """Make every door inside the network namespace of `pid`; on return the egress serves them.
+class DoorMaker:
+    """A process that makes every door of one sandbox. Closed by who made it."""
 
-    Raises LauncherError `sandbox_failed`.
-    """
-    check_doors(egress)
-    request = json.dumps([[each.address, each.port, each.is_udp] for each in egress.made]).encode()
-    argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(pid), str(egress.socket)]
-    with ExitStack() as child_ends:
-        pipes = open_pipes(child_ends)
+    def __init__(self, egress: EgressEndpoint) -> None:
+        """Start it; it needs no sandbox yet. Raises LauncherError `sandbox_failed`."""
+        check_doors(egress)
+        self._wanted = [[each.address, each.port, each.is_udp] for each in egress.made]
+        argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(egress.socket)]
+        with ExitStack() as child_ends:
+            self._pipes = open_pipes(child_ends)
+            try:
+                self._child = Child(argv, env={}, stdio=self._pipes.child)
+            except BaseException:
+                self._pipes.close()
+                raise
+
+    async def open(self, pid: int) -> None:
+        """Make them inside the network namespace of `pid`; on return the egress serves them.
+
+        Raises LauncherError `sandbox_failed`.
+        """
         try:
-            child = Child(argv, env={}, stdio=pipes.child)
-        except BaseException:
-            pipes.close()
-            raise
-    try:
-        with anyio.fail_after(_PATIENCE_S):
-            await pipes.stdin.send(request)
-            pipes.stdin.close()
-            await child.wait()
-        if child.exit_status.code != 0:
-            last_words = pipes.stderr.read_rest().decode(errors="replace").strip().rpartition("\n")[2]
+            with anyio.fail_after(_PATIENCE_S):
+                await self._pipes.stdin.send(json.dumps([pid, self._wanted]).encode())
+                self._pipes.stdin.close()
+                await self._child.wait()
+        except (TimeoutError, anyio.BrokenResourceError) as error:
+            raise failed("the egress did not answer") from error
+        if self._child.exit_status.code != 0:
+            last_words = self._pipes.stderr.read_rest().decode(errors="replace").strip().rpartition("\n")[2]
             raise failed(last_words)
-    except (TimeoutError, anyio.BrokenResourceError) as error:
-        raise failed("the egress did not answer") from error
-    finally:
+
+    async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
-            await child.kill_and_reap()
-        child.close()
-        pipes.close()
+            await self._child.kill_and_reap()
+        self._child.close()
+        self._pipes.close()
+
+
+@asynccontextmanager
+async def door_maker(egress: EgressEndpoint | None) -> AsyncGenerator[DoorMaker | None]:
+    """Begin to make doors before the sandbox starts, which takes about as long; None: there are none."""
+    if egress is None or not egress.made:
+        yield None
+        return
+    async with aclosing(DoorMaker(egress)) as maker:
+        yield maker
+
+
+async def open_doors(pid: int, egress: EgressEndpoint) -> None:
+    """Make every door inside the network namespace of `pid`, as `DoorMaker` does."""
+    async with aclosing(DoorMaker(egress)) as maker:
+        await maker.open(pid)
 
 
 def check_doors(egress: EgressEndpoint) -> None:

@@ -20,8 +20,6 @@ from hutch.volumes import (
     NotFoundError,
     ObjectStore,
     StoreError,
-    StoreOptions,
-    prepare_store,
 )
 from hutch.volumes.stores.cloud import CloudStore
 from support.azurite import AzureServer
@@ -283,9 +281,3 @@ async def test_a_faulty_store_fails_before_or_after_its_nth_write() -> None:
         await after.put("c", b"3")
     await after.put("d", b"4")
     assert await keys_of(inner) == ["a", "c", "d"]
-
-
-def test_preparing_for_a_store_asks_and_refuses_nothing() -> None:
-    nobody = "http://127.0.0.1:1"
-    for options in (StoreOptions(endpoint_url=nobody), StoreOptions(profile="none"), StoreOptions("no URL")):
-        prepare_store("s3://bucket/prefix", options)

@@ -21,6 +21,7 @@ from hutch.egress.exchange.authority import Authority
 from hutch.egress.meter import read_prices
 from hutch.errors import HutchError
 from hutch.runner.apart import run_apart
+from hutch_launchers.seccomp import seccomp_filter
 
 _PATH_BYTES = 4096
 
@@ -80,6 +81,8 @@ def _get_ready() -> None:
     """Have in memory what each runner would read for itself; in pages that all of them share."""
     read_prices()
     Authority("", ["localhost"])
+    for pins_cpus in (False, True):
+        seccomp_filter(pins_cpus=pins_cpus)
     anyio.run(anyio.lowlevel.checkpoint)  # what an event loop is made of is imported by the first one
     gc.freeze()
 

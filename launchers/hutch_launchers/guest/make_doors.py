@@ -1,8 +1,8 @@
 """Makes the doors of a sandbox: listening sockets inside its network namespace, handed to the host's egress.
 
 Started as a process of its own: only one with a single thread may enter a user namespace. It keeps the
-host's files and reads nothing from inside. Arguments: the sandbox's pid, the egress's socket. Standard input:
-a JSON list of [address, port, whether UDP]. Exit status 0: the egress serves them all.
+host's files and reads nothing from inside. Argument: the egress's socket. Standard input: as JSON the
+sandbox's pid and a list of [address, port, whether UDP]. Exit status 0: the egress serves them all.
 """
 
 import ctypes
@@ -22,9 +22,9 @@ _PATIENCE_S = 10.0  # for the egress
 _ASK_AGAIN_S = 0.001
 
 
-def main(pid: str, egress: str) -> None:
+def main(egress: str) -> None:
     """Connect to the egress while the rights are still the daemon's, then enter."""
-    wanted = json.load(sys.stdin)
+    pid, wanted = json.load(sys.stdin)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_PATIENCE_S)
     connection.connect(egress)
@@ -57,7 +57,7 @@ def _bound(address: str, port: int) -> socket.socket:
     return made
 
 
-def _enter_network(pid: str) -> None:
+def _enter_network(pid: int) -> None:
     # The network belongs to the first of the two user namespaces that bwrap makes, the process to the second.
     network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     owner = fcntl.ioctl(network, _NS_GET_USERNS)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hutch.volumes.failures import StoreError
 
+Stamp = tuple[int, int, int] | None
+
 _READABLE = "correct storage.credentials_file, and let the daemon's user read it"
 
 
@@ -56,3 +58,12 @@ def values_of(options: StoreOptions, env: Mapping[str, str] = os.environ) -> lis
             "set it where the daemon is started, and start the daemon anew",
         )
     return [env[name] for name in options.credentials_env]
+
+
+def stamp_of(options: StoreOptions) -> Stamp:
+    """Which state of `credentials_file` this is; None: there is no such file."""
+    try:
+        found = options.credentials_file.stat() if options.credentials_file else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if found else None

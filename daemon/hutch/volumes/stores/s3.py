@@ -13,12 +13,12 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.loaders import Loader, create_loader
 
-from hutch.volumes.failures import ConflictError, NotFoundError
+from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
 from hutch.volumes.stores import multipart
 from hutch.volumes.stores.attempts import Found, Patience
 from hutch.volumes.stores.hashes import md5_of
 from hutch.volumes.stores.keys import checked
-from hutch.volumes.stores.options import StoreOptions, read_file, values_of
+from hutch.volumes.stores.options import Stamp, StoreOptions, read_file, stamp_of, values_of
 from hutch.volumes.stores.protocol import Condition, ObjectInfo
 from hutch.volumes.stores.refusals import BeyondEndError
 from hutch.volumes.stores.s3_failures import FAILURES, failure
@@ -29,18 +29,16 @@ _QUOTED, _BARE = "quoted", "bare"
 T = TypeVar("T")
 
 _MULTIPART_BYTES = 64 << 20
+_prepared: dict[tuple[StoreOptions, Stamp], Any] = {}  # clients, each for the first who opens a store so
 _SLOWEST = 64 << 10  # bytes a second; a line that is slower counts as cut
 
 
 @asynccontextmanager
 async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGenerator["S3Store"]:
     """The store with its one client. Asks the server nothing yet."""
-    # A profile that is named comes before AWS_* variables, which may be meant for something else
-    session = _session(options.profile or ("default" if read_file(options) else None))
-    if options.credentials_file:
-        session.set_config_variable("credentials_file", str(options.credentials_file))
+    client = _prepared.pop((options, stamp_of(options)), None)
     try:
-        client = await _client(session, options, values_of(options)).__aenter__()
+        client = client or await _client(options, values_of(options)).__aenter__()
     except FAILURES as error:
         raise failure(error, "") from error
     try:
@@ -51,24 +49,31 @@ async def open_s3(bucket: str, prefix: str, options: StoreOptions) -> AsyncGener
 
 
 def prepare_s3(options: StoreOptions) -> None:
-    """Have in memory what each process would read and compile for itself before its first request."""
+    """Have in memory what each process would read and compile for itself before its first request.
+
+    That is the client itself, unconnected, where it can be seen that its credentials are still the same.
+    """
 
     async def rehearse() -> None:
-        async with _client(_session(None), options, ("none", "none")) as client:
-            await client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+        is_sure = options.credentials_env or options.credentials_file
+        stamp, keys = stamp_of(options), values_of(options) if is_sure else ("none", "none")
+        client = await _client(options, keys).__aenter__()
+        await client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+        if is_sure:
+            _prepared[options, stamp] = client
 
     _trust(verify=True)
-    with suppress(*FAILURES, ValueError):  # which the first request meets again, and tells
+    with suppress(*FAILURES, StoreError, ValueError):  # which the first request meets again, and tells
         anyio.run(rehearse)
 
 
-def _session(profile: str | None) -> AioSession:
-    session = AioSession(profile=profile)
+def _client(options: StoreOptions, keys: Sequence[str]) -> Any:  # noqa: ANN401 - untyped
+    """Make one; nothing is opened before it is used. Raises those of `FAILURES`, and StoreError."""
+    # A profile that is named comes before AWS_* variables, which may be meant for something else
+    session = AioSession(profile=options.profile or ("default" if read_file(options) else None))
     session.register_component("data_loader", _descriptions())
-    return session
-
-
-def _client(session: AioSession, options: StoreOptions, keys: Sequence[str]) -> Any:  # noqa: ANN401 - untyped
+    if options.credentials_file:
+        session.set_config_variable("credentials_file", str(options.credentials_file))
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     return session.create_client(
         "s3",

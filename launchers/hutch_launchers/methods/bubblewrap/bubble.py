@@ -13,7 +13,7 @@ import anyio
 from hutch_launchers import proc
 from hutch_launchers.commands import check_command
 from hutch_launchers.constants import open_constant
-from hutch_launchers.doors import open_doors
+from hutch_launchers.doors import door_maker
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.limits import Confinement
 from hutch_launchers.local_process import Child, PidWatch, Stdio, wait_for_death
@@ -138,27 +138,28 @@ async def start_bubble(start: Start, stdio: Stdio, complaints: PipeReader) -> Bu
     `complaints` reads what bwrap writes to its stderr; `stdio` is closed by the caller.
     Raises LauncherError; nothing runs then.
     """
-    bubble = _spawn(start, stdio)
-    try:
-        with anyio.fail_after(_START_S):
-            await bubble.arrive()
-            assert bubble.init is not None
-            start.confinement.hold(bubble.init_pid, bubble.init)
-            if start.spec.egress is not None and start.spec.egress.made:
-                await open_doors(bubble.init_pid, start.spec.egress)
-            await bubble.let_go()
-            start.confinement.space.hold(bubble.init_pid)
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
-            await bubble.kill()
-        complaint = complaints.read_rest().decode(errors="replace").strip().removeprefix("bwrap: ")
-        bubble.close()
-        if isinstance(error, _SetupError | OSError | TimeoutError):
-            reason = complaint or str(error) or "bubblewrap ended before it started the command"
-            raise LauncherError(
-                "sandbox_failed", f"the sandbox could not be made: {reason}", "see: hutch doctor"
-            ) from error
-        raise
+    async with door_maker(start.spec.egress) as doors:
+        bubble = _spawn(start, stdio)
+        try:
+            with anyio.fail_after(_START_S):
+                await bubble.arrive()
+                assert bubble.init is not None
+                start.confinement.hold(bubble.init_pid, bubble.init)
+                if doors is not None:
+                    await doors.open(bubble.init_pid)
+                await bubble.let_go()
+                start.confinement.space.hold(bubble.init_pid)
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await bubble.kill()
+            complaint = complaints.read_rest().decode(errors="replace").strip().removeprefix("bwrap: ")
+            bubble.close()
+            if isinstance(error, _SetupError | OSError | TimeoutError):
+                reason = complaint or str(error) or "bubblewrap ended before it started the command"
+                raise LauncherError(
+                    "sandbox_failed", f"the sandbox could not be made: {reason}", "see: hutch doctor"
+                ) from error
+            raise
     return bubble
 
 

@@ -1,0 +1,36 @@
+"""What a process has ready for a store before it, or what is forked from it, opens one."""
+
+from pathlib import Path
+
+import anyio
+
+from hutch.volumes import StoreOptions, prepare_store
+from hutch.volumes.stores.s3 import _prepared, open_s3
+
+_NOBODY = "http://127.0.0.1:1"
+
+
+def test_preparing_for_a_store_asks_and_refuses_nothing() -> None:
+    for options in (StoreOptions(endpoint_url=_NOBODY), StoreOptions(profile="none"), StoreOptions("no URL")):
+        prepare_store("s3://bucket/prefix", options)
+
+
+def test_a_client_that_was_prepared_is_used_once_and_not_after_its_credentials_changed(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    said = "[default]\naws_access_key_id = AK{}\naws_secret_access_key = none\n"
+    options = StoreOptions(endpoint_url=_NOBODY, region="us-east-1", credentials_file=file)
+
+    async def key_and_client() -> tuple[str, int]:
+        async with open_s3("bucket", "", options) as store:
+            client = store._client
+            signs = await client._request_signer._credentials.get_frozen_credentials()
+            return signs.access_key, id(client)
+
+    file.write_text(said.format(1))
+    prepare_store("s3://bucket", options)
+    prepared = next(client for (asked, _), client in _prepared.items() if asked == options)
+    assert anyio.run(key_and_client) == ("AK1", id(prepared))
+    assert anyio.run(key_and_client) != ("AK1", id(prepared))
+    prepare_store("s3://bucket", options)
+    file.write_text(said.format(22))
+    assert anyio.run(key_and_client)[0] == "AK22"
