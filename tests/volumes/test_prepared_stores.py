@@ -15,7 +15,7 @@ def test_preparing_for_a_store_asks_and_refuses_nothing() -> None:
         prepare_store("s3://bucket/prefix", options)
 
 
-def test_a_client_that_was_prepared_is_used_once_and_not_after_its_credentials_changed(tmp_path: Path) -> None:
+def test_a_prepared_client_is_used_once_and_not_after_its_credentials_changed(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     said = "[default]\naws_access_key_id = AK{}\naws_secret_access_key = none\n"
     options = StoreOptions(endpoint_url=_NOBODY, region="us-east-1", credentials_file=file)
