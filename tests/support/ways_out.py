@@ -84,6 +84,7 @@ def ask(data, host="127.0.0.1", port=3128, kind=socket.SOCK_STREAM):
 
 async def run_tries(boxes: Sandboxes, tries: str) -> dict[str, Any]:
     out = await boxes.run("/usr/bin/python3", "-I", "-S", "-c", TRY + tries + "\nprint(json.dumps(seen))")
-    found = json.loads(out.splitlines()[-1])
-    assert isinstance(found, dict)
+    last = out.splitlines()[-1]
+    assert last.startswith("{"), out
+    found: dict[str, Any] = json.loads(last)
     return found
