@@ -28,6 +28,16 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.startswith(f"Usage: hutch {command}")
 
 
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_a_list_of_commands_has_one_whole_line_for_each(
+    command: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*([command] if command else []), "--help"]) == 0
+    _, _, listed = capsys.readouterr().out.partition("Commands:\n")
+    assert "..." not in listed
+
+
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["volume"], ["method"]):
         assert main(words) == 2

@@ -31,7 +31,10 @@ from hutch_mcp_tools.session_records import SessionRecord
 _EXAMPLES = """\b
 Examples:
   hutch agent claude -v web 'Write a test for the parser.'
-  hutch agent claude -v web 'Now make it pass.'
+  hutch agent claude -v web 'Now make it pass.'           # it remembers what it was asked
+  hutch agent claude -w .:review 'Mend the build.'        # then: hutch diff, hutch apply
+  hutch agent claude -v web --forks 3 'Make it faster.'   # then: hutch compare, hutch keep
+  hutch agent claude -v web --detach --budget-usd 2 - < task.md
 """
 
 
@@ -43,16 +46,18 @@ Examples:
 )
 @args_option
 @click.option(
-    "-w", "--workspace", type=kinds.workspace, metavar="DIR[:MODE]", help="A folder of this host to work in."
+    "-w",
+    "--workspace",
+    type=kinds.workspace,
+    metavar="DIR[:MODE]",
+    help="A folder of this host to work in; MODE is ro, rw, review or worktree.",
 )
 @click.option("--session", metavar="ID", help="Go on with this session.")
 @click.option("--new", is_flag=True, help="A new conversation, though the volume holds one.")
 @click.option(
     "--instructions", metavar="FILE|NAME", help="How to work, for this turn: a file, or a bundle's."
 )
-@click.option(
-    "--skills", metavar="DIR|NAME", help="A folder that holds skills, a folder each; or a bundle's."
-)
+@click.option("--skills", metavar="DIR|NAME", help="A skill's folder, or one of several; or a bundle's.")
 @click.option("--bundle", multiple=True, metavar="NAME", help="A bundle of the configuration, all of it.")
 @click.option("--model", metavar="NAME[,NAME…]", help="The model to ask; several go with --forks.")
 @forks_options
@@ -64,14 +69,19 @@ Examples:
     "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
 )
 @click.option(
-    "--max-minutes", type=click.FloatRange(0, 1440, min_open=True), help="The most time it may take."
+    "--max-minutes",
+    type=click.FloatRange(0, 1440, min_open=True),
+    metavar="N",
+    help="The most time that it may take.",
 )
-@click.option("--max-turns", type=click.IntRange(1, 10_000), help="The most answers of its model.")
+@click.option(
+    "--max-turns", type=click.IntRange(1, 10_000), metavar="N", help="The most answers of its model."
+)
 @click.option(
     "--output-schema",
     type=kinds.json_object,
     metavar="FILE",
-    help="A JSON Schema that its result has to conform to.",
+    help="A JSON Schema of its result, which is checked and printed.",
 )
 @click.option(
     "--mcp-config",
@@ -79,15 +89,18 @@ Examples:
     metavar="FILE",
     help='MCP servers for it, as clients write them: {"mcpServers": …}.',
 )
-@click.option("--hutch", is_flag=True, help="It may run commands in further sandboxes itself, by MCP.")
+@click.option("--hutch", is_flag=True, help="Let it run commands in further sandboxes, by MCP.")
 @click.option(
-    "--retries", type=click.IntRange(0, 100), help="Further runs where the model's service is overloaded."
+    "--retries",
+    type=click.IntRange(0, 100),
+    metavar="N",
+    help="Further runs while the model's service is overloaded.",
 )
 @kinds.budget_options
 @kinds.pause_option
 @kinds.wait_volume_option
-@click.option("--detach", is_flag=True, help="Print the session's id and leave it at work.")
-@click.option("--print-id", is_flag=True, help="Print its run's id; what it tells goes to stderr.")
+@click.option("--detach", is_flag=True, help="Print the session's id, and leave it at work.")
+@click.option("--print-id", is_flag=True, help="Print the run's id; what it tells goes to stderr.")
 @json_option
 @click.pass_obj
 def agent(
@@ -103,7 +116,7 @@ def agent(
 ) -> int:
     """Give the agent NAME a task: PROMPT, or "-" for standard input.
 
-    A volume that holds a session of the agent goes on with it.
+    Its work and its conversation are in its volume: the next task there goes on with both.
     """
     forks = forks_of(options)
     task = _task(name, prompt, options)

@@ -11,7 +11,7 @@ args_option = click.option(
     type=kinds.argument,
     metavar="NAME=TEXT|NAME:=JSON",
     multiple=True,
-    help="For $args[NAME] in a volume's name, and a script's main.",
+    help="For $args[NAME] in a volume's name; a script's main gets it too.",
 )
 
 

@@ -51,6 +51,7 @@ _FILES = 50  # told on a terminal
 @click.option(
     "--files",
     type=click.IntRange(0, 1000),
+    metavar="N",
     default=_FILES,
     show_default=True,
     help="At most so many of each.",

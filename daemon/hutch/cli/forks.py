@@ -30,12 +30,13 @@ def forks_options(command: Command) -> Command:
         "--variant",
         multiple=True,
         metavar="TEXT",
-        help="Added to one attempt's prompt; the next to the next.",
+        help="With --forks: added to the prompt of the first attempt; the next one to that of the next.",
     )(command)
     return click.option(
         "--forks",
         type=click.IntRange(2, MOST_FORKS),
-        help="Attempt it so often at once, each in its own fork.",
+        metavar="N",
+        help="Attempt it N times at once, each in a fork of its own.",
     )(command)
 
 

@@ -82,7 +82,7 @@ wait_volume_option = click.option(
     type=duration,
     metavar="TIME",
     default=None,
-    help="Wait so long for a volume that someone else writes: 10m.",
+    help="How long to wait for a volume that somebody else writes: 10m.",
 )
 
 
@@ -99,17 +99,27 @@ def workspace(text: str) -> str:
 
 
 pause_option = click.option(
-    "--pause-at-budget", is_flag=True, help="At the end of its budget hold it still, instead of ending it."
+    "--pause-at-budget", is_flag=True, help="Hold it still at the end of its budget instead of ending it."
 )
 
 
 def budget_options(command: Command) -> Command:
     """Add what a run may spend on models."""
     for option in (
-        click.option("--budget-requests", type=click.IntRange(1), help="The most requests to models."),
-        click.option("--budget-tokens", type=click.IntRange(1), help="The most tokens it may use."),
         click.option(
-            "--budget-usd", type=click.FloatRange(0, min_open=True), help="The most it may spend on models."
+            "--budget-requests", type=click.IntRange(1), metavar="N", help="The most requests to models."
+        ),
+        click.option(
+            "--budget-tokens",
+            type=click.IntRange(1),
+            metavar="N",
+            help="The most tokens that models may take and give.",
+        ),
+        click.option(
+            "--budget-usd",
+            type=click.FloatRange(0, min_open=True),
+            metavar="USD",
+            help="The most that it may spend on models.",
         ),
     ):
         command = option(command)

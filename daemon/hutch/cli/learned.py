@@ -17,7 +17,7 @@ _NOT_ALLOWED = ("rule", "name", "request", "too_many")  # refused before a rule 
 _NOT_THERE = ("unresolved",)  # allowed, and no host: misspelled, or this one was offline
 
 
-@click.command()
+@click.command(short_help="Show the smallest network that would have done.")
 @click.argument("id_", metavar="ID")
 @click.option("--name", default="learned", show_default=True, help="What the network would be called.")
 @click.pass_obj
@@ -27,7 +27,7 @@ def propose(invocation: Invocation, /, *, id_: str, name: str) -> None:
     note(f"to have it so: hutch net accept {id_} --name {name}")
 
 
-@click.command()
+@click.command(short_help="Write that network into the configuration.")
 @click.argument("id_", metavar="ID")
 @click.option("--name", required=True, help="What the network is called: hutch run --net NAME.")
 @click.option("--replace", is_flag=True, help="Take the place of a network that is called so.")

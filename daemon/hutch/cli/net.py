@@ -20,9 +20,9 @@ def net() -> None:
     """What went out of sandboxes, what was refused there, and what they may reach while they work."""
 
 
-@net.command()
+@net.command(short_help="List what a run or session connected to, and every refusal.")
 @click.argument("id_", metavar="ID")
-@click.option("-n", "--limit", type=click.IntRange(1, _MOST), default=1000, show_default=True)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(1, _MOST), default=1000, show_default=True)
 @json_option
 @click.pass_obj
 def log(invocation: Invocation, /, *, id_: str, limit: int, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def log(invocation: Invocation, /, *, id_: str, limit: int, as_json: bool) -> No
         note(told)
 
 
-@net.command()
+@net.command(short_help="Let one that works now reach a host too.")
 @click.argument("id_", metavar="ID")
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("--host-service", is_flag=True, help="It is a service of this host or its private network.")
@@ -50,7 +50,7 @@ def allow(invocation: Invocation, /, *, id_: str, host: str, host_service: bool,
     _change(invocation, id_, change, as_json=as_json)
 
 
-@net.command()
+@net.command(short_help="Take a host from one that works now.")
 @click.argument("id_", metavar="ID")
 @click.argument("host", metavar="HOST[:PORT]")
 @json_option

@@ -113,10 +113,14 @@ class Collecting:
 )
 @click.option("--timeout", type=kinds.duration, metavar="TIME", help="The most time it may take: 90s, 15m.")
 @click.option("--memory", type=kinds.size, metavar="SIZE", help="The most memory: 512MiB.")
-@click.option("--cpus", type=click.FloatRange(min=0, min_open=True), help="The most processors: 1.5.")
-@click.option("--pids", type=click.IntRange(min=1), help="The most processes and threads.")
+@click.option(
+    "--cpus", metavar="N", type=click.FloatRange(min=0, min_open=True), help="The most processors: 1.5."
+)
+@click.option("--pids", metavar="N", type=click.IntRange(min=1), help="The most processes and threads.")
 @click.option("--disk", type=kinds.size, metavar="SIZE", help="The most in /tmp, /dev/shm and home: 4GiB.")
-@click.option("--open-files", type=click.IntRange(min=16), help="The most open files of a process.")
+@click.option(
+    "--open-files", metavar="N", type=click.IntRange(min=16), help="The most open files of a process."
+)
 @click.option("--output", type=kinds.size, metavar="SIZE", help="The most it may write to its output: 1GiB.")
 @kinds.budget_options
 @kinds.pause_option

@@ -39,7 +39,7 @@ _HEADS = ("RUN", "STATUS", "METHOD", "SESSION", "AGE", "TOOK", "COMMAND", "DOING
 
 @click.command()
 @click.option("-a", "--all", "every", is_flag=True, help="Those that have ended too.")
-@click.option("-n", "--limit", type=click.IntRange(1, 200), default=100, show_default=True)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(1, 200), default=100, show_default=True)
 @json_option
 @click.pass_obj
 def ps(invocation: Invocation, /, *, every: bool, limit: int, as_json: bool) -> None:
@@ -128,7 +128,13 @@ async def find(service: SandboxService, text: str) -> Record:
         except ServiceError as error:
             if error.code != "run_unknown" or text.startswith("r-"):
                 raise
-    return await service.get_session(text)
+    try:
+        return await service.get_session(text)
+    except ServiceError as error:
+        if error.code != "session_unknown" or text.startswith("s-"):
+            raise
+        told = error.message.replace("no session", "no run and no session")
+        raise ServiceError(error.code, told, "see: hutch ps --all, and hutch sessions") from None
 
 
 def _row(run: RunRecord) -> tuple[str, ...]:

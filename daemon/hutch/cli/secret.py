@@ -98,7 +98,7 @@ def ls(invocation: Invocation, /, *, as_json: bool) -> None:
     )
 
 
-@secret.command()
+@secret.command(short_help="Prove that a secret works.")
 @click.argument("name")
 @click.option("--path", metavar="PATH", help="What to ask for, where its table says nothing.")
 @json_option

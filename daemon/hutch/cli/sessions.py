@@ -15,7 +15,7 @@ _HEADS = ("SESSION", "STATUS", "AGENT", "VOLUME", "TURNS", "TOKENS", "COST", "AC
 
 @click.command()
 @click.option("--status", type=click.Choice(get_args(SessionStatus)), help="Only those that are so.")
-@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--cursor", help="Go on where a page ended.")
 @json_option
 @click.pass_obj

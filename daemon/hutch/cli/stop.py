@@ -20,7 +20,10 @@ _MOST = 200  # in one answer
 @click.command()
 @click.argument("id_", metavar="ID", required=False)
 @click.option(
-    "--grace", type=click.FloatRange(0, 300), help="Seconds to end by itself; 5, or an agent's own."
+    "--grace",
+    type=click.FloatRange(0, 300),
+    metavar="SECONDS",
+    help="To end by itself; 5, or an agent's own.",
 )
 @click.option("--remove", is_flag=True, help="Forget the session's record too; its volume stays.")
 @click.option("--all", "everything", is_flag=True, help="End every run and kept sandbox; no ID then.")

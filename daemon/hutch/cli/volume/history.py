@@ -18,7 +18,7 @@ _CHANGED = 5  # paths told of each snapshot
 
 @click.command()
 @name_argument
-@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("-a", "--all", "every", is_flag=True, help="Also what a run committed on its way.")
 @json_option
 @click.pass_obj

@@ -97,7 +97,7 @@ class KeptSessions:
         kept = self._kept.get(session.id)
         if kept is None:
             raise HutchError(
-                "session_ended", f"session {session.id} is {_described(session)}", "see: hutch sessions"
+                "session_ended", f"session {session.id} is {_described(session)}", _going_on(session)
             )
         await kept.suspend(self._rooms, suspended=suspended)
 
@@ -175,7 +175,13 @@ def _refuse_fixed(wish: Wish) -> None:
             )
 
 
+def _going_on(session: Session) -> str:
+    if session.kind == "agent":
+        return f"hutch agent {session.agent} --session {session.id} '…'"
+    return "see: hutch sessions"
+
+
 def _described(session: Session) -> str:
     if session.kind == "agent":
-        return "an agent; give it a prompt instead"
+        return "an agent that is not at work; give it a prompt instead"
     return f"{session.status}{f' ({session.error})' if session.error else ''}"

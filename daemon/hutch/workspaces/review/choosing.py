@@ -54,7 +54,7 @@ def chosen(changes: Sequence[Change], choice: Choice, real: Tree, names: Collect
             "change_called_out",
             f"this machine would run, or obey, what is in {', '.join(called[:5])}"
             + (f" and {len(called) - 5} more" if len(called) > 5 else ""),
-            "look at it, then say --include-executable, or leave it out with --skip",
+            f"look at it, then say --include-executable, or leave it out: --skip {called[0]!r}",
         )
     return picked
 
