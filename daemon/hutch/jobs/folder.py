@@ -70,13 +70,9 @@ class JobFolder:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, job: Job) -> None:
-        """Write the job, whole or not at all. Raises OSError."""
+        """Write the job. Raises OSError."""
         self.make()
-        passing = self.path / "job.new"
-        fd = os.open(passing, _WRITE, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(job.model_dump_json(exclude_defaults=True).encode())
-        passing.rename(self.path / "job.json")
+        self._put("job.json", job.model_dump_json(exclude_defaults=True))
 
     def read(self) -> Job | None:
         """Return the job; None: it was never written whole. Raises HutchError `job_invalid`."""
@@ -88,9 +84,7 @@ class JobFolder:
 
     def note(self, begun: JobBegun) -> None:
         """Note how it begins: whoever finds it dead ends what is left. Raises OSError."""
-        passing = self.path / "begun.new"
-        passing.write_text(json.dumps(asdict(begun), default=str))
-        passing.rename(self.path / "begun.json")
+        self._put("begun.json", json.dumps(asdict(begun), default=str))
 
     @property
     def begun(self) -> JobBegun | None:
@@ -102,9 +96,7 @@ class JobFolder:
 
     def note_lent(self, count: int) -> None:
         """Note how many bytes it may pass in all, before it is told. Raises OSError."""
-        passing = self.path / "lent.new"
-        passing.write_text(str(count))
-        passing.rename(self.path / "lent")
+        self._put("lent", str(count))
 
     @property
     def lent(self) -> int:
@@ -168,7 +160,15 @@ class JobFolder:
         return False
 
     def remove(self) -> None:
+        """Take it away, with all in it. Idempotent."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _put(self, name: str, text: str) -> None:
+        """Write a file of it, whole or not at all."""
+        passing = self.path / f"{name}.new"
+        with os.fdopen(os.open(passing, _WRITE, 0o600), "wb") as file:
+            file.write(text.encode())
+        passing.rename(self.path / name)
 
 
 def _lock(fd: int, run_id: str) -> None:

@@ -1,13 +1,12 @@
 """The journal of a run that has no database: everything becomes an event, and sums are kept by heart."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from hutch.jobs.events import Connected, Event, Recorded, SessionTold, Used
 from hutch.state import Connection, Run, Session, UsageRow
 
 Tell = Callable[[Event], None]  # takes an event at once; it numbers and writes it
-_SUMS = [f.name for f in fields(UsageRow)][6:]  # what the fields before them tell apart is added up
 
 
 @dataclass(slots=True)
@@ -41,7 +40,7 @@ class JobJournal:
     async def add_usage(self, row: UsageRow) -> None:
         key = (row.day, row.host, row.model)
         if had := self._used.get(key):
-            row = replace(row, **{name: getattr(had, name) + getattr(row, name) for name in _SUMS})
+            row = row.plus(had)
         self._used[key] = row
         self.tell(Used(usage=row))
 

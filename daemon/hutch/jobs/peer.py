@@ -35,8 +35,8 @@ class Peer:
     stream: ByteStream
     answers: dict[str, Answer]  # what the other side may ask, by name
     heard: Callable[..., None] = lambda **_: None  # what it tells
-    _asked: dict[int, _Question] = field(default_factory=dict)
-    _last: int = 0
+    _asked: dict[int, _Question] = field(default_factory=dict)  # by their ids
+    _last: int = 0  # id of a question
     _sending: anyio.Lock = field(default_factory=anyio.Lock)
     _is_gone: bool = False
 

@@ -36,7 +36,7 @@ class Control:
     live: TellingRun | None = None
     _daemon: Peer | None = None
     _came: anyio.Event = field(default_factory=anyio.Event)
-    _last: int = 0
+    _last: int = 0  # number of a request
     _held: dict[int, Most] = field(default_factory=dict)  # of requests that the daemon has let through
     _settled: list[int] = field(default_factory=list)
     _news: anyio.Event = field(default_factory=anyio.Event)

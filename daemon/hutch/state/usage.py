@@ -1,7 +1,7 @@
 """The ledger of what models used: one row a run, day, host and model, to which every answer adds."""
 
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -41,6 +41,14 @@ class UsageRow:
     @property
     def charged_usd(self) -> Decimal:
         return self.charged_pico_usd / _PICO
+
+    def plus(self, other: "UsageRow") -> "UsageRow":
+        """Return this row with the sums of both."""
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in _SUMS})
+
+    def since(self, earlier: "UsageRow") -> "UsageRow":
+        """Return this row with what its sums have grown by."""
+        return replace(self, **{name: getattr(self, name) - getattr(earlier, name) for name in _SUMS})
 
 
 _COLUMNS = [f.name for f in fields(UsageRow)]

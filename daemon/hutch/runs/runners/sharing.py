@@ -1,7 +1,7 @@
 """Budgets that the run of another process shares with others: judged here, where all is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 
@@ -17,8 +17,6 @@ from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.state import Connection, UsageRow
 from hutch.state.usage import today
-
-_ADDED = [f.name for f in fields(UsageRow)][6:]
 
 
 @dataclass(slots=True)
@@ -146,9 +144,9 @@ class Shared:
         had = self._known.get(key)
         if had is not None and row.requests <= had.requests:
             return  # an earlier daemon has stored it
-        new = {name: getattr(row, name) - (getattr(had, name) if had else 0) for name in _ADDED}
-        spent = Spent(_usd(new["charged_pico_usd"]), new["charged_tokens"], new["requests"])
-        unpriced = row.model if new["unpriced"] else ""
+        new = row.since(had) if had else row
+        spent = Spent(new.charged_usd, new.charged_tokens, new.requests)
+        unpriced = row.model if new.unpriced else ""
         store = partial(self.rooms.state.put_usage, row)
         await self.rooms.accounts.charge(self._keys(row.day), spent, unpriced, store)
         self._known[key] = row
@@ -179,7 +177,3 @@ async def _pause(_: str) -> bool:
 
 def _most(usd: str | None, tokens: int | None, is_named: bool) -> Most:  # noqa: FBT001 - as it is told
     return Most(None if usd is None else Decimal(usd), tokens, is_named=is_named)
-
-
-def _usd(pico: int) -> Decimal:
-    return Decimal(pico) / 10**12
