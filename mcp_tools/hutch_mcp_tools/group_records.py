@@ -22,6 +22,8 @@ class Forks(Wire):
     count: Annotated[int, Field(ge=2, le=MOST_FORKS)]
     models: Annotated[list[str], Field(max_length=MOST_FORKS)] = []
     variants: Annotated[list[str], Field(max_length=MOST_FORKS)] = []  # what is added to the prompt
+    budget_usd: Annotated[float, Field(gt=0)] | None = None  # of all of them together
+    budget_tokens: Annotated[int, Field(gt=0)] | None = None
 
 
 class AttemptChange(Wire):
@@ -78,6 +80,7 @@ class GroupRecord(Wire):
     workspace: str | None = None
     principal: str
     created_at: datetime
+    budget: str = ""  # what all of them have spent together of what they may; empty: they have none
     attempts: list[AttemptRecord] = []
 
     @property

@@ -40,6 +40,8 @@ def group_text(group: GroupRecord) -> str:
     total = group_session(group)
     lines = [f"group={group.group_id} status={total.status} agent={group.agent} volume={group.volume}"]
     lines[0] += f" snapshot={group.snapshot}"
+    if group.budget:
+        lines.append(f"together: {group.budget}")
     for attempt in total.attempts:
         lines.append(_line(attempt))
         lines += [f"    {_change(attempt, n)}" for n in range(len(attempt.files))]

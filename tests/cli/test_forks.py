@@ -17,24 +17,44 @@ Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
 
 
+TOGETHER = ("--group-budget-usd", "2", "--group-budget-tokens", "9")
+
+
 def begin(hutch: Hutch, *more: str) -> int:
     return hutch("agent", "claude", "Mend it.", "-v", "web", "--forks", "2", *more)
 
 
 def test_what_varies_is_asked_for(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
-    assert begin(hutch, "--model", "a,b", "--variant", "First.", "--budget-usd", "1", "--detach") == 0
+    assert (
+        begin(hutch, "--model", "a,b", "--variant", "First.", "--budget-usd", "1", *TOGETHER, "--detach") == 0
+    )
     ((request, forks),) = service.forks
-    assert forks == Forks(count=2, models=["a", "b"], variants=["First."])
+    assert forks == Forks(count=2, models=["a", "b"], variants=["First."], budget_usd=2, budget_tokens=9)
     assert (request.prompt, request.volume, request.model, request.budget_usd) == ("Mend it.", "web", None, 1)
     assert capfd.readouterr() == ("g-0001\n", "2 are at work; see: hutch compare g-0001\n")
 
 
 @pytest.mark.parametrize(
     "options",
-    [("--variant", "x"), ("--model", "a,b"), ("--forks", "1"), ("--forks", "2", "--session", "s-1")],
+    [
+        ("--variant", "x"),
+        TOGETHER,
+        ("--model", "a,b"),
+        ("--forks", "1"),
+        ("--forks", "2", "--session", "s-1"),
+    ],
 )
 def test_what_does_not_go_together_is_a_usage_error(hutch: Hutch, options: tuple[str, ...]) -> None:
     assert hutch("agent", "claude", "go", *options) == 2
+
+
+def test_what_they_have_spent_together_is_told(hutch: Hutch, service: FakeService, capfd: Captured) -> None:
+    begin(hutch, "--detach")
+    group = service.groups["g-0001"]
+    service.groups["g-0001"] = group.model_copy(update={"budget": "$0.52 of $2.00"})
+    capfd.readouterr()
+    assert hutch("compare", "g-0001") == 0
+    assert "\ntogether: $0.52 of $2.00\n" in capfd.readouterr().out
 
 
 def test_the_attempts_are_told_side_by_side(hutch: Hutch, capfd: Captured) -> None:

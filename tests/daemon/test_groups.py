@@ -24,6 +24,9 @@ FIRST = (
 )
 
 
+COST = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}  # $0.00519
+
+
 def script(*steps: dict[str, object]) -> str:
     return f"SCRIPT: {json.dumps(steps)}"
 
@@ -133,6 +136,27 @@ async def check_keeping(client: Client, group: GroupRecord, it: AttemptRecord, o
     assert f"hutch keep {session(other)} --as" in refused.value.hint
     apart = await client.keep_attempt(session(other), "apart")
     assert (apart.volume, await text(client, "apart", "/one")) == ("apart", "one\n")
+
+
+async def test_attempts_share_a_budget_that_ends_them_all(tmp_path: Path) -> None:
+    step: dict[str, object] = {"shell": "true", "usage": COST}
+    async with house(tmp_path) as (_, client):
+        request = AgentRequest(agent="claude", prompt=script(*[step] * 50), model="claude-opus-5-5")
+        group = await client.start_forks(request, Forks(count=2, budget_usd=0.03))
+        assert group.budget.endswith(" of $0.03")
+        while group.is_at_work:
+            group = await client.get_group(group.group_id, 45)
+        assert group.budget == "$0.0311 of $0.03"  # six answers: less than one of them over
+        records = [await client.get_run(each.run_id or "") for each in group.attempts]
+        for record in records:
+            told = "the budget of its group is spent: $0.0311 of $0.03"
+            assert (record.status, record.reason) == ("budget", told)
+            assert record.budgets[-1]["per"] == "group"
+        asked = sum(used.requests for record in records for used in record.metered)
+        assert asked == len((tmp_path / "model.log").read_text().splitlines()) == 6
+        with pytest.raises(ServiceError) as refused:
+            await client.send_to_agent(session(group.attempts[0]), "Go on.", 20)
+        assert refused.value.code == "budget_spent"
 
 
 async def test_attempts_at_work_are_shown_stopped_and_never_removed(tmp_path: Path) -> None:

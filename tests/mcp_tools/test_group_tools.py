@@ -22,11 +22,11 @@ async def begun(client: Client, **more: Any) -> CallToolResult:
 
 
 async def test_a_start_with_forks_answers_with_a_group(client: Client, service: FakeService) -> None:
-    answer = await begun(client, model="a,b", variants=["First."])
+    answer = await begun(client, model="a,b", variants=["First."], group_budget_usd=2)
     assert not answer.is_error, text(answer)
     ((request, forks),) = service.forks
     assert (request.volume, request.model) == ("web", None)
-    assert forks == Forks(count=2, models=["a", "b"], variants=["First."])
+    assert forks == Forks(count=2, models=["a", "b"], variants=["First."], budget_usd=2)
     record = SessionRecord.model_validate(answer.structured_content)
     assert (record.session_id, record.kind, record.usage.input_tokens) == ("g-0001", "group", 3000)
     assert [each.session_id for each in record.attempts] == ["s-g1", "s-g2"]
@@ -36,6 +36,8 @@ async def test_a_start_with_forks_answers_with_a_group(client: Client, service: 
     assert 'apply_changes(review="its session")' in lines[-1]
     refused = await error_of(client, "start_agent", agent="echo", prompt="x", variants=["a"])
     assert refused.startswith("error: arguments_invalid: variants are of several attempts")
+    refused = await error_of(client, "start_agent", agent="echo", prompt="x", group_budget_tokens=5)
+    assert refused.startswith("error: arguments_invalid: group budgets are of several attempts")
 
 
 async def test_a_group_is_asked_about_and_stopped_like_a_session(

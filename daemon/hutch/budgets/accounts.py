@@ -7,8 +7,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from hutch.budgets.limits import Limit, Most, Spent
-from hutch.config import Per
+from hutch.budgets.limits import Limit, Most, Scope, Spent
 from hutch.egress.meter import Prices, Used
 from hutch.state import Journal, UsageRow
 from hutch.state.usage import today, yesterday
@@ -24,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Which account: of one run, session or principal, or of a principal's one day."""
+    """Which account: of one run, session, principal or group, or of a principal's one day."""
 
-    per: Per
+    per: Scope
     of: str
     day: str = ""
 
@@ -141,6 +140,8 @@ class Accounts:
                 account.lent_bytes += count
 
     async def _bytes(self, key: Key) -> int:
+        if key.per == "group":
+            return 0  # it has no bound of bytes
         if key.per == "run":
             return await self._state.bytes_passed(run_id=key.of)
         if key.per == "session":
@@ -150,6 +151,8 @@ class Accounts:
     async def _rows(self, key: Key) -> list[UsageRow]:
         if key.per == "run":
             return await self._state.usage(run_id=key.of)
+        if key.per == "group":
+            return await self._state.usage(group_id=key.of)
         if key.per == "session":
             return await self._state.usage(session_id=key.of)
         return await self._state.usage(principal=key.of, day=key.day or None)

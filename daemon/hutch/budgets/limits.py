@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Literal
 
 from hutch.config import Budget, Per
 
 ASKED = "asked"  # the name of the limit that the caller itself gave
+GROUP = "group"  # the name of the one that all attempts of a group have together
+Scope = Literal[Per, "group"]
 SOFT = Decimal("0.8")
 # More than any budget has: what is held back for a request of which nobody knows what it comes to
 _ENDLESS_USD = Decimal("Infinity")
@@ -58,10 +61,10 @@ class Most:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that may be spent per run, session, day or principal; None: without a bound."""
+    """The most that may be spent per run, session, day, principal or group; None: without a bound."""
 
     name: str
-    per: Per
+    per: Scope
     usd: Decimal | None = None
     tokens: int | None = None
     requests: int | None = None
@@ -69,6 +72,7 @@ class Limit:
     minutes: Decimal | None = None  # held by the deadlines of runs, and not by what is spent here
     soft: Decimal = SOFT
     pauses: bool = False  # at its end the run is held still until somebody lets it go on
+    of: str = ""  # which group
 
     def bounds(self, spent: Spent) -> Iterator[tuple[Decimal | int, Decimal | int, str]]:
         """Yield each bound, what is spent of it, and both for a person."""
@@ -114,6 +118,16 @@ class Limit:
             egress_bytes=self.egress_bytes and max(self.egress_bytes - spent.egress_bytes, 0),
         )
 
+    def state(self, spent: Spent) -> dict[str, object]:
+        """Return how it stands, for a record."""
+        return {
+            "name": self.name,
+            "per": self.per,
+            "spent": "; ".join(told for _, _, told in self.bounds(spent)),
+            "is_spent": bool(self.reached(spent)),
+            "is_near": bool(self.nearly(spent)),
+        }
+
     @property
     def is_empty(self) -> bool:
         return self.minutes is None and not any(self.bounds(Spent()))
@@ -123,7 +137,14 @@ class Limit:
         """Which budget it is, for a person."""
         if self.name == ASKED:
             return "the budget of this run"
+        if self.per == "group":
+            return "the budget of its group"
         return f"budget {self.name!r} (per {self.per})"
+
+
+def of_group(group_id: str, usd: float | None, tokens: int | None) -> Limit:
+    """Return what all attempts of a group may spend together."""
+    return Limit(GROUP, "group", None if usd is None else Decimal(str(usd)), tokens, of=group_id)
 
 
 def limits_of(budgets: Mapping[str, Budget], principal: str, asked: Limit | None = None) -> tuple[Limit, ...]:

@@ -56,7 +56,9 @@ class Purse:
                 raise HutchError(
                     "budget_spent",
                     f"{limit.whose} is spent: {spent}",
-                    f"ask the daemon's owner for more{later}",
+                    "go on with one of its attempts: hutch keep"
+                    if limit.per == "group"
+                    else f"ask the daemon's owner for more{later}",
                 )
 
     async def admit(self, most: Most = _ANY, *, asks_model: bool = True) -> Ticket | Refused:
@@ -165,15 +167,7 @@ class Purse:
     def state(self) -> list[dict[str, object]]:
         """Return each budget as it stands, for the run's record."""
         return [
-            {
-                "name": limit.name,
-                "per": limit.per,
-                "spent": "; ".join(told for _, _, told in limit.bounds(account.spent)),
-                "is_spent": bool(limit.reached(account.spent)),
-                "is_near": bool(limit.nearly(account.spent)),
-            }
-            for limit, account in self._judged
-            if any(limit.bounds(account.spent))
+            limit.state(account.spent) for limit, account in self._judged if any(limit.bounds(account.spent))
         ]
 
     def _row(self, day: str, host: str, used: Used, cost: Decimal | None, charged: Spent) -> UsageRow:
@@ -221,6 +215,8 @@ class Purse:
 
     def _key(self, limit: Limit, day: str) -> Key:
         whose = self.whose
+        if limit.per == "group":
+            return Key("group", limit.of)
         if limit.per == "run":
             return Key("run", whose.run_id)
         if limit.per == "session":  # a run without one is a piece of work by itself

@@ -10,7 +10,7 @@ import anyio
 import click
 
 from hutch.cli import kinds
-from hutch.cli.forks import now
+from hutch.cli.forks import budget_lines, now
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import (
     age,
@@ -26,7 +26,7 @@ from hutch.cli.output import (
 from hutch.cli.terminal import Sink
 from hutch.cli.waiting import shown_waiting
 from hutch_mcp_tools.agents_own import is_agents_own
-from hutch_mcp_tools.group_records import CHECK, AttemptRecord, AttemptsDiffRequest
+from hutch_mcp_tools.group_records import CHECK, AttemptRecord, AttemptsDiffRequest, GroupRecord
 from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import SandboxService, ServiceError
 from hutch_mcp_tools.text import one_line
@@ -100,18 +100,24 @@ class Check:
 def _compare(
     invocation: Invocation, ids: Sequence[str], files: int, checking: dict[str, Any], *, as_json: bool
 ) -> None:
-    async def work(service: SandboxService) -> tuple[list[AttemptRecord], dict[str, Check]]:
+    async def work(
+        service: SandboxService,
+    ) -> tuple[list[AttemptRecord], dict[str, Check], list[GroupRecord]]:
         async with shown_waiting("comparing"):
             attempts = await service.compare_attempts(list(ids), files)
             checks = await _checked(service, attempts, checking) if checking["check"] else {}
-        return attempts, checks
+            groups = [] if as_json else [await service.get_group(id_) for id_ in ids if id_.startswith("g-")]
+        return attempts, checks, groups
 
-    attempts, checks = invocation.call(work)
+    attempts, checks, groups = invocation.call(work)
     if as_json:
         print_json([_with_check(each, checks) for each in attempts])
         return
     heads = (*_HEADS[:-1], *(["CHECK"] if checks else []), _HEADS[-1])
     print_table(heads, [_row(each, checks) for each in attempts])
+    for group in groups:
+        for line in budget_lines(group):
+            print(line)
     _print_files(attempts)
     for volume, check in checks.items():
         if check.run_id and check.exit_code != 0:

@@ -32,6 +32,14 @@ def forks_options(command: Command) -> Command:
         metavar="TEXT",
         help="With --forks: added to the prompt of the first attempt; the next one to that of the next.",
     )(command)
+    command = click.option(
+        "--group-budget-tokens", type=click.IntRange(1), help="The most tokens of all attempts together."
+    )(command)
+    command = click.option(
+        "--group-budget-usd",
+        type=click.FloatRange(0, min_open=True),
+        help="The most that all attempts may spend together.",
+    )(command)
     return click.option(
         "--forks",
         type=click.IntRange(2, MOST_FORKS),
@@ -44,13 +52,14 @@ def forks_of(options: dict[str, Any]) -> Forks | None:
     """Take what is said of attempts out of the options; None: it is attempted once."""
     count, variants = options.pop("forks"), list(options.pop("variant"))
     models = options["model"].split(",") if "," in (options["model"] or "") else []
+    budget = {name: options.pop(f"group_{name}") for name in ("budget_usd", "budget_tokens")}
     if count is None:
-        if variants or models:
-            raise click.UsageError("several of --variant, or models, go with --forks")
+        if variants or models or any(budget.values()):
+            raise click.UsageError("--variant, several models and --group-budget-usd go with --forks")
         return None
     if models:
         options["model"] = None
-    return asked(Forks, count=count, models=models, variants=variants)
+    return asked(Forks, count=count, models=models, variants=variants, **budget)
 
 
 def attempt(
@@ -140,8 +149,13 @@ class Watched:
 
 
 def group_lines(group: GroupRecord) -> list[str]:
-    """A table of the attempts as they stand."""
-    return table_lines(_HEADS, [_row(each) for each in group.attempts])
+    """A table of the attempts as they stand, and what they have spent together of what they may."""
+    return [*table_lines(_HEADS, [_row(each) for each in group.attempts]), *budget_lines(group)]
+
+
+def budget_lines(group: GroupRecord) -> list[str]:
+    """What all attempts have spent together; nothing where they have no budget of their own."""
+    return [f"together: {group.budget}"] if group.budget else []
 
 
 def _row(attempt: AttemptRecord) -> Sequence[str]:

@@ -51,6 +51,7 @@ class JobJournal:
         session_id: str | None = None,
         principal: str | None = None,
         day: str | None = None,
+        group_id: str | None = None,
     ) -> list[UsageRow]:
         """As `Journal.usage`: of this run, which is all that anybody may ask of it."""
         return [row for row in self._used.values() if day in (None, row.day)]

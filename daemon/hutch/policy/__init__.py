@@ -1,7 +1,7 @@
 """What a request may have: request + configuration -> plan -> spec. Pure, and it denies by default."""
 
 from hutch.policy.bounds import read_limits
-from hutch.policy.budgets import grant_budgets
+from hutch.policy.budgets import grant_budgets, within
 from hutch.policy.children import as_child, childs_wish, narrowed_to
 from hutch.policy.commands import command_for, shown
 from hutch.policy.decide import decide
@@ -32,4 +32,5 @@ __all__ = [
     "widens",
     "with_repository",
     "with_tier",
+    "within",
 ]

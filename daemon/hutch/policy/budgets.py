@@ -1,11 +1,13 @@
 """What a run may spend on models: the owner's budgets, and what the caller gives itself. Pure."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hutch.budgets import ASKED, Limit, limits_of
 from hutch.config import Config
 from hutch.egress import Network
 from hutch.errors import HutchError
+from hutch.policy.plan import Plan
 from hutch.policy.wish import Wish
 
 
@@ -29,3 +31,16 @@ def grant_budgets(
         limits = (limit.left(bytes_pass=bool(network)) for limit in limits_of(config.budgets, principal))
         return tuple(limit for limit in limits if not limit.is_empty)
     return limits_of(config.budgets, principal, None if asked.is_empty else asked)
+
+
+def within(plan: Plan, shared: Limit) -> Plan:
+    """Return the plan with a budget that others share too. Raises HutchError `budget_unmetered`."""
+    if shared.is_empty:
+        return plan
+    if not plan.network.metered:
+        raise HutchError(
+            "budget_unmetered",
+            f"{shared.whose} cannot be held: no host of its network is metered",
+            "ask for a network that is, as --net anthropic",
+        )
+    return replace(plan, budgets=(*plan.budgets, shared))

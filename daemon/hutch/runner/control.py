@@ -69,7 +69,9 @@ class Control:
     async def refuse_spent(self) -> None:
         """Raise HutchError `budget_spent` where what others share is spent already."""
         if (refused := await self._ask("refuse_spent")) is not None:
-            raise HutchError("budget_spent", refused, "ask the daemon's owner for more")
+            raise HutchError(
+                "budget_spent", refused, "ask the daemon's owner for more, or keep one of several attempts"
+            )
 
     async def admit(self, most: Most, *, asks_model: bool) -> int | Refused:
         """Judge a request by what others share; while the daemon is away it waits, and then is refused."""

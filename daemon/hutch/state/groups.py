@@ -17,6 +17,8 @@ class Group:
     snapshot: int
     workspace: str | None
     created_at: float
+    budget_usd: float | None = None  # of all attempts together
+    budget_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class GroupRows(Database):
 
     async def group(self, group_id: str) -> Group | None:
         rows = await self._all("SELECT * FROM groups WHERE id = ?", group_id)
+        return Group(*rows[0]) if rows else None
+
+    async def group_in(self, volume: str) -> Group | None:
+        """Return the group of which an attempt works in this volume, if one does."""
+        rows = await self._all(
+            "SELECT * FROM groups WHERE id IN (SELECT group_id FROM attempts WHERE volume = ?)", volume
+        )
         return Group(*rows[0]) if rows else None
 
     async def attempts(self, group_id: str) -> list[Attempt]:

@@ -21,6 +21,7 @@ class Journal(Protocol):
         session_id: str | None = None,
         principal: str | None = None,
         day: str | None = None,
+        group_id: str | None = None,
     ) -> list[UsageRow]:
         """Return what models used, as far as it is known here, in rows that fit all that is given."""
 

@@ -79,13 +79,15 @@ class UsageRows(Database):
         session_id: str | None = None,
         principal: str | None = None,
         day: str | None = None,
+        group_id: str | None = None,
     ) -> list[UsageRow]:
         """Return the rows that fit all that is given, which must be something."""
         given = {"run_id": run_id, "session_id": session_id, "principal": principal, "day": day}
-        wanted = {name: value for name, value in given.items() if value is not None}
+        wanted = {f"{name} = ?": value for name, value in given.items() if value is not None}
+        if group_id is not None:
+            wanted["session_id IN (SELECT session_id FROM attempts WHERE group_id = ?)"] = group_id
         assert wanted
-        where = " AND ".join(f"{name} = ?" for name in wanted)
-        rows = await self._all(f"SELECT * FROM usage WHERE {where}", *wanted.values())  # noqa: S608
+        rows = await self._all(f"SELECT * FROM usage WHERE {' AND '.join(wanted)}", *wanted.values())  # noqa: S608
         return [UsageRow(*row) for row in rows]
 
     async def bytes_passed(

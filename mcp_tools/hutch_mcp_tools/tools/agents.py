@@ -73,6 +73,9 @@ ForkCount = Annotated[
 Variants = Annotated[
     Sequence[str], Field(description="With forks: added to the prompt of the first attempt, the next, …")
 ]
+GroupBudgetUsd = Annotated[
+    float | None, Field(gt=0, description="With forks: all of them end when they have spent it together.")
+]
 TurnWaitS = Annotated[WaitS, Field(description="Wait so long for the turn to end; 0 answers at once.")]
 
 
@@ -101,6 +104,8 @@ class AgentTools:
         model: str = "",
         forks: ForkCount = None,
         variants: Variants = (),
+        group_budget_usd: GroupBudgetUsd = None,
+        group_budget_tokens: BudgetTokens = None,
         method: str = "",
         image: Image = "",
         tier: Tier = "",
@@ -156,10 +161,22 @@ class AgentTools:
         )
         progress = Progress(ctx, self._pace, notes_only=True)
         if forks is not None:
-            wanted = Forks(count=forks, models=[each for each in models if each], variants=list(variants))
+            wanted = Forks(
+                count=forks,
+                models=[each for each in models if each],
+                variants=list(variants),
+                budget_usd=group_budget_usd,
+                budget_tokens=group_budget_tokens,
+            )
             return group_answer(await progress.during(lambda _: self._forked(request, wanted, wait_s)))
-        if variants:
-            raise ServiceError("arguments_invalid", "variants are of several attempts", "say how many: forks")
+        for given, what in (
+            (variants, "variants"),
+            (group_budget_usd or group_budget_tokens, "group budgets"),
+        ):
+            if given:
+                raise ServiceError(
+                    "arguments_invalid", f"{what} are of several attempts", "say how many: forks"
+                )
         session = await progress.during(lambda events: self._service.start_agent(request, wait_s, events))
         return session_answer(session)
 

@@ -42,7 +42,7 @@ class Groups:
         await self._refuse_names(attempts, principal)
         made_base = await self._made_base(mount, group_id)
         try:
-            group = await self._forked(request, mount, attempts, principal)
+            group = await self._forked(request, mount, attempts, principal, forks)
             await self._begin(request, mount, attempts, principal)
         except BaseException:
             with anyio.move_on_after(_UNDO_S, shield=True):
@@ -116,7 +116,12 @@ class Groups:
                 )
 
     async def _forked(
-        self, request: AgentRequest, mount: VolumeMount, attempts: Sequence[Attempt], principal: str
+        self,
+        request: AgentRequest,
+        mount: VolumeMount,
+        attempts: Sequence[Attempt],
+        principal: str,
+        forks: Forks,
     ) -> Group:
         """Write the group down, and make the forks of its attempts: none is left that nobody knows of."""
         base = self._rooms.volume(mount.name)
@@ -129,6 +134,8 @@ class Groups:
             snapshot=(await self._rooms.volumes.info(base)).snapshot,
             workspace=request.workspace,
             created_at=time.time(),
+            budget_usd=forks.budget_usd,
+            budget_tokens=forks.budget_tokens,
         )
         await self._rooms.state.put_group(group)
         with unwrapped():

@@ -166,6 +166,7 @@ class Shared:
         return [
             Key("run", whose.run_id),
             *session,
+            *(Key("group", limit.of) for limit in self.purse.limits if limit.per == "group"),
             Key("principal", whose.principal),
             Key("day", whose.principal, day),
         ]

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 from hutch.access import Level
+from hutch.budgets import of_group
+from hutch.budgets.accounts import Key
 from hutch.errors import HutchError
 from hutch.runs.gate.answers import answers
 from hutch.runs.groups.attempts import Standing, attempt_record, unstarted, with_count, with_files
@@ -126,9 +128,15 @@ class Grouping:
 
     async def _group_record(self, group: Group) -> GroupRecord:
         attempts = await self._runs.rooms.state.attempts(group.id)
-        return group_record(
-            group, [await with_count(self._runs.rooms, await self._attempt(each)) for each in attempts]
-        )
+        records = [await with_count(self._runs.rooms, await self._attempt(each)) for each in attempts]
+        return group_record(group, records, await self._budget(group))
+
+    async def _budget(self, group: Group) -> str:
+        limit = of_group(group.id, group.budget_usd, group.budget_tokens)
+        if limit.is_empty:
+            return ""
+        account = await self._runs.rooms.accounts.account(Key("group", group.id))
+        return str(limit.state(account.spent)["spent"])
 
     async def _chosen(self, ids: list[str]) -> list[AttemptRecord]:
         """The attempts of the groups, and the sessions, that are called so."""
@@ -166,7 +174,7 @@ class Grouping:
         return Standing(record, attempt, run, await state.seconds_run(session_id=session.id))
 
 
-def group_record(group: Group, attempts: list[AttemptRecord]) -> GroupRecord:
+def group_record(group: Group, attempts: list[AttemptRecord], budget: str = "") -> GroupRecord:
     """A group as the wire has it."""
     return GroupRecord(
         group_id=group.id,
@@ -177,5 +185,6 @@ def group_record(group: Group, attempts: list[AttemptRecord]) -> GroupRecord:
         workspace=group.workspace,
         principal=group.principal,
         created_at=datetime.fromtimestamp(group.created_at, UTC),
+        budget=budget,
         attempts=attempts,
     )

@@ -18,7 +18,7 @@ from hutch.policy import Plan, shown
 from hutch.runs.gate.clients import Clients
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.waiting import wait_for
-from hutch.runs.planning.time_left import within_time
+from hutch.runs.planning.group_budget import within_shared
 from hutch.runs.rooms import new_id
 from hutch.runs.runners.runners import Runners
 from hutch.runs.runs import Runs
@@ -240,7 +240,7 @@ class Turns:
             (mount,) = plan.volumes
             fork = replace(mount, source=turn.fork["source"], at=turn.fork["at"])
             plan = replace(plan, volumes=(fork,))
-        return await within_time(self._rooms, plan, session.principal, session.id)
+        return await within_shared(self._rooms, plan, session)
 
     async def _reached(self, turn: Turn, live: LiveRun) -> bool:
         """Wait for its time, and in the queue; False: it was stopped meanwhile."""
