@@ -26,6 +26,9 @@ _HIDDEN = (
 )
 _HARMLESS = _CONTROLS | dict.fromkeys(_HIDDEN, "\ufffd")
 
+_SIGNS = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}  # git's
+_SIGNS |= {'"': '\\"', "\\": "\\\\"}
+
 # How the lines begin that an answer says of itself. A line of output that begins so is shown with one more
 # backslash in front, so that no output can pass for the answer's own words.
 _OURS = re.compile(r"\\*(?:---|\[…|exit_code=|changed:|note:|full log:|still running:)")
@@ -65,3 +68,14 @@ def whole_characters(data: bytes) -> int:
             length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
             return len(data) - back if length > back else len(data)
     return len(data)
+
+
+def patch_name(path: str) -> str:
+    """Return a file's name as a patch has it: in quotes, as git does, where it would end its line."""
+    if not any(sign < " " or sign in '"\\\x7f' for sign in path):
+        return path
+    return f'"{"".join(_SIGNS.get(sign) or _octal(sign) for sign in path)}"'
+
+
+def _octal(sign: str) -> str:
+    return f"\\{ord(sign):03o}" if sign < " " or sign == "\x7f" else sign

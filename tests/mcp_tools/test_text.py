@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hutch_mcp_tools.text import harmless, harmless_source, one_line, quoted, whole_characters
+from hutch_mcp_tools.text import harmless, harmless_source, one_line, patch_name, quoted, whole_characters
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,8 @@ def test_whole_characters_end_where_a_character_ends(text: str, length: int) -> 
     data = text.encode()[:length]
     data[: whole_characters(data)].decode()
     assert len(data) - whole_characters(data) < 4
+
+
+def test_a_files_name_in_a_patch_ends_no_line() -> None:
+    assert patch_name("a/plain é \N{SNOWMAN} %41.txt") == "a/plain é \N{SNOWMAN} %41.txt"
+    assert patch_name('a/x\n--- a/y\t"\\\x1b\x7f') == r'"a/x\n--- a/y\t\"\\\033\177"'

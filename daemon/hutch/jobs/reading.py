@@ -37,7 +37,8 @@ def read_job(data: bytes, source: str) -> Job:
     try:
         return Job.model_validate_json(data, strict=True)
     except ValidationError as error:
-        told_of = error.errors(include_url=False)  # a key that is missing was often only misspelt
+        told_of = error.errors(include_url=False, include_input=False)
+        # A key that is missing was often only misspelt
         first = min(told_of, key=lambda each: each["type"] != "extra_forbidden")
         where = _place(first["loc"])
         if first["type"] == "extra_forbidden":

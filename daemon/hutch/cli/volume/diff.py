@@ -12,7 +12,7 @@ from hutch.cli.waiting import Waiting, shown_waiting
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.agents_own import AGENTS_OWN, is_agents_own
 from hutch_mcp_tools.service import SandboxService
-from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.text import one_line, patch_name
 from hutch_mcp_tools.volume_records import DiffRequest, VolumeChange, VolumeDiff
 
 _PAGE = 10_000
@@ -108,7 +108,7 @@ def _print_patches(changes: list[VolumeChange]) -> None:
 
 def _patch(change: VolumeChange) -> list[str]:
     path = change.path.removeprefix("/")
-    head = f"diff --git a/{path} b/{path}\n"
+    head = f"diff --git {patch_name(f'a/{path}')} {patch_name(f'b/{path}')}\n"
     modes = [f"{entry.mode:o}" if entry else "" for entry in (change.before, change.after)]
     if change.note:
         return [_styled(head, bold=True), f"not shown: {_sizes(change)}\n"]
