@@ -45,6 +45,19 @@ async def test_a_request_carries_what_was_asked_and_no_more(client: Client, serv
     assert service.requests == [RunRequest(command="cat", **asked), RunRequest(command="true")]
 
 
+async def test_what_nobody_waits_for_is_detached_but_in_a_kept_sandbox(
+    client: Client, service: FakeService
+) -> None:
+    await run_answer(client, command="true", wait_s=0)
+    await run_answer(client, command="true", wait_s=0, session_id="new")
+    assert service.requests == [
+        RunRequest(command="true", detach=True),
+        RunRequest(command="true", session_id="new"),
+    ]
+    for run_id in ("r-0001", "r-0002"):
+        await run_answer(client, "get_run", run_id=run_id, wait_s=50)  # to its end
+
+
 async def test_what_is_null_was_not_given(client: Client, service: FakeService) -> None:
     await run_answer(client, command="true", session_id=None, volumes=None, stdin=None)
     assert service.requests == [RunRequest(command="true")]
