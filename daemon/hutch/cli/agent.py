@@ -63,11 +63,9 @@ Examples:
 @forks_options
 @click.option("--net", metavar="NAME,…", help="Networks of the configuration instead of the agent's own.")
 @kinds.secret_option
-@click.option("--method", metavar="NAME", help="How the sandbox is made.")
-@click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
-@click.option(
-    "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
-)
+@kinds.method_option
+@kinds.image_option
+@kinds.tier_option
 @click.option(
     "--max-minutes",
     type=click.FloatRange(0, 1440, min_open=True),

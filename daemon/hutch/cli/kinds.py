@@ -71,6 +71,13 @@ def _no_json(word: str) -> None:
     raise ValueError(word)
 
 
+method_option = click.option("--method", metavar="NAME", help="How the sandbox is made.")
+image_option = click.option(
+    "--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants."
+)
+tier_option = click.option(
+    "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
+)
 secret_option = click.option(
     "--secret",
     multiple=True,

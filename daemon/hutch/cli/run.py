@@ -93,14 +93,12 @@ class Collecting:
     "--net", metavar="NAME,…", help="Networks of the configuration, allow:HOST last; none unless asked for."
 )
 @kinds.secret_option
-@click.option("--method", metavar="NAME", help="How the sandbox is made.")
-@click.option("--image", metavar="NAME", help="The root of the sandbox; one that policy.images grants.")
+@kinds.method_option
+@kinds.image_option
 @click.option(
     "--agent", metavar="NAME", help="For a script: the program, networks and secrets of this agent."
 )
-@click.option(
-    "--tier", metavar="NAME", help="A named policy: review, workspace, offline, online, or your own."
-)
+@kinds.tier_option
 @click.option("--session", metavar="ID", help='A kept sandbox to run in; "new" opens one.')
 @click.option("--cwd", metavar="DIR", help="Where to start, inside.")
 @click.option(
