@@ -135,6 +135,12 @@ def test_a_script_that_is_made_to_be_read_slowly_is_not(part: str) -> None:
         started(text, "x.ts")
 
 
+def test_a_string_of_endless_fields_is_left_to_the_python_inside() -> None:
+    text = "def main(a): ...\nf'" + "{a}" * 300_000 + "'"
+    made = started(text, b=1)  # of what `main` takes nothing is known
+    assert (made.has_result, call(made)["args"]) == (True, {"b": 1})
+
+
 @given(st.text(max_size=400), st.sampled_from(["x.py", "x.ts", "x.sh"]))
 def test_any_text_is_started_or_refused(text: str, name: str) -> None:
     for said in (text, f"export function main({text}", f"def main({text}"):

@@ -46,6 +46,8 @@ def signature_of(text: str, language: Language) -> Signature | Unreadable | None
 
 # Python ------------------------------------------------------------
 
+# Python 3.11 takes minutes, in which no other thread has its turn, for one f-string of all fields that fit
+_MOST_BRACES = 10_000
 _KINDS = {
     "str": ("text",),
     "int": ("whole number",),
@@ -57,6 +59,8 @@ _KINDS = {
 
 
 def _of_python(text: str) -> Signature | Unreadable | None:
+    if text.count("{") > _MOST_BRACES:
+        return UNREADABLE
     try:
         with warnings.catch_warnings():  # what it says of a script is for its author
             warnings.simplefilter("ignore")
