@@ -52,8 +52,11 @@ def with_session(session_id: str) -> str:
     [
         ("[1]", "S: must be an object"),
         ("{", "S: is not JSON"),
-        ('{"version": 1}', "says what to run by 'run' or by 'agent'"),
-        ('{"version": 1, "run": {"command": "a"}, "agent": {"agent": "x", "prompt": "y"}}', "by one of them"),
+        ('{"version": 1}', "names nothing to run: a job has a 'run'"),
+        (
+            '{"version": 1, "run": {"command": "a"}, "agent": {"agent": "x", "prompt": "y"}}',
+            "names two things to run",
+        ),
         ('{"version": true, "run": {"command": "a"}}', "S: version:"),
         ('{"version": 1, "run": {}}', "S: run.command: Field required"),
         ('{"version": 1, "run": {"command": "a", "timeout_s": "9"}}', "S: run.timeout_s: Input should be"),

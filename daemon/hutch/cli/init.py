@@ -15,7 +15,7 @@ TEMPLATES = ("claude", "codex", "opencode", "gemini", "custom")
 @click.argument("template", type=click.Choice(TEMPLATES))
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
 def init(*, template: str, folder: Path) -> None:
-    """Write a script that works into DIR: an agent's, or one that is an agent itself (custom).
+    """Write a script to begin with into DIR: one that gives an agent a task, or is one itself (custom).
 
     Its name is printed; a file that is there is left as it is.
     """

@@ -162,6 +162,8 @@ def _leave(invocation: Invocation, request: RunRequest, *, as_json: bool) -> int
         print_json(record)
     else:
         print(record.run_id)
+        if not record.is_ended:
+            note(f"it is at work; follow it: hutch logs -f {record.run_id}")
     return exit_code(record) if record.is_ended else 0
 
 

@@ -51,7 +51,8 @@ class Job(Wire):
     @model_validator(mode="after")
     def _is_one_run(self) -> Self:
         if (self.run is None) == (self.agent is None):
-            raise ValueError("says what to run by 'run' or by 'agent', and by one of them")
+            said = "names nothing to run" if self.run is None else "names two things to run"
+            raise ValueError(f"{said}: a job has a 'run', which is a command, or an 'agent', which is a turn")
         if self.run is not None and self.run.session_id is not None:
             raise ValueError("run.session_id: a kept sandbox belongs to a daemon; leave it out")
         if self.session is not None and self.agent is None:

@@ -41,7 +41,7 @@ def keyless(config: Config, name: str, agent: Agent, *, has_egress: bool = True)
     return HutchError(
         "agent_keyless",
         f"{agent.name} has no credential: the daemon's environment has none of {', '.join(agent.secrets)}",
-        f"set one, then let the daemon take it up: hutch stop --daemon, and try again{or_none}",
+        f"export {agent.secrets[0]}=…, let the daemon take it up: hutch stop --daemon, try again{or_none}",
     )
 
 
