@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,10 +12,12 @@ import anyio
 from anyio.abc import ByteReceiveStream
 
 import _measure  # noqa: F401 - makes the tests' support importable
+from _phases import durations
 from _watching import Watch, is_of_this_host
 from hutch.agents import GIVEN, Agent, AgentCommand, AgentTurn, give, lay_state
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import Daemon
 
 _WORKSPACE = PurePosixPath("/workspace")
@@ -153,14 +156,30 @@ class Hutch:
         return Watch(lambda: roots, is_of_this_host)
 
     async def __call__(self) -> None:
-        request = AgentRequest(
+        await self._ended(await self.client.start_agent(self._request(), 60))
+
+    async def phases(self) -> dict[str, float]:
+        """A turn's seconds by what they went to."""
+        asked_at = time.time()
+        session = await self.client.start_agent(self._request(), 0)  # it is answered when the sandbox runs
+        events = self.made.folder / "events"
+        os.link(self.made.config.daemon.state / "jobs" / (session.run_id or "") / "events", events)
+        await self._ended(session)  # and with the turn goes its job
+        answered_at = time.time()
+        told = [json.loads(line) for line in events.read_bytes().splitlines()]
+        events.unlink()
+        return durations(asked_at, told, answered_at)
+
+    def _request(self) -> AgentRequest:
+        return AgentRequest(
             agent=self.agent,
             prompt=prompt(_WORKSPACE),
             volume=self.volume,
             model=self.model,
             resume=False,
         )
-        session = await self.client.start_agent(request, 60)
+
+    async def _ended(self, session: SessionRecord) -> None:
         while session.status in ("queued", "running"):
             session = await self.client.get_session(session.session_id, 60)
         assert (session.status, session.last_message) == ("idle", _TEXT), session

@@ -11,6 +11,10 @@ which has the same cores), through the egress, metered, with a placeholder for i
 model speaks TLS, which Hutch ends with a certificate of the run's own. They take turns. The words that start
 the agent are the same in each.
 
+What a turn by Hutch spends its time on is told by the events of its runner, in rounds of their own: each
+`until` lasts from the one before it. From when the sandbox runs until the agent has ended, the time is the
+agent's.
+
 Processor time and memory are of rounds of their own, in which everything is looked at every 30 ms. Memory is
 what processes have for themselves and their share of the rest (PSS), at its peak. `of Hutch` are the daemon,
 what it starts on this host, and bubblewrap; `of the agent` is all that is in the sandbox.
@@ -75,8 +79,10 @@ async def main() -> None:
         ways = await stack.enter_async_context(all_ways(agents, url, trust, bucket, folder))
         ways = await that_run(ways, missing)
         walls = await timed(ways, rounds)
+        parts = await phased(ways, rounds)
         used = await looked_upon(ways, looked_at)
     rows = [Row.of(f"turn, {name}", "s", seconds) for name, seconds in walls.items()]
+    rows += [Row.of(name, "s", seconds) for name, seconds in parts.items()]
     rows += [Row.of(name, unit, values) for (name, unit), values in used.items()]
     title = "A turn of an agent: model {model}, volumes {store}".format_map(given.choices)
     report(title, rows, compared(rows, names), given, missing)
@@ -177,6 +183,17 @@ async def timed(ways: list[Way], rounds: int) -> Samples:
             await way.take()
             walls[way.name].append(time.perf_counter() - began)
     return walls
+
+
+async def phased(ways: list[Way], rounds: int) -> Samples:
+    """Seconds of turns by Hutch, by what they went to."""
+    parts: Samples = {}
+    for _ in range(rounds):
+        for way in ways:
+            if isinstance(way.take, Hutch):
+                for phase, seconds in (await way.take.phases()).items():
+                    parts.setdefault(f"{way.name}, until {phase}", []).append(seconds)
+    return parts
 
 
 async def looked_upon(ways: list[Way], rounds: int) -> dict[tuple[str, str], list[float]]:
