@@ -1,7 +1,7 @@
 """Writes docs/continuity.md: which agent goes on after what, as tests/continuity has shown it.
 
 scripts/continuity.py                   run the tests and write the page
-scripts/continuity.py --results FILE    write it from a run with HUTCH_CONTINUITY_RESULTS=FILE
+scripts/continuity.py --results FILE    write it from runs with HUTCH_LONG=1 HUTCH_CONTINUITY_RESULTS=FILE
 """
 
 import argparse
@@ -16,10 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.continuity import AGENTS, CUTS, STORES  # noqa: E402 - the line above finds it
+from support.continuity import AGENTS, CUTS, METHODS, NOT_SO, STORES  # noqa: E402 - the line above finds it
 
 PAGE = ROOT / "docs/continuity.md"
-Shown = Mapping[tuple[str, str, str], str]  # agent, store, cut -> outcome
+Shown = Mapping[tuple[str, str, str], str]  # agent, store or method, cut -> outcome
+_WIDE = AGENTS[:2]  # that are tried under every method
 _HEAD = """# Continuity: what a conversation outlives
 
 Written by `scripts/continuity.py` from the tests in `tests/continuity`, not by hand. They run the real agents
@@ -28,7 +29,13 @@ given another prompt. It *goes on* where the model is told all that was said bef
 under the same id of the agent's own, and the volume holds all that was written, once and in order.
 
 Each is tried with volumes in a folder, the daemon being root's, and with volumes in an S3 bucket (Ceph's
-gateway), the daemon being an ordinary user's.
+gateway), the daemon being an ordinary user's; the method is bubblewrap.
+"""
+_OTHERS = """
+## Under other methods
+
+{agents}, with volumes in a folder, the daemon being root's, and everything running under that method but
+for the turn under *another method*. These take `HUTCH_LONG=1`; continuous integration leaves them out.
 """
 _WORST = ("broken", "skipped", "goes on")
 _MARKS = {"goes on": "goes on", "broken": "**broken**", "skipped": "not tried"}
@@ -42,7 +49,9 @@ def main() -> int:
     path: Path | None = parser.parse_args().results
     shown = read_results(path.read_text(encoding="utf-8").splitlines() if path else run_tests())
     PAGE.write_text(page(shown), encoding="utf-8")
-    bad = sorted(" ".join(key) for key, outcome in shown.items() if outcome != "goes on")
+    bad = sorted(
+        " ".join(key) for key, outcome in shown.items() if outcome != "goes on" and key[1:] not in NOT_SO
+    )
     if bad:
         sys.stderr.write(f"error: these do not go on, or were not tried: {', '.join(bad)}\n")
     return bool(bad)
@@ -61,7 +70,7 @@ def run_tests() -> Sequence[str]:
             "loadgroup",
             "tests/continuity",
         ]
-        env = {**os.environ, "HUTCH_CONTINUITY_RESULTS": file.name}
+        env = {**os.environ, "HUTCH_LONG": "1", "HUTCH_CONTINUITY_RESULTS": file.name}
         subprocess.run(command, cwd=ROOT, env=env, check=False, stdout=sys.stderr)
         return file.readlines()
 
@@ -77,10 +86,29 @@ def read_results(lines: Sequence[str]) -> Shown:
 
 
 def page(shown: Shown) -> str:
-    head = ["what cuts it off", *(agent.title for agent in AGENTS)]
-    rows = [[cut, *(_cell(shown, agent.name, cut) for agent in AGENTS)] for cut in CUTS]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    return _HEAD + "\n" + "\n".join(lines) + "\n"
+    by_agent = _table(
+        [agent.title for agent in AGENTS],
+        [[cut, *(_cell(shown, agent.name, cut) for agent in AGENTS)] for cut in CUTS],
+    )
+    by_method = _table(
+        METHODS, [[cut, *(_wide_cell(shown, method, cut) for method in METHODS)] for cut in CUTS]
+    )
+    not_so = "".join(f"- {method}, {cut}: {why}.\n" for (method, cut), why in NOT_SO.items())
+    others = _OTHERS.format(agents=" and ".join(agent.title for agent in _WIDE))
+    return f"{_HEAD}\n{by_agent}{others}\n{by_method}\n{not_so}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = ["what cuts it off", *columns]
+    return "".join("| " + " | ".join(row) + " |\n" for row in (head, ["---"] * len(head), *rows))
+
+
+def _wide_cell(shown: Shown, method: str, cut: str) -> str:
+    if (method, cut) in NOT_SO:
+        return "-"
+    told = {agent.title: _MARKS[shown.get((agent.name, method, cut), "skipped")] for agent in _WIDE}
+    one = set(told.values())
+    return one.pop() if len(one) == 1 else "; ".join(map(": ".join, told.items()))
 
 
 def _cell(shown: Shown, agent: str, cut: str) -> str:

@@ -3,7 +3,6 @@
 On a folder as root, and in a bucket as an ordinary user.
 """
 
-import base64
 import os
 import shutil
 import signal
@@ -20,16 +19,21 @@ from hutch.client import Client
 from hutch_launchers.methods.nsjail.launcher import NsjailLauncher
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError
-from hutch_mcp_tools.volume_records import ReadVolumeRequest
+from support.bounds import IS_LONG
 from support.ceph import S3Server
 from support.continuity import (
     AGENTS,
     LONG_S,
+    METHODS,
+    NOT_SO,
     STORES,
     AgentAtWork,
+    Hanging,
     hang,
     heard,
+    journal,
     killed_and_back,
+    method_config,
     prompt,
     take_turn,
     until_ended,
@@ -65,6 +69,13 @@ class World:
     folder: Path
     config: str
     log: Path
+    method: str
+
+    async def hang(self, client: Client, mark: str) -> Hanging:
+        return await hang(client, self.agent.name, mark, "work", is_seen=self.method != "gvisor")
+
+    def kill_sandbox(self, hanging: Hanging) -> None:
+        os.kill(hanging.sandbox(self.method), signal.SIGKILL)
 
     @asynccontextmanager
     async def host(self, name: str = "one", starter: tuple[str, ...] = ()) -> AsyncGenerator[Daemon]:
@@ -91,9 +102,12 @@ def agent(request: pytest.FixtureRequest) -> AgentAtWork:
     return next(agent for agent in AGENTS if agent.name == request.param)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, *(METHODS if IS_LONG else ())])
 async def world(request: pytest.FixtureRequest, agent: AgentAtWork, tmp_path: Path) -> AsyncGenerator[World]:
-    is_bucket = request.param == "bucket"
+    (cut,) = request.node.get_closest_marker("cut").args
+    if (request.param, cut) in NOT_SO:
+        pytest.skip(NOT_SO[request.param, cut])
+    is_bucket, method = request.param == "bucket", "bubblewrap"
     user = who(ORDINARY_USER if is_bucket or os.geteuid() else ROOT_USER)
     log = tmp_path / "model.log"
     with home_of(user) as home:
@@ -105,7 +119,10 @@ async def world(request: pytest.FixtureRequest, agent: AgentAtWork, tmp_path: Pa
             store = f'\n[storage]\nurl = "file://{home}/store"\n'
         async with scripted_model(log) as url:
             config = f"{store}lease_s = {_LEASE_S}\n{agent.config(url)}{_OTHER_METHOD}"
-            yield World(agent, user, home, config, log)
+            if request.param in METHODS:
+                method = request.param
+                config += method_config(method)
+            yield World(agent, user, home, config, log, method)
 
 
 @pytest.mark.cut("a second turn")
@@ -122,7 +139,7 @@ async def test_a_second_turn_goes_on(world: World) -> None:
 async def test_after_a_kill_of_the_agent(world: World) -> None:
     async with world.host() as made, made.client() as client:
         first = await take_turn(client, world.agent.name, "MARK-one", "work")
-        hanging = await hang(client, world.agent.name, "MARK-two", "work")
+        hanging = await world.hang(client, "MARK-two")
         os.kill(hanging.agent(world.agent.programs), signal.SIGKILL)
         await until_ended(client, hanging.session)
         await _goes_on(world, client, first.agent_session_id)
@@ -132,8 +149,8 @@ async def test_after_a_kill_of_the_agent(world: World) -> None:
 async def test_after_a_kill_of_the_sandbox(world: World) -> None:
     async with world.host() as made, made.client() as client:
         first = await take_turn(client, world.agent.name, "MARK-one", "work")
-        hanging = await hang(client, world.agent.name, "MARK-two", "work")
-        os.kill(hanging.sandbox(), signal.SIGKILL)
+        hanging = await world.hang(client, "MARK-two")
+        world.kill_sandbox(hanging)
         await until_ended(client, hanging.session)
         await _goes_on(world, client, first.agent_session_id)
 
@@ -143,7 +160,7 @@ async def test_after_a_kill_of_the_daemon(world: World) -> None:
     async with world.host() as made:
         async with made.client() as client:
             first = await take_turn(client, world.agent.name, "MARK-one", "work")
-            hanging = await hang(client, world.agent.name, "MARK-two", "work")
+            hanging = await world.hang(client, "MARK-two")
         async with killed_and_back(made) as client:
             await client.stop_session(hanging.session.session_id)
             await _goes_on(world, client, first.agent_session_id)
@@ -153,7 +170,7 @@ async def test_after_a_kill_of_the_daemon(world: World) -> None:
 async def test_after_a_kill_of_the_runner(world: World) -> None:
     async with world.host() as made, made.client() as client:
         first = await take_turn(client, world.agent.name, "MARK-one", "work")
-        hanging = await hang(client, world.agent.name, "MARK-two", "work")
+        hanging = await world.hang(client, "MARK-two")
         await made.kill_runners()
         await until_ended(client, hanging.session)
         await _goes_on(world, client, first.agent_session_id)
@@ -164,7 +181,7 @@ async def test_after_a_kill_of_all_that_is_ours(world: World) -> None:
     async with world.host() as made:
         async with made.client() as client:
             first = await take_turn(client, world.agent.name, "MARK-one", "work")
-            hanging = await hang(client, world.agent.name, "MARK-two", "work")
+            hanging = await world.hang(client, "MARK-two")
         await made.lose()
         await made.start()
         async with made.client() as client:
@@ -175,12 +192,12 @@ async def test_after_a_kill_of_all_that_is_ours(world: World) -> None:
 @pytest.mark.cut("kill -9 in the very first turn")
 async def test_after_a_kill_before_anything_was_whole(world: World) -> None:
     async with world.host() as made, made.client() as client:
-        hanging = await hang(client, world.agent.name, "MARK-two", "work")
-        os.kill(hanging.sandbox(), signal.SIGKILL)
+        hanging = await world.hang(client, "MARK-two")
+        world.kill_sandbox(hanging)
         await until_ended(client, hanging.session)
         await take_turn(client, world.agent.name, "MARK-three", "work")
         assert world.heard() == {"MARK-two", "MARK-three"}
-        assert await _journal(client) == ["MARK-two", "MARK-three"]
+        assert await journal(client) == ["MARK-two", "MARK-three"]
 
 
 @pytest.mark.cut("the host is lost")
@@ -189,10 +206,10 @@ async def test_after_the_loss_of_a_host(world: World) -> None:
     async with world.host("lost", world.starter()) as lost, world.host("heir") as heir:
         async with lost.client() as client:
             first = await take_turn(client, world.agent.name, "MARK-one", "work")
-            await hang(client, world.agent.name, "MARK-two", "work")
+            await world.hang(client, "MARK-two")
             async with heir.client() as there:
                 with anyio.fail_after(LONG_S):  # what it did last is in the store
-                    while await _journal(there) != ["MARK-one", "MARK-two"]:
+                    while await journal(there) != ["MARK-one", "MARK-two"]:
                         await anyio.sleep(0.05)
         await _lose(lost)
         async with heir.client() as client:
@@ -205,7 +222,8 @@ async def test_under_another_method(world: World) -> None:
     need("nsjail", probe.available, "nsjail", "scripts/setup methods")
     async with world.host() as made, made.client() as client:
         first = await take_turn(client, world.agent.name, "MARK-one", "work")
-        second = await take_turn(client, world.agent.name, "MARK-two", "work", method="nsjail")
+        other = "bubblewrap" if world.method == "nsjail" else "nsjail"
+        second = await take_turn(client, world.agent.name, "MARK-two", "work", method=other)
         assert second.agent_session_id == first.agent_session_id
         assert world.heard() == {"MARK-one", "MARK-two"}
 
@@ -220,7 +238,7 @@ async def test_from_an_earlier_snapshot(world: World) -> None:
         third = await take_turn(client, world.agent.name, "MARK-three", "work")
         assert third.agent_session_id == first.agent_session_id
         assert world.heard() == {"MARK-one", "MARK-three"}
-        assert await _journal(client) == ["MARK-one", "MARK-three"]
+        assert await journal(client) == ["MARK-one", "MARK-three"]
 
 
 @pytest.mark.cut("forks")
@@ -234,13 +252,13 @@ async def test_forks_go_their_own_ways(world: World) -> None:
         assert world.heard() == {"MARK-one", "MARK-two"}
         await take_turn(client, world.agent.name, "MARK-again", "left")
         assert world.heard() == {"MARK-one", "MARK-left", "MARK-again"}
-        assert await _journal(client) == ["MARK-one", "MARK-two"]
+        assert await journal(client) == ["MARK-one", "MARK-two"]
 
 
 @pytest.mark.cut("one writer")
 async def test_never_two_writers_of_one_conversation(world: World) -> None:
     async with world.host() as made, world.host("other") as other, made.client() as client:
-        hanging = await hang(client, world.agent.name, "MARK-one", "work")
+        hanging = await world.hang(client, "MARK-one")
         more = AgentRequest(agent=world.agent.name, prompt=prompt("MARK-two"), volume="work")
         with pytest.raises(ServiceError) as busy:
             await client.send_to_agent(hanging.session.session_id, prompt("MARK-two"))
@@ -269,10 +287,5 @@ async def _goes_on(world: World, client: Client, conversation: str | None, **val
     third = await take_turn(client, world.agent.name, "MARK-three", "work", **values)
     assert third.agent_session_id == conversation
     assert world.heard() == {"MARK-one", "MARK-two", "MARK-three"}
-    assert await _journal(client) == ["MARK-one", "MARK-two", "MARK-three"]
+    assert await journal(client) == ["MARK-one", "MARK-two", "MARK-three"]
     assert (await client.check_volume("work")).problems == []
-
-
-async def _journal(client: Client) -> list[str]:
-    read = await client.read_volume(ReadVolumeRequest(volume="work", path="/journal"))
-    return base64.b64decode(read.data_base64 or "").decode().splitlines()

@@ -1,5 +1,6 @@
 """Agents whose conversations are cut off and go on: who they are, how they work and are killed."""
 
+import base64
 import json
 import os
 import signal
@@ -12,12 +13,18 @@ import anyio
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.agent_sandbox import gemini_program, opencode_binary
+from support.container_engines import start_engine
 from support.daemon import Daemon, model_config
+from support.kept_methods import KNOWN, named
+from support.left_behind import saying
 
 LONG_S = 60
 STORES = ("folder", "bucket")
+METHODS = ("nsjail", "podman", "docker", "gvisor")  # besides bubblewrap: in a folder, as root, `HUTCH_LONG=1`
 CUTS = (  # the ways to be cut off, each a test's
     "a second turn",
     "kill -9 of the agent",
@@ -32,6 +39,14 @@ CUTS = (  # the ways to be cut off, each a test's
     "forks",
     "one writer",
 )
+
+NOT_SO: Mapping[tuple[str, str], str] = {  # by method: what there is nothing to cut off of
+    ("gvisor", "kill -9 of the agent"): "its own kernel runs the agent, of which the host sees no process",
+    (
+        "docker",
+        "the host is lost",
+    ): "its containers are the engine's, which is not lost with it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,13 @@ AGENTS = (
 )
 
 
+def method_config(method: str) -> str:
+    """The part of a configuration that has everything run under a method of this name, whatever it holds."""
+    start_engine(method)
+    name = named(method)
+    return f'\n[policy]\nmethod = "{name}"\nneeds = []\n[methods.{name}]\n{KNOWN[method].toml}\n'
+
+
 def prompt(mark: str, *steps: Mapping[str, object]) -> str:
     """A prompt that the model can be asked about later: its log names the marks that it heard."""
     return f"Go on, {mark}. SCRIPT: {json.dumps([*steps, {'text': f'Done {mark}.'}])}"
@@ -109,29 +131,51 @@ class Hanging:
     """A turn in the middle of a tool call, and the host's numbers of what makes it up."""
 
     session: SessionRecord
-    tool: int
+    tool: int | None  # None: a kernel of its own runs it, and the host sees no process
 
     def agent(self, programs: tuple[str, ...]) -> int:
         """The agent's own process: the topmost of its name, for it may start itself again."""
+        assert self.tool is not None
         named = [pid for pid in _ancestors(self.tool) if _program(pid) in programs]
         assert named, [_program(pid) for pid in _ancestors(self.tool)]
         return named[-1]
 
-    def sandbox(self) -> int:
-        """The process around the sandbox: the first that is of the host's process namespace."""
+    def sandbox(self, method: str) -> int:
+        """The process that a sandbox stands with: around it, its first one, or the kernel of its own."""
+        if self.tool is None:
+            assert self.session.run_id is not None
+            return next(pid for pid in saying(self.session.run_id) if _program(pid) == "runsc-sandbox")
+        if method in ("docker", "podman"):
+            return [pid for pid in _ancestors(self.tool) if _is_inside(pid)][-1]
         return next(pid for pid in _ancestors(self.tool) if not _is_inside(pid))
 
 
-async def hang(client: Client, agent: str, mark: str, volume: str) -> Hanging:
-    """Begin a turn and return when it is in a tool call that does not end by itself."""
+async def hang(client: Client, agent: str, mark: str, volume: str, *, is_seen: bool = True) -> Hanging:
+    """Begin a turn and return when it is in a tool call that does not end by itself.
+
+    What the host does not see tells it by the volume.
+    """
     nap = f"5{os.getpid()}{anyio.current_time() % 1:.9f}"[:18]  # nobody else's
     work = {"shell": f"{append(mark)['shell']}; sleep {nap}"}
     asked = AgentRequest(agent=agent, prompt=prompt(mark, work), volume=volume)
     session = await client.start_agent(asked, 0)
     with anyio.fail_after(LONG_S):
-        while not (found := _sleeping(nap)):
+        while not (found := _sleeping(nap)) and (is_seen or not await _has_written(client, volume, mark)):
             await anyio.sleep(0.05)
-    return Hanging(session, found)
+    return Hanging(await client.get_session(session.session_id, 0), found)
+
+
+async def journal(client: Client, volume: str = "work") -> list[str]:
+    """The lines that turns have left in the volume."""
+    read = await client.read_volume(ReadVolumeRequest(volume=volume, path="/journal"))
+    return base64.b64decode(read.data_base64 or "").decode().splitlines()
+
+
+async def _has_written(client: Client, volume: str, mark: str) -> bool:
+    try:
+        return mark in await journal(client, volume)
+    except ServiceError:
+        return False  # there is no such file or volume yet
 
 
 async def until_ended(client: Client, session: SessionRecord) -> SessionRecord:

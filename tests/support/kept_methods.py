@@ -21,6 +21,7 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "nspawn": _ROOT,
     "gvisor": _ROOT,
 }
+KNOWN = {one.name: one for one in METHODS}
 PLACES = tuple((method, user) for method, users in KEPT.items() for user in users)
 
 _CONFIG = """
@@ -52,8 +53,7 @@ async def daemon_with(method: str, user: Who, more: str = "") -> AsyncGenerator[
     Skips the test where the method does not run.
     """
     start_engine(method)
-    known = {one.name: one for one in METHODS}
-    toml = known[method].toml if method in known else f'kind = "{method}"'
+    toml = KNOWN[method].toml if method in KNOWN else f'kind = "{method}"'
     with home_of(user) as home:
         folder, work = home / "d", home / "work"
         for made in (folder, work):
