@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hutch.cli import COMMANDS, SECTIONS, main
+from hutch.cli.checks import fix
 from hutch.cli.invocation import Invocation
 
 
@@ -36,6 +37,12 @@ def test_a_list_of_commands_has_one_whole_line_for_each(
     assert main([*([command] if command else []), "--help"]) == 0
     _, _, listed = capsys.readouterr().out.partition("Commands:\n")
     assert "..." not in listed
+
+
+def test_what_to_do_about_it_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    advice = "give it what it needs, " * 20 + "and that is all"
+    fix(advice)
+    assert capsys.readouterr().out == f"    fix: {advice}\n"
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import click
 from hutch_mcp_tools.text import one_line
 
 LINE = 200  # characters of what is told
+_FIX = 1000  # of what to do about it, which is of no use in part
 
 
 def line(works: bool, name: str, text: str, *, optional: bool = False) -> None:  # noqa: FBT001 - reads as a table
@@ -22,4 +23,4 @@ def mark(works: bool, *, optional: bool = False) -> str:  # noqa: FBT001 - reads
 def fix(text: str) -> None:
     """Print how to mend it, if there is something to say."""
     if text:
-        click.echo(f"    fix: {one_line(text, LINE)}")
+        click.echo(f"    fix: {one_line(text, _FIX)}")
