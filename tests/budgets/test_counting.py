@@ -5,7 +5,7 @@ import json
 import pytest
 from anyio.abc import ByteStream
 
-from support.budget_house import ASK, CENT, MESSAGE, USAGE, House, statuses
+from support.budget_house import ASK, CENT, MESSAGE, USAGE, House, statuses, usd
 from support.exchange_world import HOST, Server
 
 
@@ -100,3 +100,25 @@ async def test_names_of_models_without_end_are_summed(house: House) -> None:
     rows = await house.rows()
     assert len(rows) == 33
     assert sum(row.requests for row in rows) == 35
+
+
+class _SilentOnce(Server):
+    """Hangs up on the first request, as on a connection that was kept too long."""
+
+    async def __call__(self, stream: ByteStream) -> None:
+        if self.connections:
+            await super().__call__(stream)
+        else:
+            self.connections += 1
+            await stream.receive()
+
+
+async def test_an_answer_that_never_came_leaves_the_price_of_its_model_known(house: House) -> None:
+    asked = b'{"model": "claude-opus-4-5"}'
+    ask = ASK.replace(b" 2\r\n\r\n{}", b" %d\r\n\r\n%s" % (len(asked), asked))
+    server = _SilentOnce(body=[MESSAGE.replace(b'"model", "usage', b'"claude-opus-4-5", "usage')])
+    async with house.asking(server, usd("1")) as here:
+        assert await statuses(here, 2, ask) == [502, 200]
+    assert house.spent == []
+    (row,) = await house.rows()
+    assert (row.requests, row.incomplete, row.unpriced) == (2, 1, 0)

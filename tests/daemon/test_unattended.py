@@ -121,7 +121,7 @@ async def test_an_overload_is_resumed_and_the_model_is_told_the_prompt_once(tmp_
         daemon(tmp_path / "d", config(url), env=KEY) as made,
         made.client() as client,
     ):
-        session = await turn(client, f"Work. SCRIPT: {json.dumps(script)}", "work")
+        session = await turn(client, f"Work. SCRIPT: {json.dumps(script)}", "work", budget_usd=1.0)
         assert (session.status, session.error, session.last_message) == ("idle", None, "At last.")
         assert session.turns == 1
         runs = await runs_of(client, session)

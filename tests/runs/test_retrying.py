@@ -1,8 +1,10 @@
 """Which ends of a turn pass, and how long is waited."""
 
+from dataclasses import replace
+
 import pytest
 
-from hutch.runs.turns.retrying import LONGEST_S, is_passing, pause_s
+from hutch.runs.turns.retrying import LONGEST_S, is_passing, is_tried_again, pause_s
 from hutch.state import Run
 from hutch_mcp_tools.run_records import RunStatus
 
@@ -29,6 +31,15 @@ def test_what_somebody_ended_is_over(status: RunStatus) -> None:
 def test_other_ends_of_a_turn_are_ends() -> None:
     for ending in ("done", "interrupted", "turn_limit", "failed"):
         assert not is_passing(run("exited", ending=ending, api_status=529))
+
+
+def test_dollars_that_only_the_agent_counts_are_given_once() -> None:
+    overloaded = run("exited", ending="api_error", api_status=529)
+    metered = replace(overloaded, budgets=({"name": "asked", "per": "run", "spent": "$0.01 of $1.00"},))
+    assert is_tried_again(overloaded, {"prompt": "go"})
+    assert is_tried_again(metered, {"budget_usd": 1.0})
+    assert not is_tried_again(overloaded, {"budget_usd": 1.0})
+    assert not is_tried_again(run("failed"), {"prompt": "go"})
 
 
 def test_pauses_double_with_jitter_and_are_bounded() -> None:

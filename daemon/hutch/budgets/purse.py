@@ -131,7 +131,9 @@ class Purse:
         cost = self.prices.cost_usd(used, host)
         charged = Spent(cost or Decimal(0), used.tokens, 1)
         if least is not None:  # an answer that does not say all must not be cheaper for that
-            charged = charged.most(Spent(self.prices.cost_usd(least, host) or Decimal(0), least.tokens))
+            at_least = self.prices.cost_usd(least, host)
+            charged = charged.most(Spent(at_least or Decimal(0), least.tokens))
+            cost = None if at_least is None else cost
         self.so_far += charged
         unpriced = used.model if cost is None and used.model else ""
         for account, held in ticket.held:

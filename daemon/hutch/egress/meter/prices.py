@@ -97,7 +97,9 @@ def _list_cost(used: Used, host: str) -> Decimal | None:
         )
     except (ValueError, LookupError):  # counts that do not fit together, or that its list has no price for
         return None
-    return cost.total_price or None  # nothing for tokens: the list has this model and not its price
+    if used.tokens and not cost.total_price:
+        return None  # nothing for tokens: the list has this model and not its price
+    return cost.total_price
 
 
 @lru_cache(maxsize=256)  # the names are the answers' own: no more of them are kept

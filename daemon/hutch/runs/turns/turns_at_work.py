@@ -24,7 +24,7 @@ from hutch.runs.runners.runners import Runners
 from hutch.runs.runs import Runs
 from hutch.runs.turns.bundles import with_bundles
 from hutch.runs.turns.line import Line
-from hutch.runs.turns.retrying import is_passing, pause_s
+from hutch.runs.turns.retrying import is_tried_again, pause_s
 from hutch.runs.turns.turns import find_agent, plan_turn, refuse_keyless, work_of
 from hutch.state import Run, Session, Turn
 from hutch_mcp_tools.agent_records import AgentRequest
@@ -275,7 +275,7 @@ class Turns:
     async def _again(self, turn: Turn, run: Run) -> Turn | None:
         """Return the turn with one more run to come, written down; None: it is over."""
         settings = self._rooms.config.agents.get(str(turn.request["agent"]))
-        if settings is None or not is_passing(run) or len(turn.runs) > self._retries(turn):
+        if settings is None or not is_tried_again(run, turn.request) or len(turn.runs) > self._retries(turn):
             return None
         due_at = time.time() + pause_s(len(turn.runs), settings.retry_s, random.uniform)
         if turn.ends_at is not None and due_at >= turn.ends_at:
