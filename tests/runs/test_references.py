@@ -42,6 +42,7 @@ def test_a_credential_is_refused_and_not_repeated(said: dict[str, object]) -> No
         {"url": "https://m.example.org/mcp?key=1", "headers": {"Authorization": "Bearer secret:tracker"}},
         {"url": "https://m.example.org", "headers": {"Authorization": "Bearer ${TRACKER_TOKEN}"}},
         {"command": "serve", "env": {"TRACKER_TOKEN": "secret:tracker", "TOKEN_LIMIT": "100000000"}},
+        {"command": "serve", "env": {"GOOGLE_APPLICATION_CREDENTIALS": "/workspace/account.json"}},
         {"command": "serve", "args": ["--tokens", "100000000", "--token-file", "/workspace/a-long-name"]},
     ],
 )

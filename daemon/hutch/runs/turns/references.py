@@ -17,7 +17,8 @@ from hutch.runs.path.exchanging import Fill, nothing_to_fill
 from hutch_mcp_tools.agent_records import McpServerSpec
 
 _REFERENCE = re.compile(r"(?<![A-Za-z0-9_])secret:([a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?)")
-_ELSEWHERE = re.compile(r"\$\{?\w|\{env:|\{input:|%\w+%")  # the agent takes it from its own environment
+# The agent takes it from its own environment, or from a file
+_ELSEWHERE = re.compile(r"\$\{?\w|\{env:|\{input:|%\w+%|^(~|\.{1,2})?/")
 _TELLING = re.compile(
     r"(token|secret|passw(or)?d|passphrase|credentials?|cookie|authorization|(^|[_-])key|(api|access|private)key)$",
     re.IGNORECASE,
