@@ -1,6 +1,6 @@
 """Ten agents at once that nobody watches, while the daemon is killed: each has its end, and all adds up.
 
-In CI a turn has a few steps; with HUTCH_LONG=1 they work for five minutes.
+In CI a turn has a few steps, in a bucket; with HUTCH_LONG=1 they work for five minutes, in a folder too.
 """
 
 import json
@@ -17,9 +17,12 @@ import pytest
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import ModelUsage
 from support.bounds import IS_LONG, limit_s
+from support.ceph import S3Server
 from support.continuity import AGENTS
 from support.daemon import Daemon, daemon, model_config, scripted_model
+from support.daemon_stores import s3_config
 from support.left_behind import Traces
 
 _LONG_S = limit_s(200, long=1200)
@@ -28,6 +31,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(_LONG_S + 40)]
 _AGENTS = AGENTS[:2]  # Claude Code and Codex
 _EACH = 5
 _STEPS, _DELAY_S = (30, 10.0) if IS_LONG else (4, 0.5)
+_STORES = ("folder", "bucket") if IS_LONG else ("bucket",)
+_SHARED = """
+[budgets.all]
+per = "principal"
+usd = {usd}
+"""
 _HELD = (0, 2)  # surely at work at both kills, as their commands wait for a file; Claude Code waits with them
 _GATE = "/workspace/gate"
 _USED = ("requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -47,12 +56,16 @@ def prompt(number: int, word: str) -> str:
     return f"Work, MARK-{number}. SCRIPT: {script}"
 
 
-async def test_ten_at_once_outlive_two_kills_of_the_daemon_and_their_costs_add_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", _STORES)
+async def test_ten_at_once_outlive_two_kills_of_the_daemon_and_their_costs_add_up(
+    store: str, s3_server: S3Server, tmp_path: Path
+) -> None:
     log, word = tmp_path / "model.log", f"4{os.getpid()}.25"
     log.touch()
     async with scripted_model(log) as url:
-        config = model_config(url) + "".join(agent.table(url) for agent in _AGENTS)
-        async with daemon(tmp_path / "d", config, env=_KEYS) as made:
+        async with daemon(
+            tmp_path / "d", configured(url, store, s3_server, tmp_path, 200), env=_KEYS
+        ) as made:
             traces = Traces("bubblewrap", tmp_path / "d", word)
             async with made.client() as client:
                 begun = [await start(client, number, word) for number in range(2 * _EACH)]
@@ -77,6 +90,45 @@ async def test_ten_at_once_outlive_two_kills_of_the_daemon_and_their_costs_add_u
                 assert len(await client.list_runs(100)) == len(begun)  # no turn was begun anew
             check_costs(asked(log), ended)
         assert await traces.left() == []
+
+
+async def test_ten_that_share_a_budget_end_with_it_and_overshoot_by_less_than_one_answer(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    log, usd = tmp_path / "model.log", 30
+    log.touch()
+    dear = {"input": 1000, "output": 30_000}  # less than they ask for; 0.755 dollars, or 0.905
+    steps = [{"shell": "true", "usage": dear, "delay": _DELAY_S / 2}] * 20
+    async with scripted_model(log) as url:
+        config = configured(url, "bucket", s3_server, tmp_path, usd)
+        async with daemon(tmp_path / "d", config, env=_KEYS) as made:
+            async with made.client() as client:
+                begun = []
+                for number in range(2 * _EACH):
+                    name, said = _AGENTS[number % len(_AGENTS)].name, f"Work. SCRIPT: {json.dumps(steps)}"
+                    request = AgentRequest(agent=name, prompt=said, volume=f"work-{number}")
+                    begun.append(await client.start_agent(request, 0))
+            for count in (12, 24):
+                await until(lambda least=count: len(asked(log)) >= least)  # type: ignore[misc]
+                await made.restart(signal.SIGKILL)
+            async with made.client() as client:
+                ended = [await over(client, session) for session in begun]
+                records = [await client.get_run(session.run_id or "") for session in ended]
+        assert all("is spent" in record.reason for record in records)
+        metered = [used for record in records for used in record.metered]
+        assert sum(answers(used) for used in metered) == len(asked(log))
+        assert sum(used.output_tokens for used in metered) == 30_000 * len(asked(log))
+        cost = sum(
+            used.cost_usd or 0 for used in metered
+        )  # budgets count somewhat more, of what had no answer
+        assert usd - 0.906 < cost < usd + 0.906
+
+
+def configured(url: str, store: str, server: S3Server, folder: Path, usd: int) -> str:
+    config = model_config(url) + "".join(agent.table(url) for agent in _AGENTS)
+    if store == "folder":
+        return config
+    return config + s3_config(server, folder) + _SHARED.format(usd=usd)
 
 
 async def start(client: Client, number: int, word: str) -> SessionRecord:
@@ -144,7 +196,13 @@ def check_costs(log: list[Json], sessions: list[SessionRecord]) -> None:
                 expected["requests"] += 1
         assert expected["requests"] == _STEPS + 1
         metered = {name: sum(getattr(one, name) for one in session.metered) for name in _USED}
+        metered["requests"] = sum(answers(one) for one in session.metered)
         assert metered == {name: expected[name] for name in _USED}, number
         own = {name: getattr(session.usage, name) for name in _USED[1:]}
         assert own == {name: expected[name] for name in _USED[1:]}, number
-    assert sum(sum(one.requests for one in session.metered) for session in sessions) == len(log)
+    assert sum(sum(answers(one) for one in session.metered) for session in sessions) == len(log)
+
+
+def answers(used: ModelUsage) -> int:
+    """Without requests that had none: a connection that was kept too long swallows one."""
+    return used.requests - used.incomplete
