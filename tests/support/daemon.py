@@ -151,8 +151,8 @@ async def daemon(
         give_probes(probes, owner)
     given = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **(env or {})}
     made = Daemon(folder, load(path, given), given, python, starter)
-    await made.start()
     try:
+        await made.start()
         yield made
     finally:
         with anyio.CancelScope(shield=True):
