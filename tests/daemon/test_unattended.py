@@ -166,9 +166,11 @@ async def test_a_stop_lets_the_agent_write_down_what_it_has_and_its_next_prompt_
     ):
         session = await start(client, hold("never", "touch /workspace/begun; "), "work")
         await until_file(made, "begun")
-        while "so far" not in (working := await client.get_session(session.session_id)).note:
-            await anyio.sleep(0.05)  # its answer is being counted
-        assert working.note.startswith("Bash: touch /workspace/begun")
+        noted = "Bash: touch /workspace/begun"
+        while "so far" not in (working := await client.get_session(session.session_id)).note or (
+            not working.note.startswith(noted)
+        ):
+            await anyio.sleep(0.05)  # its answer is being counted, and its tool is told
         assert "; 1,050 tokens, $" in working.note
         assert working.note_since is not None
         run = await client.stop_run(session.run_id or "")

@@ -30,6 +30,8 @@ IDLE_S = 10.0  # of a TCP connection, without a question
 
 _MAX_QUESTION = 4096  # bytes
 _LENGTH = struct.Struct(">H")
+_IP_PKTINFO = 8  # ip(7); of the `socket` module only since Python 3.14
+_PKTINFO = struct.Struct("=i4s4s")  # an interface, the address to send from, one that is ignored
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +46,19 @@ class NameServer:
         self._refused = refused
 
     async def serve_udp(self, sock: socket.socket) -> None:
-        """Answer for ever."""
+        """Answer for ever, from the address that was asked.
+
+        The kernel would take another for a socket that was bound while the sandbox's loopback came up.
+        """
+        own = _PKTINFO.pack(0, socket.inet_aton(sock.getsockname()[0]), bytes(4))
+        source = [(socket.IPPROTO_IP, _IP_PKTINFO, own)]
         count = 0
         while True:
             await wait_readable(sock)
             try:
                 question, client = sock.recvfrom(_MAX_QUESTION)
                 if reply := self.answer(question):
-                    sock.sendto(reply, client)
+                    sock.sendmsg([reply], source, 0, client)
             except OSError:  # the client has gone, or its buffer is full: it asks again
                 pass
             count += 1
