@@ -92,6 +92,13 @@ def found_of(launcher: ContainerLauncher, name: str) -> list[str]:
     return found
 
 
+def lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def delayed(launcher: ContainerLauncher, folder: Path) -> ContainerLauncher:
     """With an engine that is slow to begin, as on a busy host."""
     program = folder / "slow"
@@ -138,8 +145,12 @@ async def test_what_an_engine_has_beside_a_container_may_be_killed(method: str) 
     async with launcher.launch(spec(sh("echo here; exec sleep 60"))) as process:
         await read_line(process.stdout)
         (name,) = (place.name for place in (PLACES / launcher.name).glob(f"hutch-{os.getpid():x}-*"))
-        for pid in engines_of(os.getpid()):
+        engines = engines_of(os.getpid())
+        for pid in engines:
             os.kill(pid, signal.SIGKILL)
+        with anyio.fail_after(30):
+            while any(map(lives, engines)):
+                await anyio.sleep(0.01)
     assert await left_of(launcher, name) == []
 
 
