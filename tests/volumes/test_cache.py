@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from hutch.volumes import DirectoryStore, VolumeName, Volumes
+from hutch.volumes.folder.findings import RACY_NS
 from support.fork_server import fork_server
-from support.volume_engine import WEB, commit_files, run_on, tree_of, tree_on_disk
+from support.volume_engine import WEB, HandClock, commit_files, run_on, tree_of, tree_on_disk
+from support.volume_model import Cable
 
 MB = 1_000_000
 NAMES = [VolumeName.parse(name) for name in ("aa", "bb", "cc")]
@@ -186,6 +188,24 @@ async def test_what_a_killed_restore_left_is_removed(volumes: Volumes, tmp_path:
         assert tree_on_disk(reading) == {"/a": b"1"}
     async with run_on(volumes) as (_, folder):
         assert tree_on_disk(folder) == {"/a": b"1"}
+
+
+async def test_what_a_dead_run_left_unchanged_leaves_after_the_next(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    clock, cable = HandClock(), Cable(store)
+    volumes = Volumes(store, tmp_path / "cache", cache_max_bytes=0, clock=clock)
+    await commit_files(volumes, {"a": b"1"})
+    await anyio.sleep(2 * RACY_NS / 1e9)
+    async with run_on(volumes) as (lease, _):  # what its index tells is old enough to be trusted
+        assert await volumes.commit(lease, "run") is None
+    async with run_on(Volumes(cable, tmp_path / "cache", clock=clock), "dead"):
+        cable.is_cut = True
+    await volumes.info(WEB)
+    clock.move(1000)  # its lease has run out, and the next one fences it: an entry without a change
+    async with run_on(volumes) as (lease, _):
+        assert await volumes.commit(lease, "run") is None
+    await trim(volumes, lambda: folders(tmp_path) == [])
 
 
 async def test_a_tree_that_was_removed_by_hand_is_restored(volumes: Volumes, tmp_path: Path) -> None:

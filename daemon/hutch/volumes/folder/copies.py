@@ -46,7 +46,7 @@ class Copy:
     lease: Lease
     place: Place
     state: State
-    noted: Folder | None = None  # the tree that the index on disk tells
+    noted: State | None = None  # what the index on disk tells
     is_committed: bool = False  # and nothing failed since
     stored_bytes: int = 0  # what the folder took of the disk when it was last compared
     trusted: State | None = None  # what a stream began on: only stats that its tree has were not taken live
@@ -60,9 +60,10 @@ class Copy:
 
     async def note(self) -> None:
         """Bring the index up to date; until then a crash costs a second look at what changed."""
-        if self.noted is not self.state.tree:
-            await to_thread.run_sync(self.place.write_index, self.state)
-            self.noted = self.state.tree
+        noted, now = self.noted, self.state
+        if noted is None or noted.number != now.number or noted.tree is not now.tree:
+            await to_thread.run_sync(self.place.write_index, now)
+            self.noted = now
 
 
 class Copies:

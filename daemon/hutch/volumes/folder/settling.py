@@ -71,7 +71,7 @@ class Settling:
         if is_old or mark.crossed_boot:  # invariant 17
             clean, conflict = await self._apart(place, (base, head), mark)
             return Settled(head, Copy(lease, place, clean) if clean else None, conflict=conflict)
-        copy = Copy(lease, place, replace(head, tree=base.tree), noted=known.tree)
+        copy = Copy(lease, place, replace(head, tree=base.tree), noted=known)
         try:
             snapshot = await self._copies.commit(copy, mark.run)
         except QuotaExceededError as error:
