@@ -65,12 +65,10 @@ anyio.run(main)
 
 def kill_at(launcher: ContainerLauncher, instant: str) -> str:
     """Have a daemon killed at this instant of a start; return the container's name."""
-    places = PLACES / launcher.name
-    before = set(places.glob("*"))
     program = DAEMON.replace("{path!r}", repr([p for p in sys.path if p]))
     daemon = subprocess.Popen([sys.executable, "-c", program, pickle.dumps(launcher).hex(), instant])
     assert daemon.wait(timeout=60) == -signal.SIGKILL
-    (place,) = set(places.glob("*")) - before
+    (place,) = (PLACES / launcher.name).glob(f"hutch-{daemon.pid:x}-*")  # others may begin some meanwhile
     return place.name
 
 
