@@ -28,7 +28,8 @@ def main(words: Sequence[str]) -> int:
         return status
     print(f"tests: {len(failed)} failed among all others, and are tried once more by themselves", flush=True)
     status = _pytest(["-n", "0", *failed])
-    print(f"tests: passed at their second try only: {' '.join(failed)}" if status == 0 else "", flush=True)
+    if status == 0:
+        print(f"tests: passed at their second try only: {' '.join(failed)}", flush=True)
     return status
 
 

@@ -12,7 +12,7 @@ def name_files(egress: EgressEndpoint | None) -> Mapping[str, bytes]:
     resolver = egress.resolver if egress else ""
     asked = f"nameserver {resolver}" if resolver else "# names are resolved by /etc/hosts alone"
     sources = "files dns" if resolver else "files"
-    # Ours answers always, though late on a busy host: who gives up too soon tells of a failure that is none
+    # Ours always answers, and a client that gave up sooner would tell of a failure that is none
     patience = "timeout:5 attempts:3" if resolver else "timeout:1 attempts:1"
     return {
         "/etc/hosts": hosts(egress),
