@@ -16,8 +16,9 @@ from hutch.egress import Connection, InForce, Refusal, Resolver, open_ways
 from hutch.egress.ledger import SINGLY, Ledger
 from hutch.egress.ways.serving import CONNECTIONS
 from hutch_launchers.spec import Door
-from support.egress_launcher import free_port, hand_over
+from support.egress_launcher import hand_over
 from support.networks import network
+from support.processes import free_port
 
 Serve = Callable[[SocketStream], Awaitable[None]]
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,8 +14,9 @@ from hutch.egress import InForce, open_ways
 from hutch.egress.ways.handover import listen, receive_listeners
 from hutch.errors import HutchError
 from hutch_launchers.spec import EgressEndpoint, Listener
-from support.egress_launcher import connect, free_port, hand_over, listeners, message, send
+from support.egress_launcher import connect, hand_over, listeners, message, send
 from support.networks import network
+from support.processes import free_port
 
 
 @pytest.fixture

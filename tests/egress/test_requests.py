@@ -7,8 +7,8 @@ from hutch.config.http_rules import HttpRule
 from hutch.destinations import Pattern
 from hutch.egress import InForce, Network, Requests, Rule, union
 from hutch.errors import HutchError
-from support.egress_launcher import free_port
 from support.exchange_world import HOST, Server, world
+from support.processes import free_port
 
 GET = HttpRule(("GET",), ("/repos/me/*", "/user"))
 

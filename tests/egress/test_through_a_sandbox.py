@@ -15,8 +15,8 @@ from hutch.egress import Connection, InForce, Resolver, open_ways
 from hutch_launchers.methods.bubblewrap.launcher import BubblewrapLauncher
 from hutch_launchers.spec import Command, EgressEndpoint, Limits, SandboxSpec
 from support.agent_sandbox import ENV, claude, scripted_model, turn
-from support.egress_launcher import free_port
 from support.networks import network
+from support.processes import free_port
 
 pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow]
 

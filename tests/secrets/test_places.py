@@ -15,8 +15,8 @@ from hutch.errors import HutchError
 from hutch.origins import Origin
 from hutch.secrets import Held, Secrets, hold, read_place
 from hutch.secrets.scrub import Scrubber, marks_of
-from support.egress_launcher import free_port
 from support.exchange_world import HOST, Server, Talk, world
+from support.processes import free_port
 
 VALUE = b's3cr3t+/ "value" of-the-owner'
 

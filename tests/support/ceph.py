@@ -135,7 +135,8 @@ def gateway(folder: Path) -> Iterator[S3Server]:
 
     def call(*argv: str) -> None:
         with log.open("ab") as output:
-            subprocess.run(argv, check=True, stdout=output, stderr=output, env=env, timeout=_UP_S)
+            done = subprocess.run(argv, check=False, stdout=output, stderr=output, env=env, timeout=_UP_S)
+        assert done.returncode == 0, f"{argv}: {log.read_text(errors='replace')[-4000:]}"
 
     monmap = str(folder / "monmap")
     call("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon_port}]", monmap)

@@ -97,8 +97,3 @@ async def hand_over(endpoint: EgressEndpoint, made: Sequence[socket.socket] | No
             return launcher.recv(1)
 
     assert await to_thread.run_sync(bring) == b"\x01"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -1,21 +1,24 @@
 """Server processes of a test session that cannot outlive it, and ports for them."""
 
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _STOP_S = 5
+_SERVERS_PORTS = (12_000, 32_000)  # below those of net.ipv4.ip_local_port_range
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now, and none that the kernel gives to a client meanwhile."""
+    while True:
+        port = random.randrange(*_SERVERS_PORTS)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+_TRIES = 3
 
 
 @contextmanager
@@ -33,13 +35,30 @@ def shared_server(
             if told.exists():
                 made = kind(**json.loads(told.read_text()))
             else:
-                made = own.enter_context(start(folders.mktemp(name)))
+                made = own.enter_context(_started(name, start, folders))
                 told.write_text(json.dumps(asdict(made)))
                 own.callback(fcntl.flock, users, fcntl.LOCK_EX)  # until nobody uses it any more
                 own.callback(told.unlink)  # who asks from now on starts another
             fcntl.flock(users, fcntl.LOCK_SH)
         yield made
         fcntl.flock(users, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _started(
+    name: str, start: Callable[[Path], AbstractContextManager[T]], folders: pytest.TempPathFactory
+) -> Iterator[T]:
+    """The server, tried anew in a folder of its own where a busy machine or a taken port kept it down."""
+    for tries_left in reversed(range(_TRIES)):
+        with ExitStack() as running:
+            try:
+                made = running.enter_context(start(folders.mktemp(name)))
+            except (AssertionError, subprocess.TimeoutExpired):
+                if not tries_left:
+                    raise
+                continue
+            yield made
+            return
 
 
 @contextmanager
