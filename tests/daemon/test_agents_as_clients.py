@@ -193,6 +193,7 @@ async def test_what_it_began_spends_its_budget(tmp_path: Path) -> None:
             {"name": "asked", "per": "run", "spent": "2 of 2 requests", "is_spent": True, "is_near": True}
         ]
         first = (await children(client))[-1]
+        assert [use.requests for use in first.metered] == [1]
         assert "200 OK" in (await output(client, first))[0]
 
 

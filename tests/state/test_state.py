@@ -6,7 +6,7 @@ import pytest
 
 from hutch.errors import HutchError
 from hutch.runs.lookup import find_session
-from hutch.state import Connection, Run, Session, Tokens, Traffic
+from hutch.state import Connection, Run, Session, Tokens, Traffic, UsageRow
 from hutch.state.migrate import steps
 from hutch.state.records import SessionTotals
 from hutch.state.store import open_state
@@ -232,3 +232,24 @@ async def test_the_owner_finds_his_own_first_and_everything_by_its_id(tmp_path: 
             else:
                 with pytest.raises(HutchError, match="no session is called"):
                     await find_session(state, text, "ci")
+
+
+async def test_what_an_agents_run_has_begun_counts_as_its_own(tmp_path: Path) -> None:
+    policy = {"requested": {"begun_by": "r-1"}}
+    async with open_state(tmp_path / "state.db") as state:
+        await state.put_session(SESSION)
+        await state.put_run(replace(RUN, session_id="s-1"))
+        for name, begun in (("r-2", policy), ("r-3", {})):
+            await state.put_run(replace(RUN, id=name, policy=begun))
+        for name in ("r-1", "r-2", "r-3"):
+            session_id = None if name == "r-3" else "s-1"
+            await state.add_usage(UsageRow(name, "2026-11-21", "h", "m", session_id, "owner", requests=1))
+            await state.add_connection(Connection(name, 100.0, "h", "a", 443, 1, 2, 0.5, ""))
+        own = UsageRow("r-1", "2026-11-21", "h", "m", "s-1", "owner", requests=5)
+        await state.put_usage(own)  # as its runner tells: what its agent has begun is beside it
+        assert {row.run_id: row.requests for row in await state.usage(run_id="r-1")} == {"r-1": 5, "r-2": 1}
+        assert len(await state.usage(session_id="s-1", day="2026-11-21")) == 2
+        assert [row.run_id for row in await state.usage(run_id="r-2")] == ["r-2"]
+        assert await state.bytes_passed(run_id="r-1") == await state.bytes_passed(session_id="s-1") == 6
+        assert await state.bytes_passed(run_id="r-1", is_alone=True) == 3
+        assert await state.bytes_passed(principal="owner") == 9

@@ -217,12 +217,13 @@ class Purse:
 
     def _key(self, limit: Limit, day: str) -> Key:
         whose = self.whose
+        run = Key("run", whose.begun_by or whose.run_id)
         if limit.per == "group":
             return Key("group", limit.of)
         if limit.per == "run":
-            return Key("run", whose.run_id)
+            return run
         if limit.per == "session":  # a run without one is a piece of work by itself
-            return Key("session", whose.session_id) if whose.session_id else Key("run", whose.run_id)
+            return Key("session", whose.session_id) if whose.session_id else run
         return Key(limit.per, whose.principal, day if limit.per == "day" else "")
 
 

@@ -15,6 +15,7 @@ class Whose:
     run_id: str  # or the session's of a kept sandbox
     session_id: str | None
     principal: str
+    begun_by: str = ""  # the run whose agent has begun it, and whose budgets it spends
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,10 @@ class Runs:
 
     async def begin(self, live: LiveRun, plan: Plan) -> LiveRun:
         """Write down that a run begins, before anything of it exists on the host. Raises `state_failed`."""
-        now = time.time()
-        live.change(status="starting", method=plan.method, volumes=_volumes(plan), created_at=now)
+        now, policy = time.time(), {"requested": dict(plan.requested)}
+        live.change(
+            status="starting", method=plan.method, volumes=_volumes(plan), created_at=now, policy=policy
+        )
         live.output_bytes, live.time_budget, live.place = plan.limits.output_bytes, plan.time_budget, None
         try:
             await self.rooms.state.put_run(live.record)

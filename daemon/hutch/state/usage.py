@@ -59,6 +59,16 @@ _INSERT = (
 )
 _ADD = _INSERT + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
 _PUT = _INSERT + ", ".join(f"{name} = excluded.{name}" for name in _SUMS)
+BEGUN_BY = "json_extract(policy, '$.requested.begun_by')"  # of a run: the one whose agent has begun it
+# A run, and all that its agent has begun
+_RUNS = f"(SELECT ?{{0}} UNION ALL SELECT id FROM runs WHERE {BEGUN_BY} = ?{{0}})"  # noqa: S608 - it is ours
+_WANTED = {
+    "run_id": f"run_id IN {_RUNS}",
+    "session_id": "session_id = ?{0}",
+    "principal": "principal = ?{0}",
+    "day": "day = ?{0}",
+    "group_id": "session_id IN (SELECT session_id FROM attempts WHERE group_id = ?{0})",
+}
 
 
 class UsageRows(Database):
@@ -81,13 +91,21 @@ class UsageRows(Database):
         day: str | None = None,
         group_id: str | None = None,
     ) -> list[UsageRow]:
-        """Return the rows that fit all that is given, which must be something."""
-        given = {"run_id": run_id, "session_id": session_id, "principal": principal, "day": day}
-        wanted = {f"{name} = ?": value for name, value in given.items() if value is not None}
-        if group_id is not None:
-            wanted["session_id IN (SELECT session_id FROM attempts WHERE group_id = ?)"] = group_id
-        assert wanted
-        rows = await self._all(f"SELECT * FROM usage WHERE {' AND '.join(wanted)}", *wanted.values())  # noqa: S608
+        """Return the rows that fit all that is given, which must be something.
+
+        Those of a run are its own, and those of all that its agent has begun.
+        """
+        asked = {
+            "run_id": run_id,
+            "session_id": session_id,
+            "principal": principal,
+            "day": day,
+            "group_id": group_id,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        assert given
+        wanted = " AND ".join(_WANTED[name].format(n) for n, name in enumerate(given, 1))
+        rows = await self._all(f"SELECT * FROM usage WHERE {wanted}", *given.values())  # noqa: S608
         return [UsageRow(*row) for row in rows]
 
     async def bytes_passed(
@@ -97,19 +115,25 @@ class UsageRows(Database):
         session_id: str | None = None,
         principal: str | None = None,
         day: str | None = None,
+        is_alone: bool = False,
     ) -> int:
-        """Return the bytes of connections that have ended, both ways together, of those that fit."""
+        """Return the bytes of connections that have ended, both ways together, of those that fit.
+
+        What an agent's run has begun counts as its own, unless that is asked about alone.
+        """
         rows = await self._all(
             "SELECT coalesce(sum(sent + received), 0) FROM connections c"
             " LEFT JOIN runs r ON r.id = c.run_id LEFT JOIN sessions s ON s.id = c.run_id"
-            " WHERE (?1 IS NULL OR c.run_id = ?1)"
-            " AND (?2 IS NULL OR coalesce(r.session_id, s.id) = ?2)"
+            " LEFT JOIN runs p ON p.id = json_extract(r.policy, '$.requested.begun_by')"
+            " WHERE (?1 IS NULL OR c.run_id = ?1 OR (p.id = ?1 AND NOT ?5))"
+            " AND (?2 IS NULL OR coalesce(r.session_id, p.session_id, s.id) = ?2)"
             " AND (?3 IS NULL OR coalesce(r.principal, s.principal) = ?3)"
             " AND (?4 IS NULL OR c.at >= ?4)",
             run_id,
             session_id,
             principal,
             day and _begin(day),
+            is_alone,
         )
         return int(rows[0][0])
 

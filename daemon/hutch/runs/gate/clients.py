@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import anyio
@@ -118,6 +118,8 @@ class Client:
 
     async def _plan(self, request: RunRequest) -> Plan:
         rooms, live, parent = self.runs.rooms, self.live, self.plan
+        if live.purse is not None:  # which may have been given more since
+            parent = replace(parent, budgets=live.purse.limits)
         network, principal = live.network.network, live.record.principal
         left_s = live.wall_s - (time.monotonic() - live.began_at)
         if left_s <= 0:

@@ -32,8 +32,8 @@ def metering_of(
     rooms: PathRooms, live: LiveRun, limits: Sequence[Limit]
 ) -> AbstractAsyncContextManager[Purse | None]:
     """Meter a run in a sandbox of its own. Raises HutchError `budget_spent`."""
-    bearer = live.parent or live
-    whose = Whose(bearer.id, bearer.record.session_id, bearer.record.principal)
+    bearer, begun_by = live.parent or live, live.parent.id if live.parent else ""
+    whose = Whose(live.id, bearer.record.session_id, bearer.record.principal, begun_by)
     return metering(rooms, live.network, limits, whose, lambda: [live], partial(hold, rooms, live))
 
 

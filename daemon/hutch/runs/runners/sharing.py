@@ -47,14 +47,15 @@ class Shared:
 
     async def look(self) -> None:
         """See what is stored of its usage."""
-        rows = await self.rooms.state.usage(run_id=self.whose.run_id)
+        run_id = self.whose.run_id
+        rows = [row for row in await self.rooms.state.usage(run_id=run_id) if row.run_id == run_id]
         self._known = {(row.day, row.host, row.model): row for row in rows}
         for row in rows:
             self.purse.so_far += Spent(row.charged_usd, row.charged_tokens, row.requests)
         await self.purse.look()
         self._lent, self._passed = (
             self.folder.lent,
-            await self.rooms.state.bytes_passed(run_id=self.whose.run_id),
+            await self.rooms.state.bytes_passed(run_id=run_id, is_alone=True),
         )
         self._hold_bytes()
 
