@@ -32,6 +32,7 @@ from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequ
 from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
 from hutch_mcp_tools.usage_records import Budget
 
+_LOG_BYTES = 8 << 20  # of daemons that were started here; what is longer makes place for a new one
 _START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
 _LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
 _POLL_S = 0.05
@@ -280,6 +281,8 @@ def _last_words(log: Path) -> str:
 
 def _spawn(config: Config, log: Path) -> "subprocess.Popen[bytes]":
     """Start a daemon that outlives us: no task group may own it."""
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "hutch", "serve"],

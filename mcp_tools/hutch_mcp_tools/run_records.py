@@ -99,6 +99,7 @@ class RunRecord(Wire):
     stdout_bytes: int = 0  # kept in the log
     stderr_bytes: int = 0
     dropped_bytes: int = 0  # beyond what a log keeps
+    log_let_go_at: datetime | None = None  # since then there is no log: it was too old, or in the way
     volumes: list[str] = []
     snapshots: dict[str, int] = {}  # volume -> the snapshot that this run committed
     changed: dict[str, list[str]] = {}  # volume -> "A path", "M path", "D path", the first 50

@@ -30,11 +30,11 @@ async def whole_answer(service: SandboxService, run: RunRecord, max_output: int)
     sizes = (run.stdout_bytes, run.stderr_bytes)
     shown: dict[Stream, Excerpt] = {}
     for stream, size, budget in zip(STREAMS, sizes, shares(max_output, *sizes), strict=True):
-        if size or not run.is_ended:
+        if (size or not run.is_ended) and not run.log_let_go_at:
             shown[stream] = await Log(service, run.run_id, stream).excerpt(budget)
     sections = [_section(run, stream, excerpt) for stream, excerpt in shown.items() if excerpt.size]
     cut = [stream for stream, excerpt in shown.items() if excerpt.bytes_left_out]
-    body = sections or ["(no output)\n"]
+    body = sections or [_without_output(run)]
     return "".join([first_line(run), *body, *_closing(run, cut), _poll(run, shown)])
 
 
@@ -119,6 +119,12 @@ def _section(run: RunRecord, stream: Stream, excerpt: Excerpt) -> str:
         f"--- {stream} ({shown} of {excerpt.size} bytes{lines}) ---\n{head.text}"
         f"[…{excerpt.bytes_left_out} bytes left out; to read on: {_call(run, stream, head.end)}]\n{tail.text}"
     )
+
+
+def _without_output(run: RunRecord) -> str:
+    if run.log_let_go_at is None:
+        return "(no output)\n"
+    return f"(its {run.stdout_bytes + run.stderr_bytes} bytes of output were let go of, as old runs' are)\n"
 
 
 def _paged(run: RunRecord, stream: Stream, piece: Piece, size: int) -> str:

@@ -180,6 +180,7 @@ def _run(run: RunRecord, workspace: Mapping[str, object]) -> dict[str, object]:
         "stdout": size(run.stdout_bytes),
         "stderr": size(run.stderr_bytes),
         "not kept": size(run.dropped_bytes) if run.dropped_bytes else "",
+        "log": f"let go of {age(run.log_let_go_at)} ago (configuration: [logs])" if run.log_let_go_at else "",
         "volumes": ", ".join(run.volumes),
         "snapshots": ", ".join(f"{name} at {number}" for name, number in run.snapshots.items()),
         "changed": "; ".join(

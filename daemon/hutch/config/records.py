@@ -249,6 +249,14 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Logs:
+    """How long what ended runs have written is kept; 0: without a bound. Their records stay."""
+
+    kept_days: Annotated[int, Whole(0, 3650)] = 30
+    max_bytes: Annotated[int, Size(0)] = 5 * _GB  # of all runs together
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything, checked. `file` is None where no file was read."""
 
@@ -262,6 +270,7 @@ class Config:
     tiers: Mapping[str, Tier] = field(default_factory=lambda: TIERS)
     volumes: VolumeRules = VolumeRules()
     retention: Retention = Retention()
+    logs: Logs = Logs()
     secrets: Mapping[str, Secret] = field(default_factory=lambda: SECRETS)
     prices: Mapping[str, Price] = field(default_factory=dict)  # by the names of models
     budgets: Mapping[str, Budget] = field(default_factory=dict)

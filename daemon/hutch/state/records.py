@@ -53,6 +53,7 @@ class Run:
     principal: str = OWNER
     # Of an agent: which retry of its turn it is, how it ended
     turn: Mapping[str, object] = field(default_factory=dict)
+    log_let_go_at: float | None = None  # when its output was deleted, for its age or to make room
 
     @property
     def is_ended(self) -> bool:

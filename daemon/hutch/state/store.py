@@ -17,6 +17,7 @@ import aiosqlite
 from hutch.state.connections import ConnectionRows
 from hutch.state.database import failed
 from hutch.state.groups import GroupRows
+from hutch.state.logs import LogRows
 from hutch.state.migrate import migrate
 from hutch.state.records import AccessToken, Connection, Run, Session, SessionTotals, Tokens
 from hutch.state.turns import TurnRows
@@ -48,7 +49,7 @@ class Watch(Protocol):
     def connection(self, connection: Connection) -> None: ...
 
 
-class State(UsageRows, ConnectionRows, GroupRows, TurnRows):
+class State(UsageRows, ConnectionRows, GroupRows, TurnRows, LogRows):
     """What the daemon remembers. Methods raise HutchError `state_failed` when the disk is full or broken."""
 
     watch: Watch | None = None

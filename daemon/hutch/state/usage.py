@@ -122,7 +122,9 @@ class UsageRows(Database):
         What an agent's run has begun counts as its own, unless that is asked about alone.
         """
         rows = await self._all(
-            "SELECT coalesce(sum(sent + received), 0) FROM connections c"
+            "SELECT coalesce(sum(c.bytes), 0) FROM"
+            " (SELECT run_id, at, sent + received AS bytes FROM connections"
+            " UNION ALL SELECT run_id, 0, bytes FROM passed) c"  # older than any day that is asked for
             " LEFT JOIN runs r ON r.id = c.run_id LEFT JOIN sessions s ON s.id = c.run_id"
             " LEFT JOIN runs p ON p.id = json_extract(r.policy, '$.requested.begun_by')"
             " WHERE (?1 IS NULL OR c.run_id = ?1 OR (p.id = ?1 AND NOT ?5))"

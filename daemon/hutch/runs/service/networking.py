@@ -10,6 +10,7 @@ from hutch.runs.path.network_changes import change_rules, network_record
 from hutch.runs.runs import Runs
 from hutch.runs.service.wire import connection_record
 from hutch.runs.turns.agent_sessions import AgentSessions
+from hutch.runs.upkeep.logs import refuse_let_go
 from hutch.state import Run, Session
 from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, NetworkRecord
 
@@ -30,7 +31,10 @@ class Networking:
     async def network_log(self, of: str, limit: int = 1000) -> list[ConnectionRecord]:
         found = await self._run_or_session(of)
         limit = max(1, min(limit, _MOST))
-        return [connection_record(each) for each in await self._runs.rooms.state.connections(found, limit)]
+        listed = await self._runs.rooms.state.connections(found, limit)
+        if not listed and isinstance(found, Run):
+            refuse_let_go(found)
+        return [connection_record(each) for each in listed]
 
     @answers
     async def change_network(self, of: str, change: NetworkChange) -> NetworkRecord:

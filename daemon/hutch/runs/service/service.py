@@ -29,6 +29,7 @@ from hutch.runs.service.networking import Networking
 from hutch.runs.service.reviewing import Reviewing
 from hutch.runs.service.wire import run_record, session_record
 from hutch.runs.turns.agent_sessions import AgentSessions
+from hutch.runs.upkeep.logs import refuse_let_go
 from hutch.runs.volume_service.service import VolumeService
 from hutch.state import Run, Session
 from hutch.volumes import RetentionRules
@@ -102,6 +103,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
     @answers
     async def read_log(self, request: LogRequest) -> LogChunk:
         record = await self._runs.find(request.run_id, self._principal)
+        refuse_let_go(record)
         data, end = read_log(self._rooms.logs / record.id / request.stream, request.start, request.limit)
         return LogChunk(data_base64=_base64(data), next=request.start + len(data), end=end)
 

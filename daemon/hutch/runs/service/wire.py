@@ -47,6 +47,7 @@ def run_record(
         stdout_bytes=run.stdout_bytes,
         stderr_bytes=run.stderr_bytes,
         dropped_bytes=run.dropped_bytes,
+        log_let_go_at=None if run.log_let_go_at is None else _time(run.log_let_go_at),
         volumes=list(run.volumes),
         snapshots=dict(run.snapshots),
         changed={name: list(lines) for name, lines in run.changed.items()},

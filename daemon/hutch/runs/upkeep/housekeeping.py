@@ -1,4 +1,4 @@
-"""What the configuration says of volumes, and the daemon's work on their history between runs."""
+"""What the configuration says of volumes, and the daemon's work on what grows between runs."""
 
 import logging
 import random
@@ -9,6 +9,7 @@ import anyio
 from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.runs.rooms import Rooms
+from hutch.runs.upkeep.logs import tend_logs
 from hutch.volumes import Quotas, RetentionRules, VolumeQuota
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,14 @@ def quotas_of(config: Config) -> Quotas:
 
 
 async def keep_house(rooms: Rooms) -> None:
-    """Look after the volumes' history now and then; several daemons of one store do not meet in it."""
+    """Look after the volumes' history and the runs' logs, for as long as the daemon lives."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tend_logs, rooms)
+        tasks.start_soon(_tend_history, rooms)
+
+
+async def _tend_history(rooms: Rooms) -> None:
+    """Look after it now and then; several daemons of one store do not meet in it."""
     rules, retention = rooms.config.volumes, rooms.config.retention
     while rules.housekeeping_s:
         await anyio.sleep(rules.housekeeping_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
