@@ -3,11 +3,10 @@
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
-from pydantic import JsonValue
 
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.keep import discard_group
@@ -19,7 +18,7 @@ from hutch_launchers.sizes import size
 from hutch_mcp_tools.change_records import ApplyRequest, ChangesRequest, WorkspaceChange, WorkspaceChanges
 from hutch_mcp_tools.change_text import is_gits_own
 from hutch_mcp_tools.run_records import RunRecord
-from hutch_mcp_tools.service import SandboxService, ServiceError
+from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.text import one_line
 
 _PAGE = 10_000
@@ -153,35 +152,6 @@ def tell_workspace(record: RunRecord) -> None:
     if isinstance(risky, list) and risky:
         shown = ", ".join(one_line(str(path), 200) for path in risky[:5])
         report(f"this machine would run, or obey, what has changed: {shown}", "look at it before you go on")
-
-
-async def workspace_fields(service: SandboxService, said: Mapping[str, JsonValue]) -> dict[str, object]:
-    """The lines of a run's record for `print_fields`, with what still waits of its changes."""
-    if not said:
-        return {}
-    changes = said.get("changes")
-    became = counted(changes, "change") if isinstance(changes, int) else ""
-    if said.get("review") and changes:
-        waiting = await _waiting(service, str(said["review"]))
-        some = "" if waiting in (None, changes) else f"{waiting} "
-        became += (
-            f", {some}to review: hutch diff {said['review']}" if waiting != 0 else ", none waits any more"
-        )
-    if said.get("branch"):
-        became += f", on the branch {said['branch']}"
-    risky = said.get("would_run_on_host")
-    return {
-        "workspace": f"{said['folder']}:{said['mode']}" + (f", {became}" if became else ""),
-        "to look at": ", ".join(map(str, risky)) if isinstance(risky, list) else "",
-    }
-
-
-async def _waiting(service: SandboxService, review: str) -> int | None:
-    """How many changes wait; None: that cannot be said now, as while a sandbox is at work on them."""
-    try:
-        return (await service.get_changes(ChangesRequest(id=review, patch=False, limit=1))).count
-    except ServiceError as error:
-        return 0 if error.code == "changes_unknown" else None
 
 
 def _list(invocation: Invocation, *, as_json: bool) -> None:

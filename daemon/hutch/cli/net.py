@@ -1,14 +1,12 @@
 """`hutch net`: what went out of sandboxes and what was refused there, and what they may reach."""
 
-from collections.abc import Sequence
-
 import click
 
 from hutch.cli.invocation import Invocation
 from hutch.cli.learned import accept, propose
-from hutch.cli.output import counted, duration, json_option, note, print_json, print_table
+from hutch.cli.output import duration, json_option, note, print_json, print_table
 from hutch_launchers.sizes import size
-from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange, TrafficRecord
+from hutch_mcp_tools.network_records import ConnectionRecord, NetworkChange
 from hutch_mcp_tools.text import one_line
 
 _HEADS = ("TIME", "TO", "ADDRESS", "RULE", "BY", "OUT", "IN", "TOOK", "COUNT", "SECRETS", "REFUSED")
@@ -72,16 +70,6 @@ def _change(invocation: Invocation, id_: str, change: NetworkChange, *, as_json:
     reached = ", ".join(record.allow) or "nothing"
     but = f", but not {', '.join(record.deny)}" if record.deny else ""
     note(f"{record.of} reaches {reached}{but}")
-
-
-def traffic_fields(traffic: Sequence[TrafficRecord]) -> tuple[str, ...]:
-    """What was reached, for `print_fields`."""
-    return tuple(
-        f"{each.where} by {each.rule}: {counted(each.count, 'connection')}, {size(each.sent)} out,"
-        f" {size(each.received)} in, {duration(each.duration_s)}"
-        for each in traffic
-        if not each.is_refused
-    )
 
 
 def _row(record: ConnectionRecord) -> tuple[str, ...]:

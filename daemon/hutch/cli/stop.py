@@ -7,7 +7,8 @@ import click
 from hutch.cli.forks import stop_group
 from hutch.cli.invocation import Invocation
 from hutch.cli.output import json_option, note
-from hutch.cli.runs import Record, find, tell_state
+from hutch.cli.runs import find, tell_state
+from hutch.telling.records import Record
 from hutch_mcp_tools.run_records import RunRecord
 from hutch_mcp_tools.service import SandboxService
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hutch.cli.output import duration
+from hutch.telling.amounts import duration
 from hutch_launchers.sizes import size
 
 _LIMITS = {  # of the record, what a person calls it, and the guarantee that holds it
@@ -24,7 +24,7 @@ _SHOWN = 6  # of what is hidden; --json has all
 
 
 def policy_fields(policy: Mapping[str, Any]) -> dict[str, object]:
-    """Return lines for `print_fields`; none for a run that never got so far."""
+    """Return its facts by name; none for a run that never got so far."""
     granted = policy.get("granted")
     if not granted:
         return {}

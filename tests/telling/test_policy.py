@@ -1,6 +1,6 @@
 """What `hutch show` says of a run's policy."""
 
-from hutch.cli.policy_text import policy_fields
+from hutch.telling.policy import policy_fields
 
 
 def test_a_policy_is_told_with_who_narrowed_it_and_what_enforces_each_limit() -> None:

@@ -1,0 +1,1 @@
+"""Records in a person's words, the same on the command line and on the page; decides nothing."""
