@@ -33,7 +33,7 @@ from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionS
 from hutch_mcp_tools.usage_records import Budget
 
 _LOG_BYTES = 8 << 20  # of daemons that were started here; what is longer makes place for a new one
-_START_S = 15.0  # for a daemon to come up on a slow disk; it takes well under one
+_START_S = 60.0  # for a daemon to come up on a busy host with a slow disk; it takes well under one
 _LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
 _POLL_S = 0.05
 _CONNECT_S = 5.0

@@ -26,7 +26,7 @@ FRONT_PROCESSES = 2  # of a sandbox, besides the command's own: bwrap outside an
 
 _PERIOD_US = 100_000
 _ASK_AGAIN_S = 0.002
-_REMOVAL_S = 2.0  # an ended process leaves its group a moment after its end is seen
+_REMOVAL_S = 10.0  # an ended process leaves its group a moment after its end is seen, on a busy host later
 _log = logging.getLogger(__name__)
 
 

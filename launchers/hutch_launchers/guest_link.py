@@ -28,7 +28,7 @@ _READY_S = 15.0  # an interpreter's start on a busy host
 
 _MESSAGE = struct.Struct("!cQi")
 _ANSWER_S = 10.0  # a fork and an exec, on a busy host
-_DEATH_S = 5.0  # from SIGKILL until the guest tells of the end
+_DEATH_S = 10.0  # from SIGKILL until the guest tells of the end, on a busy host
 _BURST = 64  # messages taken before other tasks have their turn
 _PER_COMMAND = 2  # messages that a guest has to tell about one: its start, its end
 _NOT_FOUND, _NOT_EXECUTED = 127, 126  # a shell's words for a command that cannot be started

@@ -106,9 +106,9 @@ def test_a_star_is_any_text_and_nothing_else_is_odd(pattern: str, name: str) -> 
 
 def test_a_long_name_costs_no_time_whatever_the_pattern() -> None:
     hard = Pattern.read("*a" * 100 + "b", Level.READ, "default")
-    began = time.perf_counter()
+    began = time.thread_time()
     assert not any(hard.fits("default/" + "a" * length) for length in range(256))
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @given(st.dictionaries(patterns, st.sampled_from(["none", "ro", "rw", "owner"]), max_size=5), part)

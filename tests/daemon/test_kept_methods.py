@@ -12,10 +12,12 @@ from hutch.client import Client
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from support.contract_column import ROOT_USER, who
 from support.daemon import Daemon, output, run
+from support.growing import grows, has_said, stands_still
 from support.kept_methods import KEPT, daemon_with
 from support.left_behind import left_behind, saying
+from support.streams import LONG_S, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart("house"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("house"), pytest.mark.timeout(300)]
 _COUNT = "while true; do echo x; sleep 0.02; done"
 
 
@@ -28,16 +30,7 @@ class House:
     async def begin(self, command: str, **more: object) -> RunRecord:
         """A run that has said something already."""
         record = await self.client.run(RunRequest.model_validate({"command": command, **more}), 0)
-        with anyio.fail_after(30):
-            while not (record := await self.client.get_run(record.run_id)).stdout_bytes:
-                assert not record.is_ended, record
-                await anyio.sleep(0.02)
-        return record
-
-    async def grows(self, run_id: str) -> bool:
-        before = (await self.client.get_run(run_id)).stdout_bytes
-        await anyio.sleep(0.5)
-        return (await self.client.get_run(run_id)).stdout_bytes > before
+        return await has_said(self.client, record.run_id)
 
 
 @pytest.fixture(scope="module", params=KEPT)
@@ -47,16 +40,12 @@ async def house(request: pytest.FixtureRequest) -> AsyncGenerator[House]:
 
 
 async def until_gone(word: str) -> None:
-    with anyio.fail_after(20):
-        while saying(word):
-            await anyio.sleep(0.05)
+    await until(lambda: not saying(word))
 
 
 async def nothing_left(house: House, session_id: str, word: str) -> None:
     """An engine takes a moment to forget a container that has ended."""
-    with anyio.fail_after(20):
-        while left_behind(house.method, house.made.folder / "none", {session_id}, word):
-            await anyio.sleep(0.1)
+    await until(lambda: not left_behind(house.method, house.made.folder / "none", {session_id}, word))
 
 
 async def test_commands_at_once_and_what_they_leave_until_the_session_ends(house: House) -> None:
@@ -73,7 +62,7 @@ async def test_commands_at_once_and_what_they_leave_until_the_session_ends(house
         for number in range(4):
             group.start_soon(other, number)
     assert sorted(done) == ["0", "1", "2", "3"]
-    assert await house.grows(first.run_id)
+    await grows(house.client, first.run_id)
     await house.client.stop_run(first.run_id, 0)
     assert (await run(house.client, "true", session_id=session_id)).exit_code == 0
     if house.method != "gvisor":  # whose processes the host does not see
@@ -87,12 +76,11 @@ async def test_it_stands_still_with_all_in_it_and_goes_on(house: House) -> None:
     run_ = await house.begin(_COUNT, session_id="new")
     session_id = run_.session_id or ""
     assert (await house.client.suspend_session(session_id)).status == "suspended"
-    await anyio.sleep(0.3)  # what was on its way
-    assert not await house.grows(run_.run_id)
+    await stands_still(house.client, run_.run_id)
     assert (await house.client.suspend_session(session_id, suspended=False)).status == "running"
-    assert await house.grows(run_.run_id)
+    await grows(house.client, run_.run_id)
     await house.client.suspend_session(session_id)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         assert (await house.client.stop_session(session_id)).status == "ended"
 
 

@@ -17,7 +17,7 @@ from support.bounds import chance, limit_s, times
 from support.daemon import Daemon, daemon, run
 
 pytestmark = pytest.mark.slow
-_LONG_S = 30
+_LONG_S = 60
 # One line after the other, and beside it a file that is replaced whole
 WRITER = """
 n=$(wc -l < /data/journal 2>/dev/null || echo 0)
@@ -41,7 +41,7 @@ def whole(journal: bytes) -> int:
     return count
 
 
-@pytest.mark.timeout(limit_s(120, long=1200))
+@pytest.mark.timeout(limit_s(240, long=1200))
 async def test_a_daemon_that_is_killed_while_a_sandbox_writes_loses_nothing(tmp_path: Path) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(2):
@@ -75,7 +75,7 @@ async def kill_one(made: Daemon, rng: Random) -> None:
         assert (await client.get_run(record.run_id)).status == "lost"
         count = whole(await stored(client, "/journal")) if await has_snapshot(client) else 0
         assert count >= (safe if is_lost else in_folder)
-        if count:
+        if count > 1:  # the first is there before its counter
             lines = (await stored(client, "/counter")).split()
             assert len(lines) == 6
             assert len(set(lines)) == 1
@@ -102,7 +102,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-@pytest.mark.timeout(limit_s(120, long=1200))
+@pytest.mark.timeout(limit_s(240, long=1200))
 async def test_of_two_daemons_exactly_one_at_a_time_has_a_volume(tmp_path: Path) -> None:
     rounds, store = times(15, long=200), f'\n[storage]\nurl = "file://{tmp_path}/store"\n'
     written: list[str] = []

@@ -1,6 +1,7 @@
 """Suspended and resumed: nothing of it runs meanwhile, nor its time; stop and a dead daemon end it."""
 
 import signal
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from hutch_launchers.reaping import MARK
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon
+from support.growing import grows, has_said, stands_still
+from support.streams import LONG_S, until
 
 pytestmark = [
     pytest.mark.real("bubblewrap"),
@@ -37,37 +40,28 @@ async def client(house: Daemon) -> AsyncGenerator[Client]:
 
 async def begun(client: Client, **more: object) -> RunRecord:
     record = await client.run(RunRequest.model_validate({"command": COUNT, **more}), 0)
-    with anyio.fail_after(20):
-        while not (record := await client.get_run(record.run_id)).stdout_bytes:
-            await anyio.sleep(0.02)
-    return record
-
-
-async def grows(client: Client, run_id: str) -> bool:
-    before = (await client.get_run(run_id)).stdout_bytes
-    await anyio.sleep(0.4)
-    return (await client.get_run(run_id)).stdout_bytes > before
+    return await has_said(client, record.run_id)
 
 
 async def test_a_suspended_run_stands_still_and_so_does_its_time(client: Client) -> None:
-    run = await begun(client, timeout_s=2)
+    began = time.monotonic()
+    run = await begun(client, timeout_s=5)
     suspended = await client.suspend_run(run.run_id)
     assert suspended.status == "suspended"
     assert not suspended.is_ended
-    await anyio.sleep(0.3)  # what was on its way
-    assert not await grows(client, run.run_id)
+    await stands_still(client, run.run_id)
     assert [each.status for each in await client.list_runs(live=True)] == ["suspended"]
-    await anyio.sleep(2.2)  # beyond its deadline
+    await anyio.sleep(began + 5.5 - time.monotonic())  # beyond its deadline
     assert (await client.get_run(run.run_id)).status == "suspended"
     assert (await client.suspend_run(run.run_id, suspended=False)).status == "running"
-    ended = await client.get_run(run.run_id, 30)
-    assert (ended.status, ended.reason) == ("timed_out", "wall time limit of 2 s")
+    ended = await client.get_run(run.run_id, LONG_S)
+    assert (ended.status, ended.reason) == ("timed_out", "wall time limit of 5 s")
 
 
 async def test_a_suspended_run_can_be_stopped(client: Client) -> None:
     run = await begun(client)
     await client.suspend_run(run.run_id)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         assert (await client.stop_run(run.run_id, 1)).status == "cancelled"
     with pytest.raises(ServiceError) as refused:
         await client.suspend_run(run.run_id)
@@ -81,15 +75,14 @@ async def test_a_kept_sandbox_is_suspended_with_all_that_runs_in_it(client: Clie
         await client.suspend_run(run.run_id)
     assert refused.value.code == "session_invalid"
     assert (await client.suspend_session(session_id)).status == "suspended"
-    await anyio.sleep(0.3)
-    assert not await grows(client, run.run_id)
+    await stands_still(client, run.run_id)
     with pytest.raises(ServiceError) as waiting:
         await client.run(RunRequest(command="id", session_id=session_id), 20)
     assert waiting.value.code == "session_suspended"
     assert (await client.suspend_session(session_id, suspended=False)).status == "running"
-    assert await grows(client, run.run_id)
+    await grows(client, run.run_id)
     await client.suspend_session(session_id)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         assert (await client.stop_session(session_id)).status == "ended"
 
 
@@ -102,10 +95,8 @@ async def test_a_daemon_that_stops_or_dies_leaves_nothing_suspended(tmp_path: Pa
                 await client.suspend_run(run.run_id)
                 await client.suspend_session(kept.session_id or "")
             await made.end(number)
-            with anyio.fail_after(15):  # without a successor, too
-                for name in (run.run_id, kept.session_id):
-                    while list(proc.pids_with_environment(f"{MARK}={name}")):
-                        await anyio.sleep(0.05)
+            for name in (run.run_id, kept.session_id):  # without a successor, too
+                await until(lambda mark=f"{MARK}={name}": not list(proc.pids_with_environment(mark)))  # type: ignore[misc]
             await made.start()
             async with made.client() as client:
                 assert (await client.get_run(run.run_id)).status in ("cancelled", "lost")

@@ -24,6 +24,7 @@ from support.launcher_methods import (
     sh,
     spec,
 )
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.apart("launcher")
 OPEN_FDS = """
@@ -124,9 +125,9 @@ async def test_a_status_is_the_same_each_time_it_is_asked_for(launcher: Launcher
 
 
 async def test_waiting_ends_with_the_command_though_a_descendant_holds_its_pipe(launcher: Launcher) -> None:
-    async with launcher.launch(spec(sh("sleep 60 & echo started"))) as process:
+    async with launcher.launch(spec(sh("sleep 600 & echo started"))) as process:
         assert await read_line(process.stdout) == "started"
-        with anyio.fail_after(5):
+        with anyio.fail_after(LONG_S):
             assert await process.wait() == code(0)
 
 
@@ -149,7 +150,7 @@ async def test_an_interrupt_reaches_the_command_itself(launcher: Launcher) -> No
 async def test_a_command_that_ignores_the_polite_stop_is_killed_after_the_grace(launcher: Launcher) -> None:
     async with launcher.launch(spec(sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"))) as process:
         assert await read_line(process.stdout) == "ready"
-        with anyio.fail_after(5):
+        with anyio.fail_after(LONG_S):
             await process.stop(grace_s=0.1)
             await process.stop(grace_s=0.1)
         assert await process.wait() in (code(137), ExitStatus(code=None, signal=signal.SIGKILL))

@@ -15,7 +15,7 @@ from support.needs import need
 
 _BUSY_HOST = """
 mount --make-rshared /
-(for i in $(seq 4000); do mount -t tmpfs none "$1"; sleep 0.01; umount "$1"; done) 2>/dev/null & busy=$!
+(for i in $(seq 20000); do mount -t tmpfs none "$1"; sleep 0.01; umount "$1"; done) 2>/dev/null & busy=$!
 trap 'kill $busy; wait; umount "$1" 2>/dev/null; true' EXIT
 shift; "$@"
 """
@@ -42,7 +42,7 @@ def test_nothing_is_claimed_where_it_made_no_sandbox() -> None:
     assert not any(one.held for one in FirejailLauncher().judge(bare).values())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_it_starts_on_a_host_that_mounts_and_unmounts_meanwhile(tmp_path: Path) -> None:
     need("root", os.geteuid() == 0, "root", "run the tests as root")
     need("firejail", shutil.which("firejail") is not None, "firejail", "apt install firejail")
@@ -53,7 +53,7 @@ def test_it_starts_on_a_host_that_mounts_and_unmounts_meanwhile(tmp_path: Path) 
         env={**os.environ, "PYTHONPATH": str(tests)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=220,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]

@@ -25,6 +25,7 @@ from support.launcher_methods import (
     sh,
     spec,
 )
+from support.streams import LONG_S
 
 KILLED = ExitStatus(code=None, signal=signal.SIGKILL)
 
@@ -49,7 +50,7 @@ async def run(kept: KeptSandbox, command: Command, stdin: bytes = b"") -> tuple[
 
 async def until_nothing_sleeps(kept: KeptSandbox) -> None:
     """A process that was sent SIGKILL ends a moment later."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(LONG_S):
         while b"sleep" in (await run(kept, sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")))[1]:
             pass
 
@@ -112,7 +113,7 @@ async def test_commands_run_at_the_same_time(kept: KeptSandbox) -> None:
     async def one(number: int) -> None:
         seen.append(await run(kept, sh("read -r line; echo $line"), f"{number}\n".encode()))
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         async with anyio.create_task_group() as tasks:
             for number in range(12):
                 tasks.start_soon(one, number)
@@ -149,9 +150,9 @@ async def test_what_a_command_left_running_lives_until_the_sandbox_ends(launcher
     async with launcher.keep(spec(None)) as kept:
         async with kept.start(sh(f"sleep {word} & echo started")) as process:
             assert await read_line(process.stdout) == "started"
-            with anyio.fail_after(5):
+            with anyio.fail_after(LONG_S):
                 assert await process.wait() == code(0)
-        with anyio.fail_after(5):
+        with anyio.fail_after(LONG_S):
             while len(host_pids(word)) != 1:  # on its way from the shell's program to its own
                 await anyio.sleep(0.01)
     assert host_pids(word) == []
@@ -159,9 +160,9 @@ async def test_what_a_command_left_running_lives_until_the_sandbox_ends(launcher
 
 async def test_a_killed_guest_is_a_sandbox_gone_and_never_a_hang(launcher: Launcher) -> None:
     sandbox = spec(None)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         async with launcher.keep(sandbox) as kept:
-            script = "read -r go; kill -KILL $PPID; [ $PPID != 1 ] || exit 9; sleep 60"
+            script = "read -r go; kill -KILL $PPID; [ $PPID != 1 ] || exit 9; sleep 600"
             async with kept.start(sh(script)) as process:
                 await process.stdin.send(b"go\n")
                 # Its guest is process 1: nobody inside can kill it
@@ -182,8 +183,8 @@ async def test_a_stopped_guest_loses_the_sandbox_when_a_command_must_end(
     kept: KeptSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hutch_launchers.guest_link._DEATH_S", 0.3)
-    with anyio.fail_after(20):
-        async with kept.start(sh("read -r go; kill -STOP $PPID; echo stopped; sleep 60")) as process:
+    with anyio.fail_after(LONG_S):
+        async with kept.start(sh("read -r go; kill -STOP $PPID; echo stopped; sleep 600")) as process:
             await process.stdin.send(b"go\n")
             assert await read_line(process.stdout) == "stopped"
             await process.stop(grace_s=0.1)
@@ -226,7 +227,7 @@ async def test_a_memory_balloon_ends_only_its_command(kept: KeptSandbox) -> None
 async def test_cancelling_a_start_leaves_the_sandbox_usable(kept: KeptSandbox) -> None:
     for _ in range(5):
         with anyio.move_on_after(0.001):
-            async with kept.start(sh("sleep 60")) as process:
+            async with kept.start(sh("sleep 600")) as process:
                 await process.wait()
     assert await run(kept, sh("echo on")) == (code(0), b"on\n", b"")
 

@@ -20,12 +20,13 @@ from hutch_launchers.methods.nspawn import NspawnLauncher
 from hutch_launchers.methods.podman import PodmanLauncher
 from support.container_engines import PODMAN
 from support.launcher_containers import container_launcher, tell
+from support.launcher_leftovers import lives
 from support.launcher_methods import LAUNCHERS, host_pids, read_line, sh, spec
 from support.left_behind import engines_of
+from support.streams import LONG_S, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the tests' engines are root's")
 PLACES = Path("/run/hutch/containers")
-_GOING_S = 10.0
 DAEMON = """
 import os, pickle, signal, subprocess, sys, time
 import anyio
@@ -67,14 +68,14 @@ def kill_at(launcher: ContainerLauncher, instant: str) -> str:
     """Have a daemon killed at this instant of a start; return the container's name."""
     program = DAEMON.replace("{path!r}", repr([p for p in sys.path if p]))
     daemon = subprocess.Popen([sys.executable, "-c", program, pickle.dumps(launcher).hex(), instant])
-    assert daemon.wait(timeout=60) == -signal.SIGKILL
+    assert daemon.wait(timeout=120) == -signal.SIGKILL
     (place,) = (PLACES / launcher.name).glob(f"hutch-{daemon.pid:x}-*")  # others may begin some meanwhile
     return place.name
 
 
 async def left_of(launcher: ContainerLauncher, name: str) -> list[str]:
     """What stays of it; a process that is about to end may take a while."""
-    with anyio.move_on_after(_GOING_S):
+    with anyio.move_on_after(LONG_S):
         while found_of(launcher, name):
             await anyio.sleep(0.05)
     return found_of(launcher, name)
@@ -88,13 +89,6 @@ def found_of(launcher: ContainerLauncher, name: str) -> list[str]:
     if not isinstance(launcher, NspawnLauncher):
         found += tell(launcher, "ps", "--all", "--quiet", "--filter", f"name={name}").split()
     return found
-
-
-def lives(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def delayed(launcher: ContainerLauncher, folder: Path) -> ContainerLauncher:
@@ -146,9 +140,7 @@ async def test_what_an_engine_has_beside_a_container_may_be_killed(method: str) 
         engines = engines_of(os.getpid())
         for pid in engines:
             os.kill(pid, signal.SIGKILL)
-        with anyio.fail_after(30):
-            while any(map(lives, engines)):
-                await anyio.sleep(0.01)
+        await until(lambda: not any(map(lives, engines)))
     assert await left_of(launcher, name) == []
 
 

@@ -11,6 +11,7 @@ from hutch_launchers.launcher import Launcher, LauncherError
 from hutch_launchers.spec import Command, Guarantee, Mount
 from support.launcher_leftovers import no_new_fds
 from support.launcher_methods import PATH, available, code, finish, python, read_line, run, sh, spec
+from support.streams import LONG_S
 
 WORK = PurePosixPath("/workspace")
 
@@ -166,9 +167,9 @@ async def test_it_gives_what_a_policy_needs_by_default(launcher: Launcher) -> No
 
 async def test_a_kept_one_goes_on_after_a_command_was_killed(launcher: Launcher) -> None:
     async with launcher.keep(spec(None)) as kept:
-        async with kept.start(sh("sleep 60 & echo ready; wait")) as process:
+        async with kept.start(sh("sleep 600 & echo ready; wait")) as process:
             assert await read_line(process.stdout) == "ready"
-            with anyio.fail_after(5):
+            with anyio.fail_after(LONG_S):
                 await process.stop(grace_s=0)
         async with kept.start(sh("echo on")) as process:
             assert (await finish(process)).text == "on\n"

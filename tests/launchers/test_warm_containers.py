@@ -13,7 +13,9 @@ from hutch_launchers.methods.docker import DockerLauncher
 from hutch_launchers.spec import Limits, Mount
 from support.container_engines import DOCKER_HOST, OWN
 from support.launcher_containers import tell
+from support.launcher_leftovers import lives
 from support.launcher_methods import available, code, read_line, run, sh, spec
+from support.streams import until
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="mounts are put into running containers by root alone"
@@ -32,9 +34,7 @@ async def warm() -> AsyncGenerator[DockerLauncher]:
 
 
 async def until_warm() -> None:
-    with anyio.fail_after(20):
-        while len(list(WARM_PLACES.glob("*/number"))) < WARM.warm:
-            await anyio.sleep(0.01)
+    await until(lambda: len(list(WARM_PLACES.glob("*/number"))) >= WARM.warm)
 
 
 async def test_a_warm_container_serves_one_run_with_mounts_and_limits_of_its_own(
@@ -67,27 +67,27 @@ async def test_a_warm_container_serves_one_run_with_mounts_and_limits_of_its_own
 
 
 async def test_a_warm_container_is_about_as_quick_as_bubblewrap(warm: DockerLauncher) -> None:
-    took = []
-    for _ in range(3):
+    took = [float("inf")]
+    # 9 ms on an idle machine; a new container takes 200 there. A busy one has its quick moments
+    while min(took) > 0.1:
+        assert len(took) < 30, took
         await until_warm()
         await anyio.sleep(0.2)  # the engine is done with the last one
         begun = time.perf_counter()
         async with warm.launch(spec(sh("echo here"))) as process:
             await read_line(process.stdout)
             took.append(time.perf_counter() - begun)
-    assert min(took) < 0.1, took  # 9 ms on an idle machine; a new container takes 200
 
 
 async def test_a_warm_container_that_ended_is_passed_over(warm: DockerLauncher) -> None:
-    for place in WARM_PLACES.glob("*"):
-        os.kill(int((place / "number").read_text().split()[0]), 9)
-    await anyio.sleep(0.05)
+    pids = [int((place / "number").read_text().split()[0]) for place in WARM_PLACES.glob("*")]
+    for pid in pids:
+        os.kill(pid, 9)
+    await until(lambda: not any(map(lives, pids)))
     assert (await run(warm, spec(sh("echo here")))).text == "here\n"
 
 
 async def test_nothing_warm_is_left_when_the_pools_are_closed(warm: DockerLauncher) -> None:
     close_pools()
-    with anyio.fail_after(10):
-        while tell(warm, "ps", "--all", "--quiet"):
-            await anyio.sleep(0.05)
+    await until(lambda: not tell(warm, "ps", "--all", "--quiet"))
     assert list(WARM_PLACES.glob("*")) == []

@@ -24,6 +24,13 @@ def nothing_left(run_id: str) -> bool:
     return groups_of(run_id) == [] and processes_of(run_id) == []
 
 
+def lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def open_fds() -> dict[str, str]:
     found = {}
     for entry in Path("/proc/self/fd").iterdir():

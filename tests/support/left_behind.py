@@ -14,7 +14,7 @@ from support.container_engines import DOCKER_HOST, OWN, PODMAN
 from support.namespaces import holders, namespaces_of
 
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run/hutch/gvisor", "/run/systemd/nspawn/propagate")
-_GOING_S = 10.0  # what was killed may take on a busy host
+_GOING_S = 60.0  # what was killed may take on a busy host
 _ENGINES = {"docker": ("docker", "--host", DOCKER_HOST), "podman": PODMAN}
 
 

@@ -30,7 +30,7 @@ from hutch_launchers.streams import PipeReader
 
 _MAX_STATUS = 65536  # bytes of bwrap's report
 _START_S = 30.0  # a held start takes milliseconds; a host this late will not do
-_REPORT_S = 2.0  # the namespaces of a bwrap that is to be killed
+_REPORT_S = 10.0  # the namespaces of a bwrap that is to be killed, on a busy host
 _COMMAND_PID = 2  # the command's number inside: bwrap's init is 1 and forks once
 _MAX_ARGS = 9000  # MAX_ARGS of bubblewrap.c
 _NOT_EXECUTED = 127  # what a shell says of a command that it cannot start
