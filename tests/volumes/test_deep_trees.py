@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hutch.runs.volume_service.comparing import compare
 from hutch.volumes import DirectoryStore, Volumes
 from hutch.volumes.folder import beneath
 from hutch.volumes.folder.beneath import Descent, TreeMovedError, open_beneath, remove_tree
+from hutch_mcp_tools.volume_records import DiffRequest
 from support.volume_engine import WEB, run_on, tree_on_disk
 
 
@@ -22,7 +24,7 @@ def elsewhere(tmp_path: Path) -> Volumes:
     return Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "elsewhere")
 
 
-def make_deep(folder: Path, levels: int, name: str) -> None:
+def make_deep(folder: Path, levels: int, name: str, files: int = 1) -> None:
     """Deeper than any path can be long."""
     fd = os.open(folder, os.O_RDONLY)
     for _ in range(levels):
@@ -30,8 +32,26 @@ def make_deep(folder: Path, levels: int, name: str) -> None:
         deeper = os.open(name, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = deeper
-    os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    for n in range(files):
+        os.close(os.open(f"bottom{n or ''}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
+
+
+async def test_a_page_of_differences_holds_no_more_of_very_long_paths_than_it_can(volumes: Volumes) -> None:
+    async with run_on(volumes) as (lease, folder):
+        for top in (".hutch", "mine"):
+            (folder / top).mkdir()
+            make_deep(folder / top, levels=300, name="x" * 250, files=60)
+        await volumes.commit(lease, "run 1")
+    whole = [change.path async for change in volumes.diff(WEB, 0)]
+    told: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = await compare(volumes, WEB, DiffRequest(volume="web", a="0", offset=offset, limit=10_000))
+        assert sum(len(change.path) for change in page.changes) < 5 << 20
+        told += [change.path for change in page.changes]
+        offset = page.next
+    assert sorted(told) == sorted(whole)
 
 
 @pytest.mark.parametrize(("levels", "name"), [(4000, "d"), (400, "x" * 250)])

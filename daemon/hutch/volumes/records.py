@@ -3,6 +3,7 @@
 A path is shown as text that is always valid UTF-8: bytes that are not stand as `%NN`. `raw` has the bytes.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,6 +12,7 @@ NodeKind = Literal["file", "folder", "link"]
 ChangeKind = Literal["A", "M", "D"]
 At = int | str | None  # a snapshot: its number, a tag, a time or an age ("2h"); None: the newest
 
+_ODD_BYTE = re.compile("[\udc80-\udcff]")  # as Python decodes what is not UTF-8
 FULL_BYTES = 1 << 20  # with less a disk has hardly room for the notes of a folder
 
 
@@ -269,11 +271,7 @@ class CheckReport:
 
 def shown(path: bytes) -> str:
     """A path as text for people: what is not valid UTF-8 stands as `%NN`."""
-    parts = []
-    for character in path.decode(errors="surrogateescape"):
-        code = ord(character)
-        parts.append(f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else character)
-    return "".join(parts)
+    return _ODD_BYTE.sub(lambda odd: f"%{ord(odd[0]) - 0xDC00:02X}", path.decode(errors="surrogateescape"))
 
 
 def quoted(path: bytes) -> str:

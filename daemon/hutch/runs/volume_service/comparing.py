@@ -12,7 +12,8 @@ from hutch_mcp_tools.agents_own import is_agents_own
 from hutch_mcp_tools.volume_records import DiffRequest, VolumeChange, VolumeDiff
 
 _PATCH_BYTES = 1 << 20  # of patches in one answer
-_HELD_BACK = 10_000  # changes; of more, the rest comes where it stands
+_PATH_BYTES = 4 << 20  # of paths in one answer: a single one may be as long as a tree is deep
+_HELD_BACK = 10_000  # changes, with no more of their paths; of more, the rest comes where it stands
 _LOOKED_AT = (20, 2000)  # snapshots, for the one before the last run
 
 
@@ -23,14 +24,15 @@ async def compare(volumes: Volumes, name: VolumeName, request: DiffRequest) -> V
 
 async def _page(comparison: "Comparison", request: DiffRequest) -> VolumeDiff:
     page: list[VolumeChange] = []
-    room, number = _PATCH_BYTES, 0
+    patches, paths, number = _PATCH_BYTES, _PATH_BYTES, 0
     async with aclosing(_agents_own_last(comparison.changes)) as changes:
         async for change in changes:
             if number >= request.offset:
-                if len(page) == request.limit or room <= 0:
+                if len(page) == request.limit or min(patches, paths) <= 0:
                     return comparison.diff(page, number)
                 page.append(await comparison.told(change, with_patch=request.patch))
-                room -= len(page[-1].patch or "")
+                patches -= len(page[-1].patch or "")
+                paths -= len(change.path)
             number += 1
     return comparison.diff(page, None)
 
@@ -46,18 +48,20 @@ async def changed_files(
 ) -> tuple[list[VolumeChange], int]:
     """Return the files that differ since a snapshot, the first with the number of their lines, and how many.
 
-    What agents keep for themselves does not count. None of `since`: since before the last run.
+    What agents keep for themselves does not count, and where paths are very long fewer are returned. None of
+    `since`: since before the last run.
     """
     comparison = await _chosen(volumes, name, DiffRequest(volume=str(name), a=since))
     found: list[VolumeChange] = []
-    count = 0
+    count, paths = 0, _PATH_BYTES
     async with aclosing(comparison.changes) as changes:
         async for change in changes:
             entry = change.after or change.before
             if entry is None or entry.kind == "folder" or is_agents_own(change.path):
                 continue
             count += 1
-            if len(found) < lines_of:
+            if len(found) < lines_of and paths > 0:
+                paths -= len(change.path)
                 found.append(await comparison.told(change, with_patch=True))
             if count == most:
                 break
@@ -67,10 +71,12 @@ async def changed_files(
 async def _agents_own_last(changes: AsyncGenerator[TreeChange]) -> AsyncGenerator[TreeChange]:
     """The same changes, always in the same order: pages of them are counted."""
     held: list[TreeChange] = []
+    paths = _PATH_BYTES
     async with aclosing(changes):
         async for change in changes:
-            if is_agents_own(change.path) and len(held) < _HELD_BACK:
+            if is_agents_own(change.path) and len(held) < _HELD_BACK and paths > 0:
                 held.append(change)
+                paths -= len(change.path)
             else:
                 yield change
     for change in held:

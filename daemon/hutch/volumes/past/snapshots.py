@@ -21,6 +21,7 @@ from hutch.volumes.records import At, Snapshot, Tag, TreeChange, VolumeInfo
 
 TOMBSTONE = "removed"  # below the folder of a volume that was removed
 _BATCH = 500  # changes found at a time: a comparison of large trees must not hold up the daemon
+_BATCH_PATHS = 1 << 20  # characters of their paths, each of which may be as long as a tree is deep
 
 
 class Past:
@@ -134,4 +135,11 @@ async def streamed(old: State, new: State, prefix: str | bytes = "/") -> AsyncGe
 
 
 def _some(found: Iterator[TreeChange]) -> list[TreeChange]:
-    return list(islice(found, _BATCH))
+    batch: list[TreeChange] = []
+    room = _BATCH_PATHS
+    for change in islice(found, _BATCH):
+        batch.append(change)
+        room -= len(change.path)
+        if room < 0:
+            break
+    return batch
