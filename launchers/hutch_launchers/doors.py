@@ -1,6 +1,5 @@
 """Opens the doors of a held sandbox: its programs connect to them, the host's egress accepts."""
 
-import json
 import re
 import sys
 from collections.abc import AsyncGenerator
@@ -25,7 +24,9 @@ class DoorMaker:
     def __init__(self, egress: EgressEndpoint) -> None:
         """Start it; it needs no sandbox yet. Raises LauncherError `sandbox_failed`."""
         check_doors(egress)
-        self._wanted = [[each.address, each.port, each.is_udp] for each in egress.made]
+        self._wanted = [
+            f"{each.address} {each.port} {'udp' if each.is_udp else 'tcp'}" for each in egress.made
+        ]
         argv = [sys.executable, "-I", "-S", str(_SCRIPT), str(egress.socket)]
         with ExitStack() as child_ends:
             self._pipes = open_pipes(child_ends)
@@ -42,7 +43,7 @@ class DoorMaker:
         """
         try:
             with anyio.fail_after(_PATIENCE_S):
-                await self._pipes.stdin.send(json.dumps([pid, self._wanted]).encode())
+                await self._pipes.stdin.send("\n".join([str(pid), *self._wanted]).encode())
                 self._pipes.stdin.close()
                 await self._child.wait()
         except (TimeoutError, anyio.BrokenResourceError) as error:

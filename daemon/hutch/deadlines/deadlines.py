@@ -50,13 +50,13 @@ class Deadlines:
     ) -> None:
         """As `held`; a key that is there already has another deadline from now on."""
         when = {"after": after_s} if in_s is None else {"at": time.clock_gettime(time.CLOCK_BOOTTIME) + in_s}
-        self._lines[key] = _line({"id": key, **when, "argv": self._argv(method, target)})
+        self._lines[key] = _line(key, json.dumps({**when, "argv": self._argv(method, target)}))
         self._tell(self._lines[key])
 
     def drop(self, key: str) -> None:
         """It has ended."""
         if self._lines.pop(key, None) is not None:
-            self._tell(_line({"id": key}))
+            self._tell(_line(key))
 
     async def aclose(self) -> None:
         """Let the keeper go. What has not ended by now is left to it."""
@@ -158,5 +158,5 @@ def _environment() -> dict[str, str]:
     return {**found, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def _line(item: Mapping[str, object]) -> bytes:
-    return json.dumps(item).encode() + b"\n"
+def _line(key: str, item: str = "") -> bytes:
+    return f"{key} {item}".rstrip().encode() + b"\n"

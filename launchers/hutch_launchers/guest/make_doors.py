@@ -1,16 +1,16 @@
 """Makes the doors of a sandbox: listening sockets inside its network namespace, handed to the host's egress.
 
 Started as a process of its own: only one with a single thread may enter a user namespace. It keeps the
-host's files and reads nothing from inside. Argument: the egress's socket. Standard input: as JSON the
-sandbox's pid and a list of [address, port, whether UDP]. Exit status 0: the egress serves them all.
+host's files and reads nothing from inside. Argument: the egress's socket. Standard input: the sandbox's pid,
+then a line for each, with its address, its port, and `udp` or `tcp`. Exit status 0: the egress serves them
+all. A sandbox's start waits for this one's, of which imports were the greater part.
 """
 
+import _socket  # what `socket` adds takes longer to import than a Python to start, and is not needed here
 import ctypes
 import errno
 import fcntl
-import json
 import os
-import socket
 import struct
 import sys
 import time
@@ -24,26 +24,26 @@ _ASK_AGAIN_S = 0.001
 
 def main(egress: str) -> None:
     """Connect to the egress while the rights are still the daemon's, then enter."""
-    pid, wanted = json.load(sys.stdin)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    pid, *wanted = sys.stdin.read().splitlines()
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.settimeout(_PATIENCE_S)
     connection.connect(egress)
-    _enter_network(pid)
-    for index, (address, port, is_udp) in enumerate(wanted):
-        made = _made(address, port, is_udp=is_udp)
-        socket.send_fds(connection, [struct.pack(">I", index)], [made.fileno()])
+    _enter_network(int(pid))
+    for index, line in enumerate(wanted):
+        address, port, kind = line.split()
+        made = _made((address, int(port)), is_udp=kind == "udp")
+        descriptor = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", made.fileno()))
+        connection.sendmsg([struct.pack(">I", index)], [descriptor])
         made.close()
     if connection.recv(1) == b"":
         sys.exit("the egress hung up")
 
 
-def _made(address: str, port: int, *, is_udp: bool) -> socket.socket:
+def _made(place: tuple[str, int], *, is_udp: bool) -> _socket.socket:
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return (
-                _bound(address, port) if is_udp else socket.create_server((address, port), backlog=_BACKLOG)
-            )
+            return _bound(place, is_udp=is_udp)
         except OSError as error:
             # bwrap tells its child's number before that child has brought its loopback up
             if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > until:
@@ -51,9 +51,13 @@ def _made(address: str, port: int, *, is_udp: bool) -> socket.socket:
         time.sleep(_ASK_AGAIN_S)
 
 
-def _bound(address: str, port: int) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.bind((address, port))
+def _bound(place: tuple[str, int], *, is_udp: bool) -> _socket.socket:
+    made = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM if is_udp else _socket.SOCK_STREAM)
+    if not is_udp:
+        made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    made.bind(place)
+    if not is_udp:
+        made.listen(_BACKLOG)
     return made
 
 
