@@ -95,7 +95,7 @@ async def test_another_user_is_dropped_at_the_unix_socket(sandbox: Column) -> No
             "-c",
             script,
         ]
-        answer = subprocess.run([*other, str(path)], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run([*other, str(path)], capture_output=True, text=True, timeout=60, check=False)
         assert "HTTP" not in answer.stdout
     finally:
         for p, mode in modes.items():
@@ -113,6 +113,6 @@ def test_an_address_that_others_reach_is_refused(address: str, name: str) -> Non
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "HUTCH_CONFIG": str(folder / "config.toml")}
         command = [*user.python, "-m", "hutch", "serve"]
         refused = subprocess.run(
-            command, env={**env, **user.env}, capture_output=True, text=True, timeout=30, check=False
+            command, env={**env, **user.env}, capture_output=True, text=True, timeout=60, check=False
         )
     assert (refused.returncode, "other machines" in refused.stderr) == (1, True)

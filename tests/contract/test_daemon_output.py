@@ -108,7 +108,7 @@ def _on_a_terminal(made: Column, *words: str) -> bytes:
 
     reader = threading.Thread(target=drain)
     reader.start()
-    process.wait(30)
-    reader.join(10)
+    process.wait(60)
+    reader.join(60)
     os.close(master)
     return b"".join(seen)

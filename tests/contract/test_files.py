@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -88,7 +90,7 @@ async def test_no_sandbox_cannot_be_asked_for(sandbox: Column, method: str) -> N
 
 @shows("files/fifo")
 async def test_a_fifo_in_a_volume_blocks_nobody(sandbox: Column) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         record = await sandbox.run(
             "mkfifo pipe && mkdir d && mkfifo d/pipe && echo x > file", volumes=["fifos"]
         )
@@ -101,10 +103,9 @@ async def test_a_fifo_in_a_volume_blocks_nobody(sandbox: Column) -> None:
 async def test_no_bit_or_attribute_of_power_is_found_on_the_host(sandbox: Column) -> None:
     volume = "attacked-files"
     await sandbox.attack("files")
-    for path in sandbox.daemon.config.daemon.cache.rglob("*"):
-        mode = path.lstat().st_mode
-        if stat.S_ISREG(mode):
-            assert not mode & stat.S_ISUID, path
+    for path in _files(sandbox.daemon.config.daemon.cache):
+        with suppress(FileNotFoundError):  # the daemon tidies up meanwhile
+            assert not path.lstat().st_mode & stat.S_ISUID, path
             assert [name for name in os.listxattr(path) if name.startswith(("security.", "trusted."))] == []
     listed = await sandbox.client.read_volume(ReadVolumeRequest(volume=volume))
     assert {entry.name for entry in listed.entries or () if entry.mode & 0o6000} == set()
@@ -123,6 +124,11 @@ async def test_a_workspace_is_after_a_run_as_it_was_before(sandbox: Column) -> N
         volumes=["stubs:/s"],
     )
     assert _picture(sandbox.stage.workspace) == before
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    paths = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    return (path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def _picture(folder: Path) -> dict[str, tuple[int, int, int]]:

@@ -41,7 +41,7 @@ async def test_nothing_is_left_of_a_killed_daemon_whatever_ran(own: Column) -> N
     record = await own.begin(command, says="ready", volumes=["va"], timeout_s=600)
     kept = await own.run(f"setsid {_SLEEP} & echo > y", session_id="new", volumes=["ka"])
     await own.daemon.end(signal.SIGKILL)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while alive(_SLEEP):
             await anyio.sleep(0.02)
     await own.daemon.start()
@@ -65,7 +65,7 @@ async def test_a_daemon_that_is_asked_to_end_leaves_nothing_though_runs_resist(o
     record = await own.begin(["/bin/bash", "-c", command], says="ready", volumes=["va"])
     began = time.monotonic()
     assert await own.daemon.end(signal.SIGTERM) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30  # they would go on for hours
     assert alive(_SLEEP) == []
     await own.daemon.start()
     async with own.daemon.client() as client:

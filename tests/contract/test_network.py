@@ -40,9 +40,9 @@ done
 # What a client is answered at the daemon's port: straight, by name, and by the proxy; then at what is granted
 OWN_PORT = """
 for where in 127.0.0.1 localhost 2130706433 [::1] [::ffff:127.0.0.1]; do
-  curl -s -m 20 -o /dev/null -w '%{http_code} ' --noproxy '*' http://$where:$1/healthz
-  curl -s -m 20 -o /dev/null -w '%{http_code} ' --noproxy '' http://$where:$1/healthz
-  curl -s -m 20 -o /dev/null -w '%{http_connect} ' --noproxy '' -p http://$where:$1/healthz
+  curl -s -m 60 -o /dev/null -w '%{http_code} ' --noproxy '*' http://$where:$1/healthz
+  curl -s -m 60 -o /dev/null -w '%{http_code} ' --noproxy '' http://$where:$1/healthz
+  curl -s -m 60 -o /dev/null -w '%{http_connect} ' --noproxy '' -p http://$where:$1/healthz
 done
 look() { exec 3<>/dev/tcp/127.0.0.1/$1 && head -c 5 <&3; }; look $2
 """
@@ -54,7 +54,7 @@ class Pouring:
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
-        self.open = 0
+        self.open: set[socket.socket] = set()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -63,7 +63,7 @@ class Pouring:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            self.open += 1
+            self.open.add(client)
             threading.Thread(target=self._pour, args=(client,), daemon=True).start()
 
     def _pour(self, client: socket.socket) -> None:
@@ -75,7 +75,7 @@ class Pouring:
         except OSError:
             pass
         finally:
-            self.open -= 1
+            self.open.discard(client)
 
 
 @pytest.fixture

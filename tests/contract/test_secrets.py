@@ -31,9 +31,7 @@ async def test_no_planted_secret_is_in_any_command_line_log_database_or_store(sa
     assert stdout.endswith("given\n")  # it did arrive inside
     assert seen == []
     for folder in (sandbox.daemon.config.daemon.state, sandbox.daemon.config.daemon.cache):
-        for path in folder.rglob("*"):
-            if path.is_file():
-                assert sandbox.stage.secret.encode() not in path.read_bytes(), path
+        assert found_below(folder, word=sandbox.stage.secret.encode()) == []
     assert sandbox.stage.secret not in sandbox.daemon.log()
     assert sandbox.stage.secret not in record.model_dump_json()
 

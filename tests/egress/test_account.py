@@ -23,11 +23,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
 
 
 SCRIPT = """
-curl -sSk -m 20 https://api.example.org/hello; echo
-curl -sS -m 20 http://api.example.org/hello; echo
-curl -sSk -m 20 -x http://127.0.0.1:3128 https://a.cdn.example.org/hello; echo
-curl -sSk -m 20 -x http://127.0.0.1:3128 https://evil.example.net/hello 2>&1 | grep -c 403
-curl -sSk -m 20 https://a.cdn.example.org/hello 2>&1 | grep -c 'not resolve'
+curl -sSk -m 60 https://api.example.org/hello; echo
+curl -sS -m 60 http://api.example.org/hello; echo
+curl -sSk -m 60 -x http://127.0.0.1:3128 https://a.cdn.example.org/hello; echo
+curl -sSk -m 60 -x http://127.0.0.1:3128 https://evil.example.net/hello 2>&1 | grep -c 403
+curl -sSk -m 60 https://a.cdn.example.org/hello 2>&1 | grep -c 'not resolve'
 (exec 3<>/dev/tcp/1.1.1.1/443) 2>/dev/null || echo nowhere
 """
 

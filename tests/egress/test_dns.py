@@ -56,7 +56,7 @@ def bound() -> socket.socket:  # as soon as the address is there
 
 def ask() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(SERVER)
         client.send(dns.message.make_query("a.example.org", "A").to_wire())
         assert dns.message.from_wire(client.recv(2048)).answer

@@ -142,7 +142,7 @@ async def test_who_breaks_the_protocol_is_hung_up_on_and_the_next_one_served(
                 return b""
 
     assert await to_thread.run_sync(try_it) == b""
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     await hand_over(endpoint)
 
 

@@ -29,7 +29,7 @@ async def launcher(request: pytest.FixtureRequest) -> Launcher:
 
 
 CURL = """
-get() { curl -sS -m 20 "$@" 2>&1; echo " [$?]"; }
+get() { curl -sS -m 60 "$@" 2>&1; echo " [$?]"; }
 get https://api.example.org/hello
 get https://a.b.cdn.example.org/hello -k
 get http://x.cdn.example.org/hello
@@ -135,7 +135,7 @@ async def test_hostile_requests_are_read_once_or_refused(
 SOCKS = r"""
 seen = {}
 def five(kind, where, port=443, command=1):
-    with socket.create_connection(("127.0.0.1", 3128), 5) as s:
+    with socket.create_connection(("127.0.0.1", 3128), 60) as s:
         s.sendall(b"\5\1\0")
         hello = s.recv(2)
         s.sendall(b"\5" + bytes([command]) + b"\0" + kind + where + struct.pack(">H", port))
@@ -173,6 +173,6 @@ async def test_socks_goes_by_name_and_is_judged_alike(
         "4a evil": "005b",
         "4": "005b",
     }
-    curl = "curl -sS -m 20 --proxy %s://127.0.0.1:3128 https://api.example.org/hello; echo"
+    curl = "curl -sS -m 60 --proxy %s://127.0.0.1:3128 https://api.example.org/hello; echo"
     found = await boxes.shell(";".join(curl % kind for kind in ("socks5", "socks5h", "socks4", "socks4a")))
     assert found == ["hello from api.example.org"] * 4

@@ -30,7 +30,7 @@ def body(s):
         pass
     return answer[-22:].decode()
 def get(host, stay=False):
-    s = socket.create_connection((host, 80), 10)
+    s = socket.create_connection((host, 80), 60)
     try:
         s.sendall(b"GET /hello HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n")
     except ConnectionError:
@@ -39,7 +39,6 @@ def get(host, stay=False):
     return (answer, s) if stay else answer
 seen["before"], held = get("api.example.org", stay=True)
 seen["stays"], kept = get("x.cdn.example.org", stay=True)
-held.settimeout(30)
 seen["cut"] = body(held)
 kept.sendall(b"GET /hello HTTP/1.1\r\nHost: x.cdn.example.org\r\n\r\n")
 seen["still there"] = body(kept)
@@ -78,7 +77,7 @@ async def test_rules_that_change_count_at_once_and_cut_what_they_do_not_allow(
 BUDGET = r"""
 seen = {}
 def size(host):
-    s = socket.create_connection((host, 80), 10)
+    s = socket.create_connection((host, 80), 60)
     try:
         s.sendall(b"GET /size/1000000 HTTP/1.1\r\nHost: " + host.encode() + b"\r\nConnection: close\r\n\r\n")
         got = 0
@@ -131,7 +130,7 @@ seen = {"slowest": 0.0}
 import time
 for _ in range(20):
     began = time.monotonic()
-    with socket.create_connection(("api.example.org", 80), 20) as s:
+    with socket.create_connection(("api.example.org", 80), 60) as s:
         s.sendall(b"GET /hello HTTP/1.1\r\nHost: api.example.org\r\nConnection: close\r\n\r\n")
         assert b"hello" in s.makefile("rb").read()
     seen["slowest"] = max(seen["slowest"], time.monotonic() - began)
@@ -157,7 +156,7 @@ async def test_thousands_of_connections_are_bounded_and_another_run_is_not_distu
                 await anyio.sleep(0.05)
         await inside("calm", calm, CALM)
     assert found["loud"]["tried"] == many
-    assert float(found["calm"]["slowest"]) < 10
+    assert float(found["calm"]["slowest"]) < 30
     assert not any(c.refused for c in calm.log)
     assert len(loud.log) < 1200  # the others are sums
 
@@ -165,7 +164,7 @@ async def test_thousands_of_connections_are_bounded_and_another_run_is_not_distu
 SLOW = r"""
 seen = {}
 def until_closed(sock, data):
-    sock.settimeout(20)
+    sock.settimeout(60)
     sock.sendall(data)
     try:
         return sock.recv(99).decode()[:12]
@@ -174,7 +173,7 @@ def until_closed(sock, data):
 for name, data in (("half a head", b"GET http://api"), ("half of SOCKS", b"\5"), ("a byte", b"G")):
     seen[name] = until_closed(socket.create_connection(("127.0.0.1", 3128)), data)
 silent = socket.create_connection(("127.0.0.1", 3128))
-silent.settimeout(20)
+silent.settimeout(60)
 seen["silence"] = silent.recv(9).decode()
 """
 

@@ -1,5 +1,6 @@
 """Real clients in real sandboxes: each by names alone, and again through the proxy."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -129,10 +130,15 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program of Go, with its own resolver and its own TLS; the folder it is in."""
     go = shutil.which("go")
     need("go", go is not None, "Go", "apt install golang-go")
-    folder = tmp_path_factory.mktemp("go")
-    (folder / "client.go").write_text(GO_PROGRAM)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "go"
+    folder.mkdir(exist_ok=True)
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-    subprocess.run([str(go), "build", "-o", "client", "client.go"], cwd=folder, env=env, check=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # built once, which takes long, for all processes of the tests
+        if not (folder / "client").exists():
+            (folder / "client.go").write_text(GO_PROGRAM)
+            subprocess.run([str(go), "build", "-o", "client", "client.go"], cwd=folder, env=env, check=True)
     return folder
 
 

@@ -18,7 +18,7 @@ def question(name, kind=1, flags=0x0100, number=7):
     return struct.pack(">HHHHHH", number, flags, 1, 0, 0, 0) + labels + struct.pack(">HH", kind, 1)
 def asked(data, tcp=False):
     if tcp:
-        with socket.create_connection(("127.0.0.53", 53), 5) as s:
+        with socket.create_connection(("127.0.0.53", 53), 60) as s:
             s.sendall(struct.pack(">H", len(data)) + data)
             got = s.recv(999)[2:]
     else:

@@ -6,7 +6,7 @@ from support.contract_column import Column
 
 
 async def post(made: Column, path: str = "/api/list_runs", *, body: bytes = b"{}", **headers: str) -> int:
-    async with httpx2.AsyncClient(base_url=made.daemon.url, timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=made.daemon.url, timeout=60) as http:
         given = {"Content-Type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
         return (await http.post(path, content=body, headers=given)).status_code
 

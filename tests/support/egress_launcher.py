@@ -77,7 +77,7 @@ def send(launcher: socket.socket, index: int, listener: socket.socket) -> None:
 
 def connect(endpoint: EgressEndpoint) -> socket.socket:
     launcher = socket.socket(socket.AF_UNIX)
-    launcher.settimeout(5)
+    launcher.settimeout(60)
     try:
         launcher.connect(str(endpoint.socket))
     except OSError:

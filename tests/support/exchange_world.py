@@ -122,7 +122,7 @@ class World:
 
 async def read_all(stream: ByteStream) -> bytes:
     data = b""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         try:
             while True:
                 data += await stream.receive()

@@ -15,6 +15,7 @@ HTTP/1.1 without TLS and passes heads on as they are, for they are signed.
 """
 
 import random
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import ByteSendStream, SocketAttribute, SocketStream, TaskGroup, TaskStatus
+from anyio.abc import ByteSendStream, SocketStream, TaskGroup, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 Kind = Literal[
@@ -73,12 +74,16 @@ class FaultProxy:
         self._target = urlsplit(target)
         self._tasks = tasks
         self._random = random.Random(seed)
-        self._port = 0
+        self._kept = _kept_port()
         self._serving = anyio.CancelScope()
         self._ended = anyio.Event()
         self.latency_s = 0.0
         self.faults: list[Fault] = []
         self.asked: list[Request] = []
+
+    @property
+    def _port(self) -> int:
+        return int(self._kept.getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -96,10 +101,7 @@ class FaultProxy:
 
     async def _listen(self, *, task_status: TaskStatus[None]) -> None:
         with self._serving:
-            listener = await anyio.create_tcp_listener(
-                local_host="127.0.0.1", local_port=self._port, reuse_port=False
-            )
-            self._port = listener.extra(SocketAttribute.local_port)
+            listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port)
             async with listener:
                 task_status.started()
                 await listener.serve(self._serve)
@@ -176,9 +178,18 @@ async def fault_proxy(target: str, *, seed: int = 0) -> AsyncGenerator[FaultProx
     """The proxy in front of the server at the URL `target`, started, without faults."""
     async with anyio.create_task_group() as tasks:
         proxy = FaultProxy(target, seed, tasks)
-        await proxy.start()
-        yield proxy
-        tasks.cancel_scope.cancel()
+        with proxy._kept:
+            await proxy.start()
+            yield proxy
+            tasks.cancel_scope.cancel()
+
+
+def _kept_port() -> socket.socket:
+    """Bound to a port that so is nobody else's while there is no listener."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
 
 
 def is_put(request: Request) -> bool:

@@ -20,7 +20,7 @@ import anyio
 
 from support.forking import ask, serve
 
-_LONG_S = 30
+_LONG_S = 60
 
 
 @dataclass

@@ -23,7 +23,7 @@ from support.volume_engine import WEB, run_on, tree_of
 
 _BLOCKS, _BLOCK = 200, 4096
 _DATA = PurePosixPath("/data")
-_LONG_S = 20
+_LONG_S = 60
 _RESTLESS = f"""
 import itertools, os, sqlite3
 database = sqlite3.connect("/data/bank.db", isolation_level=None)
@@ -80,7 +80,7 @@ async def work(folder: Path) -> dict[str, object]:
     async with run_on(volumes, "run 1") as (lease, tree):
         mounts = (Mount(tree, _DATA, writable=True),)
         command = Command(("/usr/bin/python3", "-c", _RESTLESS), _DATA, {"PATH": "/usr/bin:/bin"})
-        spec = SandboxSpec("r-frozen", command, mounts, Limits(wall_s=60), None, frozenset())
+        spec = SandboxSpec("r-frozen", command, mounts, Limits(wall_s=120), None, frozenset())
         async with BubblewrapLauncher().launch(spec) as process:
             assert await process.stdout.receive() == b"ready\n"
             freezer = Counting(process)

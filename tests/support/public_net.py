@@ -60,10 +60,14 @@ def public_net(folder: Path) -> Iterator[PublicNet]:
         yield PublicNet(files, folder / "ca.pem", https, http, asked=asked)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024  # one that is full lets a client wait for seconds
+
+
 @contextmanager
 def _serving(handler: Callable[..., BaseRequestHandler], context: ssl.SSLContext | None) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

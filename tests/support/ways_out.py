@@ -16,7 +16,7 @@ TRUST = {
     **dict.fromkeys(("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"), CA),
     **dict.fromkeys(("PIP_CERT", "npm_config_cafile", "REQUESTS_CA_BUNDLE"), CA),
 }
-LIMITS = Limits(wall_s=100, memory_bytes=2 << 30, pids=128, cpus=2.0, disk_bytes=256 << 20)
+LIMITS = Limits(wall_s=150, memory_bytes=2 << 30, pids=128, cpus=2.0, disk_bytes=256 << 20)
 GRANTED = network("api.example.org", "api.example.org:80", "*.cdn.example.org", "*.cdn.example.org:80")
 
 
@@ -66,7 +66,7 @@ import json, socket, struct, sys
 def ask(data, host="127.0.0.1", port=3128, kind=socket.SOCK_STREAM):
     try:
         with socket.socket(socket.AF_INET, kind) as s:
-            s.settimeout(5)
+            s.settimeout(60)
             s.connect((host, port))
             s.sendall(data)
             if kind == socket.SOCK_STREAM:

@@ -40,7 +40,7 @@ def in_bin(tmp_path: Path) -> list[Path]:
 
 
 async def trim(volumes: Volumes, until: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(volumes.tend_cache)
             while not until():

@@ -12,7 +12,7 @@ from hutch.volumes import CountingStore, DirectoryStore, MemoryStore, Stream, St
 from hutch.volumes.log.codec import ENTRY, opened
 from hutch.volumes.streaming import stream as streaming
 from hutch.volumes.streaming.watch import Heard, Watch
-from support.streams import until, until_folder_is_stored, until_stored, writer
+from support.streams import put, until, until_folder_is_stored, until_looked, until_stored, writer
 from support.volume_engine import WEB, commit_files, keys_of, program, run_on, tree_of, tree_on_disk
 
 
@@ -44,8 +44,8 @@ async def test_changes_are_stored_while_the_run_goes_on(volumes: Volumes) -> Non
 async def test_a_run_that_changes_nothing_commits_nothing(volumes: Volumes) -> None:
     await commit_files(volumes, {"a": b"1"})
     async with run_on(volumes) as (lease, _):
-        async with volumes.stream(lease, "run 2"):
-            await anyio.sleep(0.5)  # for as long as it takes to look once
+        async with volumes.stream(lease, "run 2") as stream:
+            await until_looked(stream)
         assert await volumes.commit(lease, "run 2") is None
     assert (await volumes.info(WEB)).snapshot == 1
 
@@ -123,7 +123,7 @@ async def test_renamed_folders_cost_no_content_and_stay_watched(tmp_path: Path) 
         (folder / "old/inner/small").write_bytes(os.urandom(100_000))
         await volumes.commit(lease, "run 1")
         async with volumes.stream(lease, "run 2") as stream:
-            await anyio.sleep(0.5)  # what is written before the first look is no hint
+            await until_looked(stream)
             store.sent = 0
             (folder / "old").rename(folder / "new")
             await until(lambda: stream.status.snapshot == 2)
@@ -154,12 +154,11 @@ async def test_a_small_change_is_one_request_and_is_named_as_of_a_running_run(tm
     await commit_files(volumes, {f"d{number}/f": b"%d" % number for number in range(300)})
     async with run_on(volumes) as (lease, folder):
         async with volumes.stream(lease, "run 2") as stream:
-            await anyio.sleep(0.6)
+            await until_looked(stream)
             store.requests.clear()
-            (folder / "d7/f").write_bytes(b"new")
-            await until(lambda: stream.status.snapshot == 2)
+            put(folder, "d7/f", b"new")
+            await until(lambda: stream.status.snapshot == 2 and not stream.status.is_behind)
             assert store.requests == {"put": 1}
-            assert not stream.status.is_behind
         assert await volumes.commit(lease, "run 2") is not None
     entries = [await store.get(key) for key in await keys_of(store) if "/log/" in key]
     headers = [opened(ENTRY, data, "an entry").header for data, _ in entries]
@@ -229,7 +228,7 @@ async def test_what_was_streamed_in_many_pieces_is_restored_with_few_requests(tm
     async with run_on(volumes) as (lease, folder):
         async with volumes.stream(lease, "run 2") as stream:
             for number in range(12):
-                (folder / f"f{number}").write_bytes(b"%d" % number * 1000)
+                put(folder, f"f{number}", b"%d" % number * 1000)
                 await until(partial(has_streamed, stream, number + 2))
         await volumes.commit(lease, "run 2")
         assert await volumes.commit(lease, "run 2") is None

@@ -3,10 +3,10 @@
 import mmap
 from pathlib import Path
 
-import anyio
 import pytest
 
 from hutch.volumes import DirectoryStore, Snapshot, Volumes
+from support.streams import until
 from support.volume_engine import WEB, run_on, tree_of
 
 
@@ -23,9 +23,7 @@ async def test_each_command_s_commit_tells_its_own_changes(volumes: Volumes) -> 
     async with run_on(volumes) as (lease, folder):
         async with volumes.stream(lease, "session") as stream:
             (folder / "a").write_bytes(b"1")
-            with anyio.fail_after(20):
-                while not stream.status.commits:
-                    await anyio.sleep(0.01)
+            await until(lambda: stream.status.commits > 0)
             assert changes(await volumes.commit(lease, "command 1")) == ["A a"]
             (folder / "b").write_bytes(b"2")
             assert changes(await volumes.commit(lease, "command 2")) == ["A b"]

@@ -30,7 +30,7 @@ def test_what_a_sandbox_never_lets_keep_still_is_stored_as_of_one_instant(user: 
             capture_output=True,
             text=True,
             check=False,
-            timeout=90,
+            timeout=150,
         )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

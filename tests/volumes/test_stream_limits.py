@@ -26,7 +26,7 @@ def test_a_stream_that_may_not_watch_looks_and_says_so(
     need("userns", has_namespaces, "a user namespace", "unprivileged user namespaces, or root")
     argv = [*UNSHARE, sys.executable, "-m", "support.limited_stream", str(tmp_path), limit, least]
     done = subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=60, cwd=Path(__file__).parents[1]
+        argv, capture_output=True, text=True, check=False, timeout=150, cwd=Path(__file__).parents[1]
     )
     assert done.returncode == 0, done.stderr
     (first, limited), (second, looked), heard = map(json.loads, done.stdout.splitlines())

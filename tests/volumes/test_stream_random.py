@@ -5,9 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from hutch.volumes import DirectoryStore, Stream, Volumes
+from hutch.volumes import DirectoryStore, Volumes
 from hutch.volumes.streaming import stream as streaming
-from support.streams import writer
+from support.streams import until_all_is_stored, writer
 from support.volume_engine import WEB, listing, run_on, tree_of, tree_on_disk
 
 ANYTHING = r"""
@@ -85,18 +85,6 @@ print("done", flush=True)
 """
 
 
-async def settled(stream: Stream) -> int:
-    """Wait until a look at everything has found nothing more; the snapshot then."""
-    seen, since = stream.status.snapshot, anyio.current_time()
-    with anyio.fail_after(40):
-        while anyio.current_time() < since + 3:
-            await anyio.sleep(0.1)
-            if stream.status.snapshot != seen:
-                seen, since = stream.status.snapshot, anyio.current_time()
-    assert seen is not None
-    return seen
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 async def test_whatever_a_run_does_each_snapshot_is_whole_and_the_last_is_exact(
@@ -106,11 +94,12 @@ async def test_whatever_a_run_does_each_snapshot_is_whole_and_the_last_is_exact(
     volumes = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "cache")
     elsewhere = Volumes(DirectoryStore(tmp_path / "store"), tmp_path / "elsewhere")
     async with run_on(volumes) as (lease, folder):
-        async with volumes.stream(lease, "run 1") as stream:
+        async with volumes.stream(lease, "run 1"):
             with writer(ANYTHING, folder, seed, 4) as process:
                 assert process.stdout is not None
                 assert await anyio.to_thread.run_sync(process.stdout.readline) == "done\n"
-            streamed = await settled(stream)
+            await until_all_is_stored(volumes, folder)
+            streamed = (await volumes.info(WEB)).snapshot
         last = await volumes.commit(lease, "run 1")
         assert last is not None
         expected = listing(folder)

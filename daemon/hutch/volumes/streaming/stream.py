@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from math import inf
@@ -60,6 +60,7 @@ class Stream:
         self._behind_since: datetime | None = None
         self._under_way = 0  # paths of the commit that is being made
         self._is_doubtful = True
+        self._is_looking = False  # at everything, because of a doubt
         self._look_at = 0.0  # when everything is looked at again, doubt or not
         self._doubt_at = 0.0  # and not before this, whatever the doubt
         self._failures = 0
@@ -72,7 +73,8 @@ class Stream:
     def status(self) -> StreamStatus:
         """As it stands now."""
         files = len(self._touched) + self._under_way
-        is_behind = bool(files) or self._is_doubtful or self._touched.is_full or bool(self._failures)
+        is_doubtful = self._is_doubtful or self._is_looking or self._touched.is_full
+        is_behind = bool(files) or is_doubtful or bool(self._failures)
         return replace(
             self._told,
             files_behind=files,
@@ -85,6 +87,8 @@ class Stream:
         """Commit again and again until cancelled, or until the lease is lost."""
         await anyio.sleep(_START_S)
         try:
+            with suppress(Exception):  # who listens tries it again, and tells
+                await self._watch_known()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._listen)
                 tasks.start_soon(self._wake_when_lost)
@@ -107,13 +111,15 @@ class Stream:
             async with self._turn:
                 return
 
-    def _watch_known(self) -> None:
-        tree = self._copy.state.tree
-        self._watch.cover(
+    async def _watch_known(self) -> None:
+        """Before the first look: what is written between it and the watch is neither seen nor heard."""
+        folders = (
             (path_of(trail), inode_of(node.stat) if node.stat else 0)
-            for _, trail, node in walk(tree)
+            for _, trail, node in walk(self._copy.state.tree)
             if isinstance(node, Folder)
         )
+        await to_thread.run_sync(self._watch.cover, folders)
+        self._is_watching = True
 
     async def _wake_when_lost(self) -> None:
         await self._copy.lease.lost.wait()
@@ -124,8 +130,7 @@ class Stream:
         while True:
             try:
                 if not self._is_watching:
-                    await to_thread.run_sync(self._watch_known)
-                    self._is_watching = True
+                    await self._watch_known()
                 heard = await to_thread.run_sync(
                     self._watch.hear, _HEAR_S, limiter=limiter, abandon_on_cancel=True
                 )
@@ -150,7 +155,7 @@ class Stream:
             if now >= self._look_at or (is_doubtful and now >= self._doubt_at):
                 self._under_way = len(self._touched)
                 self._touched.take_all()
-                self._is_doubtful = False
+                self._is_doubtful, self._is_looking = False, is_doubtful
                 return None
             ripe = self._touched.take(now)
             if ripe:
@@ -182,7 +187,7 @@ class Stream:
             _log.exception("volume %s: an error that nobody expected", self._copy.lease.name)
             return self._failed(paths, "an internal error; the daemon's log has the details")
         finally:
-            self._under_way = 0
+            self._under_way, self._is_looking = 0, False
         # What the whole process used is at least what this took; beside others it rests longer.
         cost = min(time.monotonic() - began, time.process_time() - began_cpu)
         if piece.was_whole:
@@ -207,7 +212,7 @@ class Stream:
         self._is_doubtful |= piece.wants_all
         self._touched.note(piece.rest, now - 1)
         self._touched.delay(piece.restless, now + _RESTLESS_S)
-        self._failures = 0
+        self._failures, self._is_looking = 0, False
         if not len(self._touched) and not self._is_doubtful:
             self._behind_since = None
         changes: dict[str, Any] = {
