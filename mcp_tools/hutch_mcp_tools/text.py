@@ -26,6 +26,8 @@ _HIDDEN = (
 )
 _HARMLESS = _CONTROLS | dict.fromkeys(_HIDDEN, "\ufffd")
 
+_UNSEEN = re.compile("[" + "".join(map(chr, (0x7F, *_HIDDEN))) + "]")
+
 _SIGNS = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}  # git's
 _SIGNS |= {'"': '\\"', "\\": "\\\\"}
 
@@ -42,6 +44,11 @@ def harmless(text: str) -> str:
 def harmless_source(text: str) -> str:
     """For files: an escape character becomes visible instead of its sequence being removed; CR LF stays."""
     return "\r\n".join(part.translate(_HARMLESS) for part in text.split("\r\n"))
+
+
+def harmless_json(document: str) -> str:
+    """The same JSON; what would control a terminal, or hide on it, is escaped by its number (RFC 8259, 7)."""
+    return _UNSEEN.sub(_escaped, document)
 
 
 def quoted(line: str) -> str:
@@ -75,6 +82,11 @@ def patch_name(path: str) -> str:
     if not any(sign < " " or sign in '"\\\x7f' for sign in path):
         return path
     return f'"{"".join(_SIGNS.get(sign) or _octal(sign) for sign in path)}"'
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    """Beyond the first 65,536 characters a pair of surrogates."""
+    return "".join(f"\\u{unit:04x}" for unit in memoryview(sign[0].encode("utf-16")).cast("H")[1:])
 
 
 def _octal(sign: str) -> str:

