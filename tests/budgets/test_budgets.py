@@ -15,6 +15,7 @@ from hutch.errors import HutchError
 from hutch.state.store import open_state
 from support.budget_house import ASK, MESSAGE, PRICES, House, metered, status, statuses, usd
 from support.exchange_world import Server, World
+from support.streams import LONG_S
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ async def test_a_request_beyond_a_budget_that_pauses_waits_for_more(house: House
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask)
-            with anyio.fail_after(10):
+            with anyio.fail_after(LONG_S):
                 while not house.paused:
                     await anyio.sleep(0.01)
             assert got == []

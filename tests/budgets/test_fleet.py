@@ -16,6 +16,7 @@ from hutch.budgets.records import Ticket
 from hutch.egress.exchange.body import Body
 from support.budget_house import CENT, House, status, statuses, usd
 from support.exchange_world import HOST, Server, World
+from support.streams import LONG_S
 
 MODEL = "claude-opus-4-5"  # of the list: 5 dollars a million in, 25 out
 DEAR = Decimal(1)  # what an answer of 40,000 tokens costs
@@ -167,7 +168,7 @@ async def test_what_a_client_asked_that_goes_while_it_waits_is_not_sent_on(
     async with house.run(usd("0.05")) as purse, house.asking(server, usd("0.05")) as here:
         first = await purse.admit(Most())
         assert isinstance(first, Ticket)
-        with monkeypatch.context() as patched, anyio.fail_after(30):
+        with monkeypatch.context() as patched, anyio.fail_after(LONG_S):
             patched.setattr(Body, "until_gone", watched)
             async with here.dial() as stream:
                 await stream.send(asking(128_000).replace(b"HOST", f"{HOST}:{here.port}".encode()))

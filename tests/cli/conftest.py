@@ -19,8 +19,9 @@ def service(tmp_path: Path) -> FakeService:
 
 
 @pytest.fixture
-def hutch(service: FakeService, tmp_path: Path) -> Hutch:
-    """The command line on the fake service."""
+def hutch(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hutch:
+    """The command line on the fake service; a busy machine is no reason to say what it waits for."""
+    monkeypatch.setattr("hutch.cli.waiting._PATIENCE_S", 100.0)
 
     @asynccontextmanager
     async def connect(_: Config) -> AsyncGenerator[SandboxService]:

@@ -17,6 +17,7 @@ from hutch.cli.run import tell_end
 from hutch_mcp_tools.run_records import RunRecord
 from support.cli import command, connect_to_fake, environment
 from support.mcp_service import NOW
+from support.streams import LONG_S
 
 
 def hutch(*arguments: str) -> int:
@@ -121,7 +122,7 @@ def test_an_interrupt_ends_the_run_and_waits_for_its_end(
         assert program.stdout is not None
         inside = int(program.stdout.readline())
         program.send_signal(number)
-        _, said = program.communicate(timeout=20)
+        _, said = program.communicate(timeout=LONG_S)
     assert program.returncode == 128 + number
     assert "error: cancelled" in said
     with pytest.raises(ProcessLookupError):
@@ -164,11 +165,11 @@ def test_waiting_for_input_is_said(environ: dict[str, str]) -> None:
     ) as program:
         assert program.stderr is not None
         assert program.stderr.readline().startswith("… waiting for the end of the input")
-        assert program.communicate("x", timeout=20)[0] == "x"
+        assert program.communicate("x", timeout=LONG_S)[0] == "x"
 
 
 def read_terminal(descriptor: int) -> Iterator[bytes]:
-    while select([descriptor], [], [], 20)[0]:
+    while select([descriptor], [], [], LONG_S)[0]:
         try:
             data = os.read(descriptor, 65536)
         except OSError:  # EIO: the last program has closed the terminal

@@ -8,6 +8,7 @@ import pytest
 
 from hutch.volumes import VolumeName
 from support.mcp_service import FakeService
+from support.streams import LONG_S
 
 Hutch = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -186,7 +187,7 @@ def test_log_tells_of_a_run_that_streamed_its_last_snapshot_only(
             async with service.engine.stream(lease, "r-one") as stream:
                 for number in (1, 2):
                     (folder / str(number)).write_text("x")
-                    with anyio.fail_after(10):
+                    with anyio.fail_after(LONG_S):
                         while stream.status.commits < number:
                             await anyio.sleep(0.02)
             await service.engine.commit(lease, "r-one")

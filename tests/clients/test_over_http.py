@@ -13,6 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from hutch.client import connect as connect_service
 from support.daemon import Daemon
 from support.mcp_answers import run_answer
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ async def connect(server: Daemon, era: Era) -> AsyncGenerator[Client]:
 async def test_a_cancelled_call_ends_its_run_though_that_said_nothing(server: Daemon, era: Era) -> None:
     async with connect(server, era) as client, connect_service(server.config) as service:
         before = {run.run_id for run in await service.list_runs()}
-        with anyio.fail_after(20):
+        with anyio.fail_after(LONG_S):
             async with anyio.create_task_group() as calls:
                 calls.start_soon(client.call_tool, "run_in_sandbox", {"command": "sleep 1000"})
                 started = set[str]()

@@ -20,6 +20,7 @@ from support.access_house import (
     write,
 )
 from support.daemon import daemon, model_config, run, scripted_model, turn
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Hous
 async def test_runs_of_others_are_not_found(house: House) -> None:
     mine = await house.ci.run(RunRequest(command="echo secret; sleep 30"), 0)
     run_id = mine.run_id
-    with anyio.fail_after(10):
+    with anyio.fail_after(LONG_S):
         while (await house.ci.get_run(run_id)).status != "running":
             await anyio.sleep(0.02)
     for text in (run_id, run_id[:8], run_id.upper()):

@@ -8,6 +8,7 @@ import pytest
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import daemon, run
+from support.streams import LONG_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -40,7 +41,7 @@ async def test_a_fork_that_was_made_goes_again_where_its_run_does_not_come_to_wo
         with pytest.raises(ServiceError) as refused:  # its volume may hold a login
             await client.start_agent(AgentRequest(agent="claude", prompt="x", volume="try=web"), 20)
         assert "has no credential" in refused.value.message
-        with anyio.fail_after(20):
+        with anyio.fail_after(LONG_S):
             while [each.name for each in await client.list_volumes()] != ["web"]:
                 await anyio.sleep(0.05)
         # One that came to work stays, whatever became of it.

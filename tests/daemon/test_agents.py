@@ -12,6 +12,7 @@ from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +161,7 @@ async def test_two_turns_of_one_session_never_run_at_once(tmp_path: Path) -> Non
             await client.send_to_agent(working.session_id, "more")
         assert busy.value.code == "session_busy"
         with pytest.raises(ServiceError) as held:
-            await client.run(RunRequest(command="true", volumes=["work"]), 20)
+            await client.run(RunRequest(command="true", volumes=["work"]), 45)
         assert held.value.code == "volume_held"
         await until_file(made, "begun")
         stopped = await client.stop_session(working.session_id)
@@ -182,7 +183,7 @@ async def test_no_transcript_log_or_record_of_the_daemon_holds_the_key(tmp_path:
 
 async def until_file(made: Daemon, name: str) -> None:
     """Return when an agent's volume has a file in its working folder on this host."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         place = made.config.daemon.cache / "volumes"
         while not any(place.glob(f"*/*/tree/{name}")):  # not deeper: it changes under our eyes
             await anyio.sleep(0.05)

@@ -16,6 +16,7 @@ from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.needs import need
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +111,7 @@ async def test_a_policy_that_needs_anything_refuses_it_and_it_runs_no_command(tm
         assert refused.value.code == "guarantee_missing"
         assert "policy.needs = []" in refused.value.hint
         with pytest.raises(ServiceError) as refused:
-            await client.run(RunRequest(command="true", method="builtin"), 20)
+            await client.run(RunRequest(command="true", method="builtin"), 45)
         assert refused.value.code == "agent_needed"
         plain = await run(client, "true")
         assert plain.exit_code == 0
@@ -140,7 +141,7 @@ async def test_an_agent_on_the_host_ends_with_its_daemon_s_life_at_the_next_star
             request = AgentRequest(agent="claude", prompt=hang, volume="work", method="builtin")
             working = await client.start_agent(request, 0)
             assert working.status == "running"
-            with anyio.fail_after(30):
+            with anyio.fail_after(LONG_S):
                 while not list(proc.pids_with_argument(token)):
                     await anyio.sleep(0.05)
         await made.lose()

@@ -17,6 +17,7 @@ from hutch_mcp_tools.usage_records import Budget
 from support.daemon import daemon, model_config, output, run, scripted_model, turn
 from support.mcp_clients import codex
 from support.secret_host import Relay, secret_host
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +163,7 @@ async def test_a_run_that_is_killed_is_counted_as_a_lower_bound(tmp_path: Path) 
         session = await client.start_agent(request)
         assert session.run_id is not None
         (tmp_path / "log").touch()
-        with anyio.fail_after(30):
+        with anyio.fail_after(LONG_S):
             while len((tmp_path / "log").read_text().splitlines()) < 2:
                 await anyio.sleep(0.05)
         record = await client.stop_run(session.run_id, 0)

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from support.daemon import daemon, run
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ async def test_folders_of_volumes_leave_when_their_runs_have_ended(tmp_path: Pat
         for name in ("aa", "bb", "cc"):
             record = await run(client, "head -c 2000000 /dev/urandom > /data/a", volumes=[f"{name}:/data"])
             assert record.exit_code == 0
-        with anyio.fail_after(20):
+        with anyio.fail_after(LONG_S):
             while len(list((tmp_path / "d/cache/volumes").glob("*/*/tree"))) > 1:
                 await anyio.sleep(0.05)
         cache = (await client.doctor())["cache"]

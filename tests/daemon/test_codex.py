@@ -17,6 +17,7 @@ from support import adder
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 from support.planted import found_below
 from support.secret_host import Relay, secret_host
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +138,7 @@ async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp
             request = AgentRequest(agent="codex", prompt=hang, volume="work", model="gpt-5.5")
             working = await client.start_agent(request, 0)
             folder = (await working_file(made, "begun")).parent
-            with anyio.fail_after(30):  # it is written beside what the agent does
+            with anyio.fail_after(LONG_S):  # it is written beside what the agent does
                 while (stored := read_session(folder)) is None:
                     await anyio.sleep(0.05)
             assert stored.agent == "codex"
@@ -151,7 +152,7 @@ async def test_its_session_is_named_in_the_volume_while_its_first_turn_works(tmp
 
 async def working_file(made: Daemon, name: str) -> Path:
     """Return a file of an agent's volume as soon as it is in its working folder on this host."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         place = made.config.daemon.cache / "volumes"
         while not (found := [*place.glob(f"*/*/tree/{name}")]):
             await anyio.sleep(0.05)

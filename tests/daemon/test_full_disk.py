@@ -15,6 +15,7 @@ from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import daemon, run
 from support.small_disk import fill, small_disk
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,7 @@ async def test_a_state_folder_that_fills_while_a_run_works_loses_nothing(tmp_pat
             wanted = RunRequest.model_validate({"command": wait, "volumes": ["web:/data"]})
             working = await client.run(wanted, 0)
             folder = running.config.daemon.cache / "volumes/default/web/tree"
-            with anyio.fail_after(30):
+            with anyio.fail_after(LONG_S):
                 while (await client.get_run(working.run_id)).status != "running":
                     await anyio.sleep(0.02)
             filler = fill(disk)

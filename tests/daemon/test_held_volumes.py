@@ -11,6 +11,7 @@ from hutch.volumes import DirectoryStore, VolumeName, Volumes
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, run
+from support.streams import LONG_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -21,7 +22,7 @@ async def start(client: Client, command: str, **values: object) -> RunRecord:
 
 
 async def at_work(client: Client, record: RunRecord) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while (record := await client.get_run(record.run_id)).status == "starting":
             await anyio.sleep(0.02)
     assert record.status == "running"

@@ -61,7 +61,7 @@ async def test_what_the_owner_has_not_named_or_a_method_cannot_give_is_refused(h
 async def refused(client: Client, **asked: object) -> str:
     """The code of a refusal, at once or as the reason of a run that failed."""
     try:
-        record = await client.run(RunRequest.model_validate({"command": READ, **asked}), 20)
+        record = await client.run(RunRequest.model_validate({"command": READ, **asked}), 45)
     except ServiceError as error:
         return error.code
     assert record.status == "failed"

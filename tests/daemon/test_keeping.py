@@ -28,6 +28,7 @@ from support.attempts import attempted, begin
 from support.bounds import chance, limit_s, times
 from support.daemon import Daemon, daemon, output, run
 from support.daemon_stores import s3_config
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 GROUP = "g-abc"
@@ -124,7 +125,7 @@ async def test_a_keeping_that_a_killed_daemon_left_is_brought_to_its_end(tmp_pat
 
 
 async def until_kept(client: Client, session: str) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while (await client.get_session(session)).volume != "web:/data":
             await anyio.sleep(0.05)
 

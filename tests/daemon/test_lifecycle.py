@@ -19,6 +19,7 @@ from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import BASE, Daemon, daemon, output, run
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -162,14 +163,14 @@ async def test_hostile_bodies_are_refused_and_the_daemon_lives(tmp_path: Path) -
 async def until_said(made: Daemon, run_id: str, word: str) -> None:
     """Return when a run's log on disk holds `word`."""
     path = made.config.daemon.state / "runs" / run_id / "stdout"
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while not path.exists() or word not in path.read_text():
             await anyio.sleep(0.02)
 
 
 async def gone(cmdline: str) -> None:
     """Return when no process has this command line."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(LONG_S):
         while any(_cmdline(p) == cmdline for p in Path("/proc").glob("[0-9]*/cmdline")):
             await anyio.sleep(0.02)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import anyio
 
 from hutch.runs.path.log import RunLog, read_log
+from support.streams import LONG_S
 
 
 def whole(path: Path) -> bytes:
@@ -71,7 +72,7 @@ async def test_who_waits_for_growth_is_woken_by_it_and_by_the_end(tmp_path: Path
     acts: list[Callable[[], None]] = [lambda: log.write("stderr", b"x"), log.close]
     for act in acts:
         async with anyio.create_task_group() as group:
-            with anyio.fail_after(5):
+            with anyio.fail_after(LONG_S):
                 group.start_soon(log.grown)
                 await anyio.wait_all_tasks_blocked()
                 act()

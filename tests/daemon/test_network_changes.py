@@ -13,6 +13,7 @@ from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import daemon, output, run
 from support.loopback import listening
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ exit 4
 
 
 async def until(client: Client, run_id: str, text: str) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while text not in (await output(client, await client.get_run(run_id)))[0]:
             await anyio.sleep(0.05)
 

@@ -11,6 +11,7 @@ from hutch.client import Client
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.real("bubblewrap")
 
@@ -223,7 +224,7 @@ async def test_a_command_in_a_kept_sandbox_is_its_last_work(client: Client) -> N
     ids = [second.session_id, first.session_id]
     assert [one.session_id for one in (await client.list_sessions(limit=2)).sessions] == ids
     await run(client, "id", session_id=first.session_id)
-    with anyio.fail_after(10):
+    with anyio.fail_after(LONG_S):
         while [one.session_id for one in (await client.list_sessions(limit=2)).sessions] == ids:
             await anyio.sleep(0.02)
     for session_id in ids:

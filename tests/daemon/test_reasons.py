@@ -16,6 +16,7 @@ from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import DiffRequest
 from support.daemon import Daemon, daemon, output, run
 from support.processes import free_port
+from support.streams import LONG_S
 
 _MODEL = """
 [agents.claude]
@@ -77,7 +78,7 @@ async def test_an_agent_s_turn_says_that_its_model_was_not_reached(
 ) -> None:
     _, port = served
     session = await client.start_agent(AgentRequest(agent="claude", prompt="x", volume="work"), 0)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while not (record := await client.get_run(session.run_id or "")).refused:
             assert not record.is_ended
             await anyio.sleep(0.1)

@@ -14,6 +14,7 @@ from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest, WriteVolumeRequest
 from support.daemon import Daemon, daemon, output, run
+from support.streams import LONG_S
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ async def client(served: Daemon) -> AsyncGenerator[Client]:
 
 async def refused(client: Client, code: str, **values: object) -> ServiceError:
     with pytest.raises(ServiceError) as error:
-        await client.run(RunRequest.model_validate({"command": "true", **values}), 20)
+        await client.run(RunRequest.model_validate({"command": "true", **values}), 45)
     assert error.value.code == code
     return error.value
 
@@ -109,7 +110,7 @@ async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Client) ->
     record = await client.run(RunRequest(command="read x; echo done", timeout_s=30), 0)
     assert record.status in ("starting", "running", "exited")
     while not record.is_ended:
-        record = await client.get_run(record.run_id, 20)
+        record = await client.get_run(record.run_id, 45)
     assert record.exit_code == 0
 
 
@@ -158,7 +159,7 @@ async def test_a_kept_sandbox_ends_when_nobody_uses_it(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d", more) as made, made.client() as client:
         first = await run(client, "echo 1 > x", session_id="new", volumes=["idle"])
         assert first.session_id is not None
-        with anyio.fail_after(20):
+        with anyio.fail_after(LONG_S):
             while (session := await client.get_session(first.session_id)).status == "running":
                 await anyio.sleep(0.05)
         assert (session.status, session.error) == ("ended", "no command for 1 s")

@@ -13,6 +13,7 @@ from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.away import away
 from support.daemon import daemon, run
+from support.streams import LONG_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 _WORK = "echo begun; sleep 1; echo kept > /data/late"
@@ -37,7 +38,7 @@ async def begun(client: Client, **values: object) -> RunRecord:
     await run(client, "echo base > /data/base", volumes=["web:/data"])
     wanted = RunRequest.model_validate({"command": _WORK, "volumes": ["web:/data"], **values})
     record = await client.run(wanted, 0)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while not (await client.get_run(record.run_id)).stdout_bytes:
             await anyio.sleep(0.01)
     return record

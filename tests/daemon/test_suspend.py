@@ -77,7 +77,7 @@ async def test_a_kept_sandbox_is_suspended_with_all_that_runs_in_it(client: Clie
     assert (await client.suspend_session(session_id)).status == "suspended"
     await stands_still(client, run.run_id)
     with pytest.raises(ServiceError) as waiting:
-        await client.run(RunRequest(command="id", session_id=session_id), 20)
+        await client.run(RunRequest(command="id", session_id=session_id), 45)
     assert waiting.value.code == "session_suspended"
     assert (await client.suspend_session(session_id, suspended=False)).status == "running"
     await grows(client, run.run_id)

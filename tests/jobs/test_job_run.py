@@ -9,6 +9,7 @@ import pytest
 
 from support.daemon import daemon, model_config, scripted_model
 from support.jobs import Host, of, written
+from support.streams import LONG_S
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ async def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     job = host.start(command("echo kept > f; while :; do echo more; sleep 0.05; done"), fifo)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while b'"output"' not in await _read(reading):
             pass
     os.close(reading)

@@ -10,6 +10,7 @@ from anyio.abc import SocketStream
 
 from hutch.errors import HutchError
 from hutch.jobs.peer import GONE, Peer
+from support.streams import LONG_S
 
 
 async def double(number: int) -> int:
@@ -41,7 +42,7 @@ async def test_what_is_asked_in_other_words_is_an_error_of_the_one_question() ->
 
 async def test_a_line_over_the_bound_ends_the_connection_alone() -> None:
     async with two() as (asking, theirs):
-        with anyio.fail_after(20):
+        with anyio.fail_after(LONG_S):
             with pytest.raises(HutchError) as refused:
                 await asking.ask("double", number="x" * (2 << 20))
             assert refused.value.code == GONE

@@ -108,5 +108,5 @@ async def test_one_that_uses_it_up_ends_and_the_next_is_refused(tmp_path: Path) 
             assert record.reason.startswith("budget 'bytes' (per principal) is spent: ")
             assert taken.count <= 200_000 + CHUNK
             with pytest.raises(ServiceError) as refused:
-                await client.run(RunRequest.model_validate(pouring(taken, 10)), 20)
+                await client.run(RunRequest.model_validate(pouring(taken, 10)), 45)
             assert refused.value.code == "budget_spent"

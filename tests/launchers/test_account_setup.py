@@ -18,6 +18,7 @@ from hutch_launchers.methods.account.accounts import find_accounts
 from hutch_launchers.methods.account.launcher import AccountLauncher
 from support.launcher_accounts import Accounts, accounts, need_account
 from support.launcher_methods import read_line, sh, spec
+from support.streams import LONG_S
 
 _TESTS = "hutchtest"  # how the accounts of all tests begin
 
@@ -121,7 +122,7 @@ anyio.run(AccountLauncher(prefix=sys.argv[1], accounts=64, online=0, journals=Pa
 async def test_a_set_up_that_was_killed_is_finished_by_the_next_one(own: AccountLauncher) -> None:
     words = [sys.executable, "-c", _SET_UP, own.prefix, str(own.journals)]
     with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as process:
-        with anyio.fail_after(30):
+        with anyio.fail_after(LONG_S):
             while not find_accounts(own.prefix):
                 await anyio.sleep(0.001)
         process.send_signal(signal.SIGKILL)

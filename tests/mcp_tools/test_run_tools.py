@@ -1,6 +1,7 @@
 """`run_in_sandbox`, `get_run`, `stop_run` through a client, over real child processes."""
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from mcp import Client
 from hutch_mcp_tools.run_records import RunRequest
 from support.mcp_answers import error_of, run_answer, take_apart, text_of
 from support.mcp_service import FakeService
+from support.streams import until
 
 LINES = "".join(f"line {n}\n" for n in range(20_000)).encode()
 
@@ -70,19 +72,26 @@ async def test_a_session_keeps_its_id(client: Client) -> None:
 
 
 async def test_a_limit_that_hit_is_named(client: Client) -> None:
-    answer = await run_answer(client, command="sleep 9", timeout_s=0.1)
+    answer = await run_answer(client, command="sleep 90", timeout_s=0.1)
     assert answer.facts["status"] == "timed_out"
     assert answer.facts["signal"] == "9"
     assert answer.facts["reason"] == '"the time limit of 0.1 s"'
 
 
-async def test_a_run_that_takes_longer_is_polled_to_its_end(client: Client) -> None:
-    answer = await run_answer(client, command="echo begun; sleep 0.4; echo done", wait_s=0.2)
+async def test_a_run_that_takes_longer_is_polled_to_its_end(
+    client: Client, service: FakeService, tmp_path: Path
+) -> None:
+    command = f"echo begun; until [ -e {tmp_path}/on ]; do sleep 0.02; done; echo done"
+    started = await run_answer(client, command=command, wait_s=0)
+    assert 'get_run(run_id="r-0001", wait_s=45)' in started.closing[0]
+    await until(lambda: bool(service.runs["r-0001"].logs["stdout"]))
+    answer = await run_answer(client, "get_run", run_id="r-0001", wait_s=0.1)
     assert (answer.facts["status"], answer.facts["exit_code"]) == ("running", "none")
     assert answer.sections == {"stdout": ["begun"]}
     assert 'get_run(run_id="r-0001", wait_s=45)' in answer.closing[0]
     assert 'get_run(run_id="r-0001", stream="stdout", cursor=6)' in answer.closing[0]
-    polled = await run_answer(client, "get_run", run_id="r-0001", wait_s=5, stream="stdout", cursor=6)
+    (tmp_path / "on").touch()
+    polled = await run_answer(client, "get_run", run_id="r-0001", wait_s=45, stream="stdout", cursor=6)
     assert polled.facts["status"] == "exited"
     assert polled.sections == {"stdout": ["done"]}
 

@@ -20,6 +20,7 @@ from hutch.runs.rooms import Rooms, new_id
 from hutch.runs.runs import Runs, first_record
 from hutch_mcp_tools.run_records import RunRequest
 from support.daemon import BASE, give_probes
+from support.streams import LONG_S
 
 
 def plan_of(rooms: Rooms, children: int) -> Plan:
@@ -77,7 +78,7 @@ async def test_a_token_is_one_runs_and_dies_with_it(tmp_path: Path) -> None:
                 assert one.door_token not in repr(vars(clients)) + repr(one)
             assert clients.caller_of(other.door_token) is None
             one.stop.ask("stopped on request", 0)
-            with anyio.fail_after(30):
+            with anyio.fail_after(LONG_S):
                 while clients.caller_of(one.door_token) is not None:
                     await anyio.sleep(0.01)
         assert clients.services == {}

@@ -14,6 +14,7 @@ from anyio import to_process
 import hutch
 from hutch.agents import Ending, Outcome, Usage
 from hutch.runs.turns.judging import judged
+from support.streams import LONG_S
 
 DONE = Outcome(Ending.DONE, '{"sum": 3}', "id", "m", Usage())
 
@@ -33,7 +34,7 @@ async def test_what_conforms_is_the_result_and_nothing_where_none_was_asked_for(
 
 async def test_a_schema_that_takes_for_ever_is_given_up() -> None:
     bomb = Outcome(Ending.DONE, f'"{"a" * 60}!"', "id", "m", Usage())
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         outcome = await judged(bomb, {"pattern": "^(a+)+$"}, within_s=3)
     assert (outcome.ending, "in time" in outcome.error) == (Ending.RESULT_INVALID, True)
 

@@ -24,6 +24,7 @@ from hutch.state.store import open_state
 from hutch.supervisor import Stop
 from hutch_mcp_tools.run_records import RunRequest
 from support.budget_house import PRICES
+from support.streams import LONG_S
 
 DOLLAR = Most(Decimal(1), 100, is_named=True)
 
@@ -63,7 +64,7 @@ async def following(state: State, folder: Path) -> AsyncIterator[Account]:
 
 
 async def until_held(account: Account, count: int) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while len(account.in_flight) != count:
             await anyio.sleep(0.01)
 

@@ -12,6 +12,7 @@ from hutch.supervisor import Ended, Standstill, Stop, Stream, supervise
 from hutch_launchers.launcher import LauncherError
 from hutch_launchers.local_process import Child, LocalProcess, open_pipes
 from hutch_launchers.spec import ExitStatus, Guarantee
+from support.streams import LONG_S
 
 
 class Sandbox(LocalProcess):
@@ -129,8 +130,8 @@ async def test_a_command_that_ignores_the_request_is_killed_after_the_grace() ->
 
 
 async def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run() -> None:
-    with anyio.fail_after(5):
-        ended, output = await run("sleep 30 & echo $!; exit 0")
+    with anyio.fail_after(LONG_S):
+        ended, output = await run("sleep 300 & echo $!; exit 0")
     assert ended.exit == ExitStatus(0, None)
     await anyio.run_process(["kill", output.taken["stdout"].decode().strip()])
 

@@ -232,8 +232,9 @@ class FakeService(FakeVolumes, FakeAccess, FakeChanges, FakeNetwork, FakeGroups)
     async def get_session(
         self, session_id: str, wait_s: float = 0, events: Events | None = None
     ) -> SessionRecord:
-        if self._session(session_id).status == "running":
-            await anyio.sleep(wait_s)
+        with anyio.move_on_after(wait_s):
+            while self._session(session_id).status == "running":
+                await anyio.sleep(0.01)
         return self._session(session_id)
 
     async def list_sessions(

@@ -10,6 +10,7 @@ import pytest
 
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import output
+from support.streams import LONG_S
 from support.workspace_house import House
 
 _SECRET = "not yours"
@@ -95,7 +96,7 @@ async def test_what_became_a_link_since_is_not_written_through(here: House, priv
     waits = "while [ -e /repository/objects/wait ]; do sleep 0.1; done; echo 2 > /workspace/f"
     here.write(".git/objects/wait")
     record = await here.client.run(here.request(waits, "worktree"), 0)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while (await here.client.get_run(record.run_id)).status != "running":
             await anyio.sleep(0.02)
     before = picture(private)
@@ -103,7 +104,7 @@ async def test_what_became_a_link_since_is_not_written_through(here: House, priv
     link(here, name, private / f".git/{name}")
     (here.folder / ".git/objects/wait").unlink()
     with pytest.raises(ServiceError) as refused:
-        await here.client.get_run(record.run_id, 30)
+        await here.client.get_run(record.run_id, 45)
     assert refused.value.code == "git_failed"
     assert picture(private) == before
 

@@ -11,6 +11,7 @@ import pytest
 
 from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
+from support.streams import LONG_S
 from support.workspace_house import House, house
 
 PLANT = """
@@ -146,7 +147,7 @@ git status --short; echo x > x; git add x; git commit -qm linked
 ! {{ echo bad >> {common}/config; }} 2>/dev/null
 ! {{ echo bad > .git; }} 2>/dev/null
 ! ls {here.folder}/README 2>/dev/null"""
-        record = await here.client.run(RunRequest(command="true"), 20)
+        record = await here.client.run(RunRequest(command="true"), 45)
         assert record.exit_code == 0
         from support.daemon import output, run
         from support.workspace_house import GIT
@@ -224,13 +225,13 @@ async def test_two_runs_in_one_workspace_protect_each_other(here: House) -> None
     first = await here.client.run(
         RunRequest(command="while [ ! -e go ]; do sleep 0.02; done; mkdir .claude/x && echo DONE; true",
                    workspace=f"{here.folder}:rw", cwd="/workspace"), 0)  # fmt: skip
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while (await here.client.get_run(first.run_id)).status != "running":
             await anyio.sleep(0.02)
         assert await here.out("echo second") == "second\n"
         assert (here.folder / ".claude").is_dir()  # the first run's still
         await here.out("touch /workspace/go")
-        ended = await here.client.get_run(first.run_id, 20)
+        ended = await here.client.get_run(first.run_id, 45)
     assert ended.exit_code == 0
     (here.folder / "go").unlink()
     assert here.listing() == before
@@ -242,7 +243,7 @@ async def test_after_kill_9_the_next_daemon_cleans_up(here: House) -> None:
     (here.folder / ".vscode").mkdir()  # an empty folder of the user's own
     before = here.listing()
     run = await here.client.run(here.request("sleep 60"), 0)
-    with anyio.fail_after(30):
+    with anyio.fail_after(LONG_S):
         while (await here.client.get_run(run.run_id)).status != "running":
             await anyio.sleep(0.02)
     assert (here.folder / ".claude").is_dir()
@@ -260,5 +261,5 @@ async def test_a_workspace_that_holds_the_daemons_state_is_refused(served: House
         for folder in (other.daemon.folder.parent, other.state / "runs"):
             with pytest.raises(ServiceError) as refused:
                 async with other.daemon.client() as client:
-                    await client.run(RunRequest(command="true", workspace=str(folder)), 20)
+                    await client.run(RunRequest(command="true", workspace=str(folder)), 45)
             assert refused.value.code == "workspace_denied"

@@ -4,12 +4,13 @@ import anyio
 import pytest
 
 from hutch_mcp_tools.run_records import RunRecord, RunRequest
+from support.streams import LONG_S
 from support.workspace_house import House
 
 
 async def running(here: House, request: RunRequest) -> RunRecord:
     record = await here.client.run(request, 0)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while record.status != "running":
             record = await here.client.get_run(record.run_id)
             await anyio.sleep(0.02)
@@ -28,16 +29,16 @@ async def test_a_run_ends_when_the_host_replaces_a_protected_file(here: House, *
         session_id="new" if kept else None,
     )
     record = await running(here, request)
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         while not (here.folder / "tried").exists():
             await anyio.sleep(0.01)
     here.write("fresh").rename(here.folder / ".mcp.json")  # as an editor saves
-    ended = await here.client.get_run(record.run_id, 20)
+    ended = await here.client.get_run(record.run_id, 45)
     assert ended.status == "cancelled", ended
     assert ".mcp.json was replaced on the host" in ended.reason
     assert ended.workspace["would_run_on_host"] == [".mcp.json"]
     assert (here.folder / ".mcp.json").read_text() == ""
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG_S):
         # The last placeholders go with the kept sandbox
         while any((here.folder / name).exists() for name in (".claude", ".zshrc")):
             await anyio.sleep(0.02)
@@ -49,7 +50,7 @@ async def test_a_run_ends_when_the_host_takes_away_a_placeholder(here: House) ->
     request = RunRequest(command=waits, workspace=f"{here.folder}:rw", cwd="/workspace")
     record = await running(here, request)
     (here.folder / ".claude").rmdir()
-    ended = await here.client.get_run(record.run_id, 20)
+    ended = await here.client.get_run(record.run_id, 45)
     assert ended.status == "cancelled", ended
     assert not (here.folder / ".claude").exists()
 

@@ -18,6 +18,7 @@ from hutch.workspaces.review.steps import steps_for
 from hutch_mcp_tools.change_records import AppliedRecord, ApplyRequest, ChangesRequest
 from hutch_mcp_tools.service import ServiceError
 from support.contract_column import ROOT_USER
+from support.streams import LONG_S
 from support.workspace_house import House, house
 
 _CONFIG = """denied = ["/tmp/*/src/app/secrets", "/tmp/*/src/other"]
@@ -146,7 +147,7 @@ async def test_a_suspended_run_leaves_nothing_in_the_workspace_when_it_or_the_da
     before = here.listing()
     for end in ("stop", "kill"):
         record = await here.client.run(here.request("echo x > /workspace/.git/x; sleep 60", "rw"), 0)
-        with anyio.fail_after(30):
+        with anyio.fail_after(LONG_S):
             while not (here.folder / ".git/x").exists():
                 await anyio.sleep(0.02)
         (here.folder / ".git/x").unlink()
@@ -156,7 +157,7 @@ async def test_a_suspended_run_leaves_nothing_in_the_workspace_when_it_or_the_da
             pytest.skip(error.message)
         if end == "stop":
             await here.client.stop_run(record.run_id)
-            assert (await here.client.get_run(record.run_id, 20)).status == "cancelled"
+            assert (await here.client.get_run(record.run_id, 45)).status == "cancelled"
         else:
             await here.daemon.restart(signal.SIGKILL)
             assert (await here.client.get_run(record.run_id)).is_ended
