@@ -11,6 +11,7 @@ from hutch_mcp_tools.group_records import (
     GroupRecord,
     KeptRecord,
 )
+from hutch_mcp_tools.usage_records import Budget
 
 
 class GroupClient(Caller):
@@ -27,6 +28,11 @@ class GroupClient(Caller):
 
     async def stop_group(self, group: str) -> GroupRecord:
         return await self._call("stop_group", GroupRecord, group=group)
+
+    async def suspend_group(
+        self, group: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> GroupRecord:
+        return await self._call("suspend_group", GroupRecord, group=group, suspended=suspended, budget=budget)
 
     async def compare_attempts(self, ids: list[str], files: int = 200) -> list[AttemptRecord]:
         return await self._call("compare_attempts", list[AttemptRecord], ids=ids, files=files)

@@ -121,6 +121,11 @@ class SandboxService(Protocol):
         """Newest first, without their attempts."""
 
     async def stop_group(self, group: str) -> GroupRecord: ...
+    async def suspend_group(
+        self, group: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> GroupRecord:
+        """Hold all turns that are at work still, or let them go on; `budget`: more for all together."""
+
     async def compare_attempts(self, ids: list[str], files: int = 200) -> list[AttemptRecord]:
         """What each attempt of groups, or session, has changed: of each the first `files`, with lines."""
 

@@ -6,13 +6,16 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from hutch.client import Client
+from hutch_launchers.hierarchy import find_hierarchy
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.change_records import ApplyRequest
 from hutch_mcp_tools.group_records import AttemptRecord, AttemptsDiffRequest, Forks, GroupRecord
 from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.usage_records import Budget
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.daemon import Daemon, daemon, model_config, run, scripted_model, turn
 
@@ -149,7 +152,7 @@ async def test_attempts_share_a_budget_that_ends_them_all(tmp_path: Path) -> Non
         assert group.budget == "$0.0311 of $0.03"  # six answers: less than one of them over
         records = [await client.get_run(each.run_id or "") for each in group.attempts]
         for record in records:
-            told = "the budget of its group is spent: $0.0311 of $0.03"
+            told = f"the budget of group {group.group_id} is spent: $0.0311 of $0.03"
             assert (record.status, record.reason) == ("budget", told)
             assert record.budgets[-1]["per"] == "group"
         asked = sum(used.requests for record in records for used in record.metered)
@@ -157,6 +160,33 @@ async def test_attempts_share_a_budget_that_ends_them_all(tmp_path: Path) -> Non
         with pytest.raises(ServiceError) as refused:
             await client.send_to_agent(session(group.attempts[0]), "Go on.", 20)
         assert refused.value.code == "budget_spent"
+
+
+@pytest.mark.skipif(find_hierarchy() is None, reason="no control groups, and so no freezer")
+async def test_attempts_are_paused_at_their_groups_budget_and_go_on_with_more(tmp_path: Path) -> None:
+    step: dict[str, object] = {"shell": "true", "usage": COST}
+    async with house(tmp_path) as (_, client):
+        request = AgentRequest(
+            agent="claude",
+            prompt=script(*[step] * 3, {"text": "done", "usage": COST}),
+            model="claude-opus-5-5",
+            pause_at_budget=True,
+        )
+        group = await client.start_forks(request, Forks(count=2, budget_usd=0.015))
+        # Three answers: whoever has had all of them is not through
+        with anyio.fail_after(120):
+            while {each.status for each in group.attempts} != {"suspended"}:
+                group = await client.get_group(group.group_id, 0.2)
+        with pytest.raises(ServiceError) as refused:
+            await client.suspend_group(group.group_id, suspended=False, budget=Budget(budget_tokens=5))
+        assert refused.value.code == "budget_fixed"
+        more = Budget(budget_usd=1)
+        group = await client.suspend_group(group.group_id, suspended=False, budget=more)
+        assert group.budget.endswith(" of $1.02")  # on top of what was paid
+        while group.is_at_work:
+            group = await client.get_group(group.group_id, 45)
+        assert [each.outcome for each in group.attempts] == ["exited", "exited"]
+        assert group.budget == "$0.0415 of $1.02"
 
 
 async def test_attempts_at_work_are_shown_stopped_and_never_removed(tmp_path: Path) -> None:

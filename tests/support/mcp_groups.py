@@ -14,6 +14,7 @@ from hutch_mcp_tools.group_records import (
     KeptRecord,
 )
 from hutch_mcp_tools.service import ServiceError
+from hutch_mcp_tools.usage_records import Budget
 from hutch_mcp_tools.volume_records import VolumeChange
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -74,6 +75,11 @@ class FakeGroups:
         return list(self.groups.values())[:limit]
 
     async def stop_group(self, group: str) -> GroupRecord:
+        return await self.get_group(group)
+
+    async def suspend_group(
+        self, group: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> GroupRecord:
         return await self.get_group(group)
 
     async def compare_attempts(self, ids: list[str], files: int = 200) -> list[AttemptRecord]:

@@ -15,7 +15,7 @@ less than one answer, and can be spent to its end by who asks for more. Else it 
 
 from hutch.budgets.accounts import Accounts
 from hutch.budgets.lent import Lent, bytes_left, share_of
-from hutch.budgets.limits import ASKED, Limit, Most, Spent, limits_of, of_group
+from hutch.budgets.limits import ASKED, GROUP, Limit, Most, Spent, limits_of, of_group
 from hutch.budgets.metering import Meter
 from hutch.budgets.prices import prices_of
 from hutch.budgets.purse import Purse, open_purse
@@ -23,6 +23,7 @@ from hutch.budgets.records import Others, Refused, Told, Whose
 
 __all__ = [
     "ASKED",
+    "GROUP",
     "Accounts",
     "Lent",
     "Limit",

@@ -138,7 +138,7 @@ class Limit:
         if self.name == ASKED:
             return "the budget of this run"
         if self.per == "group":
-            return "the budget of its group"
+            return f"the budget of group {self.of}"
         return f"budget {self.name!r} (per {self.per})"
 
 

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import anyio
@@ -56,7 +56,7 @@ class Purse:
                 raise HutchError(
                     "budget_spent",
                     f"{limit.whose} is spent: {spent}",
-                    "go on with one of its attempts: hutch keep"
+                    f"give it more: hutch resume {limit.of} --budget-usd X"
                     if limit.per == "group"
                     else f"ask the daemon's owner for more{later}",
                 )
@@ -116,10 +116,19 @@ class Purse:
             raise HutchError(
                 "budget_fixed",
                 f"run {self.whose.run_id} has no budget of its own that could be given more",
-                "those of the configuration are the daemon's owner's to change",
+                "its group's: hutch resume GROUP; those of the configuration are the owner's to change",
             )
         self.limits = tuple(
             limit.more(spent, more) if limit.name == ASKED else limit for limit in self.limits
+        )
+
+    def bound_group(self, bound: Limit) -> None:
+        """Put another bound on what a group may spend together, where this run is of it."""
+        self.limits = tuple(
+            replace(limit, usd=bound.usd, tokens=bound.tokens)
+            if (limit.per, limit.of) == (bound.per, bound.of)
+            else limit
+            for limit in self.limits
         )
 
     def settle(self, ticket: Ticket, host: str, used: Used | None, least: Used | None = None) -> None:

@@ -18,6 +18,7 @@ from hutch.exit_codes import FAILED
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.group_records import MOST_FORKS, AttemptRecord, Forks, GroupRecord
 from hutch_mcp_tools.service import SandboxService
+from hutch_mcp_tools.usage_records import Budget
 
 _REFRESH_S = 1.0
 _HEADS = ("#", "SESSION", "STATE", "TOOK", "TOKENS", "COST", "CHANGED", "MODEL", "NOW")
@@ -86,11 +87,31 @@ def attempt(
 
 def stop_group(invocation: Invocation, group_id: str, *, as_json: bool) -> None:
     """End every turn of a group."""
-    group = invocation.call(lambda service: service.stop_group(group_id))
+    _tell_states(invocation.call(lambda service: service.stop_group(group_id)), as_json=as_json)
+
+
+def hold_group(
+    invocation: Invocation, group_id: str, *, suspended: bool, as_json: bool, budget: Budget | None
+) -> None:
+    """Hold every turn of a group still, or let all go on, with more of their budget."""
+
+    async def work(service: SandboxService) -> GroupRecord:
+        return await service.suspend_group(group_id, suspended=suspended, budget=budget)
+
+    group = invocation.call(work)
+    _tell_states(group, as_json=as_json)
+    ended = [each.session_id for each in group.attempts if each.outcome.startswith("budget")]
+    if budget and budget != Budget() and ended and not as_json:
+        note(f"those that ended go on with a prompt: hutch agent --session {ended[0]} {group.agent} '…'")
+
+
+def _tell_states(group: GroupRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(group)
-    else:
-        note(f"{group.group_id}: " + ", ".join(each.status for each in group.attempts))
+        return
+    note(f"{group.group_id}: " + ", ".join(each.status for each in group.attempts))
+    for line in budget_lines(group):
+        note(line)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from hutch.cli import kinds
+from hutch.cli.forks import hold_group
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import (
     age,
@@ -81,7 +82,7 @@ def show(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def suspend(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
-    """Hold a run or a session still: it uses no processor, and its time does not run."""
+    """Hold a run, a session or a group of attempts still: it uses no processor, and its time does not run."""
     _hold(invocation, id_, suspended=True, as_json=as_json)
 
 
@@ -91,13 +92,17 @@ def suspend(invocation: Invocation, /, *, id_: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def resume(invocation: Invocation, /, *, id_: str, as_json: bool, **budget: Any) -> None:
-    """Let a suspended run or session go on, with more of the budget that it was given."""
+    """Let a suspended run, session or group go on, with more of the budget that it was given."""
     _hold(invocation, id_, suspended=False, as_json=as_json, budget=asked(Budget, **budget))
 
 
 def _hold(
     invocation: Invocation, id_: str, *, suspended: bool, as_json: bool, budget: Budget | None = None
 ) -> None:
+    if id_.startswith("g-"):
+        hold_group(invocation, id_, suspended=suspended, as_json=as_json, budget=budget)
+        return
+
     async def work(service: SandboxService) -> Record:
         found = await find(service, id_)
         if isinstance(found, RunRecord):

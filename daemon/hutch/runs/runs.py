@@ -109,6 +109,10 @@ class Runs:
         known = [run for run in views if principal in (OWNER, run.principal)]
         return sorted(known, key=lambda run: -run.created_at)
 
+    def all_live(self) -> list[LiveRun]:
+        """Return what has not ended, those in the queue too."""
+        return list(self._live.values())
+
     def live(self, run_id: str) -> LiveRun | None:
         return self._live.get(run_id)
 

@@ -44,8 +44,17 @@ class GroupRows(Database):
     """The part of the state that knows groups."""
 
     async def put_group(self, group: Group) -> None:
-        """Insert it; a group does not change."""
+        """Insert it; but for its budget, a group does not change."""
         await self._execute(_PUT_GROUP, *astuple(group))
+
+    async def bound_group(self, group: Group) -> None:
+        """Store the budget of a group that is there."""
+        await self._execute(
+            "UPDATE groups SET budget_usd = ?, budget_tokens = ? WHERE id = ?",
+            group.budget_usd,
+            group.budget_tokens,
+            group.id,
+        )
 
     async def put_attempt(self, attempt: Attempt) -> None:
         """Insert or replace the whole row."""

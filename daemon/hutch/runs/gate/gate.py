@@ -72,6 +72,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "get_group": (Own(),),
     "list_groups": (Own(),),
     "stop_group": (Own(),),
+    "suspend_group": (Own(),),
     "compare_attempts": (Own(),),
     "diff_attempts": (Own(),),
     "keep_attempt": (Own(), Needs(Level.WRITE, "to")),

@@ -4,11 +4,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 import anyio
 
 from hutch.access import Level
+from hutch.budgets import GROUP, Limit, of_group
+from hutch.budgets.accounts import Key
 from hutch.config import OWNER
 from hutch.errors import HutchError, unwrapped
 from hutch.mounts import WORKSPACE, VolumeMount, read_mount, refuse_ungranted
@@ -21,6 +24,7 @@ from hutch.state import Attempt, Group
 from hutch.workspaces import Mode, read_workspace
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.group_records import Forks
+from hutch_mcp_tools.usage_records import Budget
 
 _UNDO_S = 30.0
 _SHORT = 6  # characters of a group's id in its volumes' names
@@ -31,6 +35,7 @@ class Groups:
 
     def __init__(self, runs: Runs, agents: AgentSessions) -> None:
         self._agents = agents
+        self._runs = runs
         self._rooms = runs.rooms
 
     async def start(self, request: AgentRequest, forks: Forks, principal: str) -> Group:
@@ -71,6 +76,36 @@ class Groups:
             for attempt in await self._rooms.state.attempts(group.id):
                 if attempt.session_id and not attempt.kept_as:
                     tasks.start_soon(stop, attempt.session_id)
+
+    async def suspend(self, group: Group, *, suspended: bool) -> None:
+        """Hold every turn still that is at work, or let those go on that are."""
+        for attempt in await self._rooms.state.attempts(group.id):
+            live = self._agents.turns.of(attempt.session_id or "")
+            if live and live.started.is_set() and live.is_suspended != suspended:
+                await self._runs.suspend(live.record, suspended=suspended)
+
+    async def give(self, group: Group, budget: Budget) -> Group:
+        """Let all attempts together spend so much more than they have. Raises HutchError `budget_fixed`."""
+        had = of_group(group.id, group.budget_usd, group.budget_tokens)
+        usd = None if budget.budget_usd is None else Decimal(str(budget.budget_usd))
+        more = Limit(GROUP, "group", usd, budget.budget_tokens, budget.budget_requests)
+        if any(new is not None and old is None for new, old in zip(_bounds(more), _bounds(had), strict=True)):
+            raise HutchError(
+                "budget_fixed",
+                f"group {group.id} was not given such a budget, so it cannot be given more of it",
+                "agent --forks takes --group-budget-usd and --group-budget-tokens; an attempt's own: "
+                "hutch resume SESSION",
+            )
+        account = await self._rooms.accounts.account(Key("group", group.id))
+        bound = had.more(account.spent, more)
+        group = replace(
+            group, budget_usd=None if bound.usd is None else float(bound.usd), budget_tokens=bound.tokens
+        )
+        await self._rooms.state.bound_group(group)
+        for live in self._runs.all_live():
+            if live.purse is not None:
+                live.purse.bound_group(bound)
+        return group
 
     async def wait(self, group: Group, wait_s: float) -> None:
         """Return when no turn of it is at work, or after `wait_s` seconds."""
@@ -182,6 +217,10 @@ class Groups:
             with suppress(HutchError):  # it was not made yet; or it stays, and is no more than a name
                 await self._rooms.volumes.remove(self._rooms.volume(name), holder=attempts[0].group_id)
         await state.forget_group(attempts[0].group_id)
+
+
+def _bounds(limit: Limit) -> tuple[Decimal | int | None, ...]:
+    return limit.usd, limit.tokens, limit.requests
 
 
 def _refuse_unforkable(request: AgentRequest, forks: Forks) -> None:

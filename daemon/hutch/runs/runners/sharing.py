@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose, bytes_left, share_of
+from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose, bytes_left, of_group, share_of
 from hutch.budgets.accounts import Key
 from hutch.budgets.records import Ticket
 from hutch.errors import HutchError
@@ -52,6 +52,9 @@ class Shared:
         self._known = {(row.day, row.host, row.model): row for row in rows}
         for row in rows:
             self.purse.so_far += Spent(row.charged_usd, row.charged_tokens, row.requests)
+        for limit in self.purse.limits:  # which may have been given more since the run began
+            if limit.per == "group" and (group := await self.rooms.state.group(limit.of)):
+                self.purse.bound_group(of_group(group.id, group.budget_usd, group.budget_tokens))
         await self.purse.look()
         self._lent, self._passed = (
             self.folder.lent,

@@ -28,6 +28,7 @@ from hutch_mcp_tools.group_records import (
     KeptRecord,
 )
 from hutch_mcp_tools.session_records import SessionRecord
+from hutch_mcp_tools.usage_records import Budget
 from hutch_mcp_tools.volume_records import DiffRequest
 
 _MOST_LISTED = 100  # groups
@@ -70,6 +71,16 @@ class Grouping:
     async def stop_group(self, group: str) -> GroupRecord:
         found = await self._groups.find(group, self._principal)
         await self._groups.stop(found)
+        return await self._group_record(found)
+
+    @answers
+    async def suspend_group(
+        self, group: str, *, suspended: bool = True, budget: Budget | None = None
+    ) -> GroupRecord:
+        found = await self._groups.find(group, self._principal)
+        if budget is not None and budget != Budget():
+            found = await self._groups.give(found, budget)
+        await self._groups.suspend(found, suspended=suspended)
         return await self._group_record(found)
 
     @answers

@@ -240,7 +240,7 @@ class Turns:
             (mount,) = plan.volumes
             fork = replace(mount, source=turn.fork["source"], at=turn.fork["at"])
             plan = replace(plan, volumes=(fork,))
-        return await within_shared(self._rooms, plan, session)
+        return await within_shared(self._rooms, plan, session, pauses=request.pause_at_budget)
 
     async def _reached(self, turn: Turn, live: LiveRun) -> bool:
         """Wait for its time, and in the queue; False: it was stopped meanwhile."""
