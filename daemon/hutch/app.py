@@ -13,19 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from hutch import __version__
-from hutch.access import Access, AccessTokens, Principals
+from hutch.access import Access, Principals
 from hutch.agents import find_agent
 from hutch.alerts import alerting
 from hutch.budgets import Accounts, Others, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
-from hutch.config import OWNER, Config
+from hutch.config import Config
 from hutch.deadlines import Deadlines, let_keeper_go
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.commands.kept_sessions import KeptSessions
@@ -44,8 +39,8 @@ from hutch.runs.upkeep.storage import open_volumes
 from hutch.state import Journal
 from hutch.state.store import open_state
 from hutch.volumes import ProvenStore, Volumes
-from hutch.web import api, systemd
-from hutch.web.guard import Guard, caller, owner_only
+from hutch.web import systemd
+from hutch.web.application import build_app
 from hutch.web.host import bearer_token, log_to_stderr, only_one, private_folder, raise_open_files
 from hutch.web.listeners import listeners, url_of
 from hutch.web.mcp_servers import McpServers
@@ -151,51 +146,6 @@ def _parts(
         "worktrees": Worktrees(folder / "worktrees", config.policy.roots),
         "shell": next(shell for shell in _SHELLS if Path(shell).exists()),
     }
-
-
-def build_app(
-    services: Mapping[str, SandboxService],
-    rooms: Rooms,
-    clients: Clients,
-    token: str,
-    mcp: ASGIApp,
-    leave: Callable[[], None],
-) -> ASGIApp:
-    """Return everything that is served over HTTP, guarded: to each principal the service as it may use it.
-
-    `leave` begins the daemon's orderly end.
-    """
-
-    async def health(_: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok", "version": __version__})
-
-    async def doctor(request: Request) -> Response:
-        if caller(request.scope) != OWNER:
-            return owner_only()
-        return JSONResponse(await examine(rooms, fresh=request.query_params.get("fresh") == "true"))
-
-    async def shutdown(request: Request) -> Response:
-        if caller(request.scope) != OWNER:
-            return owner_only()
-        leave()
-        return JSONResponse({"status": "leaving"})
-
-    app = Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/api/shutdown", shutdown, methods=["POST"]),
-            Route("/mcp", endpoint=mcp),
-            Route("/api/doctor", doctor),
-            *api.routes(services.__getitem__),
-        ]
-    )
-    daemon = rooms.config.daemon
-    tokens = AccessTokens(rooms.config, rooms.state)
-
-    async def caller_of(text: str) -> str | None:
-        return clients.caller_of(text) or await tokens.principal_of(text)
-
-    return Guard(app, token, caller_of, hosts=daemon.allowed_hosts, origins=daemon.allowed_origins)
 
 
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server: RunnerServer | None) -> None:

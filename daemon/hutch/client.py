@@ -157,6 +157,10 @@ class Client(VolumeClient, GroupClient):
         document: dict[str, Any] = answer.json()
         return document
 
+    async def sign_in(self) -> dict[str, Any]:
+        """Return the page's `host`, and a `path` that signs a browser in, once, for `valid_s`."""
+        return await self._call("sign_in", dict[str, Any])
+
     async def shut_down(self) -> None:
         """Let the daemon end every run, commit its volumes and leave; it answers before it has."""
         await self._http.post("/api/shutdown")

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hutch.errors import HutchError
-from hutch.web.guard import Guard, caller
+from hutch.web.guard import Guard, caller, knowing_owner
 
 TOKEN = "t" * 43
 
@@ -23,8 +23,7 @@ async def principal_of(token: str) -> str | None:
 
 APP = Guard(
     Starlette(routes=[Route("/mcp", answer, methods=["GET", "POST"]), Route("/health", answer)]),
-    TOKEN,
-    principal_of,
+    knowing_owner(TOKEN, principal_of),
     hosts=["hutch.example.org"],
     origins=["https://page.example.org"],
 )

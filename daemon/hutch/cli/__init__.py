@@ -26,6 +26,7 @@ SECTIONS = {
         "show": ("hutch.cli.runs:show", "Show the record of a run or session."),
         "logs": ("hutch.cli.logs:logs", "Print what a run has written."),
         "stop": ("hutch.cli.stop:stop", "End a run or session."),
+        "ui": ("hutch.cli.ui:ui", "Open the page, which shows what is at work."),
     },
     "Files": {
         "volume": ("hutch.cli.volume:volume", "Look into volumes and their history."),

@@ -3,6 +3,7 @@
 import click
 
 from hutch.cli.invocation import Invocation
+from hutch.cli.kinds import token_in, token_option
 
 
 @click.command()
@@ -25,13 +26,11 @@ def serve(invocation: Invocation, /) -> None:
 
 
 @click.command()
-@click.option("--token-env", metavar="NAME", help="Act with the token in this environment variable.")
+@token_option
 @click.pass_obj
 def mcp(invocation: Invocation, /, *, token_env: str | None) -> None:
     """Serve the MCP tools over stdin and stdout; starts the daemon when none runs."""
-    token = invocation.env.get(token_env, "").strip() if token_env else None
-    if token_env and not token:
-        raise click.UsageError(f"the environment variable {token_env} is not set")
+    token = token_in(invocation.env, token_env)
     import anyio
 
     from hutch import app

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 WORKSPACE_MODES = ("ro", "rw", "review", "worktree")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+token_option = click.option(
+    "--token-env", metavar="NAME", help="Act with the token in this environment variable."
+)
+
+
+def token_in(env: Mapping[str, str], name: str | None) -> str | None:
+    """Return the token that `token_option` names; None: the owner's own. Raises click.UsageError."""
+    token = env.get(name, "").strip() if name else None
+    if name and not token:
+        raise click.UsageError(f"the environment variable {name} is not set")
+    return token
 
 
 def size(text: str) -> int:

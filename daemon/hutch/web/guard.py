@@ -8,6 +8,7 @@ user who may open the port knows no token either.
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
@@ -26,25 +27,47 @@ PrincipalOf = Callable[[str], Awaitable[str | None]]
 _PRINCIPAL = "hutch.principal"
 
 
+class OwnDoor(Protocol):
+    """A part of what is served that finds out by itself who calls, under a host name of its own."""
+
+    host: str
+
+    def takes(self, path: str) -> bool: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+def knowing_owner(token: str, principal_of: PrincipalOf) -> PrincipalOf:
+    """Return what says whose any token is; `token` is the owner's, of others knows `principal_of`."""
+
+    async def whose(text: str) -> str | None:
+        if hmac.compare_digest(text.encode("utf-8", "surrogatepass"), token.encode()):
+            return OWNER
+        return await principal_of(text)
+
+    return whose
+
+
 class Guard:
     """Refuses a foreign Host (421), a foreign Origin (403) and a missing or wrong token (401).
 
-    `token` is the owner's; `principal_of` says whose any other is. What is let in finds out by `caller`.
+    `whose` says whose a token is. What is let in finds out by `caller`. To the paths of `page` only the Host
+    is checked here.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        token: str,
-        principal_of: PrincipalOf,
+        whose: PrincipalOf,
         *,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
+        page: OwnDoor | None = None,
     ) -> None:
         self._app = app
-        self._token = token.encode()
-        self._principal_of = principal_of
+        self._whose = whose
+        self._page = page
         self._hosts = LOCAL_HOSTS | {SANDBOXES_HOST} | {host.lower() for host in hosts}
+        self._hosts |= {page.host} if page else set()
         self._origins = {origin.lower() for origin in origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,10 +76,14 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        answer: ASGIApp | None = self._refuse(headers)
+        if self._page and self._page.takes(scope["path"]):
+            await (self._refuse_host(headers) or self._page)(scope, receive, send)
+            return
+        answer: ASGIApp | None = self._refuse_host(headers) or self._refuse_origin(headers)
         if answer is None and scope["path"] not in _OPEN_PATHS:
             try:
-                principal = await self._principal(headers.getlist("authorization"))
+                given = bearer(headers.getlist("authorization"))
+                principal = await self._whose(given) if given else None
             except HutchError as error:
                 answer = _answer(503, error.code, error.message, error.hint)
             else:
@@ -64,9 +91,12 @@ class Guard:
                 scope = {**scope, "state": {**scope.get("state", {}), _PRINCIPAL: principal}}
         await (answer or self._app)(scope, receive, send)
 
-    def _refuse(self, headers: Headers) -> Response | None:
-        if not self._is_our_host(headers.getlist("host")):
-            return _answer(421, "host_refused", "the Host header names another server", _HOSTS_HINT)
+    def _refuse_host(self, headers: Headers) -> Response | None:
+        if self._is_our_host(headers.getlist("host")):
+            return None
+        return _answer(421, "host_refused", "the Host header names another server", _HOSTS_HINT)
+
+    def _refuse_origin(self, headers: Headers) -> Response | None:
         if not all(self._is_our_origin(origin) for origin in headers.getlist("origin")):
             return _answer(
                 403, "origin_refused", "requests from this web origin are not taken", _ORIGINS_HINT
@@ -85,13 +115,11 @@ class Guard:
         match = _HOST.fullmatch(host)
         return scheme == "http" and match is not None and match["name"] in LOCAL_HOSTS
 
-    async def _principal(self, values: list[str]) -> str | None:
-        scheme, _, given = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        if scheme.lower() != "bearer":
-            return None
-        if hmac.compare_digest(given.strip().encode(), self._token):
-            return OWNER
-        return await self._principal_of(given.strip())
+
+def bearer(values: list[str]) -> str:
+    """Return the one token that a request's `Authorization` headers hold; empty: there is none, or more."""
+    scheme, _, given = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def caller(scope: Scope) -> str:
