@@ -17,7 +17,7 @@ HTTP/1.1 without TLS and passes heads on as they are, for they are signed.
 import random
 import socket
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import ByteSendStream, SocketStream, TaskGroup, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
+
+from hutch.egress.sockets import accept
 
 Kind = Literal[
     "answer_503",  # the server never hears of it
@@ -100,15 +102,17 @@ class FaultProxy:
         await self._ended.wait()
 
     async def _listen(self, *, task_status: TaskStatus[None]) -> None:
-        with self._serving:
-            listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port)
-            async with listener:
+        # Not by anyio's listener: asyncio breaks where a client comes while one is waited for no more
+        with self._serving, socket.create_server(("127.0.0.1", self._port)) as listener, ExitStack() as ours:
+            listener.setblocking(False)
+            async with anyio.create_task_group() as tasks:
                 task_status.started()
-                await listener.serve(self._serve)
+                while True:
+                    tasks.start_soon(self._serve, ours.enter_context(await accept(listener)))
         self._ended.set()
 
-    async def _serve(self, client: SocketStream) -> None:
-        async with client:
+    async def _serve(self, sock: socket.socket) -> None:
+        async with await SocketStream.from_socket(sock) as client:
             try:
                 async with await anyio.connect_tcp(
                     str(self._target.hostname), self._target.port or 80

@@ -57,6 +57,7 @@ async def test_without_faults_it_is_the_same_store(way: Way) -> None:
     await store.delete("a")
     assert await keys_of(plain) == []
     assert is_put(proxy.asked[0])
+    assert not any("expect" in asked.headers for asked in proxy.asked)  # one way there and back for each
 
 
 async def test_the_lost_answer_to_a_winning_write_is_a_win(way: Way) -> None:

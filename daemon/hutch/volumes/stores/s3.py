@@ -11,6 +11,7 @@ import anyio
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
+from botocore.handlers import add_expect_header
 from botocore.loaders import Loader, create_loader
 
 from hutch.volumes.failures import ConflictError, NotFoundError, StoreError
@@ -72,6 +73,9 @@ def _client(options: StoreOptions, keys: Sequence[str]) -> Any:  # noqa: ANN401 
     # A profile that is named comes before AWS_* variables, which may be meant for something else
     session = AioSession(profile=options.profile or ("default" if read_file(options) else None))
     session.register_component("data_loader", _descriptions())
+    # Not asking first whether a body is wanted saves a way there and back for each write. And aiohttp lets
+    # nobody know where a connection ends just before it asks, but the log of whoever runs the loop
+    session.unregister("before-call.s3", add_expect_header)
     if options.credentials_file:
         session.set_config_variable("credentials_file", str(options.credentials_file))
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
