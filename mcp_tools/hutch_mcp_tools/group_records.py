@@ -68,6 +68,16 @@ class AttemptRecord(Wire):
     def is_at_work(self) -> bool:
         return self.status in AT_WORK
 
+    @property
+    def state(self) -> str:
+        """A word for how it stands: of its session while it is at work, then of how its last turn ended."""
+        ended = self.outcome.partition(";")[0]
+        if self.is_at_work or not ended:
+            return self.status
+        if ended == "exited":  # which says nothing of how well
+            return "done" if self.status == "idle" else self.status
+        return ended
+
 
 class GroupRecord(Wire):
     """A group as it stands."""

@@ -38,7 +38,7 @@ def group_session(group: GroupRecord) -> SessionRecord:
 def group_text(group: GroupRecord) -> str:
     """All about one group."""
     total = group_session(group)
-    lines = [f"group={group.group_id} status={total.status} agent={group.agent} volume={group.volume}"]
+    lines = [f"group={group.group_id} status={_state(group)} agent={group.agent} volume={group.volume}"]
     lines[0] += f" snapshot={group.snapshot}"
     if group.budget:
         lines.append(f"together: {group.budget}")
@@ -64,6 +64,14 @@ def _status(group: GroupRecord) -> SessionStatus:
     return "failed" if all(attempt.status == "failed" for attempt in group.attempts) else "idle"
 
 
+def _state(group: GroupRecord) -> str:
+    """A word for all of them; those that ended in several ways have "ended"."""
+    states = {attempt.state for attempt in group.attempts}
+    if group.is_at_work:
+        return "running"
+    return states.pop() if len(states) == 1 else "ended"
+
+
 def _shown(attempt: AttemptRecord) -> AttemptRecord:
     return attempt.model_copy(
         update={
@@ -83,7 +91,7 @@ def _line(attempt: AttemptRecord) -> str:
     pairs: dict[str, object] = {
         "attempt": attempt.number,
         "session": attempt.session_id or "none",
-        "status": attempt.status,
+        "status": attempt.state,
         "volume": attempt.volume,
         "model": attempt.model,
         "changed": attempt.changed,

@@ -62,7 +62,7 @@ def test_the_attempts_are_told_side_by_side(hutch: Hutch, capfd: Captured) -> No
     out, err = capfd.readouterr()
     heads, first, second = out.splitlines()
     assert heads.split() == ["#", "SESSION", "STATE", "TOOK", "TOKENS", "COST", "CHANGED", "MODEL", "NOW"]
-    assert first.split()[:3] == ["1", "s-g1", "idle"]
+    assert first.split()[:3] == ["1", "s-g1", "done"]
     assert "1 file " in second
     assert "Attempt 2 is done." in second
     assert "compare: hutch compare g-0001; keep one in volume web" in err
@@ -73,7 +73,7 @@ def test_a_comparison_has_a_row_for_each_and_a_column_in_the_files(hutch: Hutch,
     capfd.readouterr()
     assert hutch("compare", "g-0001") == 0
     table, files = capfd.readouterr().out.split("\n\n")
-    assert "exited" in table.splitlines()[1]
+    assert "done" in table.splitlines()[1]
     assert "+2 -0" in table.splitlines()[2]
     assert [line.split() for line in files.splitlines()] == [
         ["FILE", "1", "2"],
@@ -109,7 +109,7 @@ def test_one_is_kept_and_the_others_discarded(hutch: Hutch, service: FakeService
     assert "1 volume removed: web-0001-2" in err
     assert "error: volume web-0001-1 is left: session s-g1 is at work" in err
     assert hutch("stop", "g-0001") == 0
-    assert capfd.readouterr().err == "g-0001: idle, idle\n"
+    assert capfd.readouterr().err == "g-0001: done, done\n"
 
 
 async def test_an_interrupt_ends_the_attempts_and_waits_for_their_end(
@@ -138,4 +138,4 @@ async def test_an_interrupt_ends_the_attempts_and_waits_for_their_end(
     told = capfd.readouterr().err.splitlines()
     assert told[0] == "attempt 1, s-g1: running"
     assert "ending the attempts (once more: leave them to the daemon)" in told
-    assert told[-1] == "attempt 2, s-g2: idle"
+    assert told[-1] == "attempt 2, s-g2: done"

@@ -31,8 +31,8 @@ async def test_a_start_with_forks_answers_with_a_group(client: Client, service: 
     assert (record.session_id, record.kind, record.usage.input_tokens) == ("g-0001", "group", 3000)
     assert [each.session_id for each in record.attempts] == ["s-g1", "s-g2"]
     lines = text(answer).splitlines()
-    assert lines[0] == "group=g-0001 status=idle agent=claude volume=web snapshot=3"
-    assert lines[1].startswith("attempt=1 session=s-g1 status=idle volume=web-0001-1 model=a changed=1 ")
+    assert lines[0] == "group=g-0001 status=done agent=claude volume=web snapshot=3"
+    assert lines[1].startswith("attempt=1 session=s-g1 status=done volume=web-0001-1 model=a changed=1 ")
     assert 'apply_changes(review="its session")' in lines[-1]
     refused = await error_of(client, "start_agent", agent="echo", prompt="x", variants=["a"])
     assert refused.startswith("error: arguments_invalid: variants are of several attempts")

@@ -140,7 +140,7 @@ def _row(attempt: AttemptRecord, checks: dict[str, Check]) -> tuple[str, ...]:
     return (
         str(attempt.number or ""),
         attempt.session_id or "",
-        (attempt.status if attempt.is_at_work else attempt.outcome or attempt.status) + kept,
+        (attempt.state if attempt.is_at_work else _outcome(attempt)) + kept,
         duration(attempt.duration_s),
         in_and_out(attempt.tokens_in, attempt.tokens_out),
         dollars(attempt.cost_usd),
@@ -150,6 +150,12 @@ def _row(attempt: AttemptRecord, checks: dict[str, Check]) -> tuple[str, ...]:
         *([check.told if check else ""] if checks else []),
         now(attempt),
     )
+
+
+def _outcome(attempt: AttemptRecord) -> str:
+    """How its last turn ended, and why so."""
+    _, separator, why = attempt.outcome.partition(";")
+    return attempt.state + separator + why
 
 
 def _print_files(attempts: Sequence[AttemptRecord]) -> None:

@@ -109,7 +109,7 @@ def _tell_states(group: GroupRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(group)
         return
-    note(f"{group.group_id}: " + ", ".join(each.status for each in group.attempts))
+    note(f"{group.group_id}: " + ", ".join(each.state for each in group.attempts))
     for line in budget_lines(group):
         note(line)
 
@@ -143,9 +143,9 @@ class Watched:
             self._draw()
             return
         for each in self.group.attempts:
-            if self._said.get(each.number) != each.status:
-                self._said[each.number] = each.status
-                note(f"attempt {each.number}, {each.session_id}: {each.status}")
+            if self._said.get(each.number) != each.state:
+                self._said[each.number] = each.state
+                note(f"attempt {each.number}, {each.session_id}: {each.state}")
 
     def _draw(self) -> None:
         """Put the table where it was drawn before; no line may be wider than the terminal."""
@@ -183,7 +183,7 @@ def _row(attempt: AttemptRecord) -> Sequence[str]:
     return (
         str(attempt.number),
         attempt.session_id or "",
-        attempt.status,
+        attempt.state,
         duration(attempt.duration_s),
         in_and_out(attempt.tokens_in, attempt.tokens_out),
         dollars(attempt.cost_usd),
