@@ -16,6 +16,7 @@ from hutch.cli.forks import attempt, forks_of, forks_options
 from hutch.cli.invocation import Invocation, asked
 from hutch.cli.output import json_option, note, print_json
 from hutch.cli.run import Collecting
+from hutch.cli.sectioned import SectionedCommand
 from hutch.cli.story import Story
 from hutch.cli.turn_told import code_of, tell_begun, tell_ended
 from hutch.cli.waiting import Waiting
@@ -27,18 +28,27 @@ from hutch_mcp_tools.run_records import RunRecord
 from hutch_mcp_tools.service import SandboxService
 from hutch_mcp_tools.session_records import SessionRecord
 
-# \b: click keeps the lines as they are
-_EXAMPLES = """\b
-Examples:
-  hutch agent claude -v web 'Write a test for the parser.'
-  hutch agent claude -v web 'Now make it pass.'           # it remembers what it was asked
-  hutch agent claude -w .:review 'Mend the build.'        # then: hutch diff, hutch apply
-  hutch agent claude -v web --forks 3 'Make it faster.'   # then: hutch compare, hutch keep
-  hutch agent claude -v web --detach --budget-usd 2 - < task.md
+_EXAMPLES = """
+hutch agent claude -v web 'Write a test for the parser.'
+hutch agent claude -v web 'Now make it pass.'           # it remembers
+hutch agent claude -w .:review 'Mend the build.'        # then: hutch diff
+hutch agent claude -v web --forks 3 'Make it faster.'   # then: hutch compare
+hutch agent claude -v web --detach --budget-usd 2 - < task.md
 """
+_SECTIONS = {
+    "What runs": "--model --session --new --instructions --skills --bundle --mcp-config --hutch"
+    " --output-schema",
+    "Where": "--volume --arg --workspace --wait-volume",
+    "Policy": "--tier --method --image",
+    "Network and secrets": "--net --secret",
+    "Limits and budgets": "--max-minutes --max-turns --budget-usd --budget-tokens --budget-requests"
+    " --pause-at-budget",
+    "Unattended": "--detach --retries",
+    "Several at once": "--forks --variant --group-budget-usd --group-budget-tokens",
+}
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=SectionedCommand, sections=_SECTIONS, examples=_EXAMPLES)
 @click.argument("name")
 @click.argument("prompt")
 @click.option(

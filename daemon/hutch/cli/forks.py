@@ -34,11 +34,15 @@ def forks_options(command: Command) -> Command:
         help="With --forks: added to the prompt of the first attempt; the next one to that of the next.",
     )(command)
     command = click.option(
-        "--group-budget-tokens", type=click.IntRange(1), help="The most tokens of all attempts together."
+        "--group-budget-tokens",
+        type=click.IntRange(1),
+        metavar="N",
+        help="The most tokens of all attempts together.",
     )(command)
     command = click.option(
         "--group-budget-usd",
         type=click.FloatRange(0, min_open=True),
+        metavar="USD",
         help="The most that all attempts may spend together.",
     )(command)
     return click.option(

@@ -35,14 +35,21 @@ _HINTS = {
     "output_limit": "give it more: --output 16GiB; large output belongs into a volume",
     "lost": "the daemon went away while it ran; its log has the reason",
 }
-# \b: click keeps the lines as they are
-_EXAMPLES = """\b
-Examples:
-  hutch run -- python3 -c 'print(1 + 1)'
-  hutch run -v web -- make test
-  echo 'import this' | hutch run python3 -
-  hutch run report.py --arg user=ada
+_EXAMPLES = """
+hutch run -- python3 -c 'print(1 + 1)'
+hutch run -v web -- make test
+echo 'import this' | hutch run python3 -
+hutch run report.py --arg user=ada
 """
+_SECTIONS = {
+    "What runs": "--arg --args-json --agent --cwd --env",
+    "Where": "--volume --workspace --session --wait-volume",
+    "Policy": "--tier --method --image",
+    "Network and secrets": "--net --secret",
+    "Limits and budgets": "--timeout --memory --cpus --pids --disk --open-files --output --budget-usd"
+    " --budget-tokens --budget-requests --pause-at-budget",
+    "Unattended": "--detach",
+}
 
 
 class Passing:
@@ -76,7 +83,12 @@ class Collecting:
         return {name: data.decode("utf-8", "replace") for name, data in self._data.items()}
 
 
-@click.command(cls=ScriptOrCommand, context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
+@click.command(
+    cls=ScriptOrCommand,
+    context_settings={"allow_interspersed_args": False},
+    sections=_SECTIONS,
+    examples=_EXAMPLES,
+)
 @click.option(
     "-v", "--volume", multiple=True, metavar="[NEW=]NAME[@AT][:PATH[:ro]]", help="A volume; at /workspace."
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hutch.cli.sectioned import SectionedCommand
 from hutch.errors import HutchError
 from hutch.scripts.head import SANDBOX, VOLUME, Annotation, read_head, refusal
 from hutch.scripts.languages import is_script, language_of
@@ -32,7 +33,7 @@ _BYTES = 1 << 20  # of a script
 _IS_SCRIPT = "hutch.script"
 
 
-class ScriptOrCommand(click.Command):
+class ScriptOrCommand(SectionedCommand):
     """Options may stand behind a script's name; behind a command's name they are its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
