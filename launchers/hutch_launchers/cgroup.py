@@ -77,14 +77,18 @@ class Group:
         return find_switch(folder) if folder else None
 
     def kill(self) -> bool:
-        """SIGKILL to all in it; whether there was something."""
-        found = False
+        """SIGKILL to all in it but us; whether there was something.
+
+        In version 1 a thread of ours that started it may still be on its way out, though it was waited for.
+        """
+        found, own = False, str(os.getpid())
         for folder in set(self.folders.values()):
             thaw(folder)
             with suppress(OSError):
                 for pid in words_of(folder / "cgroup.procs"):
-                    found = True
-                    os.kill(int(pid), signal.SIGKILL)
+                    if pid != own:
+                        found = True
+                        os.kill(int(pid), signal.SIGKILL)
         return found
 
     async def remove(self) -> None:

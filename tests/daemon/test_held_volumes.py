@@ -33,7 +33,7 @@ async def take_over(made: Daemon, volume: str) -> None:
     assert made.process is not None
     made.process.send_signal(signal.SIGSTOP)
     volumes = Volumes(DirectoryStore(made.folder / "state/store"), made.folder / "elsewhere", lease_ttl_s=2)
-    async with volumes.lease(VolumeName.parse(volume), "other", wait_s=30):
+    async with volumes.lease(VolumeName.parse(volume), "other", wait_s=100):
         pass
     made.process.send_signal(signal.SIGCONT)
 
@@ -57,7 +57,7 @@ async def test_a_held_volume_names_its_holder_and_can_be_waited_for(tmp_path: Pa
 
 async def test_who_waits_can_be_stopped_and_waits_no_longer_than_it_said(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d") as made, made.client() as client:
-        holder = await start(client, "sleep 60")
+        holder = await start(client, "sleep 600")
         await at_work(client, holder)
         waiting = await start(client, "true", volume_wait_s=600)
         stopped = await client.stop_run(waiting.run_id, 0)
@@ -72,9 +72,11 @@ async def test_a_volume_that_was_taken_over_keeps_none_of_the_others_from_being_
 ) -> None:
     async with daemon(tmp_path / "d", "[storage]\nlease_s = 2\n") as made, made.client() as client:
         both = ["aa:/aa", "bb:/bb"]
-        work = await start(client, "echo 1 > /aa/f; echo 1 > /bb/f; sleep 3", volumes=both)
+        command = "echo 1 > /aa/f; until test -e /bb/go; do sleep 0.05; done"
+        work = await start(client, command, volumes=both)
         await at_work(client, work)
         await take_over(made, "aa")
+        (made.folder / "cache/volumes/default/bb/tree/go").touch()
         ended = await client.get_run(work.run_id, 45)
         assert ended.status == "failed"
         assert "lease_lost" in ended.reason

@@ -45,7 +45,8 @@ async def test_memory_names_its_limit(client: Client) -> None:
 
 
 async def test_a_full_private_folder_is_a_full_disk(client: Client) -> None:
-    record = await end(client, RunRequest(command="cat /dev/zero > /tmp/x"))
+    fill = "read -r go; cat /dev/zero > /tmp/x"  # by then it is held from outside, see 0005
+    record = await end(client, RunRequest(command=fill, stdin=b"go\n"))
     assert (record.status, record.exit_code) == ("disk_full", 1)
     assert "/tmp" in record.reason
     assert "8 MiB (tmpfs sizes)" in record.reason

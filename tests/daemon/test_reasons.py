@@ -15,7 +15,6 @@ from hutch_mcp_tools.run_records import RunRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import DiffRequest
 from support.daemon import Daemon, daemon, output, run
-from support.processes import free_port
 from support.streams import LONG_S
 
 _MODEL = """
@@ -32,11 +31,13 @@ host_services = ["127.0.0.1:{port}"]
 @pytest.fixture(scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[tuple[Daemon, int]]:
     """A daemon whose network leads to a port at which nobody listens."""
-    port = free_port()
-    config = _MODEL.format(port=port) + '[policy]\nnetworks = ["model"]\n'
-    folder = tmp_path_factory.mktemp("d") / "x"
-    async with daemon(folder, config, env={"ANTHROPIC_API_KEY": "any word"}) as made:
-        yield made, port
+    with socket.socket() as taken:  # so that nobody else listens there meanwhile
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        config = _MODEL.format(port=port) + '[policy]\nnetworks = ["model"]\n'
+        folder = tmp_path_factory.mktemp("d") / "x"
+        async with daemon(folder, config, env={"ANTHROPIC_API_KEY": "any word"}) as made:
+            yield made, port
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_a_refused_destination_is_told_while_the_run_works_and_in_its_reco
 ) -> None:
     _, port = served
     sender, receiver = anyio.create_memory_object_stream[RunEvent](1000)
-    knock = f"exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3; read -t 20 x; exit 7"
+    knock = f"exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3; read -t 100 x; exit 7"
     notes: list[str] = []
     async with anyio.create_task_group() as group:
 

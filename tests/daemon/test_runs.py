@@ -96,7 +96,7 @@ async def test_a_link_in_a_volume_is_told_and_never_followed(client: Client) -> 
 
 
 async def test_a_second_writer_is_told_who_holds_the_volume(client: Client) -> None:
-    holder = await client.run(RunRequest(command="sleep 60", volumes=["busy"]), 0)
+    holder = await client.run(RunRequest(command="sleep 600", volumes=["busy"]), 0)
     while holder.status == "starting":
         holder = await client.get_run(holder.run_id, 0.05)
     error = await refused(client, "volume_held", volumes=["busy"])

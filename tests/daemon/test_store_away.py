@@ -12,11 +12,11 @@ from hutch_mcp_tools.run_records import RunRecord, RunRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.volume_records import ReadVolumeRequest
 from support.away import away
-from support.daemon import daemon, run
+from support.daemon import Daemon, daemon, run
 from support.streams import LONG_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-_WORK = "echo begun; sleep 1; echo kept > /data/late"
+_WORK = "echo begun; until [ -e /data/go ]; do sleep 0.05; done; echo kept > /data/late"
 
 
 async def synced(client: Client, run_id: str) -> RunRecord:
@@ -44,10 +44,16 @@ async def begun(client: Client, **values: object) -> RunRecord:
     return record
 
 
+def go_on(made: Daemon) -> None:
+    """Let what has begun write its last."""
+    (made.folder / "cache/volumes/default/web/tree/go").touch()
+
+
 async def test_a_run_ends_its_volume_stays_held_and_is_stored_when_the_store_is_back(tmp_path: Path) -> None:
     async with daemon(tmp_path / "d") as made, made.client() as client:
         record = await begun(client)
         with away(made, "web"):
+            go_on(made)
             ended = await client.get_run(record.run_id, 45)
             assert (ended.status, ended.exit_code) == ("exited", 0)
             assert list(ended.unsynced) == ["web"]
@@ -66,6 +72,7 @@ async def test_what_waits_for_the_store_outlives_the_daemon(tmp_path: Path, numb
         async with made.client() as client:
             record = await begun(client)
             with away(made, "web"):
+                go_on(made)
                 ended = await client.get_run(record.run_id, 45)
                 assert ended.unsynced
                 await made.restart(number)
@@ -81,6 +88,7 @@ async def test_a_kept_sandbox_is_ended_while_the_store_is_away(tmp_path: Path) -
         record = await begun(client, session_id="new")
         assert record.session_id is not None
         with away(made, "web"):
+            go_on(made)
             ended = await client.get_run(record.run_id, 45)
             assert ended.unsynced
             session = await client.stop_session(record.session_id)
