@@ -162,9 +162,7 @@ async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server:
     mcp = McpServers(services, clients.services, version=__version__)
     clients.on_end = mcp.forget
     leave = partial(_leave, runs, kept)
-    app = build_app(
-        services, rooms, clients, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http)
-    )
+    app = build_app(services, runs, clients, bearer_token(token_path(rooms.config)), mcp, lambda: leave(http))
     http = Server(http_config(app), partial(_announce, rooms.config, url_of(sockets)))
     async with mcp.running(), anyio.create_task_group() as helpers:
         helpers.start_soon(_warm_up, rooms.launchers)
@@ -208,7 +206,7 @@ def _leave(runs: Runs, kept: KeptSessions, http: Server) -> None:
     """Begin to end; a second call changes nothing."""
     if not runs.is_closing:
         systemd.notify("STOPPING=1")
-        runs.is_closing = True
+        runs.closing.set()
         runs.tasks.start_soon(_end_work, http, runs, kept)
 
 

@@ -17,7 +17,7 @@ import httpx2
 from support.needs import need
 
 _UP_S = 60
-_STEP_S = 60  # any one step of a browser on a machine that does much else
+_STEP_S = 90  # any one step of a browser on a machine that does much else
 _PORT = re.compile(r"started successfully on port (\d+)")
 # As root it has no sandbox of its own; the rest keeps it from asking hosts of its maker's
 _FLAGS = """
@@ -77,7 +77,7 @@ class Browser:
 async def browser(folder: Path) -> AsyncGenerator[Browser]:
     """A new one, which keeps what it keeps in `folder`, made here."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    need("chromium", bool(program and driver), "Chromium with its driver", "scripts/install-browser")
+    need("chromium", bool(program and driver), "Chromium with its driver", "scripts/install-methods")
     folder.mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8"}
     async with await anyio.open_process(

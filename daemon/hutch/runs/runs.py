@@ -28,8 +28,12 @@ class Runs:
         self.rooms = rooms
         self.tasks = tasks
         self._live: dict[str, LiveRun] = {}
-        self.is_closing = False
+        self.closing = anyio.Event()
         self.on_room: Callable[[], None] = lambda: None  # called when a run has ended
+
+    @property
+    def is_closing(self) -> bool:
+        return self.closing.is_set()
 
     async def admit(self, plan: Plan, command: str, principal: str, session_id: str | None = None) -> LiveRun:
         """Write down a new run of `principal`'s before anything of it exists on the host.
@@ -159,7 +163,7 @@ class Runs:
 
     async def close(self, grace_s: float) -> None:
         """Take no more runs, end those that live, and return when their volumes are committed."""
-        self.is_closing = True
+        self.closing.set()
         begun = [live for live in self._begun() if live.remote is None]
         for live in self._live.values():
             # For the next daemon; nobody can wait for it here

@@ -12,7 +12,7 @@ from hutch import __version__
 from hutch.access import AccessTokens
 from hutch.config import OWNER
 from hutch.runs.gate.clients import Clients
-from hutch.runs.rooms import Rooms
+from hutch.runs.runs import Runs
 from hutch.runs.upkeep.doctor import examine
 from hutch.web import api
 from hutch.web.guard import Guard, caller, knowing_owner, owner_only
@@ -22,17 +22,18 @@ from hutch_mcp_tools.service import SandboxService
 
 def build_app(
     services: Mapping[str, SandboxService],
-    rooms: Rooms,
+    runs: Runs,
     clients: Clients,
     token: str,
     mcp: ASGIApp,
     leave: Callable[[], None],
 ) -> ASGIApp:
     """`token` is the owner's; `leave` begins the daemon's orderly end."""
+    rooms = runs.rooms
     tokens = AccessTokens(rooms.config, rooms.state)
     principal_of = knowing_owner(token, tokens.principal_of)
     adapters = {name: agent.adapter for name, agent in rooms.config.agents.items()}
-    pages = page(services.__getitem__, adapters, principal_of)
+    pages = page(services.__getitem__, adapters, principal_of, runs.closing)
 
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})

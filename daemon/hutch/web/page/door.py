@@ -36,10 +36,11 @@ _PRINCIPAL = "hutch.page.principal"
 class Page:
     """An ASGI application that finds out by itself who calls; the guard has checked the Host."""
 
-    def __init__(self, app: ASGIApp, signed_out: ASGIApp, sign_ins: SignIns, whose: PrincipalOf) -> None:
+    app: ASGIApp  # what is there for those who are signed in; its streams ask `principal_of` again
+
+    def __init__(self, signed_out: ASGIApp, sign_ins: SignIns, whose: PrincipalOf) -> None:
         """`signed_out` answers whom nobody knows; `whose` says whose a token is now."""
         self.host = f"hutch-{secrets.token_hex(4)}.localhost"
-        self._app = app
         self._signed_out = signed_out
         self._sign_ins = sign_ins
         self._whose = whose
@@ -54,13 +55,13 @@ class Page:
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        app = self._app
+        app = self.app
         if not _is_from_ourselves(scope):
             app = self._signed_out
         elif not scope["path"].startswith(_OPEN):
             principal = await self.principal_of(Request(scope))
             scope = {**scope, "state": {**scope.get("state", {}), _PRINCIPAL: principal}}
-            app = self._app if principal else self._signed_out
+            app = self.app if principal else self._signed_out
         await app(scope, receive, guarded)
 
     async def offer(self, request: Request) -> Response:

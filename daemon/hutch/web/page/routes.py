@@ -7,14 +7,16 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hutch.web.guard import PrincipalOf
 from hutch.web.page.door import COOKIE, Page, cookie_header, reader
+from hutch.web.page.live import Live, mark_of_run, mark_of_work
 from hutch.web.page.overview import look, overview
 from hutch.web.page.run_view import run_view
 from hutch.web.page.sign_ins import SESSION_S, SignIns
@@ -30,44 +32,81 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 def page(
-    service_of: Callable[[str], SandboxService], adapters: Mapping[str, str], whose: PrincipalOf
+    service_of: Callable[[str], SandboxService],
+    adapters: Mapping[str, str],
+    whose: PrincipalOf,
+    leaving: anyio.Event,
 ) -> Page:
-    """Put the page together; `adapters` of agents, by their names; `whose` says whose a token is."""
+    """Put the page together.
+
+    `adapters` of agents, by their names; `whose` says whose a token is; `leaving`: the daemon ends.
+    """
     sign_ins = SignIns()
-    views, door = Views(service_of, adapters), Door(sign_ins)
-    app = Starlette(
+    made = Page(_signed_out, sign_ins, whose)
+    views, door = Views(service_of, adapters, made.principal_of, Live(leaving)), Door(sign_ins)
+    made.app = Starlette(
         routes=[
             Route("/", _answering(views.work)),
             Route("/sessions/{session_id}", _answering(views.session)),
             Route("/runs/{run_id}", _answering(views.run)),
+            Route("/events", views.events),
             Route("/sign-in", door.sign_in),
             Route("/sign-out", door.sign_out, methods=["POST"]),
             Route("/page/{name}", _file),
         ]
     )
-    return Page(app, _signed_out, sign_ins, whose)
+    return made
 
 
 class Views:
     """What is shown to whoever is signed in, as the service tells it to them."""
 
-    def __init__(self, service_of: Callable[[str], SandboxService], adapters: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        service_of: Callable[[str], SandboxService],
+        adapters: Mapping[str, str],
+        reader_now: Callable[[Request], Awaitable[str | None]],
+        live: Live,
+    ) -> None:
         self._service_of = service_of
         self._adapters = adapters
+        self._reader_now = reader_now
+        self._live = live
 
     async def work(self, request: Request) -> Response:
-        view = overview(await look(self._service(request)))
-        return _html(request, "overview", reader=reader(request), view=view)
+        seen = await look(self._service(request))
+        return _html(
+            request, "overview", reader=reader(request), view=overview(seen), mark=mark_of_work(seen)
+        )
 
     async def run(self, request: Request) -> Response:
-        view = await run_view(self._service(request), request.path_params["run_id"], self._adapters)
-        return _html(request, "run", reader=reader(request), view=view)
+        service = self._service(request)
+        run = await service.get_run(request.path_params["run_id"])
+        mark = await mark_of_run(service, run)  # before the rest is asked for: what changes meanwhile is told
+        view = await run_view(service, run, self._adapters)
+        return _html(request, "run", reader=reader(request), view=view, mark=mark)
 
     async def session(self, request: Request) -> Response:
         found = await self._service(request).get_session(request.path_params["session_id"])
         if found.run_id is None:
             return _message(request, 404, "This session has run nothing yet.")
         return RedirectResponse(f"/runs/{found.run_id}", 303)
+
+    async def events(self, request: Request) -> Response:
+        if not self._live.has_room:
+            return Response("too many pages are open\n", 503)
+
+        async def mark() -> str | None:
+            if await self._reader_now(request) != reader(request):  # signed out, or the token was revoked
+                return None
+            service = self._service(request)
+            run_id = request.query_params.get("run")
+            if run_id is None:
+                return mark_of_work(await look(service))
+            return await mark_of_run(service, await service.get_run(run_id))
+
+        changes = self._live.changes(request.query_params.get("seen", ""), mark)
+        return StreamingResponse(changes, media_type="text/event-stream")
 
     def _service(self, request: Request) -> SandboxService:
         return self._service_of(reader(request))

@@ -72,9 +72,8 @@ class RunView:
     others: Sequence[tuple[str, str, Tone]]  # runs of its session: id, state, tone
 
 
-async def run_view(service: SandboxService, text: str, adapters: Mapping[str, str]) -> RunView:
-    """Ask the service. Raises ServiceError."""
-    run = await service.get_run(text)
+async def run_view(service: SandboxService, run: RunRecord, adapters: Mapping[str, str]) -> RunView:
+    """Ask the service for the rest. Raises ServiceError."""
     agent = await _agent(service, run)
     connections = await service.network_log(run.run_id, CONNECTIONS)
     siblings = await service.list_runs(20, run.session_id) if run.session_id else []
