@@ -21,6 +21,7 @@ sleep 300
 """
 
 
+@pytest.mark.timeout(600)  # a browser starts slowly on a busy host
 async def test_a_run_at_work_is_followed_in_a_browser(tmp_path: Path) -> None:
     async with (
         browser(tmp_path / "browser") as window,
