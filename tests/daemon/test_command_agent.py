@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hutch.client import Client
+from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import daemon, turn
@@ -72,3 +73,7 @@ async def test_one_that_takes_its_state_away_loses_no_work_and_is_told_of(tmp_pa
         record = await client.get_run(told.run_id or "")
         assert (record.status, record.exit_code, record.reason) == ("exited", 0, told.error)
         assert {"A .hutch", "A work"} <= set(record.changed["work"])
+        for _ in range(3):  # it is idle again as soon as its refusal is told
+            with pytest.raises(ServiceError) as refused:
+                await client.start_agent(AgentRequest(agent="evil", prompt="true", volume="work"))
+            assert refused.value.code == "volume_state_invalid"

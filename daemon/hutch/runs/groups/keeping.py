@@ -60,6 +60,7 @@ class Keeping:
                     f"session {session.id} was kept already, as volume '{attempt.kept_as}'",
                     f"fork that: hutch volume fork {attempt.kept_as} NEW",
                 )
+            await self.agents.turns.settled(session.id)
             with self.agents.turns.held_idle(session.id):
                 return await self._kept(group, attempt, session, target)
 

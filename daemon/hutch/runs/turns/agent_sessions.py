@@ -86,6 +86,7 @@ class AgentSessions:
             asked_at=time.time(),
             fork={"source": fork.source, "at": fork.at} if fork else None,
         )
+        await self.turns.settled(session.id)  # who has just heard of an end is not told that it is at work
         live = await self.turns.begin(session, request, turn)
         if live.record.status != "queued":
             with anyio.move_on_after(_STARTS_WITHIN_S):
