@@ -19,7 +19,7 @@ from support.daemon import Daemon, daemon
 
 pytestmark = pytest.mark.slow
 
-_LONG_S = 50
+_LONG_S = 90
 _BYTES = 3_000_000
 # Says a word, waits for a file if one is named, pours, and waits until all of it was taken
 POUR = """

@@ -201,7 +201,7 @@ async def test_an_error_in_the_block_ends_the_sandbox_and_passes_on(launcher: La
 async def test_many_runs_leave_no_descriptor(launcher: Launcher) -> None:
     await run(launcher, spec(sh(":")))  # what is opened once stays open
     with no_new_fds():
-        for _ in range(5 if isinstance(launcher, ContainerLauncher | GvisorLauncher) else 20):
+        for _ in range(3 if isinstance(launcher, ContainerLauncher | GvisorLauncher) else 10):
             assert (await run(launcher, spec(sh(":")))).status == code(0)
 
 

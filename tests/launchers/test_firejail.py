@@ -25,7 +25,7 @@ from hutch_launchers.methods.firejail import FirejailLauncher
 from support.launcher_methods import code, run, sh, spec
 
 async def start() -> None:
-    for _ in range(5):
+    for _ in range(3):
         assert (await run(FirejailLauncher(), spec(sh(":")))).status == code(0)
 
 anyio.run(start)

@@ -13,7 +13,7 @@ from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import Daemon
 
 KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}
-LONG_S = 50
+LONG_S = 90
 
 
 def gated(name: str, text: str = "Held.") -> str:

@@ -14,7 +14,7 @@ from support.daemon import BASE, give_probes
 from support.forked_daemon import ForkedDaemon, fork_daemon
 
 Events = list[dict[str, Any]]
-_LONG_S = 50
+_LONG_S = 90
 
 
 @dataclass

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_CLIENT_S = 50
+_CLIENT_S = 120
 
 
 @dataclass(frozen=True)
