@@ -130,7 +130,7 @@ async def until_kept(client: Client, session: str) -> None:
             await anyio.sleep(0.05)
 
 
-@pytest.mark.timeout(limit_s(120, long=900))
+@pytest.mark.timeout(limit_s(300, long=900))
 async def test_a_daemon_that_is_killed_while_it_keeps_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
     often = times(5, long=40)
     rng = chance("kills of keeping")

@@ -35,7 +35,7 @@ def serve(folder: Path, more: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
     )
 
 
@@ -75,7 +75,7 @@ async def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> N
             check=False,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=100,
         )
         assert second.returncode == 1
         assert "daemon_running" in second.stderr or "another daemon" in second.stderr
@@ -103,12 +103,13 @@ async def test_a_killed_daemon_leaves_nothing_running_and_loses_nothing(tmp_path
     async with daemon(tmp_path / "d") as made:
         async with made.client() as client:
             await run(client, "echo before > x", volumes=["vol"])
-            command = "echo after > x; echo ready; exec sleep 98765"
+            nap = f"98765.{os.getpid()}"  # nobody else's
+            command = f"echo after > x; echo ready; exec sleep {nap}"
             record = await client.run(RunRequest(command=command, volumes=["vol"], timeout_s=600), 0)
-            kept = await run(client, "setsid sleep 98765 & echo ok", session_id="new", volumes=["kept"])
+            kept = await run(client, f"setsid sleep {nap} & echo ok", session_id="new", volumes=["kept"])
             await until_said(made, record.run_id, "ready")
         await made.end(signal.SIGKILL)
-        await gone("sleep\x0098765\x00")
+        await gone(f"sleep\x00{nap}\x00")
         await made.start()
         async with made.client() as client:
             lost = await client.get_run(record.run_id)
@@ -130,7 +131,7 @@ async def test_it_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path: Pat
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(path))
-        listening.settimeout(20)
+        listening.settimeout(100)
         async with daemon(tmp_path / "d", env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "200000"}):
             heard = {await anyio.to_thread.run_sync(listening.recv, 100) for _ in range(3)}
             assert heard == {b"READY=1", b"WATCHDOG=1"}
@@ -152,7 +153,7 @@ async def test_hostile_bodies_are_refused_and_the_daemon_lives(tmp_path: Path) -
     async with daemon(tmp_path / "d") as made:
         headers = {"Authorization": f"Bearer {made.token}", "Content-Type": "application/json"}
         accept = {"Accept": "application/json, text/event-stream"}
-        async with httpx2.AsyncClient(base_url=made.url, headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=made.url, headers=headers, timeout=100) as http:
             for body in bodies:
                 assert (await http.post("/api/run", content=body)).status_code in (413, 422), body[:20]
                 answer = await http.post("/mcp", content=body, headers=accept)
@@ -187,7 +188,7 @@ def hutch(made: Daemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
     env = {**made.env, "HUTCH_CONFIG": str(made.folder / "config.toml")}
     command = [sys.executable, "-m", "hutch", *arguments]
     return subprocess.run(
-        command, env=env, check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        command, env=env, check=False, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL
     )
 
 

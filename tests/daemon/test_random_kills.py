@@ -28,7 +28,7 @@ from support.daemon import Daemon, run
 from support.kept_methods import PLACES, daemon_with, label
 from support.left_behind import Traces, engines_of, marked, saying
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(limit_s(120, long=3000))]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("place"), pytest.mark.timeout(limit_s(300, long=3000))]
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 5

@@ -25,7 +25,7 @@ from support.bounds import chance, limit_s, times
 from support.daemon import Daemon, daemon, model_config, scripted_model, turn
 from support.left_behind import Traces
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(limit_s(240, long=3600))]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(limit_s(400, long=3600))]
 
 _log = logging.getLogger(__name__)
 _KEY = {"ANTHROPIC_API_KEY": "sk-planted-canary"}

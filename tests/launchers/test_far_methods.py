@@ -79,7 +79,7 @@ def test_bubblewrap_takes_these_words(tmp_path: Path) -> None:
     bubble = [str(bwrap_path()), *words[words.index("bwrap") + 1 : -1]]
     script = "cd /workspace && echo in > file; echo x > /data/other; cat /data/file; ls / /home/agent; env"
     done = subprocess.run(
-        [*bubble, "/bin/sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [*bubble, "/bin/sh", "-c", script], capture_output=True, text=True, timeout=100, check=False
     )
     assert "Read-only file system" in done.stderr
     assert done.stdout.startswith("in\n")

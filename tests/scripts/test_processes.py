@@ -22,13 +22,13 @@ def test_a_server_dies_with_a_session_that_is_killed(tmp_path: Path) -> None:
     )
     assert session.stdout is not None
     server = int(session.stdout.readline())
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while Path(f"/proc/{server}/comm").read_text() != "sleep\n":  # from then on the kernel watches
         assert time.monotonic() < end
         time.sleep(0.001)
     session.kill()
     session.communicate()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while is_alive(server):
         assert time.monotonic() < end
         time.sleep(0.01)

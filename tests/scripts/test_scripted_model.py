@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 async def model(log: Path) -> AsyncGenerator[httpx2.AsyncClient]:
     async with (
         scripted_model(log) as url,
-        httpx2.AsyncClient(base_url=url, trust_env=False, timeout=10) as client,
+        httpx2.AsyncClient(base_url=url, trust_env=False, timeout=100) as client,
     ):
         yield client
 

@@ -72,5 +72,5 @@ async def kept(service: Client, volume: str) -> str:
 
 async def post(house: House, path: str, token: str, body: object = None, **headers: str) -> httpx2.Response:
     given = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream", **headers}
-    async with httpx2.AsyncClient(base_url=house.daemon.url, trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=house.daemon.url, trust_env=False, timeout=100) as http:
         return await http.post(path, json={} if body is None else body, headers=given)

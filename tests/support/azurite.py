@@ -17,7 +17,7 @@ from support.processes import answers, free_port, server, wait_until
 PROGRAM = Path(__file__).parents[2] / ".cache/azurite/node_modules/azurite/dist/src/blob/main.js"
 ACCOUNT = "hutchtest"
 KEY = base64.b64encode(b"a key of the tests").decode()
-_UP_S = 30
+_UP_S = 90
 
 
 @dataclass(frozen=True)

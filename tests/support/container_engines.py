@@ -35,7 +35,7 @@ ROOTLESS = (
     *_OPTIONS,
 )
 USER = 1500  # an ordinary user for root's tests, who may use the engine; no account is needed
-_START_S = 30.0
+_START_S = 90.0
 
 
 def start_engine(method: str) -> None:
@@ -64,7 +64,7 @@ def _start_docker() -> None:
 
 def _stop(daemon: "subprocess.Popen[bytes]") -> None:
     daemon.terminate()
-    daemon.wait(30)
+    daemon.wait(90)
 
 
 @atexit.register

@@ -23,8 +23,8 @@ from support.forked_daemon import ForkedDaemon, fork_daemon
 from support.shared_probes import PROBES
 
 ROOT = Path(__file__).parents[2]
-_UP_S = 30
-_DOWN_S = 30
+_UP_S = 90
+_DOWN_S = 90
 
 BASE = """
 [daemon]

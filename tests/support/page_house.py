@@ -35,5 +35,5 @@ async def visitor(house: Daemon, token: str | None = None) -> AsyncGenerator[Vis
     """Someone who has a link of the owner's, or of whoever `token` is of, and has not followed it."""
     async with connect(house.config, token=token) as client:
         told = await client.sign_in()
-    async with httpx2.AsyncClient(base_url=house.url, trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=house.url, trust_env=False, timeout=100) as http:
         yield Visitor(http, f"{told['host']}:{http.base_url.port}", told)

@@ -12,7 +12,7 @@ import anyio
 from hutch.volumes import FileRead, Stream, Volumes
 from support.volume_engine import WEB, Tree, tree_of, tree_on_disk
 
-LONG_S = 45  # for what takes a fraction of a second on an idle machine
+LONG_S = 60  # for what takes a fraction of a second on an idle machine
 
 
 async def until(holds: Callable[[], bool]) -> None:
