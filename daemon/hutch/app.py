@@ -83,7 +83,7 @@ async def serve_stdio(config: Config, token: str | None) -> None:
 
     It acts as the owner, or as whoever `token` is of.
     """
-    async with connect(config, start=True, token=token) as service:
+    async with connect(config, start=True, revive=True, token=token) as service:
         await build_server(service, version=__version__).run_stdio_async()
 
 

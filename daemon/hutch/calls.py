@@ -1,12 +1,13 @@
 """A call of the daemon over its socket: a method's name and arguments out, events and an answer back."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import Any, TypeVar
 
 import httpx2
 from pydantic import TypeAdapter
 
+from hutch.errors import HutchError
 from hutch_mcp_tools.events import Events, RunEvent
 from hutch_mcp_tools.service import ServiceError
 
@@ -17,8 +18,10 @@ _ARGUMENTS = TypeAdapter(dict[str, Any])
 class Caller:
     """Stands on a connection whose requests carry the token."""
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient, revive: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`revive` has a daemon there again; it raises HutchError. None: a call where none is fails."""
         self._http = http
+        self._revive = revive
 
     async def _call(
         self,
@@ -33,6 +36,7 @@ class Caller:
         query |= {"arguments": told.decode()} if data is not None else {}
         body = told if data is None else data
         last: dict[str, Any] | None = None
+        await self._be_there()
         try:
             async with self._http.stream("POST", f"/api/{name}", content=body, params=query) as response:
                 async for line in _lines(response.aiter_bytes()):  # to its end: the connection is used again
@@ -46,6 +50,15 @@ class Caller:
         if last is None:
             raise _gone()
         return _answer(last, answer)
+
+    async def _be_there(self) -> None:
+        """Have a daemon to ask. Raises ServiceError."""
+        if self._revive is None:
+            return
+        try:
+            await self._revive()
+        except HutchError as error:
+            raise ServiceError(error.code, error.message, error.hint) from error
 
 
 async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:

@@ -1,21 +1,17 @@
 """The service over the daemon's unix socket: the CLI and the stdio MCP server stand on it."""
 
-import fcntl
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 
 from hutch.config import Config
 from hutch.errors import HutchError
 from hutch.group_client import GroupClient
+from hutch.starting import CONNECT_S, Reviving, is_alive, start_daemon
 from hutch.volume_client import VolumeClient
 from hutch_mcp_tools.access_records import AccessLevel, SecretCheck, ShareRecord, TokenRecord
 from hutch_mcp_tools.agent_records import AgentRequest, TurnBounds
@@ -32,11 +28,6 @@ from hutch_mcp_tools.run_records import LogChunk, LogRequest, RunRecord, RunRequ
 from hutch_mcp_tools.session_records import SessionPage, SessionRecord, SessionStatus
 from hutch_mcp_tools.usage_records import Budget
 
-_LOG_BYTES = 8 << 20  # of daemons that were started here; what is longer makes place for a new one
-_START_S = 60.0  # for a daemon to come up on a busy host with a slow disk; it takes well under one
-_LEAVE_S = 60.0  # for every run to end in its grace and every volume to be committed
-_POLL_S = 0.05
-_CONNECT_S = 5.0
 _IDLE_S = 2.0  # a connection is used again; the daemon keeps one for longer, so no request meets its end
 _LIMITS = httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S)
 
@@ -167,51 +158,26 @@ class Client(VolumeClient, GroupClient):
 
 
 @asynccontextmanager
-async def connect(config: Config, *, start: bool = False, token: str | None = None) -> AsyncGenerator[Client]:
+async def connect(
+    config: Config, *, start: bool = False, revive: bool = False, token: str | None = None
+) -> AsyncGenerator[Client]:
     """Connect to the running daemon; with `start`, start one that outlives us when none runs.
 
-    As its owner, unless it is with another's `token`.
+    `revive`: also when it has ended since. As its owner, unless it is with another's `token`.
 
     Raises:
         HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up.
     """
     socket = config.daemon.socket
     transport = httpx2.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS)
-    timeout = httpx2.Timeout(None, connect=_CONNECT_S)
+    timeout = httpx2.Timeout(None, connect=CONNECT_S)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hutch", timeout=timeout) as http:
         if not await is_alive(http):
             if not start:
                 raise HutchError("daemon_absent", f"no daemon answers at {socket}", "start one: hutch serve")
-            await _start(config, http)
+            await start_daemon(config, http)
         http.headers["Authorization"] = f"Bearer {token or read_token(token_path(config))}"
-        yield Client(http)
-
-
-async def until_gone(config: Config) -> None:
-    """Return when no daemon holds this state any more. Raises HutchError `daemon_failed` after a minute."""
-    path = config.daemon.state / "daemon.lock"
-    with anyio.move_on_after(_LEAVE_S):
-        while not _is_free(path):  # noqa: ASYNC110 - the kernel tells nobody of a lock's end
-            await anyio.sleep(_POLL_S)
-        return
-    raise HutchError("daemon_failed", "the daemon has not ended yet", f"see {config.daemon.state}/daemon.log")
-
-
-def _is_free(path: Path) -> bool:
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
-async def is_alive(http: httpx2.AsyncClient) -> bool:
-    """Say whether a daemon answers."""
-    try:
-        return (await http.get("/health", timeout=_CONNECT_S)).status_code == 200
-    except httpx2.HTTPError:
-        return False
+        yield Client(http, Reviving(config, http).revive if revive else None)
 
 
 def token_path(config: Config) -> Path:
@@ -262,38 +228,3 @@ def read_token(path: Path) -> str:
             f"the daemon's token cannot be read from {path}",
             "run as the user that started the daemon",
         ) from error
-
-
-async def _start(config: Config, http: httpx2.AsyncClient) -> None:
-    log = config.daemon.state / "daemon.log"
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    print(f"starting the daemon (its log: {log})", file=sys.stderr)  # noqa: T201 - a sign of life
-    daemon = _spawn(config, log)
-    with anyio.move_on_after(_START_S):
-        while daemon.poll() is None:
-            if await is_alive(http):
-                return
-            await anyio.sleep(_POLL_S)
-    raise HutchError("daemon_failed", f"the daemon did not come up: {_last_words(log)}", f"its log: {log}")
-
-
-def _last_words(log: Path) -> str:
-    """Return the last error that a daemon wrote, which it says as a command line does."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
-    return next((line for line in reversed(lines) if line.startswith("error: ")), "it says no reason")
-
-
-def _spawn(config: Config, log: Path) -> "subprocess.Popen[bytes]":
-    """Start a daemon that outlives us: no task group may own it."""
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "hutch", "serve"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=os.environ | ({"HUTCH_CONFIG": str(config.file)} if config.file else {}),
-            start_new_session=True,
-        )

@@ -14,6 +14,7 @@ from hutch_mcp_tools.text import one_line
 
 _BUFFERED = 16  # events; only the newest is ever told
 _MESSAGE_CHARS = 200
+_STEP_S = 0.001  # between two notices at once: each is to be further than the one before
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Progress:
         self._pace = pace
         self._notes_only = notes_only
         self._noted = ""  # the newest
+        self._has_named = False
         self.run_id: str | None = None
 
     async def during(self, call: Callable[[Events], Awaitable[T]]) -> T:
@@ -48,7 +50,7 @@ class Progress:
             try:
                 return await call(send)
             except ServiceError as error:  # carried past the task group, which would wrap it
-                refused = error
+                refused = error if error.code != "daemon_gone" else self._gone(error)
             finally:
                 tasks.cancel_scope.cancel()
                 while receive.statistics().current_buffer_used:
@@ -63,6 +65,10 @@ class Progress:
             waited = last - began
             doing = f"{self._noted}, " if self._noted and self._notes_only else ""
             heartbeat = f"{doing}still waiting after {waited:.0f} s"
+            if self.run_id and not self._has_named:
+                self._has_named = True
+                await self._context.report_progress(waited, None, f"{self._found_again()} has it from now on")
+                waited += _STEP_S
             await self._context.report_progress(waited, None, news or heartbeat)
 
     async def _gather(self, events: MemoryObjectReceiveStream[RunEvent], last: float) -> str:
@@ -73,9 +79,20 @@ class Progress:
             with anyio.move_on_after(due - now):
                 event = await events.receive()
                 self._note_run(event)
-                if event.note or not self._notes_only:
+                if event.note or not self._notes_only or not self._has_named:
                     newest, due = event, min(due, last + self._pace.coalesce_s)
         return _said(newest) if newest else ""
+
+    def _found_again(self) -> str:
+        return f'get_run(run_id="{self.run_id}", wait_s=45)'
+
+    def _gone(self, error: ServiceError) -> ServiceError:
+        """Say what to call once the daemon is back."""
+        call = self._found_again() if self.run_id else "list_sessions()"
+        hint = (
+            f"the daemon ended, or is started anew; what was asked may go on: {call} tells, in some seconds"
+        )
+        return ServiceError(error.code, error.message, hint)
 
     def _note_run(self, event: RunEvent) -> None:
         self._noted = one_line(event.note, _MESSAGE_CHARS) or self._noted

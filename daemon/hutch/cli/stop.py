@@ -76,6 +76,7 @@ def _stop_daemon(invocation: Invocation) -> None:
     from hutch import client
     from hutch.errors import HutchError
     from hutch.jobs import JobFolder
+    from hutch.starting import until_gone
 
     config = _usable(invocation)
 
@@ -83,7 +84,7 @@ def _stop_daemon(invocation: Invocation) -> None:
         try:
             async with client.connect(config) as daemon:
                 await daemon.shut_down()
-            await client.until_gone(config)
+            await until_gone(config)
         except HutchError as error:
             if error.code != "daemon_absent":
                 raise
