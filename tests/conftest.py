@@ -3,6 +3,7 @@
 And how tests are shared between processes, with `--dist loadgroup --no-loadscope-reorder`.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,14 @@ from support.shared_server import shared_server
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-# How long an example takes says more of what else this machine does than of what is tested
-settings.register_profile("hutch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says more of what else this machine does than of what is tested. CI tries the same
+# ones each time: what chance finds is for whoever changes something
+settings.register_profile(
+    "hutch",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("hutch")
 
 

@@ -70,7 +70,7 @@ if not (child := os.fork()):
 os.waitpid(child, 0)
 print("left", sorted(os.listdir("/vol")))
 """
-SECONDS = 300 if os.geteuid() == 0 else 1  # of tenths, until it was looked into
+SECONDS = 900 if os.geteuid() == 0 else 1  # of tenths, until it was looked into
 USES += f"""
 for _ in range({SECONDS}):
     if os.path.exists("/tmp/looked"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 LOOKED = "tmp/looked"  # made in a sandbox that was looked into
 # Waits for that, inside; whoever is not root looks into nothing
-WAIT = f"for i in $(seq {300 if os.geteuid() == 0 else 1}); do [ -e /{LOOKED} ] && break; sleep 0.1; done"
+WAIT = f"for i in $(seq {900 if os.geteuid() == 0 else 1}); do [ -e /{LOOKED} ] && break; sleep 0.1; done"
 _PLACEHOLDER = re.compile(rb"hutch[0-9a-f]{32}")
 _PIECE = 4 << 20
 _FOLDERS = ("home", "tmp", "workspace", "opt", "etc", "run", "var", "dev/shm")

@@ -184,11 +184,11 @@ async def test_a_large_upload_goes_on_where_it_was_cut_and_knows_its_lost_end(
 async def test_a_server_that_falls_silent_holds_nobody_for_good(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hutch.volumes.stores.s3._SLOWEST", 64 << 20)
+    monkeypatch.setattr("hutch.volumes.stores.s3._SLOWEST", 16 << 20)
     data = os.urandom(1 << 20) * 20  # more than the way between holds
     async with (
         fault_proxy(s3_server.url) as proxy,
-        s3_store(s3_server, url=proxy.url, timeout_s=0.3) as store,
+        s3_store(s3_server, url=proxy.url, timeout_s=1.0) as store,
     ):
         proxy.faults = [Fault("stall", times=1)]
         await store.put("a", data)

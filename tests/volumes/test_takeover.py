@@ -22,7 +22,6 @@ from support.volume_engine import (
     tree_on_disk,
 )
 from support.volume_model import Cable
-from support.volume_programs import SHORT_TTL_S
 
 _LONG_S = 60
 _DAY = timedelta(days=1)
@@ -56,7 +55,7 @@ async def stop_and_take_over(forks: ForkServer, place: str, tmp_path: Path, numb
     sleeper.kill(signal.SIGSTOP)
     told = [int(words[2]) for words in sleeper.said() if words[0] in ("committed", "streamed")]
     async with store_at(place) as store:
-        contender = Volumes(store, tmp_path / f"contender-{number}", lease_ttl_s=SHORT_TTL_S)
+        contender = Volumes(store, tmp_path / f"contender-{number}")
         async with contender.lease(name, "contender", wait_s=_LONG_S) as lease:
             folder = await contender.check_out(lease)
             assert generation(folder) >= told[-1]
