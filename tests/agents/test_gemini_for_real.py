@@ -22,7 +22,7 @@ from hutch.agents.stored import new_uuid
 from support.agent_sandbox import Model, gemini_program, run, turn
 from support.scripted_turns import ADDER, SKILL, Turns, answers, calls, ends, long, told, until_there
 
-pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 MODEL = "gemini-2.5-pro"
 TURN = {"input": 1000, "output": 50, "cache_read": 200}

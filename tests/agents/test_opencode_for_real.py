@@ -21,7 +21,7 @@ from hutch.agents import (
 from support.agent_sandbox import Model, opencode_binary, run, turn
 from support.scripted_turns import ADDER, SKILL, Turns, answers, calls, ends, long, told, until_there
 
-pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real("bubblewrap"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 MODEL = "anthropic/claude-opus-5-5"
 TURN = {"input": 1000, "output": 50, "cache_read": 200, "cache_write": 30}

@@ -47,7 +47,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,
     pytest.mark.apart("agent", "world"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 _OTHER_METHOD = '\n[methods.nsjail]\nkind = "nsjail"\n'
 _LEASE_S = 3  # of a host that is lost

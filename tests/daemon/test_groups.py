@@ -77,7 +77,7 @@ def session(attempt: AttemptRecord) -> str:
     return attempt.session_id
 
 
-@pytest.mark.timeout(240)  # five turns of the real agent
+@pytest.mark.timeout(600)  # five turns of the real agent
 async def test_three_attempts_go_their_own_ways_and_one_is_kept(tmp_path: Path) -> None:
     async with house(tmp_path) as (_, client):
         before = await turn(client, FIRST, "web")

@@ -17,7 +17,7 @@ from support.agent_sandbox import gemini_program, opencode_binary
 from support.daemon import daemon, model_config, output, scripted_model, turn
 from support.secret_host import Relay, secret_host
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 KEYS = {"OPENAI_API_KEY": "sk-planted-canary-1", "GEMINI_API_KEY": "AIzaPlantedCanary2"}
 TABLES = """

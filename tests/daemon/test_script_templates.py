@@ -11,7 +11,7 @@ from support.agent_sandbox import NODE_AGENTS, gemini_program, opencode_binary
 from support.daemon import Daemon, daemon, model_config, scripted_model
 from support.program import Done, hutch
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 OF_NODE = {"opencode": opencode_binary, "gemini": gemini_program}
 WRITE = 'Make a note. SCRIPT: [{"shell": "echo first > note.txt"}, {"text": "Noted."}]'

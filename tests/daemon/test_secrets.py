@@ -20,7 +20,7 @@ from support.secret_search import looked_into
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]  # memory is searched byte by byte, on busy machines too
 
 

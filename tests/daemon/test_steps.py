@@ -102,7 +102,7 @@ async def test_a_script_takes_what_a_run_left(served: Daemon, client: Client, tm
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)  # four programs and an agent, on a machine that does much else
+@pytest.mark.timeout(600)  # four programs and an agent, on a machine that does much else
 @pytest.mark.parametrize(
     ("says", "passed"), [("self.assertEqual(sums.add(1, 2), 3)", True), ("self.fail()", False)]
 )

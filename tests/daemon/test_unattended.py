@@ -17,7 +17,7 @@ from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import Daemon, daemon, model_config, output, scripted_model, turn
 from support.daemon import run as run_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]  # several turns of a real agent each
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # several turns of a real agent each
 
 KEY = {"ANTHROPIC_API_KEY": "any word", "CLAUDE_CODE_MAX_RETRIES": "1"}
 DONE = 'Go. SCRIPT: [{"text": "Done."}]'

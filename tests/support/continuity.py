@@ -22,7 +22,7 @@ from support.daemon import Daemon, model_config
 from support.kept_methods import KNOWN, named
 from support.left_behind import saying
 
-LONG_S = 100
+LONG_S = 200
 STORES = ("folder", "bucket")
 METHODS = ("nsjail", "podman", "docker", "gvisor")  # besides bubblewrap: in a folder, as root, `HUTCH_LONG=1`
 CUTS = (  # the ways to be cut off, each a test's
