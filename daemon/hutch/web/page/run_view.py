@@ -59,7 +59,6 @@ class RunView:
     tone: Tone
     is_ended: bool
     session: str | None
-    agent: str
     outcome: Facts
     changes: Facts
     cost: Facts
@@ -85,7 +84,6 @@ async def run_view(service: SandboxService, run: RunRecord, adapters: Mapping[st
         tone=tone,
         is_ended=run.is_ended,
         session=run.session_id,
-        agent=one_line(agent or "", _SHORT),
         outcome=_facts({name: value for name, value in outcome_fields(run).items() if name not in _IN_HEAD}),
         changes=_facts(change_fields(run, await workspace_fields(service, run.workspace))),
         cost=_facts(cost_fields(run)),
