@@ -61,7 +61,7 @@ def test_what_fails_once_among_others(tmp_path: Path, files: dict[str, str], sta
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
     )
     assert ended.returncode == status, ended.stdout
     assert said in ended.stdout
