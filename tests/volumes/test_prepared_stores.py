@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import anyio
+import pytest
 
+from hutch.egress.exchange.authority import Authority
 from hutch.volumes import StoreOptions, prepare_store
-from hutch.volumes.stores.s3 import _prepared, open_s3
+from hutch.volumes.stores.s3 import _prepared, _trust, open_s3
 
 _NOBODY = "http://127.0.0.1:1"
 
@@ -34,3 +36,23 @@ def test_a_prepared_client_is_used_once_and_not_after_its_credentials_changed(tm
     prepare_store("s3://bucket", options)
     file.write_text(said.format(22))
     assert anyio.run(key_and_client)[0] == "AK22"
+
+
+def test_authorities_are_read_when_it_is_prepared_and_not_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "authorities.pem"
+    bundle.write_bytes(Authority("test", ["localhost"]).certificate)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    options = StoreOptions(endpoint_url=_NOBODY, credentials_env=("KEY_OF_NOBODY", "SECRET_OF_NOBODY"))
+    monkeypatch.setenv("KEY_OF_NOBODY", "none")
+    monkeypatch.setenv("SECRET_OF_NOBODY", "none")
+    prepare_store("s3://bucket", options)
+    read = _trust.cache_info().misses
+
+    async def session() -> None:
+        async with open_s3("bucket", "", options) as store:
+            store._client._endpoint.http_session._build_verify_context()
+
+    anyio.run(session)
+    assert _trust.cache_info().misses == read

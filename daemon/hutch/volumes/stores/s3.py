@@ -22,6 +22,7 @@ from hutch.volumes.stores.keys import checked
 from hutch.volumes.stores.options import Stamp, StoreOptions, read_file, stamp_of, values_of
 from hutch.volumes.stores.protocol import Condition, ObjectInfo
 from hutch.volumes.stores.refusals import BeyondEndError
+from hutch.volumes.stores.rehearsal import rehearse
 from hutch.volumes.stores.s3_failures import FAILURES, failure
 
 # How If-Match is written: Ceph up to 18 compares it with its quotes, and so never finds it equal
@@ -55,17 +56,17 @@ def prepare_s3(options: StoreOptions) -> None:
     That is the client itself, unconnected, where it can be seen that its credentials are still the same.
     """
 
-    async def rehearse() -> None:
+    async def prepare() -> None:
         is_sure = options.credentials_env or options.credentials_file
         stamp, keys = stamp_of(options), values_of(options) if is_sure else ("none", "none")
         client = await _client(options, keys).__aenter__()
-        await client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+        await rehearse(client)
+        client._endpoint.http_session._build_verify_context()  # whatever it trusts: variables may say so
         if is_sure:
             _prepared[options, stamp] = client
 
-    _trust(verify=True)
     with suppress(*FAILURES, StoreError, ValueError):  # which the first request meets again, and tells
-        anyio.run(rehearse)
+        anyio.run(prepare)
 
 
 def _client(options: StoreOptions, keys: Sequence[str]) -> Any:  # noqa: ANN401 - untyped
