@@ -126,6 +126,14 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A method whose first start in a process has much of the host to look at."""
+
+    def prepare(self) -> None:
+        """Look at it now, for starts that come soon. Blocks for milliseconds. Raises LauncherError."""
+
+
+@runtime_checkable
 class Sweeps(Protocol):
     """A method that makes things before it knows whose run they are for."""
 

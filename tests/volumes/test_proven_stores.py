@@ -159,6 +159,17 @@ async def test_a_proof_is_remembered_until_it_is_deleted(tmp_path: Path) -> None
     assert [key for key in await keys_of(inner) if key.startswith("probes/")] == []
 
 
+async def test_requests_that_come_first_and_at_once_prove_it_once(tmp_path: Path) -> None:
+    counted = Counted(MemoryStore())
+    await ProvenStore(counted, "here", memory(tmp_path), None).prove()
+    counted.requests.clear()
+    store = ProvenStore(counted, "here", memory(tmp_path), None)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(store.prove)
+    assert counted.requests == {"get": 1}
+
+
 async def test_what_ceph_takes_as_an_etag_is_found_out_once(s3_server: S3Server, tmp_path: Path) -> None:
     async with s3_store(s3_server) as plain:
         assert plain.dialect == ""

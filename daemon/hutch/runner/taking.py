@@ -4,11 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import anyio
+from anyio.abc import TaskGroup
 
 from hutch import __version__
 from hutch.errors import unwrapped
 from hutch.exit_codes import FAILED, exit_code, exit_code_of
 from hutch.jobs import Begun, Final, JobBegun, JobFolder
+from hutch.runner.ahead import greet_store, prepare_sandbox
 from hutch.runner.prepared import Preparing
 from hutch.runner.telling import TellingRun, failure
 from hutch.runs.path.path import plain, take
@@ -19,10 +21,21 @@ Beside = Callable[[TellingRun], AbstractAsyncContextManager[None]]  # entered wi
 
 async def take_job(preparing: Preparing, folder: JobFolder, beside: Beside) -> int:
     """Take it to its end, and return what a shell is told. Raises nothing of its own."""
+    with unwrapped():
+        async with anyio.create_task_group() as ahead:
+            if preparing.job.agent is not None:  # it has a volume
+                greet_store(preparing.rooms, ahead)
+            code = await _take(preparing, folder, beside, ahead)
+            ahead.cancel_scope.cancel()
+    return code
+
+
+async def _take(preparing: Preparing, folder: JobFolder, beside: Beside, ahead: TaskGroup) -> int:
     rooms, journal = preparing.rooms, preparing.journal
     journal.tell(Begun(run_id=preparing.run_id, hutch=__version__))
     try:
         live, plan, work = await preparing.run()
+        prepare_sandbox(rooms, plan.method, ahead)
         method = rooms.config.methods[plan.method]
         options = {**method.options, "name": plan.method}
         folder.note(JobBegun(method.kind, options, live.record.session_id or live.id))

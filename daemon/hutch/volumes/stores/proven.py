@@ -73,6 +73,8 @@ class ProvenStore:
             return self._proven_at
         asked_at = anyio.current_time()
         async with self._proving:
+            if self._proven_at and not fresh:  # while we waited
+                return self._proven_at
             if self._failure and self._failure[0] >= asked_at:  # while we waited: no use in asking at once
                 raise self._failure[1]
             if self._refusal and not fresh:

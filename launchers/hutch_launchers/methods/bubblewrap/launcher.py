@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -44,6 +45,7 @@ _MECHANISMS = {
 }
 _ABILITIES = frozenset({Ability.KEEP, Ability.DOORS, Ability.NESTED, Ability.FREEZE})
 _FRESH_S = 10.0  # how old the view of the host's system folders may be
+_looking = threading.Lock()  # whoever comes while another looks waits for what that one sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,12 @@ class BubblewrapLauncher:
         """What enforces what, for the run's record."""
         return {**_MECHANISMS, **limit_mechanisms(limits)}
 
+    def prepare(self) -> None:
+        self._host()
+
     def _host(self) -> tuple[Options, Spawner | None]:
-        return _look(self, int(time.monotonic() / _FRESH_S))
+        with _looking:
+            return _look(self, int(time.monotonic() / _FRESH_S))
 
 
 @lru_cache(maxsize=8)
