@@ -151,13 +151,13 @@ def _parts(
 async def _serve(rooms: Rooms, sockets: list[socket.socket], runs: Runs, server: RunnerServer | None) -> None:
     is_whole = await recover(rooms)
     let_keeper_go(rooms.config.daemon.state / _KEEPER)
-    runners = Runners(runs, server) if server else None
-    if runners:
-        await runners.adopt()
     clients = Clients(runs)
+    runners = Runners(runs, clients, server) if server else None
     agents, kept = AgentSessions(runs, clients, runners), KeptSessions(runs)
     keeping = Keeping(rooms, agents)
     services = _services(rooms, clients, partial(Service, runs, agents, kept, keeping))
+    if runners:
+        await runners.adopt()
     await agents.turns.go_on()
     mcp = McpServers(services, clients.services, version=__version__)
     clients.on_end = mcp.forget

@@ -9,7 +9,7 @@ import pytest
 from hutch_mcp_tools.agent_records import AgentRequest
 from hutch_mcp_tools.service import ServiceError
 from support.daemon import Daemon, daemon, model_config, output, run, scripted_model, turn
-from support.inside_client import CALLER, ask, begun_by, children, run_id, sandboxed, told
+from support.inside_client import CALLER, ask, begun_by, children, run_id, sandboxed, spending, told
 
 pytestmark = pytest.mark.slow
 
@@ -160,15 +160,6 @@ async def test_what_it_began_ends_when_it_is_stopped(tmp_path: Path) -> None:
         assert "has ended" in child.reason
 
 
-SPEND = r"""
-exec 3<>/dev/tcp/127.0.0.1/%s
-body='{"model":"claude-opus-5-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
-printf 'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n' >&3
-printf 'Content-Length: %%s\r\n\r\n%%s' "${#body}" "$body" >&3
-head -1 <&3
-"""
-
-
 async def test_what_it_began_spends_its_budget(tmp_path: Path) -> None:
     async with (
         scripted_model() as url,
@@ -177,12 +168,7 @@ async def test_what_it_began_spends_its_budget(tmp_path: Path) -> None:
         ) as made,
         made.client() as client,
     ):
-        port = url.rpartition(":")[2]
-        spend = {
-            "tool": "run_in_sandbox",
-            "args": {"command": ["bash", "-c", SPEND % (port, port)], "network": "model"},
-        }
-        prompt = json.dumps({"calls": [spend] * 3})
+        prompt = json.dumps({"calls": [spending(url)] * 3})
         session = await turn(
             client, prompt, "work", agent="caller", model=None, budget_requests=2, secrets=[]
         )

@@ -12,7 +12,7 @@ import pytest
 
 from hutch.budgets import Accounts, Limit, Most
 from hutch.budgets.accounts import Account, Key
-from hutch.jobs import Granted, Job, JobFolder
+from hutch.jobs import JobFolder
 from hutch.jobs.peer import Peer
 from hutch.runner.control import Control
 from hutch.runs.path.live import LiveRun
@@ -22,7 +22,6 @@ from hutch.runs.runners.sharing import Shared
 from hutch.state import Run, State
 from hutch.state.store import open_state
 from hutch.supervisor import Stop
-from hutch_mcp_tools.run_records import RunRequest
 from support.budget_house import PRICES
 from support.streams import LONG_S
 
@@ -40,15 +39,9 @@ async def following(state: State, folder: Path) -> AsyncIterator[Account]:
     """Be a daemon, with accounts of its own, for as long as the block."""
     accounts = Accounts(state, PRICES)
     limit = Limit("ever", "principal", usd=Decimal("0.5"))
-    job = Job(
-        version=1,
-        id="r-1",
-        run=RunRequest(command="x"),
-        granted=Granted(wall_s=1, time_budget="", budgets=(limit,)),
-    )
     live = LiveRun(Run("r-1", "running", "x", "none", 1.0), RunLog(folder / "log", 1), 1)
     rooms = cast("Rooms", SimpleNamespace(state=state, accounts=accounts, prices=PRICES))
-    shared = Shared.of(rooms, live, job, JobFolder(folder / "r-1"))
+    shared = Shared.of(rooms, live, (limit,), JobFolder(folder / "r-1"))
     await shared.look()
 
     def hear(settled: list[int], held: list[dict[str, object]] | None = None) -> None:

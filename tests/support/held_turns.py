@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 
 import anyio
@@ -22,7 +23,7 @@ def gated(name: str, text: str = "Held.") -> str:
     return script({"shell": wait}, {"shell": "echo more > /workspace/f"}, {"text": text})
 
 
-def script(*steps: dict[str, str]) -> str:
+def script(*steps: Mapping[str, object]) -> str:
     return f"Work. SCRIPT: {json.dumps(steps)}"
 
 

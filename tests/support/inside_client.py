@@ -84,6 +84,14 @@ network = ""
 hutch = true
 hutch_runs = 3
 """
+# What asks a model at a port of this host, in the sandbox of a run
+SPEND = r"""
+exec 3<>/dev/tcp/127.0.0.1/%s
+body='{"model":"claude-opus-5-5","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
+printf 'POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n' >&3
+printf 'Content-Length: %%s\r\n\r\n%%s' "${#body}" "$body" >&3
+head -1 <&3
+"""
 Told = list[dict[str, str]]
 
 
@@ -103,8 +111,14 @@ async def ask(client: Client, *calls: object, volume: str = "work", **values: ob
     return await told(client, await turn(client, prompt, volume, agent="caller", model=None, **values))
 
 
-def sandboxed(command: str, **args: object) -> dict[str, object]:
+def sandboxed(command: str | list[str], **args: object) -> dict[str, object]:
     return {"tool": "run_in_sandbox", "args": {"command": command, **args}}
+
+
+def spending(url: str) -> dict[str, object]:
+    """A call that has a run ask the model at `url` once."""
+    port = url.rpartition(":")[2]
+    return sandboxed(["bash", "-c", SPEND % (port, port)], network="model")
 
 
 def run_id(answer: dict[str, str]) -> str:

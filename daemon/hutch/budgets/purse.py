@@ -149,7 +149,7 @@ class Purse:
             account.settle(held, charged, unpriced)
         if self.ledger is not None:
             self.ledger.send_nowait((self._row(ticket.day, host, used, cost, charged), ticket))
-        self._warn()
+        self.warn()
 
     def written(self, ticket: Ticket) -> None:
         """Take note that what an answer used is in the ledger: others may count on it."""
@@ -160,7 +160,7 @@ class Purse:
         """Take note of bytes to or from the network; whether no more may pass."""
         for account in self._accounts():
             account.spent += Spent(egress_bytes=count)
-        self._warn()
+        self.warn()
         for limit, account in self._judged:
             if (
                 limit.egress_bytes is not None
@@ -207,11 +207,14 @@ class Purse:
             charged_pico_usd=pico_usd(charged.usd),
         )
 
-    def _warn(self) -> None:
+    def warn(self) -> bool:
+        """Say once of each budget that it is nearly spent; whether there was one to tell of."""
+        was_told = len(self._warned)
         for limit, account in self._judged:
             if limit not in self._warned and (near := limit.nearly(account.spent)):
                 self._warned.add(limit)
                 self.told.nearly(f"{limit.whose}: {near} are spent")
+        return len(self._warned) > was_told
 
     async def look(self, day: str = "") -> None:
         """Have the accounts of a day at hand; unless given, of the day that it is."""

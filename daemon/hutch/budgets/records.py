@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hutch.budgets.accounts import Account
-from hutch.budgets.limits import Most, Spent
+from hutch.budgets.limits import Limit, Most, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ class Refused:
 
 class Others(Protocol):
     """Budgets that runs of other processes share: judged where all that is spent of them comes together."""
+
+    def judges(self, limit: Limit) -> bool:
+        """Whether a budget is one of them."""
 
     async def refuse_spent(self) -> None:
         """Raise HutchError `budget_spent` where not even a first request would be let through."""

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, move_on_after, sleep
 
 from hutch.egress.addresses import Address, vetted
 from hutch.egress.in_force import InForce
@@ -14,6 +14,8 @@ from hutch.egress.rules import Rule
 from hutch.egress.sockets import is_own
 
 DIAL_S = 15.0  # to resolve the name and reach one of its addresses
+SOCKET_S = 30.0  # to reach a socket of this host
+_ASK_AGAIN_S = 0.05
 ATTEMPT_S = 5.0  # for one address, before the next is tried
 ADDRESSES = 4  # that are tried
 
@@ -125,14 +127,18 @@ class Passage:
 
 
 async def _dial_socket(path: str) -> socket.socket:
-    """Connect to a unix socket, which takes or refuses at once."""
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        server.connect(path)
-    except OSError:
-        server.close()
-        raise RefusedError(Refusal.UNREACHABLE) from None
-    return server
+    """Connect to a unix socket; who listens there may just be started anew."""
+    with move_on_after(SOCKET_S):
+        while True:
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            try:
+                server.connect(path)
+            except OSError:
+                server.close()
+                await sleep(_ASK_AGAIN_S)
+                continue
+            return server
+    raise RefusedError(Refusal.UNREACHABLE)
 
 
 Carry = Callable[[Passage], Awaitable[None]]

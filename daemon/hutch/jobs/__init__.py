@@ -9,6 +9,7 @@ takes it.
 """
 
 from hutch.jobs.document import Granted, Job, configuration_of
+from hutch.jobs.door import JobDoor
 from hutch.jobs.events import (
     EVENT,
     Begun,
@@ -37,6 +38,7 @@ __all__ = [
     "Granted",
     "Job",
     "JobBegun",
+    "JobDoor",
     "JobFolder",
     "JobJournal",
     "Noted",

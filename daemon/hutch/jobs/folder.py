@@ -4,6 +4,7 @@
                       lock          flock: held by whoever takes it, until it has ended or is dead; his pid
                       begun.json    what its sandbox is made by, and in whose name it holds things
                       events        what has happened, where a daemon is told
+                      door          by which token its sandbox reaches the daemon, and what bounds it; 0600
                       lent          how many bytes it may pass, of budgets that others share
                       keeper        a pipe, by which the keeper of its deadline is told that it was ended
 """
@@ -72,7 +73,7 @@ class JobFolder:
     def write(self, job: Job) -> None:
         """Write the job. Raises OSError."""
         self.make()
-        self._put("job.json", job.model_dump_json(exclude_defaults=True))
+        self._put("job.json", job.model_dump_json(exclude_defaults=True).encode())
 
     def read(self) -> Job | None:
         """Return the job; None: it was never written whole. Raises HutchError `job_invalid`."""
@@ -84,7 +85,7 @@ class JobFolder:
 
     def note(self, begun: JobBegun) -> None:
         """Note how it begins: whoever finds it dead ends what is left. Raises OSError."""
-        self._put("begun.json", json.dumps(asdict(begun), default=str))
+        self._put("begun.json", json.dumps(asdict(begun), default=str).encode())
 
     @property
     def begun(self) -> JobBegun | None:
@@ -94,9 +95,22 @@ class JobFolder:
         except (OSError, ValueError, TypeError):
             return None
 
+    def note_door(self, door: bytes) -> None:
+        """Write its door, before its job, or in place of what was written. Raises OSError."""
+        self.make()
+        self._put("door", door)
+
+    @property
+    def door(self) -> bytes | None:
+        """Its door as it was written; None: it has none."""
+        try:
+            return (self.path / "door").read_bytes()
+        except FileNotFoundError:
+            return None
+
     def note_lent(self, count: int) -> None:
         """Note how many bytes it may pass in all, before it is told. Raises OSError."""
-        self._put("lent", str(count))
+        self._put("lent", str(count).encode())
 
     @property
     def lent(self) -> int:
@@ -163,11 +177,11 @@ class JobFolder:
         """Take it away, with all in it. Idempotent."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _put(self, name: str, text: str) -> None:
+    def _put(self, name: str, data: bytes) -> None:
         """Write a file of it, whole or not at all."""
         passing = self.path / f"{name}.new"
         with os.fdopen(os.open(passing, _WRITE, 0o600), "wb") as file:
-            file.write(text.encode())
+            file.write(data)
         passing.rename(self.path / name)
 
 

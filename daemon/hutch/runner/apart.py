@@ -14,7 +14,7 @@ from hutch.app import open_path
 from hutch.config import Config
 from hutch.errors import HutchError, unwrapped
 from hutch.exit_codes import exit_code_of
-from hutch.jobs import Ended, Event, Final, Job, JobFolder, JobJournal, configuration_of
+from hutch.jobs import Ended, Event, Final, Job, JobDoor, JobFolder, JobJournal, configuration_of
 from hutch.jobs.event_file import EventFile
 from hutch.runner.control import Control
 from hutch.runner.prepared import Preparing
@@ -79,7 +79,8 @@ class _Apart:
         try:
             async with opened as rooms:
                 self._control.rooms = rooms
-                preparing = Preparing(rooms, self.job, self.folder.run_id, journal, self._stop)
+                token = JobDoor.token_of(self.folder)
+                preparing = Preparing(rooms, self.job, self.folder.run_id, journal, self._stop, token)
                 code = await take_job(preparing, self.folder, self._beside)
                 self._end(code)  # nobody has to wait until our store is closed
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told as an event

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from anyio.abc import SocketStream
 
-from hutch.budgets import Most, Refused
+from hutch.budgets import Limit, Most, Refused
 from hutch.errors import HutchError
 from hutch.jobs.peer import GONE, Answer, Peer
 from hutch.runner.telling import TellingRun
@@ -65,6 +65,10 @@ class Control:
         self._hurries.set()
 
     # What the daemon is asked ------------------------------------------------------------
+
+    def judges(self, limit: Limit) -> bool:
+        """With a door all of them: what its agent begins spends those of the run too."""
+        return limit.per != "run" or (self.live is not None and bool(self.live.door_token))
 
     async def refuse_spent(self) -> None:
         """Raise HutchError `budget_spent` where what others share is spent already."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from hutch.errors import HutchError
 from hutch.jobs import Job, JobJournal
 from hutch.policy import Plan, shown
 from hutch.runner.telling import TellingRun
@@ -25,6 +26,7 @@ class Preparing:
     run_id: str
     journal: JobJournal
     stop: Stop
+    door_token: str = ""  # by which its sandbox reaches the daemon; empty: it has no door
 
     async def run(self) -> tuple[TellingRun, Plan, Work]:
         """Decide what the job gets, and put its run together. Raises HutchError, as a daemon would refuse."""
@@ -49,6 +51,8 @@ class Preparing:
         request, fork = await with_volume(self.rooms, request, self.job.principal)
         session = self.job.session or await new_session(self.rooms, request, self.job.principal)
         plan = await plan_turn(self.rooms, session, request, fork)
+        if plan.children and not self.door_token:
+            raise HutchError("job_invalid", f"run {self.run_id} has no door to the daemon", "ask again")
         plan = await self._bounded(plan, session.id)
         live = self._live(plan, f"{request.agent}: {shown(request.prompt)}", session.id)
         work = work_of(self.rooms, agent, session, request, plan, live)
@@ -72,5 +76,5 @@ class Preparing:
         live = TellingRun(
             self.job.record or fresh, log, plan.limits.output_bytes, stop=self.stop, journal=self.journal
         )
-        live.time_budget = plan.time_budget
+        live.time_budget, live.door_token = plan.time_budget, self.door_token if plan.children else ""
         return live

@@ -44,6 +44,11 @@ class PathRooms:
     shell: str  # inside a sandbox, runs a command given as a string
     others: Others | None = None  # keeps budgets that runs of other processes share; None: this one does
 
+    @property
+    def has_daemon(self) -> bool:
+        """Whether there is a daemon that a sandbox can have a door to."""
+        return self.others is not None
+
     def volume(self, text: str) -> VolumeName:
         """Read a name; without a workspace it is in the configured one. Raises `volume_name_invalid`."""
         return read_name(text, self.config.daemon.workspace)
@@ -55,6 +60,10 @@ class Rooms(PathRooms):
 
     state: State
     access: Access
+
+    @property
+    def has_daemon(self) -> bool:
+        return True
 
 
 def new_id(kind: str) -> str:

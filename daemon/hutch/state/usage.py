@@ -108,6 +108,14 @@ class UsageRows(Database):
         rows = await self._all(f"SELECT * FROM usage WHERE {wanted}", *given.values())  # noqa: S608
         return [UsageRow(*row) for row in rows]
 
+    async def begun_by(self, run_id: str) -> dict[str, int]:
+        """Return the runs that a run's agent has begun, in their order, and the bytes of output of each."""
+        rows = await self._all(
+            f"SELECT id, stdout_bytes + stderr_bytes FROM runs WHERE {BEGUN_BY} = ? ORDER BY created_at, id",  # noqa: S608
+            run_id,
+        )
+        return dict(map(tuple, rows))
+
     async def bytes_passed(
         self,
         *,

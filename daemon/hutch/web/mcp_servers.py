@@ -77,7 +77,11 @@ class McpServers:
         server = build_server(self._services[caller], version=self._version, is_agents=is_agents)
         # The guard checks Host and Origin for every route, so the SDK need not do it for one of them
         server.streamable_http_app(
-            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
+            # A sandbox outlives us: its next call finds the next daemon, and one that we leave unanswered
+            # fails at once; of a stream that broke off Claude Code went on waiting for the rest
+            stateless_http=is_agents,
+            json_response=is_agents,
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
         with anyio.CancelScope() as self._ending[caller]:
             async with server.session_manager.run():

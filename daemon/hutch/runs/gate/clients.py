@@ -18,7 +18,7 @@ from typing import cast
 import anyio
 
 from hutch.access import Level, Rights
-from hutch.errors import HutchError
+from hutch.errors import HutchError, unwrapped
 from hutch.policy import Plan, as_child, childs_wish, narrowed_to, shown
 from hutch.runs.gate.answers import answers
 from hutch.runs.gate.gate import gate
@@ -68,6 +68,8 @@ class Client:
         self._refuse(request)
         self._beginning += 1
         try:
+            if self.live.remote is not None:  # what it has told may count: its time, what it has spent
+                await self.live.remote.caught_up()
             plan = await self._plan(request)
             child = await self.runs.admit(plan, shown(request.command), self.live.record.principal)
         finally:
@@ -122,7 +124,9 @@ class Client:
             parent = replace(parent, budgets=live.purse.limits)
         network, principal = live.network.network, live.record.principal
         left_s = live.wall_s - (time.monotonic() - live.began_at)
-        if left_s <= 0:
+        if parent.method not in rooms.config.methods:
+            raise HutchError("client_denied", f"method {parent.method} is not configured any more")
+        if not live.began_at or left_s <= 0:
             raise HutchError("client_denied", "the run whose agent asks has no time left")
         config = narrowed_to(rooms.config, parent, network, principal, left_s)
         wish = childs_wish(wish_of(request), parent)
@@ -153,23 +157,28 @@ class Clients:
         return client.name if client and not client.is_over else None
 
     @asynccontextmanager
-    async def during(self, live: LiveRun, plan: Plan) -> AsyncGenerator[None]:
-        """Let a run's sandbox call for the length of the block, if its plan says so."""
-        if not plan.children:
+    async def during(self, live: LiveRun, plan: Plan | None) -> AsyncGenerator[None]:
+        """Let a run's sandbox call for the length of the block, if its plan says so.
+
+        It is known by its token, or by a new one where it has none yet.
+        """
+        whole = self.whole.get(live.record.principal)
+        if plan is None or not plan.children or whole is None:  # nobody is called so any more
             yield
             return
-        client = Client(self._runs, live, plan)
-        live.door_token = secrets.token_urlsafe(32)
+        begun = await self._runs.rooms.state.begun_by(live.id)
+        client = Client(self._runs, live, plan, list(begun), _kept_bytes=sum(begun.values()))
+        live.door_token = live.door_token or new_token()
         digest = _digest(live.door_token)
-        whole = self.whole[live.record.principal]
         gated = gate(whole, self._runs.rooms.access, live.record.principal, client.rights)
         self._by_digest[digest] = client
         self.services[client.name] = cast("SandboxService", ClientService(client, whole, gated))
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_end_with, client)
-                yield
-                group.cancel_scope.cancel()
+            with unwrapped():
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_end_with, client)
+                    yield
+                    group.cancel_scope.cancel()
         finally:
             del self._by_digest[digest], self.services[client.name]
             self.on_end(client.name)
@@ -232,6 +241,11 @@ async def _end_with(client: Client) -> None:
     with anyio.CancelScope() as asked, client.live.stop.ends(asked):
         await client.live.ended.wait()
     await client.end()
+
+
+def new_token() -> str:
+    """Return a token of one run's."""
+    return secrets.token_urlsafe(32)
 
 
 def _digest(token: str) -> bytes:

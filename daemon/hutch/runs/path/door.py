@@ -17,7 +17,7 @@ from hutch.errors import HutchError
 from hutch.policy import Plan
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.spending import steps_of as metering_steps
-from hutch.runs.rooms import PathRooms, Rooms
+from hutch.runs.rooms import PathRooms
 from hutch_launchers.launcher import AgentLauncher
 
 _SERVER = "hutch"  # of MCP, as agents know it
@@ -52,7 +52,7 @@ def steps_of(live: LiveRun, network: Network) -> Sequence[Step]:
 
 def with_door(rooms: PathRooms, plan: Plan, children: int) -> Plan:
     """Let what is in a run's sandbox use us. Raises HutchError `turn_invalid` where that cannot be."""
-    if not isinstance(rooms, Rooms):
+    if not rooms.has_daemon:
         raise HutchError(
             "turn_invalid", "an agent cannot use Hutch where no daemon runs", "leave out --hutch"
         )

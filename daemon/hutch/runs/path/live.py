@@ -33,6 +33,9 @@ class Remote(Protocol):
     async def give(self, budget: Budget) -> None:
         """Give it more money."""
 
+    async def caught_up(self) -> None:
+        """Return when what it has told until now is known here, or soon."""
+
 
 @dataclass(slots=True)
 class LiveRun:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from hutch.destinations import TLS_PORT, NotADestinationError, read_bound, read_pattern
+from hutch.destinations import TLS_PORT, NotADestinationError, Pattern, read_bound, read_pattern
 from hutch.egress import InForce, Missing, Network, given, judge, taken
 from hutch.errors import HutchError
 from hutch_mcp_tools.network_records import NetworkChange, NetworkRecord
@@ -33,6 +33,14 @@ def change_rules(
     return {**policy, "network_changes": [*_changes(policy), line]}
 
 
+def changed_by(network: Network, change: NetworkChange) -> Network:
+    """Return the rules with a change, whatever it comes to. Raises HutchError `network_denied`."""
+    pattern = _pattern(change)
+    if not change.allowed:
+        return taken(network, pattern)
+    return given(network, pattern, is_host_service=change.is_host_service)
+
+
 def network_record(of: str, network: Network, policy: Mapping[str, object]) -> NetworkRecord:
     """What a run may reach now, and what was changed."""
     return NetworkRecord(
@@ -45,14 +53,9 @@ def network_record(of: str, network: Network, policy: Mapping[str, object]) -> N
 
 def _with(of: str, in_force: InForce, change: NetworkChange) -> Network:
     """Raises HutchError `network_denied`, `network_unread`."""
-    network = in_force.network
-    try:
-        pattern = read_pattern(change.host) if change.allowed else read_bound(change.host)
-    except NotADestinationError as error:
-        raise HutchError("network_denied", f"{change.host[:300]!r} is no host: {error}") from None
+    pattern, changed = _pattern(change), changed_by(in_force.network, change)
     if not change.allowed:
-        return taken(network, pattern)
-    changed = given(network, pattern, is_host_service=change.is_host_service)
+        return changed
     judged = judge(changed, pattern.host, pattern.port or 0)
     if not pattern.is_below and isinstance(judged, Missing):
         raise HutchError("network_denied", judged.told, "what denies it would have to go first")
@@ -70,6 +73,13 @@ def _with(of: str, in_force: InForce, change: NetworkChange) -> Network:
             "start another one that has it in its network; or take it out of network.NAME.metered",
         )
     return changed
+
+
+def _pattern(change: NetworkChange) -> Pattern:
+    try:
+        return read_pattern(change.host) if change.allowed else read_bound(change.host)
+    except NotADestinationError as error:
+        raise HutchError("network_denied", f"{change.host[:300]!r} is no host: {error}") from None
 
 
 def _changes(policy: Mapping[str, object]) -> list[str]:

@@ -50,7 +50,7 @@ async def metering(
 
     `hold` holds it still, and raises HutchError where that cannot be. Raises HutchError `budget_spent`.
     """
-    shared = [limit for limit in limits if rooms.others is not None and limit.per != "run"]
+    shared = [limit for limit in limits if rooms.others is not None and rooms.others.judges(limit)]
     limits = [limit for limit in limits if limit not in shared]
     counts_bytes = any(limit.egress_bytes for limit in limits)
     borrows_bytes = any(limit.egress_bytes for limit in shared)

@@ -15,7 +15,7 @@ from hutch.jobs.events import Connected, SessionTold, Used
 from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.runs.runners.sharing import Shared
-from hutch.state import Run, Session
+from hutch.state import Run, Session, UsageRow
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class Bookkeeping:
     has_ended: bool = False
     _stored: Run | None = None
     _was_final: bool = False  # an earlier daemon has stored its end
+    _held_at: float = 0.0  # since when it is held still, monotonic; 0: it is not
     _connections: int = 0  # the event of the last connection that is stored
 
     async def look(self) -> None:
@@ -62,13 +63,14 @@ class Bookkeeping:
                 self.live.say(event.note)
                 self.live.noted_at = event.at
             case Recorded():
+                self._keep_time(event)
                 await self._record(event.run)
             case SessionTold():
                 self.session = event.session
             case Connected():
                 await self._connection(event)
             case Used():
-                await self.shared.charge(event.usage)
+                await self._charge(event.usage)
             case Final():
                 await self._end(event.error)
             case Ended():
@@ -76,11 +78,24 @@ class Bookkeeping:
             case _:  # of no use here
                 return
 
+    async def _charge(self, row: UsageRow) -> None:
+        if await self.shared.charge(row):  # alerts are read off records
+            await self.rooms.state.put_run(self.live.view())
+
     def measure(self) -> None:
         """Look how much it has written by now."""
         if not self.live.record.is_ended:
             folder = self.rooms.logs / self.live.id
             self.live.change(stdout_bytes=_size(folder / "stdout"), stderr_bytes=_size(folder / "stderr"))
+
+    def _keep_time(self, event: Recorded) -> None:
+        """Know when its time began to run, by its own clock; while it is held still, it does not."""
+        live, at = self.live, time.monotonic() - (time.time() - event.at)
+        if event.run.status == "suspended":
+            self._held_at = self._held_at or at
+        elif event.run.status == "running":
+            live.began_at = (live.began_at or at) + (at - self._held_at if self._held_at else 0)
+            self._held_at = 0.0
 
     async def _record(self, run: Run) -> None:
         if self._stored is not None and self._stored.is_ended:
@@ -90,12 +105,11 @@ class Bookkeeping:
             run = replace(self._stored, unsynced=run.unsynced, snapshots=run.snapshots, changed=run.changed)
         self.live.record = run
         if run.status in ("running", "suspended") and not self.live.started.is_set():
-            self.live.began_at = time.monotonic()
             self.live.started.set()
         is_final = run.is_ended and not self.live.ended.is_set() and not self._was_final
         if not is_final and self._is_news(run):  # what is final is stored with its session
             self._stored = run
-            await self.rooms.state.put_run(run)
+            await self.rooms.state.put_run(self.live.view())
 
     def _is_news(self, run: Run) -> bool:
         if self._stored is None or run.is_ended:

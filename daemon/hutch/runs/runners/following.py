@@ -3,17 +3,22 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+from anyio import to_thread
 
+from hutch.egress import InForce, Network, Rule
 from hutch.errors import HutchError, unwrapped
-from hutch.jobs import Job, JobFolder
+from hutch.jobs import Job, JobDoor, JobFolder
 from hutch.jobs.event_file import EventReader
 from hutch.jobs.peer import GONE, Answer, Peer
+from hutch.policy import Plan
 from hutch.runs.path.live import LiveRun
+from hutch.runs.path.network_changes import changed_by
+from hutch.runs.path.spending import give
 from hutch.runs.rooms import Rooms
 from hutch.runs.runners.bookkeeping import Bookkeeping
 from hutch.runs.runners.sharing import Shared
@@ -40,6 +45,7 @@ class Following:
     live: LiveRun
     folder: JobFolder
     job: Job
+    door: JobDoor | None = None  # by which its agent has us begin further runs
     _shared: Shared = field(init=False)
     _books: Bookkeeping = field(init=False)
     _began_at: float = field(default_factory=time.monotonic)
@@ -52,7 +58,14 @@ class Following:
     _has_told: bool = False
 
     def __post_init__(self) -> None:
-        self._shared = Shared.of(self.rooms, self.live, self.job, self.folder)
+        limits = self.job.granted.budgets if self.job.granted else ()
+        if self.folder.door is None:  # else all of them: what its agent has begun spends them too
+            limits = tuple(limit for limit in limits if limit.per != "run")
+        if self.door is not None:
+            plan = self.door.plan
+            limits, self.live.wall_s, self.live.door_token = plan.budgets, plan.limits.wall_s, self.door.token
+            self.live.network = InForce(_uncounted(plan.network))
+        self._shared = Shared.of(self.rooms, self.live, limits, self.folder)
         self._books = Bookkeeping(self.rooms, self.live, self._shared, self.job.session)
         self.live.remote, self.live.purse = self, self._shared.purse
 
@@ -74,17 +87,45 @@ class Following:
 
     async def suspend(self, *, suspended: bool) -> None:
         await self._ask("suspend", suspended=suspended)
-        await self._caught_up()
+        await self.caught_up()
 
     async def change_network(self, change: NetworkChange, by: str) -> NetworkRecord:
+        if not change.allowed:  # what is taken, its agent's own runs are never to reach longer than it
+            await self._change_door(change)
         answer = await self._ask("network", change=change.model_dump(mode="json"), by=by)
-        await self._caught_up()
+        if change.allowed:
+            await self._change_door(change)
+        await self.caught_up()
         return NetworkRecord.model_validate(answer)
 
     async def give(self, budget: Budget) -> None:
-        await self._ask("budget", budget=budget.model_dump(mode="json"))
+        if self.door is None:
+            await self._ask("budget", budget=budget.model_dump(mode="json"))
+            return
+        give(self._shared.purse, budget)
+        await self._write_door(replace(self.door.plan, budgets=self._shared.purse.limits))
+
+    async def caught_up(self) -> None:
+        target = self._rounds + 2  # the one that is under way may have read before
+        with anyio.move_on_after(_ANSWERS_WITHIN_S):  # it may have ended, and nothing is read any more
+            while self._rounds < target:
+                self._news.set()
+                await self._read.wait()
 
     # ------------------------------------------------------------------------------------
+
+    async def _change_door(self, change: NetworkChange) -> None:
+        """Have what its agent begins reach what it reaches itself."""
+        if self.door is not None:
+            network = changed_by(self.door.plan.network, change)
+            self.live.network.replace(_uncounted(network))
+            await self._write_door(replace(self.door.plan, network=network))
+
+    async def _write_door(self, plan: Plan) -> None:
+        """Have the next daemon know what was changed."""
+        assert self.door is not None
+        self.door = replace(self.door, plan=plan)
+        await to_thread.run_sync(self.door.write, self.folder)
 
     async def _follow(self) -> None:
         reader = EventReader(self.folder.events)
@@ -113,14 +154,6 @@ class Following:
         if self.folder.is_taken:
             return True
         return not self.folder.events.exists() and time.monotonic() < self._began_at + _TAKES_WITHIN_S
-
-    async def _caught_up(self) -> None:
-        """Return when what was told until now is known here."""
-        target = self._rounds + 2  # the one that is under way may have read before
-        with anyio.move_on_after(_ANSWERS_WITHIN_S):  # it may have ended, and nothing is read any more
-            while self._rounds < target:
-                self._news.set()
-                await self._read.wait()
 
     async def _keep_connected(self) -> None:
         answers: dict[str, Answer] = {
@@ -166,3 +199,14 @@ class Following:
                 await self._came.wait()
             return await peer.ask(name, **values)
         raise HutchError(GONE, f"run {self.live.id} does not answer", f"see: hutch show {self.live.id}")
+
+
+def _uncounted(network: Network) -> Network:
+    """Return what an agent's own runs reach: bytes that are bounded two processes would have to count."""
+    bounded = tuple(network.max_bytes)
+    allow = tuple(
+        rule
+        for rule in network.allow
+        if not any(one.includes(rule.pattern) or rule.pattern.includes(one) for one in bounded)
+    )
+    return replace(network, allow=allow, deny=(*network.deny, *map(Rule, bounded)), max_bytes={})

@@ -13,8 +13,9 @@ from pydantic import JsonValue
 
 from hutch.config import OWNER, Config
 from hutch.errors import HutchError
-from hutch.jobs import Granted, Job, JobFolder
+from hutch.jobs import Granted, Job, JobDoor, JobFolder
 from hutch.policy import Plan
+from hutch.runs.gate.clients import Clients, new_token
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.path import plain
 from hutch.runs.path.workspaces import commit_left
@@ -42,17 +43,11 @@ class RunnerServer(Protocol):
 class Runners:
     """Every such run of this daemon."""
 
-    def __init__(self, runs: Runs, server: RunnerServer) -> None:
+    def __init__(self, runs: Runs, clients: Clients, server: RunnerServer) -> None:
         self._runs = runs
+        self._clients = clients
         self._rooms = runs.rooms
         self._server = server
-
-    def takes(self, plan: Plan) -> bool:
-        """Whether a run by this plan can be taken apart.
-
-        What an agent's own runs share with it is counted here alone.
-        """
-        return not plan.children
 
     async def take_turn(
         self, live: LiveRun, plan: Plan, session: Session, request: AgentRequest, *, goes_on: bool
@@ -70,8 +65,11 @@ class Runners:
         folder = JobFolder.of(self._rooms.config.daemon.state, live.id)
         try:
             job = await self._begun(asked, live, plan)
+            door = JobDoor(new_token(), plan) if plan.children else None
+            if door is not None:
+                await to_thread.run_sync(door.write, folder)
             await to_thread.run_sync(folder.write, job)
-            following = Following(self._rooms, live, folder, job)
+            following = Following(self._rooms, live, folder, job, door)
             self._server.start(folder.path)
         except (HutchError, OSError) as error:
             await self._fail(live, asked.session, folder, error)
@@ -107,7 +105,7 @@ class Runners:
                 logger.info("run=%s is followed on", live.id)
                 self._rooms.accounts.wait_for(live.id)
                 ending += [] if folder.is_taken else [live]
-            found.append(Following(self._rooms, live, folder, job))
+            found.append(Following(self._rooms, live, folder, job, _door_of(folder)))
         self._follow_all(found)  # not before all are known: what one has under way counts for another
         with anyio.move_on_after(_ENDS_WITHIN_S):
             for live in ending:
@@ -121,7 +119,9 @@ class Runners:
         live, folder = following.live, following.folder
         try:
             try:
-                await following.run()
+                plan = following.door.plan if following.door else None
+                async with self._clients.during(live, plan):
+                    await following.run()
             except RunnerDiedError:
                 await self._died(following)
         except Exception as error:  # noqa: BLE001 - it ends this run and not the daemon; the next finds the job
@@ -188,6 +188,15 @@ class Runners:
             "configuration": _document(self._rooms.config),
         }
         return asked.model_copy(update=decided)
+
+
+def _door_of(folder: JobFolder) -> JobDoor | None:
+    """What its agent may have us begin; nothing where that cannot be known any more."""
+    try:
+        return JobDoor.read(folder)
+    except HutchError as error:
+        logger.warning("run=%s its agent is let in no more: %s", folder.run_id, error.message)
+        return None
 
 
 def _with_fork(request: AgentRequest, plan: Plan) -> AgentRequest:

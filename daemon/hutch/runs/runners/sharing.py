@@ -8,11 +8,11 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from hutch.budgets import Most, Purse, Refused, Spent, Told, Whose, bytes_left, of_group, share_of
+from hutch.budgets import Limit, Most, Purse, Refused, Spent, Told, Whose, bytes_left, of_group, share_of
 from hutch.budgets.accounts import Key
 from hutch.budgets.records import Ticket
 from hutch.errors import HutchError
-from hutch.jobs import Job, JobFolder
+from hutch.jobs import JobFolder
 from hutch.runs.path.live import LiveRun
 from hutch.runs.rooms import Rooms
 from hutch.state import Connection, UsageRow
@@ -38,10 +38,9 @@ class Shared:
     _lending: anyio.Lock = field(default_factory=anyio.Lock)
 
     @staticmethod
-    def of(rooms: Rooms, live: LiveRun, job: Job, folder: JobFolder) -> "Shared":
+    def of(rooms: Rooms, live: LiveRun, limits: tuple[Limit, ...], folder: JobFolder) -> "Shared":
         record = live.record
         whose = Whose(record.id, record.session_id, record.principal)
-        limits = tuple(limit for limit in (job.granted.budgets if job.granted else ()) if limit.per != "run")
         told = Told(live.say, lambda _: None, _pause)
         return Shared(rooms, folder, whose, Purse(whose, limits, rooms.accounts, rooms.prices, told))
 
@@ -142,12 +141,12 @@ class Shared:
         self.settle(list(self._tickets))
         self._hold_bytes(is_over=True)
 
-    async def charge(self, row: UsageRow) -> None:
-        """Store what a model used so far, and charge what of it is news."""
+    async def charge(self, row: UsageRow) -> bool:
+        """Store what a model used so far, and charge what of it is news; whether a budget is near its end."""
         key = (row.day, row.host, row.model)
         had = self._known.get(key)
         if had is not None and row.requests <= had.requests:
-            return  # an earlier daemon has stored it
+            return False  # an earlier daemon has stored it
         new = row.since(had) if had else row
         spent = Spent(new.charged_usd, new.charged_tokens, new.requests)
         unpriced = row.model if new.unpriced else ""
@@ -155,6 +154,7 @@ class Shared:
         await self.rooms.accounts.charge(self._keys(row.day), spent, unpriced, store)
         self._known[key] = row
         self.purse.so_far += spent
+        return self.purse.warn()
 
     async def pass_bytes(self, connection: Connection) -> None:
         """Store a connection, and charge its bytes."""

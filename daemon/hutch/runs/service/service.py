@@ -210,7 +210,7 @@ class Service(VolumeService, Granting, Reviewing, Networking, Grouping):
         task = await task_of(self._rooms, request, self._principal)
         plan = await within_time(self._rooms, task.plan, self._principal, None)
         live = await self._runs.admit(plan, task.command, self._principal)
-        if request.detach and self._runners is not None and self._runners.takes(plan):
+        if request.detach and self._runners is not None:
             self._runs.tasks.start_soon(self._runners.take_task, live, plan, request)
             with anyio.move_on_after(_STARTS_WITHIN_S):
                 await live.started.wait()

@@ -224,7 +224,7 @@ class Turns:
             live.error = error if isinstance(error, HutchError) else _UNREADABLE
             await self._end(session, live, "failed", f"{live.error.code}: {live.error.message}")
             return turn
-        if self.runners is not None and self.runners.takes(plan):
+        if self.runners is not None:
             await self.runners.take_turn(live, plan, running, request, goes_on=len(turn.runs) > 1)
             return turn
         async with self._clients.during(live, plan), anyio.create_task_group() as beside:
