@@ -24,7 +24,7 @@ from support.rootless import as_rootless
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.apart("method", "user"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(700),
 ]  # the first test of a method runs all of its cases
 
 
@@ -49,7 +49,7 @@ def _test(method: Method, user_name: str) -> tuple[int, str, str]:
             check=False,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
     return done.returncode, done.stdout, done.stderr
 

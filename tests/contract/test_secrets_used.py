@@ -26,7 +26,7 @@ from support.secret_search import content_of, is_at_rest, looked_into, told_ever
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]  # memory is searched byte by byte, on busy machines too
 
 # Asks both hosts, says and keeps all that it has, leaves a dump of itself, and waits to be looked into

@@ -17,7 +17,7 @@ from support.public_net import PublicNet, public_net
 from support.shelves import fill
 from support.ways_out import Sandboxes
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart("launcher")]
+pytestmark = [pytest.mark.slow, pytest.mark.apart("launcher"), pytest.mark.timeout(400)]
 
 GIT = """
 git clone -q https://api.example.org/repo.git cloned && cat cloned/README
@@ -26,6 +26,7 @@ git clone -q https://evil.example.net/repo.git evil 2>&1 | grep -c "unable to ac
 """
 PIP = """
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_RETRIES=0 PIP_ROOT_USER_ACTION=ignore
+export PIP_DEFAULT_TIMEOUT=100
 python3 -m pip install -q --no-cache-dir --target got --index-url https://api.example.org/simple demo-package
 PYTHONPATH=got python3 -c 'import demo_package; print(demo_package.WORD)'
 python3 -m pip download -q --index-url https://evil.example.net/simple demo-package 2>&1 |
@@ -142,7 +143,6 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(240)
 async def test_a_program_of_go_works_by_names_alone_and_by_the_proxy(
     launcher: Launcher, net: PublicNet, tmp_path: Path, go_client: Path
 ) -> None:

@@ -220,7 +220,7 @@ async def test_a_tree_that_was_removed_by_hand_is_restored(volumes: Volumes, tmp
 
 
 @pytest.mark.slow  # two processes, killed again and again
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_processes_that_race_and_are_killed_never_see_half_a_folder(tmp_path: Path) -> None:
     store, cache = tmp_path / "store", tmp_path / "cache"
     volumes = Volumes(DirectoryStore(store), cache, cache_max_bytes=0)

@@ -74,7 +74,7 @@ class ChaosHost:
                     pytest.fail(" ".join(words))
 
 
-@pytest.mark.timeout(limit_s(120, long=1800))
+@pytest.mark.timeout(limit_s(300, long=1800))
 @pytest.mark.parametrize("kind", ["directory", "s3"] if IS_LONG else ["directory"])
 async def test_hosts_that_sleep_and_die_lose_nothing_and_write_one_after_the_other(
     forks: ForkServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path

@@ -113,12 +113,12 @@ async def kill_and_prove(forks: ForkServer, place: str, folder: Path, kills: int
         assert [info.name for info in await reader.list()] == [str(lane.name) for lane in made]
 
 
-@pytest.mark.timeout(limit_s(120, long=1800))
+@pytest.mark.timeout(limit_s(300, long=1800))
 async def test_kill_9_of_a_writer_loses_nothing_and_tears_nothing(forks: ForkServer, tmp_path: Path) -> None:
     await kill_and_prove(forks, str(tmp_path / "store"), tmp_path, times(96, long=1000))
 
 
-@pytest.mark.timeout(limit_s(120, long=900))
+@pytest.mark.timeout(limit_s(300, long=900))
 async def test_kill_9_of_a_writer_to_a_server_loses_nothing(
     forks: ForkServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

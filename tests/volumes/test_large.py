@@ -28,7 +28,7 @@ def memory_of(step: str, root: Path, many: int) -> float:
 
 
 @pytest.mark.slow  # some 20,000 files go there and back
-@pytest.mark.timeout(1800 if IS_LARGE else 240)
+@pytest.mark.timeout(1800 if IS_LARGE else 400)
 def test_very_many_files_take_bounded_memory(tmp_path: Path) -> None:
     files = 1_000_000 if IS_LARGE else 20_000
     subprocess.run([sys.executable, STEPS, "make", str(tmp_path), str(files)], check=True)
@@ -41,7 +41,7 @@ def test_very_many_files_take_bounded_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # a file of 200 MB goes there and back
-@pytest.mark.timeout(900 if IS_LARGE else 120)
+@pytest.mark.timeout(900 if IS_LARGE else 400)
 def test_a_very_large_file_takes_bounded_memory(tmp_path: Path) -> None:
     size = 10 << 30 if IS_LARGE else 200 * MIB
     (tmp_path / "src").mkdir()

@@ -153,7 +153,7 @@ def bounded(examples: int) -> settings:
     )
 
 
-TestVolumesModel = pytest.mark.timeout(limit_s(60, long=3600))(VolumesModel.TestCase)
+TestVolumesModel = pytest.mark.timeout(limit_s(300, long=3600))(VolumesModel.TestCase)
 TestVolumesModel.settings = bounded(20)
-TestHistoryModel = pytest.mark.timeout(limit_s(60, long=3600))(HistoryModel.TestCase)
+TestHistoryModel = pytest.mark.timeout(limit_s(300, long=3600))(HistoryModel.TestCase)
 TestHistoryModel.settings = bounded(30)

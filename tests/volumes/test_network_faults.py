@@ -15,7 +15,7 @@ from support.fault_proxy import Fault, FaultProxy, fault_proxy, is_conditional, 
 from support.stores import REMOTE, azure_store, s3_store
 from support.volume_engine import WEB, Tree, commit_files, run_on, tree_of, tree_on_disk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(limit_s(90, long=1800))]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(limit_s(300, long=1800))]
 
 _TTL_S = 3.0  # a lease that could not be given back holds up the next run for so long
 
@@ -79,7 +79,7 @@ async def test_what_was_acknowledged_is_kept_and_whole(
         proxy.faults = NETWORKS[network]()
         for number in range(times(6, long=200)):
             with suppress(StoreError):  # a lease that could not be taken or given back: the next run goes on
-                async with volumes.lease(WEB, f"run {number}", wait_s=30) as lease:
+                async with volumes.lease(WEB, f"run {number}", wait_s=90) as lease:
                     folder = await volumes.check_out(lease)
                     (folder / "small").write_text(f"run {number}")
                     (folder / f"large-{number % 3}").write_bytes(random.randbytes(150_000))

@@ -34,7 +34,7 @@ def forks() -> Iterator[ForkServer]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(limit_s(90, long=900))
+@pytest.mark.timeout(limit_s(300, long=900))
 async def test_who_is_stopped_for_longer_than_its_lease_cannot_commit(
     forks: ForkServer, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -78,7 +78,7 @@ async def stop_and_take_over(forks: ForkServer, place: str, tmp_path: Path, numb
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(limit_s(90, long=900))
+@pytest.mark.timeout(limit_s(300, long=900))
 @pytest.mark.parametrize("kind", SHARED)
 def test_of_two_processes_exactly_one_holds_the_lease(
     forks: ForkServer, kind: str, request: pytest.FixtureRequest, tmp_path: Path
