@@ -14,7 +14,7 @@ import pytest
 from hutch.client import connect
 from support.daemon import Daemon, daemon, run
 
-pytestmark = pytest.mark.timeout(180)  # many programs, each of which has to load
+pytestmark = pytest.mark.timeout(600)  # many programs, each of which has to load
 
 
 class Place:

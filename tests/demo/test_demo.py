@@ -21,7 +21,7 @@ def demo(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)  # it is told twice
+@pytest.mark.timeout(600)  # it is told twice
 def test_all_that_it_claims_holds_and_it_can_be_told_again(tmp_path: Path) -> None:
     demo(tmp_path / "demo")
     told = demo(tmp_path / "demo")
