@@ -1,12 +1,15 @@
 """Any program as an agent of the daemon: a shell script that remembers by a file of its own."""
 
 import json
+import math
 from pathlib import Path
 
+import anyio
 import pytest
 
 from hutch.client import Client
 from hutch_mcp_tools.agent_records import AgentRequest
+from hutch_mcp_tools.events import RunEvent
 from hutch_mcp_tools.service import ServiceError
 from hutch_mcp_tools.session_records import SessionRecord
 from support.daemon import daemon, turn
@@ -77,3 +80,21 @@ async def test_one_that_takes_its_state_away_loses_no_work_and_is_told_of(tmp_pa
             with pytest.raises(ServiceError) as refused:
                 await client.start_agent(AgentRequest(agent="evil", prompt="true", volume="work"))
             assert refused.value.code == "volume_state_invalid"
+
+
+async def test_who_waits_for_a_turn_that_outlives_the_daemon_is_answered(
+    tmp_path: Path,
+) -> None:
+    send, receive = anyio.create_memory_object_stream[RunEvent](math.inf)
+
+    async def end_the_daemon(client: Client) -> None:
+        await receive.receive()  # it is being waited for
+        await client.shut_down()
+
+    async with daemon(tmp_path / "d", CONFIG) as made, made.client() as client, made.client() as other:
+        asked = AgentRequest(agent="evil", prompt="sleep 600", volume="work")
+        begun = await client.start_agent(asked)
+        async with send, receive, anyio.create_task_group() as tasks:
+            tasks.start_soon(end_the_daemon, other)
+            told = await client.get_session(begun.session_id, 500, send)
+        assert told.status == "running"

@@ -121,7 +121,7 @@ class Turns:
             while (at := self._at.get(session_id)) is not None and not self._runs.is_closing:
                 live = at.live
                 await wait_for(live, self._rooms.logs / live.id, math.inf, events)
-                while at.live is live and not at.is_over:
+                while at.live is live and not at.is_over and not self._runs.is_closing:
                     await at.moved.wait()
 
     async def settled(self, session_id: str) -> None:
