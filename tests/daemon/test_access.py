@@ -240,7 +240,7 @@ async def test_a_fork_does_not_tell_a_hidden_volume_that_it_is_a_fork_of(house: 
 
 async def test_a_volume_is_made_by_who_may_write_it(house: House) -> None:
     await write(house.eve, "eve-note")
-    assert (await run(house.eve, "echo > f", volumes=["eve-b"])).snapshots == {"eve-b": 1}
+    assert (await run(house.eve, "echo > f", volumes=["eve-b"])).snapshots.keys() == {"eve-b"}
     assert await code_of(write(house.eve, "mine")) == "volume_unknown"
     assert await code_of(house.eve.share_volume("eve-note", "ci", "rw")) == "volume_not_yours"
     assert await code_of(house.eve.start_agent(AgentRequest(agent="claude", prompt="x"))) == "volume_needed"
@@ -251,7 +251,7 @@ async def test_a_share_counts_at_once_both_ways(house: House) -> None:
     assert await code_of(house.eve.volume_log("plans")) == "volume_unknown"
     await house.owner.share_volume("plans", "eve", "rw")
     session = await kept(house.eve, "plans:/data")
-    assert (await run(house.eve, "echo y > /data/new", session_id=session)).snapshots == {"plans": 2}
+    assert (await run(house.eve, "echo y > /data/new", session_id=session)).snapshots.keys() == {"plans"}
     await house.owner.share_volume("plans", "eve", "ro")
     assert await code_of(run(house.eve, "true", session_id=session)) == "volume_read_only"
     await house.owner.share_volume("plans", "eve", "none")
@@ -272,7 +272,7 @@ async def test_a_share_counts_at_once_both_ways(house: House) -> None:
 
 async def test_templates_take_the_arguments_of_the_run(house: House) -> None:
     made = await run(house.ci, "echo > f", volumes=["team-$args[user.id]:/data"], args={"user": {"id": 42}})
-    assert made.snapshots == {"team-42": 1}
+    assert made.snapshots.keys() == {"team-42"}
     assert made.volumes == ["team-42:/data"]
     assert made.policy["granted"]["writes"] == ["team-42 at /data"]  # type: ignore[index]
     for value in ("../web", "a/b", "$workspace", "", {"a": "b"}, None):
