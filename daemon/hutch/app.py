@@ -20,7 +20,7 @@ from hutch.agents import find_agent
 from hutch.alerts import alerting
 from hutch.budgets import Accounts, Others, prices_of
 from hutch.client import config_state, connect, daemon_file, token_path
-from hutch.config import Config
+from hutch.config import Config, own_folder
 from hutch.deadlines import Deadlines, let_keeper_go
 from hutch.errors import HutchError, unwrapped
 from hutch.runs.commands.kept_sessions import KeptSessions
@@ -232,8 +232,8 @@ def _announce(config: Config, url: str | None) -> None:
 
 def launchers_of(config: Config) -> dict[str, Launcher]:
     """Make the methods of the configuration. Raises HutchError `config_invalid`."""
-    cache = config.daemon.cache / "probes"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cache = own_folder(config.daemon.cache) / "probes"
+    cache.mkdir(exist_ok=True, mode=0o700)
     launchers = {}
     for name, method in config.methods.items():
         options = {**method.options, "name": name, "probe_cache": cache / f"{name}.json"}

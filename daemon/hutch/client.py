@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from hutch.config import Config
+from hutch.config import Config, assert_nobody_elses
 from hutch.errors import HutchError
 from hutch.group_client import GroupClient
 from hutch.starting import CONNECT_S, Reviving, is_alive, start_daemon
@@ -166,9 +166,10 @@ async def connect(
     `revive`: also when it has ended since. As its owner, unless it is with another's `token`.
 
     Raises:
-        HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up.
+        HutchError: `daemon_absent`, `daemon_failed` when the new one did not come up, `folder_unsafe`.
     """
     socket = config.daemon.socket
+    assert_nobody_elses(socket, config.daemon.state)
     transport = httpx2.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS)
     timeout = httpx2.Timeout(None, connect=CONNECT_S)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hutch", timeout=timeout) as http:

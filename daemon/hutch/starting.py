@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import httpx2
 
-from hutch.config import Config
+from hutch.config import Config, own_folder
 from hutch.errors import HutchError
 
 _LOG_BYTES = 8 << 20  # of daemons that were started here; what is longer makes place for a new one
@@ -40,9 +40,12 @@ class Reviving:
 
 
 async def start_daemon(config: Config, http: httpx2.AsyncClient) -> None:
-    """Start one that outlives us, and return when it answers. Raises HutchError `daemon_failed`."""
-    log = config.daemon.state / "daemon.log"
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Start one that outlives us, and return when it answers.
+
+    Raises:
+        HutchError: `daemon_failed`, `folder_unsafe`.
+    """
+    log = own_folder(config.daemon.state) / "daemon.log"
     print(f"starting the daemon (its log: {log})", file=sys.stderr)  # noqa: T201 - a sign of life
     daemon = _spawn(config, log)
     with anyio.move_on_after(_START_S):

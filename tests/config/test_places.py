@@ -1,10 +1,11 @@
 """Where the configuration is, and what it leaves to the host's conventions."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from hutch.config import find, load, parse, salvage
+from hutch.config import assert_nobody_elses, find, load, own_folder, parse, salvage
 from hutch.errors import HutchError
 from support.configured import ENV, refusal
 
@@ -73,3 +74,39 @@ def test_of_a_configuration_that_cannot_be_used_the_daemon_s_places_are_left(tmp
     assert salvage(file, ENV).daemon == parse("", ENV).daemon
     file.write_text("daemon = 7")
     assert salvage(file, ENV).daemon == parse("", ENV).daemon
+
+
+def test_a_folder_that_others_may_change_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = own_folder(tmp_path / "new" / "state")
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert own_folder(made) == made
+    made.chmod(0o777)
+    with pytest.raises(HutchError, match="can be changed by everybody") as refused:
+        own_folder(made)
+    assert refused.value.code == "folder_unsafe"
+    given_away(made, monkeypatch)
+    with pytest.raises(HutchError, match="is that of user"):
+        own_folder(made)
+
+
+def test_a_socket_of_somebody_else_is_not_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, run = tmp_path / "state", tmp_path / "run"
+    run.mkdir()
+    assert_nobody_elses(run / "hutch.sock", state)
+    (run / "hutch.sock").touch()
+    given_away(run / "hutch.sock", monkeypatch)
+    with pytest.raises(HutchError, match="is that of user") as refused:
+        assert_nobody_elses(run / "hutch.sock", state)
+    assert refused.value.code == "folder_unsafe"
+    state.mkdir()
+    given_away(state, monkeypatch)
+    assert_nobody_elses(run / "hutch.sock", state)
+
+
+def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a stranger; or we become one."""
+    if os.geteuid() == 0:
+        os.chown(path, 4321, 4321)
+    else:
+        stranger = path.stat().st_uid + 1
+        monkeypatch.setattr(os, "geteuid", lambda: stranger)

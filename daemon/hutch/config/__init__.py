@@ -11,7 +11,7 @@ from hutch.config.bundles import Bundle
 from hutch.config.kinds import Address
 from hutch.config.load import load, parse, read
 from hutch.config.narrowing import Repository, Tier
-from hutch.config.places import find
+from hutch.config.places import assert_nobody_elses, find, own_folder
 from hutch.config.records import (
     OWNER,
     Agent,
@@ -52,8 +52,10 @@ __all__ = [
     "Storage",
     "Tier",
     "VolumeRules",
+    "assert_nobody_elses",
     "find",
     "load",
+    "own_folder",
     "parse",
     "read",
     "salvage",

@@ -1,5 +1,6 @@
 """Where things are: the configuration's file, and the folders that it leaves to the host's conventions."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,42 @@ def place(daemon: Daemon, env: Mapping[str, str]) -> Daemon:
         cache=_said(daemon.cache) or _base(env, "XDG_CACHE_HOME", ".cache") / "hutch",
         socket=_said(daemon.socket) or (runtime / "hutch" if runtime else state) / "hutch.sock",
     )
+
+
+def own_folder(folder: Path) -> Path:
+    """Make a folder that the daemon keeps things in, or take the one that is there; return it.
+
+    Whoever may change it could have put a token of their choice there, or a link in the place of the log.
+    Raises HutchError `folder_unsafe`.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        why, fix = f"is that of user {status.st_uid}", "name another, or run as that user"
+    elif status.st_mode & 0o002:
+        why, fix = "can be changed by everybody", f"see what is in it, then: chmod o-w {folder}"
+    else:
+        return folder
+    raise HutchError("folder_unsafe", f"{folder} {why}", fix)
+
+
+def assert_nobody_elses(socket: Path, state: Path) -> None:
+    """Raise HutchError `folder_unsafe` if a stranger may listen there: what listens is given the token.
+
+    It is root's, ours, or that of whoever has the state.
+    """
+    trusted = {0, os.geteuid(), *_owner(state)}
+    for path in (socket.parent, socket):
+        if strangers := _owner(path) - trusted:
+            hint = "name another place in daemon.socket, where nobody else writes"
+            raise HutchError("folder_unsafe", f"{path} is that of user {min(strangers)}", hint)
+
+
+def _owner(path: Path) -> set[int]:
+    try:
+        return {path.stat().st_uid}
+    except OSError:
+        return set()  # there is none, or none that we could use
 
 
 def _may_exist(file: Path) -> bool:

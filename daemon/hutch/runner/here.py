@@ -10,7 +10,7 @@ import anyio
 
 from hutch.access import Principals
 from hutch.app import open_path
-from hutch.config import Config
+from hutch.config import Config, own_folder
 from hutch.errors import unwrapped
 from hutch.exit_codes import PIPE_CLOSED, exit_code_of
 from hutch.jobs import Ended, Final, Job, JobFolder, JobJournal
@@ -31,11 +31,11 @@ _LAST_WORDS_S = 10.0  # for a slow reader to take the last events
 async def run_here(job: Job, config: Config, descriptor: int = 1) -> int:
     """Take a job to its end, its events as lines to `descriptor`, and return the code to exit by.
 
-    A signal ends the run, which commits its volumes. Raises HutchError `job_running`.
+    A signal ends the run, which commits its volumes. Raises HutchError `job_running`, `folder_unsafe`.
     """
     log_to_stderr(config.daemon.log_level)
     raise_open_files()
-    folder = JobFolder.of(config.daemon.state, job.id or new_id("r"))
+    folder = JobFolder.of(own_folder(config.daemon.state), job.id or new_id("r"))
     folder.make()
     async with folder.soon_held(_LOOK_S):
         return await _Here(job, config, folder, descriptor).run()

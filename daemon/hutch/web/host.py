@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hutch.config import Config
+from hutch.config import Config, own_folder
 from hutch.errors import HutchError
 
 _MAX_PRIVATE = 70  # characters of the private folder: a unix socket's path holds 107, and a run's id goes in
@@ -21,8 +21,7 @@ _OPEN_FILES = 65_536
 @contextmanager
 def only_one(state: Path) -> Generator[None]:
     """Hold the state folder for this daemon alone; the kernel lets go of it when we end, however we end."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state / "daemon.lock").open("w") as lock:
+    with (own_folder(state) / "daemon.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
