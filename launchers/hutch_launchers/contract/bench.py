@@ -89,7 +89,7 @@ class Bench:
         given = {"PATH": _PATH, "HOME": "/home/agent", "TMPDIR": "/tmp", "HUTCH_GIVEN": "given"}
         return Command(argv, PurePosixPath("/tmp"), {**given, **(env or {})})
 
-    async def run(self, command: Command, *, within_s: float = 30, **asked: Any) -> Done:
+    async def run(self, command: Command, *, within_s: float = 90, **asked: Any) -> Done:
         """Run a command to its end. Raises NotHeldError when it does not come to one in time."""
         spec = self.spec(command, **asked)
         async with self.launcher.launch(spec) as process:

@@ -35,7 +35,7 @@ CASES: tuple[Case, ...] = (
     *secrets.CASES,
     *life_cycle.CASES,
 )
-_WATCH_S = 120.0  # of one case that is watched
+_WATCH_S = 240.0  # of one case that is watched
 
 
 async def hold_against(
