@@ -126,10 +126,10 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
-class Prepares(Protocol):
+class LooksAhead(Protocol):
     """A method whose first start in a process has much of the host to look at."""
 
-    def prepare(self) -> None:
+    def look_ahead(self) -> None:
         """Look at it now, for starts that come soon. Blocks for milliseconds. Raises LauncherError."""
 
 

@@ -14,6 +14,6 @@ def test_whoever_comes_while_another_looks_takes_what_that_one_sees(monkeypatch:
     method = BubblewrapLauncher("looked-at-once")
     before = module._look.cache_info().misses
     with ThreadPoolExecutor(4) as threads:
-        for done in [threads.submit(method.prepare) for _ in range(4)]:
+        for done in [threads.submit(method.look_ahead) for _ in range(4)]:
             done.result()
     assert module._look.cache_info().misses == before + 1

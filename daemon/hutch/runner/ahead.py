@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from hutch.errors import HutchError
 from hutch.runs.rooms import PathRooms
-from hutch_launchers.launcher import Launcher, LauncherError, Prepares
+from hutch_launchers.launcher import Launcher, LauncherError, LooksAhead
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ def prepare_sandbox(rooms: PathRooms, method: str, beside: TaskGroup) -> None:
 
 async def _prepare(launcher: Launcher) -> None:
     await launcher.probe()
-    if isinstance(launcher, Prepares):
-        await to_thread.run_sync(launcher.prepare)
+    if isinstance(launcher, LooksAhead):
+        await to_thread.run_sync(launcher.look_ahead)
 
 
 async def _do(work: Callable[[], Awaitable[object]]) -> None:

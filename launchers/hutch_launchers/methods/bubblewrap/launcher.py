@@ -157,7 +157,7 @@ class BubblewrapLauncher:
         """What enforces what, for the run's record."""
         return {**_MECHANISMS, **limit_mechanisms(limits)}
 
-    def prepare(self) -> None:
+    def look_ahead(self) -> None:
         self._host()
 
     def _host(self) -> tuple[Options, Spawner | None]:
