@@ -20,7 +20,7 @@ from hutch.runner.control import Control
 from hutch.runner.prepared import Preparing
 from hutch.runner.taking import take_job
 from hutch.runner.telling import Numbered, TellingRun, failure
-from hutch.runs.path.path import plain
+from hutch.runs.path.ending import plain
 from hutch.supervisor import Stop
 from hutch.web.host import log_to_stderr, private_folder, raise_open_files
 

@@ -18,7 +18,7 @@ from hutch.runner.prepared import Preparing
 from hutch.runner.printing import Printer
 from hutch.runner.taking import take_job
 from hutch.runner.telling import failure
-from hutch.runs.path.path import plain
+from hutch.runs.path.ending import plain
 from hutch.runs.rooms import PathRooms, new_id
 from hutch.runs.upkeep.leftovers import end_left, end_left_jobs
 from hutch.supervisor import Stop

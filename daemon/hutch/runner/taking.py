@@ -13,7 +13,8 @@ from hutch.jobs import Begun, Final, JobBegun, JobFolder
 from hutch.runner.ahead import greet_store, prepare_sandbox
 from hutch.runner.prepared import Preparing
 from hutch.runner.telling import TellingRun, failure
-from hutch.runs.path.path import plain, take
+from hutch.runs.path.ending import plain
+from hutch.runs.path.path import take
 from hutch.runs.turns.turn import AgentWork
 
 Beside = Callable[[TellingRun], AbstractAsyncContextManager[None]]  # entered with the run, before it begins

@@ -15,6 +15,7 @@ from hutch.egress import InForce, proxy_variables
 from hutch.egress.exchange import Exchanges
 from hutch.errors import HutchError
 from hutch.policy import Plan
+from hutch.runs.path.ending import end, fail, plain
 from hutch.runs.path.exchanging import Exchanging, exchanging
 from hutch.runs.path.folders import Folders, folders_of
 from hutch.runs.path.live import LiveRun
@@ -22,10 +23,7 @@ from hutch.runs.path.outcomes import explained
 from hutch.runs.path.path import (
     PATIENCE_S,
     OneCommand,
-    end,
-    fail,
     finished,
-    plain,
     policy_record,
     running,
     way_out,

@@ -12,6 +12,7 @@ from hutch.errors import HutchError
 from hutch.mounts import refuse_ungranted
 from hutch.policy import Wish, command_for, read_limits, shown
 from hutch.runs.commands.kept import Kept
+from hutch.runs.path.ending import until_stored
 from hutch.runs.path.live import LiveRun
 from hutch.runs.path.path import OneCommand
 from hutch.runs.planning.planning import plan_for
@@ -118,6 +119,7 @@ class KeptSessions:
     ) -> None:
         try:
             await kept.run(self._rooms, live, work, limits)
+            await until_stored(self._rooms.state, live)
         finally:
             self._runs.discharge(live)
         if session.id in self._kept:  # after its end nobody says that it runs

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hutch.errors import HutchError
-from hutch.runs.path.path import plain
+from hutch.runs.path.ending import plain
 from hutch_launchers.launcher import LauncherError
 from hutch_mcp_tools.service import ServiceError
 

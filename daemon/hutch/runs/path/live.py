@@ -53,6 +53,7 @@ class LiveRun:
     refused: dict[str, str] = field(default_factory=dict)  # destination -> why it was not reached
     started: anyio.Event = field(default_factory=anyio.Event)  # its process runs, or it ended before it could
     ended: anyio.Event = field(default_factory=anyio.Event)  # its record is final
+    is_owed: bool = False  # it could not be stored
     remote: Remote | None = None  # where it is not taken by this process
     process: object | None = None  # while it runs in a sandbox of its own
     standstill: Standstill = field(default_factory=Standstill)

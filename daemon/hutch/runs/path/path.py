@@ -3,7 +3,6 @@
 The process is dead before the last commit, and the commit is made before the lease is released.
 """
 
-import errno
 import logging
 import math
 import time
@@ -18,10 +17,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from hutch.egress import Connection as Passed
 from hutch.egress import InForce, Network, carrying, open_ways, proxy_variables
 from hutch.egress.exchange import Exchanges
-from hutch.errors import HutchError, unwrapped
+from hutch.errors import unwrapped
 from hutch.policy import Plan
 from hutch.runs.path.advice import TAIL_BYTES, advice, refusal
 from hutch.runs.path.door import steps_of
+from hutch.runs.path.ending import Settles, end, fail, store, until_stored
 from hutch.runs.path.exchanging import Fill, exchanging, nothing_to_fill
 from hutch.runs.path.folders import Folders, folders_of
 from hutch.runs.path.live import LiveRun
@@ -32,7 +32,7 @@ from hutch.runs.path.workspaces import workspace_of
 from hutch.runs.rooms import PathRooms
 from hutch.state import Connection, Journal
 from hutch.supervisor import Ended, Sink, supervise
-from hutch_launchers.launcher import AgentLauncher, Launcher, LauncherError, SandboxProcess
+from hutch_launchers.launcher import AgentLauncher, Launcher, SandboxProcess
 from hutch_launchers.spec import Command, EgressEndpoint, Mount, SandboxSpec
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Start:
     fill: Fill = nothing_to_fill  # called when the run has its secrets' placeholders
 
 
-class Work(Protocol):
+class Work(Settles, Protocol):
     """What a run does in its sandbox, once its volumes are there."""
 
     async def start(self, folders: Folders, private: PrivateFolder) -> Start:
@@ -63,9 +63,6 @@ class Work(Protocol):
 
     async def finish(self, folders: Folders, ended: Ended) -> dict[str, Any]:
         """The process is dead, nothing is committed yet. Return what the record shall say besides."""
-
-    async def settle(self) -> None:
-        """The run's record is final and stored; write down what follows from it before anybody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,13 @@ async def take(rooms: PathRooms, live: LiveRun, plan: Plan, work: Work) -> None:
             extra = await finished(live, work, folders, ended)
             if extra["unsynced"]:  # how it ended is told at once; its volumes stay held until they are safe
                 await end(rooms.state, live, work, **extra)
-                await rooms.state.put_run(live.change(**await _synced(live, folders)))
-                return
-        await end(rooms.state, live, work, **extra)
+                live.change(**await _synced(live, folders))
+                await store(rooms.state, live)
+        if not live.record.is_ended:
+            await end(rooms.state, live, work, **extra)
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends this run and not the daemon
         await fail(rooms.state, live, work, error)
+    await until_stored(rooms.state, live)
 
 
 async def finished(live: LiveRun, work: Work, folders: Folders, ended: Ended) -> dict[str, Any]:
@@ -145,47 +144,6 @@ def running(live: LiveRun, wall_s: float) -> None:
     live.change(status="running")
     live.say("running")
     live.started.set()
-
-
-async def end(state: Journal, live: LiveRun, work: Work, **values: Any) -> None:
-    """Make the record final and tell everybody."""
-    with anyio.CancelScope(shield=True):  # the process is gone: its record must say so
-        record = live.end(**values)
-        try:
-            await state.put_run(record)
-            await work.settle()
-        except HutchError:
-            logger.exception("run=%s ended, and its record could not be stored", live.id)
-        live.announce_end()
-    logger.info("run=%s ends status=%s exit_code=%s", live.id, record.status, record.exit_code)
-
-
-async def fail(state: Journal, live: LiveRun, work: Work, error: Exception) -> None:
-    """End a run whose sandbox could not be given, or whose volumes could not be committed."""
-    live.error = error = plain(error)
-    logger.warning("run=%s failed: %s: %s", live.id, error.code, error.message)
-    if live.stop.is_asked and live.record.duration_s is None:
-        await end(state, live, work, status="cancelled", reason=live.stop.reason)
-        return
-    hint = f"; {error.hint}" if error.hint else ""
-    status = "disk_full" if error.code in ("quota_exceeded", "history_full") else "failed"
-    await end(state, live, work, status=status, reason=f"{error.code}: {error.message}{hint}")
-
-
-def plain(error: Exception) -> HutchError:
-    """Return what a person is meant to read of an error from any room, or from the host itself.
-
-    A mistake of ours is logged and ends the one run that met it: left to rise, it would end the daemon.
-    """
-    if isinstance(error, OSError):
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "free space on its disk" if is_full else "see: hutch doctor"
-        told = error.strerror or "an input or output error"
-        return HutchError("host_failed", f"the host refused: {told}", hint)
-    if isinstance(error, HutchError | LauncherError):
-        return HutchError(error.code, error.message, error.hint)
-    logger.error("an error that nobody expected", exc_info=error)
-    return HutchError("internal", "an internal error", "the daemon's log has the details")
 
 
 async def _in_sandbox(

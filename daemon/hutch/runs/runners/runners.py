@@ -16,8 +16,8 @@ from hutch.errors import HutchError
 from hutch.jobs import Granted, Job, JobDoor, JobFolder
 from hutch.policy import Plan
 from hutch.runs.gate.clients import Clients, new_token
+from hutch.runs.path.ending import plain
 from hutch.runs.path.live import LiveRun
-from hutch.runs.path.path import plain
 from hutch.runs.path.workspaces import commit_left
 from hutch.runs.runners.following import Following, RunnerDiedError
 from hutch.runs.runs import Runs
