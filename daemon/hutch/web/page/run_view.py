@@ -17,6 +17,7 @@ from hutch_mcp_tools.text import one_line
 
 CONNECTIONS = 500  # the newest; the command line has all
 _SHORT, _LONG = 200, 600  # characters of what came from inside
+_NO_RULE = "rule"  # what a refusal is called that a rule would have let through
 _IN_HEAD = frozenset({"run", "status", "command"})  # the page's head says these
 
 Facts = Mapping[str, tuple[str, ...]]  # name -> lines
@@ -44,7 +45,7 @@ class Refused:
 
     at: datetime
     where: str
-    rule: str  # that was missing
+    rule: str  # that was missing; empty: one let it through
     told: str  # how to ask for it
     count: int
 
@@ -134,7 +135,7 @@ def _refused(each: ConnectionRecord) -> Refused:
     return Refused(
         at=each.at,
         where=_where(each) or "a request",
-        rule=one_line(each.rule, _SHORT),
+        rule=one_line(each.rule, _SHORT) if each.refused == _NO_RULE else "",
         told=one_line(each.told or each.refused or "", _LONG),
         count=each.count,
     )
