@@ -4,6 +4,7 @@ And how tests are shared between processes, with `--dist loadgroup --no-loadscop
 """
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ settings.load_profile("hutch")
 
 def pytest_configure() -> None:
     assert PROBES.is_dir()  # imported here, so that the processes that are started from this one share it
+    # A shell's background job ignores it, and so would all that tests start
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
