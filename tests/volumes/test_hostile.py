@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -245,8 +246,9 @@ async def main(root):
 anyio.run(main, Path(sys.argv[1]))
 """
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    for parent in tmp_path.parents:
+        if parent.is_relative_to(tempfile.gettempdir()) and parent.stat().st_uid == os.geteuid():
+            parent.chmod(parent.stat().st_mode | 0o011)
     become = ["setpriv", "--reuid", "1500", "--regid", "1500", "--clear-groups"]
     usable = subprocess.run([*become, sys.executable, "-c", "import anyio"], capture_output=True, check=False)
     if usable.returncode:
